@@ -1,0 +1,99 @@
+"""The error that every part of the toolchain raises, on the host and on a board, and the exit codes."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Dict, Optional
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every command: a contract with the scripts that call us."""
+
+    PROVEN = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    MISSING = 3
+    SIGNATURE = 10
+    CONTENT = 11
+    INCOMPATIBLE = 12
+    REPLAY = 13
+    STORAGE = 14
+    CONNECTION_LOST = 15
+    UNREACHABLE = 16
+    BUSY = 17
+    PARITY = 18
+    LATENCY = 19
+    INVALID = 20
+    ROLLED_BACK = 21
+    ROLLBACK_FAILED = 22
+    MALFORMED = 23
+    METRIC = 24
+
+
+# The first word of the message, so that a log can be searched for it.
+_KINDS: Dict[ExitCode, str] = {
+    ExitCode.UNEXPECTED: "unexpected error",
+    ExitCode.USAGE: "usage",
+    ExitCode.MISSING: "missing",
+    ExitCode.SIGNATURE: "signature",
+    ExitCode.CONTENT: "content",
+    ExitCode.INCOMPATIBLE: "incompatible",
+    ExitCode.REPLAY: "replay",
+    ExitCode.STORAGE: "storage",
+    ExitCode.CONNECTION_LOST: "connection lost",
+    ExitCode.UNREACHABLE: "unreachable",
+    ExitCode.BUSY: "busy",
+    ExitCode.PARITY: "parity",
+    ExitCode.LATENCY: "latency",
+    ExitCode.INVALID: "measurement invalid",
+    ExitCode.ROLLED_BACK: "rolled back",
+    ExitCode.ROLLBACK_FAILED: "rollback failed",
+    ExitCode.MALFORMED: "malformed",
+    ExitCode.METRIC: "metric",
+}
+
+
+class ToolchainError(Exception):
+    """An error that a user can act on: what happened, where, what was expected, what was found, the fix."""
+
+    def __init__(
+        self,
+        code: ExitCode,
+        what: str,
+        where: Optional[str] = None,
+        expected: Optional[str] = None,
+        found: Optional[str] = None,
+        fix: Optional[str] = None,
+    ) -> None:
+        super().__init__(what)
+        self.code = code
+        self.what = what
+        self.where = where
+        self.expected = expected
+        self.found = found
+        self.fix = fix
+
+    def __str__(self) -> str:
+        """Return the message as printed: the kind and what, then where and the fix, one line each."""
+        lines = [f"{_KINDS[self.code]}: {self.what}"]
+        facts = []
+        if self.expected is not None:
+            facts.append(f"expected {self.expected}")
+        if self.found is not None:
+            facts.append(f"found {self.found}")
+        if self.where is not None or facts:
+            lines.append("  " + ": ".join(part for part in (self.where, ", ".join(facts)) if part))
+        if self.fix is not None:
+            lines.append(f"  fix: {self.fix}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> Dict[str, object]:
+        """Return the fields as JSON types, to be sent from a board to the host."""
+        return {
+            "code": int(self.code),
+            "what": self.what,
+            "where": self.where,
+            "expected": self.expected,
+            "found": self.found,
+            "fix": self.fix,
+        }

@@ -1,0 +1,65 @@
+"""The target: the class of board to deploy to. One TOML file each, data only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from toolchain.recipe import explain_validation, read_toml
+
+Precision = Literal["int8", "fp16", "float32"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class CompatibleSection(_Section):
+    """What a board must be. None accepts any."""
+
+    arch: str | None = None
+    accelerator: str | None = None
+    runtime_version: str | None = None
+    """A PEP 440 specifier, such as ">=1.23"."""
+    cpu_features: list[str] = Field(default_factory=list)
+
+
+class TargetGates(_Section):
+    """Gates that belong to the board; a recipe's own gate of the same name wins."""
+
+    latency_p90_ms_max: float | None = Field(default=None, gt=0)
+    int8_share_min: float | None = Field(default=None, ge=0, le=1)
+
+
+class Target(_Section):
+    """A target, and the file that it was read from."""
+
+    runtime: str
+    precision: list[Precision] = Field(min_length=1)
+    """In order of preference; one that is not faster than the next is not shipped."""
+    threads: int = Field(default=1, ge=1)
+    activation_type: Literal["auto", "uint8", "int8"] = "auto"
+    """Of int8 activations; "auto" takes what the board's CPU does well and states it in lowering.json."""
+    signature: Literal["required", "optional"] = "required"
+    emulated: bool = False
+    """Latency on an emulated board is no measurement and never gates."""
+    compatible: CompatibleSection = Field(default_factory=CompatibleSection)
+    gates: TargetGates = Field(default_factory=TargetGates)
+    _path: Path = PrivateAttr(default=Path())
+
+    @property
+    def name(self) -> str:
+        return self._path.stem
+
+
+def read_target(path: Path) -> Target:
+    """Return the target in a TOML file; raises ToolchainError (exit 2) for anything wrong in it."""
+    document = read_toml(path, "target")
+    try:
+        target = Target.model_validate(document)
+    except ValidationError as error:
+        raise explain_validation(path, "target", error) from error
+    target._path = path.resolve()
+    return target
