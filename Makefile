@@ -1,0 +1,49 @@
+# The commands that people type. `make deploy` and `make test` need Python >= 3.11, make and git; nothing else.
+PYTHON ?= python3
+MODEL  ?= resnet8
+TARGET ?= cpu
+DEVICE ?=
+
+VENV      := .venv
+PIP       := $(VENV)/bin/python -m pip
+TOOLCHAIN := $(VENV)/bin/toolchain
+
+.PHONY: setup deploy verify train test check bench clean
+
+setup: $(VENV)/.installed
+
+deploy: setup
+	@$(TOOLCHAIN) deploy $(MODEL) --target $(TARGET) $(if $(DEVICE),--device $(DEVICE))
+
+train: setup
+	@$(TOOLCHAIN) train $(MODEL)
+
+test: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m pytest -n 2
+
+check: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# A stamp is written last, so an installation that was interrupted is done again.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "usage: Python is too old: expected >= 3.11, found $$($(PYTHON) --version)"; \
+	       echo "  fix: make PYTHON=/path/to/a/newer/python3"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,143 @@
+"""The cache of stages: a folder per result, named by the content of everything that it was made from.
+
+An entry is complete or absent. A stage writes into a folder of its own beside the cache; only when it is
+done are its files hashed, synced and the folder renamed into place. A run killed at any moment leaves at
+most a `partial-*` folder, which nobody reads and the next run clears away. Entries are checked against
+their hashes when they are used, so a file that was damaged later is rebuilt and not trusted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+_ENTRY = "entry.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finished result: the folder with its files, and the sha256 over their names and contents."""
+
+    folder: Path
+    sha256: str
+    cached: bool
+
+
+class Cache:
+    """Results of stages under one root folder, shared by runs and projects."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def get_or_build(self, stage: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Entry:
+        """Return the entry for a stage and its inputs; build(folder) makes the files where there is none.
+
+        `inputs` must say everything that the result depends on, as JSON types. Two runs that need the same
+        entry at once build it once: the second waits.
+        """
+        key = hash_json({"stage": stage, **inputs})
+        folder = self._root / stage / key
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f"{key}.lock"):
+            sha256 = _check_entry(folder)
+            if sha256 is not None:
+                return Entry(folder, sha256, cached=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            _clear_partials(folder.parent)
+            partial = Path(tempfile.mkdtemp(prefix=f"partial-{os.getpid()}-", dir=folder.parent))
+            try:
+                build(partial)
+                sha256 = _seal(partial, inputs)
+                partial.rename(folder)
+                _sync(folder.parent)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+            return Entry(folder, sha256, cached=False)
+
+
+def cache_root() -> Path:
+    """Return the folder of the cache: $TOOLCHAIN_CACHE, or edge-toolchain in the user's cache folder."""
+    if configured := os.environ.get("TOOLCHAIN_CACHE"):
+        return Path(configured)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-toolchain"
+
+
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file's content, as hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_json(value: object) -> str:
+    """Return the sha256 of a value of JSON types, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_sources(*paths: Path) -> str:
+    """Return the sha256 over the Python files at the paths (folders: all below): the version of that code."""
+    files = sorted({file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])})
+    return hash_json([[file.name, hash_file(file)] for file in files])
+
+
+def read_versions(*distributions: str) -> dict[str, str]:
+    """Return the installed version of each distribution, without importing it."""
+    return {name: metadata.version(name) for name in distributions}
+
+
+def _check_entry(folder: Path) -> str | None:
+    """Return the entry's sha256 where it is complete and unchanged, else None."""
+    try:
+        document = json.loads((folder / _ENTRY).read_text(encoding="utf-8"))
+        files: dict[str, str] = document["files"]
+        present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {_ENTRY}
+        intact = present == files.keys() and all(hash_file(folder / name) == sha for name, sha in files.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return hash_json(files) if intact else None
+
+
+def _seal(folder: Path, inputs: Mapping[str, Any]) -> str:
+    """Write the entry's hashes, sync all of it to the disk, and return the sha256 over the files."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = {path.relative_to(folder).as_posix(): hash_file(path) for path in paths}
+    document = {"inputs": inputs, "files": files}
+    (folder / _ENTRY).write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
+    for path in [*paths, folder / _ENTRY, folder]:
+        _sync(path)
+    return hash_json(files)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _clear_partials(parent: Path) -> None:
+    """Remove what killed runs left behind; a partial folder whose process lives is someone else's work."""
+    for partial in parent.glob("partial-*"):
+        if not _is_running(int(partial.name.split("-")[1])):
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,1 @@
+"""Optimized ONNX in, the payload of one runtime and precision out."""

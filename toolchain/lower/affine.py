@@ -1,0 +1,84 @@
+"""The affine quantizer: a real range and a type become a scale and a zero point; a weight becomes integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.lower.ranges import TensorRange
+
+ActivationType = Literal["uint8", "int8"]
+
+_LIMITS: dict[ActivationType, tuple[int, int]] = {"uint8": (0, 255), "int8": (-128, 127)}
+
+# float32's smallest normal number: a scale below it is flushed to zero by some kernels.
+_SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
+
+# A bias is stored as int32; half of its range leaves room for the sum that is added to it.
+_BIAS_LIMIT = 2**30
+
+
+@dataclass(frozen=True)
+class AffineParameters:
+    """real = scale * (quantized - zero_point), quantized in the limits of `dtype`."""
+
+    scale: np.float32
+    zero_point: int
+    dtype: ActivationType
+
+
+def affine_parameters(tensor_range: TensorRange, dtype: ActivationType, *, symmetric: bool) -> AffineParameters:
+    """Return scale and zero point that cover a range; zero is always exactly representable.
+
+    A symmetric range uses [-127, 127] of int8 around a zero point of 0, as TensorRT demands.
+    """
+    low, high = min(tensor_range.low, 0.0), max(tensor_range.high, 0.0)
+    lowest, highest = _LIMITS[dtype]
+    if symmetric:
+        if dtype != "int8":
+            msg = "a symmetric activation is int8: uint8 cannot hold a negative number around a zero point of 0"
+            raise ValueError(msg)
+        return AffineParameters(np.float32(max(-low, high, 127 * _SMALLEST_SCALE) / 127), 0, dtype)
+    scale = np.float32(max((high - low) / (highest - lowest), _SMALLEST_SCALE))
+    zero_point = int(np.clip(np.rint(lowest - low / scale), lowest, highest))
+    return AffineParameters(scale, zero_point, dtype)
+
+
+@dataclass(frozen=True)
+class QuantizedWeight:
+    """values: int8, shaped as the weight; scales: float32, (channels,); bias: int32, (channels,), or None."""
+
+    values: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    bias: NDArray[np.int32] | None
+
+
+def quantize_weight(
+    weight: NDArray[np.float32],
+    *,
+    axis: int,
+    bits: int,
+    input_scale: np.float32,
+    bias: NDArray[np.float32] | None,
+) -> QuantizedWeight:
+    """Quantize a weight symmetrically per channel of `axis`, and its bias to int32 at input_scale * scales.
+
+    A channel's scale grows where its bias would not fit: a channel of (nearly) zero weights otherwise
+    gets a scale so small that the bias overflows int32.
+    """
+    limit = 2 ** (bits - 1) - 1
+    moved = np.moveaxis(weight, axis, 0)
+    scales = np.abs(moved).reshape(moved.shape[0], -1).max(axis=1).astype(np.float64) / limit
+    if bias is not None:
+        scales = np.maximum(scales, np.abs(bias) / (float(input_scale) * _BIAS_LIMIT))
+    scales = np.where(scales < _SMALLEST_SCALE, 1.0, scales).astype(np.float32)
+    shape = [1] * weight.ndim
+    shape[axis] = -1
+    values = np.clip(np.rint(weight / scales.reshape(shape)), -limit, limit).astype(np.int8)
+    if bias is None:
+        return QuantizedWeight(values, scales, None)
+    quantized_bias = np.rint(bias / (scales.astype(np.float64) * float(input_scale))).astype(np.int32)
+    return QuantizedWeight(values, scales, quantized_bias)

@@ -1,0 +1,150 @@
+"""The int8 policy of ONNX Runtime's CPU provider: which nodes gain from int8 and where their pairs stand.
+
+What the runtime fuses was read off its optimized graphs (docs/lowering.md): Conv needs a pair behind it,
+Gemm and MatMul may leave in float, a Relu or Clip between node and pair disappears into the saturation.
+Everything that is not named here (masks, shape arithmetic, normalization, recurrent cells, products of two
+activations) stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import onnx
+from onnx import TensorProto
+
+from toolchain.lower.graph import GraphView, attribute_int
+from toolchain.lower.qdq import QdqPlan, QuantizedNode, Scheme, WeightInput
+
+# Operators whose int8 kernel reads and writes 8-bit tensors. They join only between int8 neighbours:
+# alone, the conversion around them costs more than they gain.
+_BETWEEN_INT8 = frozenset({"Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool", "Sigmoid", "LeakyRelu"})
+
+# Operators that only move or select values: the output keeps the input's scale and zero point.
+_MOVES_VALUES = frozenset({"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
+
+_ABSORBED = frozenset({"Relu", "Clip"})
+
+
+def choose_scheme(arch: str, cpu_features: frozenset[str], requested: str) -> Scheme:
+    """Return how int8 is stored for a CPU; `requested` is the target's activation_type.
+
+    Without VNNI, x86 multiplies uint8 by int8 into saturating int16 (vpmaddubsw): two products of full range
+    overflow, so weights keep 7 bits there. ARM's and VNNI's dot products sum in int32.
+    """
+    activation = "uint8" if requested == "auto" else requested
+    saturates = arch == "x86_64" and not cpu_features & {"avx512_vnni", "avx_vnni"}
+    reason = f"{activation} activations, " + (
+        "7-bit weights: this x86 CPU has no VNNI, its int8 products saturate at 16 bits"
+        if saturates
+        else "8-bit weights: the CPU sums int8 products in 32 bits"
+    )
+    return Scheme(
+        activation_type="int8" if activation == "int8" else "uint8",
+        symmetric=False,
+        weight_bits=7 if saturates else 8,
+        reason=reason,
+    )
+
+
+def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) -> QdqPlan:
+    """Return the nodes that compute in int8, without those whose names are in keep_float."""
+    view = GraphView.from_model(model)
+    nodes: dict[str, QuantizedNode] = {}
+    returned: dict[str, str] = {}  # tensor that an int8 node returns -> that node's name
+    for node in model.graph.node:
+        if node.name in keep_float:
+            continue
+        planned = _plan_weighted(view, node) or _plan_between(view, node, frozenset(returned))
+        if planned is not None:
+            nodes[planned.name] = planned
+            if planned.output is not None:
+                returned[planned.output] = planned.name
+    _drop_dead_ends(view, nodes)
+    _leave_in_float(view, nodes)
+    return QdqPlan(tuple(nodes.values()))
+
+
+def weighted_layers(plan: QdqPlan) -> tuple[str, ...]:
+    """Return the names of the plan's nodes that carry weights: the layers that a search decides about."""
+    return tuple(node.name for node in plan.nodes if node.weight is not None)
+
+
+def _plan_weighted(view: GraphView, node: onnx.NodeProto) -> QuantizedNode | None:
+    """Return the plan of a Conv, Gemm or MatMul with a constant float32 weight."""
+    weight = _weight_input(view, node)
+    if weight is None or view.is_constant(node.input[0]):
+        return None
+    tensor = view.initializers.get(node.input[weight.index])
+    if tensor is None or tensor.data_type != TensorProto.FLOAT:
+        return None
+    if weight.bias_index is not None and node.input[weight.bias_index] not in view.initializers:
+        return None
+    return QuantizedNode(node.name, node.op_type, (node.input[0],), weight, _absorb(view, node))
+
+
+def _weight_input(view: GraphView, node: onnx.NodeProto) -> WeightInput | None:
+    bias_index = 2 if len(node.input) > 2 and node.input[2] else None
+    if node.op_type == "Conv":
+        return WeightInput(1, 0, bias_index)
+    if node.op_type == "Gemm":
+        plain = attribute_int(node, "transA", 0) == 0 and _is_unscaled(node)
+        bias = view.constant(node.input[2]) if bias_index is not None else None
+        if not plain or (bias_index is not None and (bias is None or bias.ndim != 1)):
+            return None
+        return WeightInput(1, 0 if attribute_int(node, "transB", 0) else 1, bias_index)
+    if node.op_type == "MatMul":
+        weight = view.initializers.get(node.input[1])
+        return WeightInput(1, 1, None) if weight is not None and len(weight.dims) == 2 else None
+    return None
+
+
+def _is_unscaled(node: onnx.NodeProto) -> bool:
+    """Return whether a Gemm computes A @ B + C: the integer kernel has no alpha and beta."""
+    return all(attribute.f == 1.0 for attribute in node.attribute if attribute.name in {"alpha", "beta"})
+
+
+def _plan_between(view: GraphView, node: onnx.NodeProto, returned: frozenset[str]) -> QuantizedNode | None:
+    """Return the plan of a node without weights all of whose activations come from int8 nodes."""
+    moves = node.op_type in _MOVES_VALUES
+    if not moves and node.op_type not in _BETWEEN_INT8:
+        return None
+    activations = (node.input[0],) if moves else tuple(node.input)
+    if not activations or not set(activations) <= returned or len(node.output) != 1:
+        return None
+    output = node.output[0] if moves else _absorb(view, node)
+    return QuantizedNode(node.name, node.op_type, activations, None, output, shares_range=moves)
+
+
+def _absorb(view: GraphView, node: onnx.NodeProto) -> str:
+    """Return the tensor behind a Relu or Clip that is the node's only reader, or the node's own output."""
+    consumer = view.only_consumer(node.output[0])
+    if consumer is None or consumer.op_type not in _ABSORBED:
+        return str(node.output[0])
+    return str(consumer.output[0])
+
+
+def _drop_dead_ends(view: GraphView, nodes: dict[str, QuantizedNode]) -> None:
+    """Take out nodes without weights that no int8 node reads: their integers would be converted back at once."""
+    changed = True
+    while changed:
+        dead = [
+            node.name
+            for node in nodes.values()
+            if node.weight is None
+            and not any(reader.name in nodes for reader in view.consumers.get(node.output or "", ()))
+        ]
+        for name in dead:
+            del nodes[name]
+        changed = bool(dead)
+
+
+def _leave_in_float(view: GraphView, nodes: dict[str, QuantizedNode]) -> None:
+    """Let Gemm and MatMul return float where not all readers are int8: their kernels can, and it is exact."""
+    for name, node in nodes.items():
+        if node.op_type not in {"Gemm", "MatMul"} or node.output is None:
+            continue
+        readers = view.consumers.get(node.output, ())
+        int8_only = all(reader.name in nodes and node.output in nodes[reader.name].activations for reader in readers)
+        if not readers or not int8_only or node.output in view.output_names:
+            nodes[name] = replace(node, output=None)
