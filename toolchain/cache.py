@@ -39,16 +39,22 @@ class Cache:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    def has(self, stage: str, inputs: Mapping[str, Any]) -> bool:
+        """Return whether there is an entry that looks complete; get_or_build still checks its hashes."""
+        return (self._find_folder(stage, inputs) / _ENTRY).is_file()
+
+    def _find_folder(self, stage: str, inputs: Mapping[str, Any]) -> Path:
+        return self._root / stage / hash_json({"stage": stage, **inputs})
+
     def get_or_build(self, stage: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Entry:
         """Return the entry for a stage and its inputs; build(folder) makes the files where there is none.
 
         `inputs` must say everything that the result depends on, as JSON types. Two runs that need the same
         entry at once build it once: the second waits.
         """
-        key = hash_json({"stage": stage, **inputs})
-        folder = self._root / stage / key
+        folder = self._find_folder(stage, inputs)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f"{key}.lock"):
+        with FileLock(f"{folder}.lock"):
             sha256 = _check_entry(folder)
             if sha256 is not None:
                 return Entry(folder, sha256, cached=True)

@@ -1,0 +1,136 @@
+"""Float ONNX in, int8 ONNX for ONNX Runtime out: calibrate, keep the outputs right, keep the model fast.
+
+The result is never trusted to be good because it is int8: every output must reach its SQNR on real data,
+and every layer must be worth it. Layers that spoil an output, and layers that int8 makes slower on this
+machine, stay in float and are listed with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx
+
+from toolchain.errors import usage
+from toolchain.lower.calibration import calibrate
+from toolchain.lower.onnxruntime import plan_int8, weighted_layers
+from toolchain.lower.qdq import QdqPlan, Scheme
+from toolchain.lower.ranges import TensorRange
+from toolchain.lower.search import find_guilty_layers
+from toolchain.lower.speed import SpeedTrial, find_slow_layers
+from toolchain.lower.trial import Arrays, Bench, open_model
+from toolchain.recipe import QuantizeSection
+
+# The search looks at fewer samples than the gate: a layer that ruins an output does so on every sample.
+_SEARCH_SAMPLES = 32
+
+# The gate is measured on other samples than the search, so the search asks for a little more, in dB.
+_SEARCH_MARGIN_DB = 0.5
+
+StartSteps = Callable[[str, int], Callable[[], None]]
+"""Given what is done and in how many steps, returns what to call after each step."""
+
+
+@dataclass(frozen=True)
+class Int8Lowering:
+    """The int8 model and everything that was decided on the way to it."""
+
+    model: onnx.ModelProto
+    plan: QdqPlan
+    scheme: Scheme
+    ranges: Mapping[str, TensorRange]
+    kept_in_float: Mapping[str, str]
+    """Layers that could be int8 and stay in float: name to reason."""
+    sqnr_db: Mapping[str, float]
+    """Of every output against the float model, on the samples of the search."""
+    trials: tuple[SpeedTrial, ...]
+
+
+def lower_int8(
+    model: onnx.ModelProto,
+    feeds: Sequence[Arrays],
+    *,
+    options: QuantizeSection,
+    scheme: Scheme,
+    sqnr_db_min: float,
+    threads: int,
+    start_steps: StartSteps,
+) -> Int8Lowering:
+    """Return the int8 lowering of an optimized float model.
+
+    feeds: the calibration set, one run each. sqnr_db_min: what every output must keep, in dB.
+    Raises ToolchainError: exit 2 for a layer in keep_float that the model lacks, 23 where an activation is not
+    finite.
+    """
+    plan = plan_int8(model)
+    requested = _find_requested(model, options.keep_float)
+    ranges = calibrate(
+        model,
+        plan.tensors,
+        feeds,
+        method=options.calibration,
+        symmetric=scheme.symmetric,
+        on_batch=start_steps("calibrate", len(feeds)),
+    )
+    float_session = open_model(model, threads=threads)
+    samples = feeds[:_SEARCH_SAMPLES]
+    bench = Bench(
+        model=model,
+        ranges=ranges,
+        scheme=scheme,
+        feeds=samples,
+        references=[float_session.run(feed) for feed in samples],
+        threads=threads,
+    )
+    reasons = dict.fromkeys(requested, "the recipe keeps it in float")
+    reasons |= _keep_accurate(bench, plan, frozenset(reasons), sqnr_db_min, start_steps)
+    trials: tuple[SpeedTrial, ...] = ()
+    if options.choose_by_measurement:
+        on_step = start_steps("search for layers that int8 slows down", 0)
+        slow, trials = find_slow_layers(bench, plan, frozenset(reasons), on_step=on_step)
+        reasons |= slow
+    keep = frozenset(reasons)
+    final = plan_int8(model, keep)
+    return Int8Lowering(
+        model=bench.build(keep),
+        plan=final,
+        scheme=scheme,
+        ranges={name: ranges[name] for name in final.tensors},
+        kept_in_float=reasons,
+        sqnr_db=bench.measure_outputs_db(keep),
+        trials=trials,
+    )
+
+
+def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[str, ...]:
+    names = {node.name for node in model.graph.node}
+    unknown = [name for name in keep_float if name not in names]
+    if unknown:
+        raise usage(
+            f"no layer is called {unknown[0]}",
+            where="quantize.keep_float",
+            expected="names of nodes of the optimized ONNX file",
+            found=unknown[0],
+            fix="lowering.json of an earlier run lists the layers",
+        )
+    return tuple(keep_float)
+
+
+def _keep_accurate(
+    bench: Bench, plan: QdqPlan, keep: frozenset[str], sqnr_db_min: float, start_steps: StartSteps
+) -> dict[str, str]:
+    """Return the layers that must stay in float for every output to keep its SQNR, each with the reason."""
+    layers = [name for name in weighted_layers(plan) if name not in keep]
+    if not layers:
+        return {}
+    search = find_guilty_layers(
+        layers,
+        lambda guilty: bench.measure_sqnr_db(keep | guilty),
+        sqnr_db_min=sqnr_db_min + _SEARCH_MARGIN_DB,
+        on_step=start_steps("search for layers that int8 spoils", len(layers)),
+    )
+    return {
+        name: f"spoils an output: alone in int8 it leaves {search.alone_db[name]:.1f} dB of SQNR"
+        for name in search.keep_float
+    }

@@ -1,0 +1,80 @@
+"""How long each layer takes, from ONNX Runtime's own profile: a hint for the search, never a result.
+
+The result is always the latency of the whole model, measured by toolchain/agent/latency.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from toolchain.lower.graph import GraphView
+
+# Enough for a median that ignores the first, slow runs.
+_RUNS = 25
+
+# What ONNX Runtime's transformers add to the name of a node, or to that of the tensor it is named after.
+_ADDED = re.compile(r"^fused |(/MatMulAddFusion|_nchwc|_nhwc|_token_\d+|_kernel_time)+$")
+
+
+def time_layers(
+    model: onnx.ModelProto, layers: Iterable[str], inputs: Mapping[str, NDArray[np.generic]], *, threads: int
+) -> dict[str, float]:
+    """Return the median time in microseconds of each layer that the profile still shows.
+
+    A layer that the runtime merged into something unrecognizable is absent.
+    """
+    events = _profile(model, inputs, threads)
+    aliases = name_layers(model, layers)
+    times: dict[str, list[float]] = defaultdict(list)
+    for event in events:
+        layer = aliases.get(_ADDED.sub("", event["name"]))
+        if layer is not None and event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            times[layer].append(float(event["dur"]))
+    return {layer: statistics.median(durations) for layer, durations in times.items()}
+
+
+def name_layers(model: onnx.ModelProto, layers: Iterable[str]) -> dict[str, str]:
+    """Return the layer for every name that the runtime may call it by.
+
+    The blocked (NCHWc) kernels are named after the tensor that leaves them, which is the activation's where
+    one was fused.
+    """
+    view = GraphView.from_model(model)
+    wanted = set(layers)
+    aliases: dict[str, str] = {}
+    for node in model.graph.node:
+        if node.name not in wanted:
+            continue
+        consumer = view.only_consumer(node.output[0])
+        fused = [consumer.output[0]] if consumer is not None else []
+        aliases.update(dict.fromkeys([node.name, node.output[0], *fused], node.name))
+    return aliases
+
+
+def _profile(
+    model: onnx.ModelProto, inputs: Mapping[str, NDArray[np.generic]], threads: int
+) -> list[dict[str, object]]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.enable_profiling = True
+    with tempfile.TemporaryDirectory() as folder:
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        for _ in range(_RUNS):
+            session.run(None, dict(inputs))
+        events: list[dict[str, object]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    return events
