@@ -36,17 +36,16 @@ class FashionMnistOptions(DataOptions):
 
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return Fashion-MNIST as pictures of 3x32x32."""
-    chosen = read_options(FashionMnistOptions, "fashion_mnist", options)
-    folder = _find_folder(chosen)
-    train = _read_part(folder, "train")
+    train, test = load_parts(options)
     return Dataset(
-        name="fashion_mnist",
-        train=train,
-        calibration=train,
-        evaluation=_read_part(folder, "t10k"),
-        classes=CLASSES,
-        licence=LICENCE,
+        name="fashion_mnist", train=train, calibration=train, evaluation=test, classes=CLASSES, licence=LICENCE
     )
+
+
+def load_parts(options: Mapping[str, Any]) -> tuple[ImageSamples, ImageSamples]:
+    """Return the training and the test part, in the order of the files."""
+    folder = _find_folder(read_options(FashionMnistOptions, "fashion_mnist", options))
+    return _read_part(folder, "train"), _read_part(folder, "t10k")
 
 
 def transform_images(images: NDArray[np.uint8]) -> NDArray[np.float32]:
