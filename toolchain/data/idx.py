@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from toolchain.errors import malformed
 
 _UINT8 = 8
+_DEFLATE_RATIO_MAX = 1032  # zlib's "Technical Details": no compressed byte stands for more
 
 
 def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
@@ -35,8 +36,9 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
                     found=header[:4].hex() or "an empty file",
                 )
             shape = struct.unpack(f">{axes}I", header[4:])
-            # Read one byte more than declared: a wrong length shows, and a bomb is not unpacked.
-            content = file.read(math.prod(shape) + 1)
+            size_max = _DEFLATE_RATIO_MAX * path.stat().st_size
+            # One byte more than declared: a wrong length shows, and a bomb is not unpacked.
+            content = file.read(min(math.prod(shape), size_max) + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise malformed(
             "the file is truncated or damaged", where=str(path), expected="a whole gzip file", found=str(error)
