@@ -1,0 +1,145 @@
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from toolchain.data import load_dataset
+from toolchain.errors import ExitCode, ToolchainError
+
+
+def write(path, **arrays):
+    np.savez(path, **arrays)
+    return {"path": str(path)}
+
+
+def refuse(options):
+    with pytest.raises(ToolchainError) as caught:
+        load_dataset("npz", options)
+    return caught.value
+
+
+def test_one_file_serves_calibration_and_evaluation(tmp_path):
+    options = write(
+        tmp_path / "a.npz",
+        ids=np.arange(6).reshape(3, 2),
+        mask=np.ones((3, 4), dtype=np.float16),
+        labels=np.array([2, 0, 1], dtype=np.int8),
+    )
+    dataset = load_dataset("npz", options)
+    batch = dataset.calibration.batch(1, 3)
+    assert batch["ids"].tolist() == [[2, 3], [4, 5]]
+    assert batch["mask"].dtype == np.float16
+    assert set(batch) == {"ids", "mask"}
+    assert dataset.evaluation.labels.tolist() == [2, 0, 1]
+    assert dataset.evaluation.labels.dtype == np.int64
+    assert len(dataset.evaluation) == 3
+    assert dataset.train is None
+
+
+def test_labels_are_optional(tmp_path):
+    assert load_dataset("npz", write(tmp_path / "a.npz", x=np.zeros((2, 3)))).evaluation.labels is None
+
+
+def test_the_option_evaluation_names_another_file(tmp_path):
+    write(tmp_path / "b.npz", x=np.ones((5, 3)))
+    options = write(tmp_path / "a.npz", x=np.zeros((2, 3))) | {"evaluation": str(tmp_path / "b.npz")}
+    dataset = load_dataset("npz", options)
+    assert (len(dataset.calibration), len(dataset.evaluation)) == (2, 5)
+    assert dataset.calibration.sha256 != dataset.evaluation.sha256
+
+
+def test_two_files_with_other_inputs_are_refused(tmp_path):
+    write(tmp_path / "b.npz", y=np.ones((5, 3)))
+    options = write(tmp_path / "a.npz", x=np.zeros((2, 3))) | {"evaluation": str(tmp_path / "b.npz")}
+    assert refuse(options).code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {},
+        {"labels": np.zeros(3, dtype=np.int64)},
+        {"x": np.zeros((0, 3))},
+        {"x": np.float32(1)},
+        {"x": np.zeros((2, 3)), "y": np.zeros((3, 3))},
+        {"x": np.zeros((2, 3)), "labels": np.zeros(3, dtype=np.int64)},
+        {"x": np.zeros((2, 3)), "labels": np.zeros(2)},
+        {"x": np.zeros((2, 3)), "labels": np.zeros((2, 1), dtype=np.int64)},
+        {"x": np.array([[0.0, np.nan]])},
+    ],
+)
+def test_arrays_that_do_not_fit_are_a_usage_error(tmp_path, arrays):
+    assert refuse(write(tmp_path / "a.npz", **arrays)).code is ExitCode.USAGE
+
+
+def test_infinity_is_a_number(tmp_path):
+    mask = np.array([[0.0, -np.inf]])
+    assert np.array_equal(load_dataset("npz", write(tmp_path / "a.npz", mask=mask)).calibration.batch(0, 1)["mask"], mask)
+
+
+def test_a_missing_file_is_exit_3(tmp_path):
+    assert refuse({"path": str(tmp_path / "none.npz")}).code is ExitCode.MISSING
+
+
+def good():
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, x=np.arange(3000))
+    return buffer.getvalue()
+
+
+def zipped(name, content):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def lying_header():
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": (10**13,)})
+    return zipped("x.npy", buffer.getvalue())
+
+
+def bare_array():
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((2, 3)))
+    return buffer.getvalue()
+
+
+CORRUPT = {
+    "empty": b"",
+    "no archive": b"not an archive",
+    "half a file": good()[: len(good()) // 2],
+    "damaged inside": good()[:100] + bytes(50) + good()[150:],
+    "a broken array": zipped("x.npy", b"\x93NUMPY broken"),
+    "no array": zipped("x.txt", b"hello"),
+    "terabytes declared": lying_header(),
+    "a bare array": bare_array(),
+    "a pickle": b"\x80\x04K\x01.",
+}
+
+
+@pytest.mark.parametrize("content", CORRUPT.values(), ids=CORRUPT.keys())
+def test_a_corrupt_file_is_exit_23_and_named(tmp_path, content):
+    path = tmp_path / "a.npz"
+    path.write_bytes(content)
+    error = refuse({"path": str(path)})
+    assert error.code is ExitCode.MALFORMED
+    assert str(path) in error.where
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_a_pickle_inside_is_refused_and_not_run(tmp_path):
+    trace = tmp_path / "trace"
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.array([Trap(str(trace))], dtype=object))
+    assert refuse({"path": str(path)}).code is ExitCode.MALFORMED
+    assert not trace.exists()

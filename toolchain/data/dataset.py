@@ -1,0 +1,110 @@
+"""Data sets and their parts, as the stages see them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+IMAGE_INPUT = "input"
+"""The key of a batch of images."""
+
+
+class Samples(Protocol):
+    """A part of a data set, in a fixed order."""
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """The class of each sample `(N,)`, None where there are none."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the content: the source files, and what selects and transforms them."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        """Return samples start to stop: one array per model input, first axis = samples.
+
+        Image sets use the key "input": float32 `(n, C, H, W)`, normalized.
+        """
+
+
+class TrainingSamples(Samples, Protocol):
+    """Samples that can be taken in any order."""
+
+    def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Return the samples at the indices `(n,)`, as batch does."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set: what a model learns from, is calibrated with and is evaluated on."""
+
+    name: str
+    train: TrainingSamples | None
+    """What `toolchain train` learns from."""
+    calibration: Samples
+    """From the training part."""
+    evaluation: Samples
+    """From the test part."""
+    classes: tuple[str, ...] | None
+    licence: str | None
+
+
+@dataclass(frozen=True)
+class ImageSamples:
+    """Labelled images in memory, transformed when they are taken."""
+
+    images: NDArray[np.uint8]
+    """`(N, …)`, as in the source."""
+    labels: NDArray[np.int64]
+    sha256: str
+    transform: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    """From source images `(n, …)` to a model input `(n, C, H, W)`."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        """Return the images start to stop."""
+        return {IMAGE_INPUT: self.transform(self.images[start:stop])}
+
+    def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Return the images at the indices `(n,)`."""
+        return {IMAGE_INPUT: self.transform(self.images[indices])}
+
+
+def hash_files(what: str, paths: Sequence[Path]) -> str:
+    """Return the sha256 of files in this order, and of the text that says what is taken of them and how."""
+    total = hashlib.sha256(what.encode())
+    for path in paths:
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def hash_stats(what: str, folder: Path, paths: Sequence[Path]) -> str:
+    """Return the sha256 of names, sizes and times of change: for sets too large to be read on every run."""
+    total = hashlib.sha256(what.encode())
+    for path in paths:
+        stat = path.stat()
+        total.update(f"\n{path.relative_to(folder).as_posix()} {stat.st_size} {stat.st_mtime_ns}".encode())
+    return total.hexdigest()
+
+
+def interleave_classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the order of samples that takes one of each class in turn, so that any first n are balanced.
+
+    Within a class the order stays.
+    """
+    turn = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        turn[members] = np.arange(len(members))
+    return np.lexsort((labels, turn)).astype(np.int64)

@@ -1,0 +1,41 @@
+"""A balanced part of Fashion-MNIST that lies in this folder: 512 pictures for calibration, 2,000 for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolchain.data.dataset import Dataset, ImageSamples, hash_files
+from toolchain.data.fashion_mnist import CLASSES, LICENCE, TRANSFORM, transform_images
+from toolchain.data.npz import read_npz
+from toolchain.data.options import DataOptions, read_options
+from toolchain.errors import malformed
+
+FILE = Path(__file__).with_name("fashion_mnist_small.npz")
+"""Made by `python -m toolchain.data.make_fashion_mnist_small`."""
+
+
+def load(options: Mapping[str, Any]) -> Dataset:
+    """Return the part of Fashion-MNIST in this folder; it has no options."""
+    read_options(DataOptions, "fashion_mnist_small", options)
+    arrays = read_npz(FILE)
+
+    def take_part(part: str) -> ImageSamples:
+        try:
+            images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
+        except KeyError as error:
+            raise malformed("an array is missing", where=str(FILE), expected=str(error)) from error
+        sha256 = hash_files(f"fashion_mnist_small {part}: {TRANSFORM}", [FILE])
+        return ImageSamples(images=images, labels=labels.astype(np.int64), sha256=sha256, transform=transform_images)
+
+    return Dataset(
+        name="fashion_mnist_small",
+        train=None,
+        calibration=take_part("calibration"),
+        evaluation=take_part("evaluation"),
+        classes=CLASSES,
+        licence=LICENCE,
+    )

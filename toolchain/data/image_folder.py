@@ -1,0 +1,147 @@
+"""Pictures in folders: FOLDER/train/CLASS/* and FOLDER/test/CLASS/*, decoded when they are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from toolchain.data.dataset import IMAGE_INPUT, Dataset, hash_stats, interleave_classes
+from toolchain.data.options import DataOptions, read_options
+from toolchain.errors import malformed, missing, usage
+
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp"})
+
+Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
+class ImageFolderOptions(DataOptions):
+    """Where the pictures are, and what the model expects of them."""
+
+    folder: str
+    size: int = Field(default=224, ge=1)
+    """Of the square that the model sees, in pixels."""
+    # Of ImageNet, for values in [0, 1]: what torchvision's models were trained with.
+    mean: Channels = Field(default=[0.485, 0.456, 0.406])
+    std: Channels = Field(default=[0.229, 0.224, 0.225])
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Labelled picture files, with the classes in turn."""
+
+    paths: Sequence[Path]
+    labels: NDArray[np.int64]
+    sha256: str
+    options: ImageFolderOptions
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        """Return the pictures start to stop."""
+        return self._read(self.paths[start:stop])
+
+    def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Return the pictures at the indices `(n,)`."""
+        return self._read([self.paths[index] for index in indices])
+
+    def _read(self, paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
+        size = self.options.size
+        with ThreadPoolExecutor() as pool:  # decoding runs outside the interpreter's lock
+            images = np.stack(list(pool.map(lambda path: read_image(path, size), paths)))
+        mean, std = (np.array(values, dtype=np.float32) for values in (self.options.mean, self.options.std))
+        normalized = (images.astype(np.float32) / np.float32(255) - mean) / std
+        return {IMAGE_INPUT: np.ascontiguousarray(normalized.transpose(0, 3, 1, 2))}
+
+
+def load(options: Mapping[str, Any]) -> Dataset:
+    """Return the pictures of a folder; the classes are the names of the folders in train, sorted."""
+    chosen = read_options(ImageFolderOptions, "image_folder", options)
+    folder = Path(chosen.folder)
+    if 0 in chosen.std:
+        raise usage("a standard deviation is 0", where="data.options.std", found=str(chosen.std))
+    classes = _list_classes(folder / "train")
+    test_classes = _list_classes(folder / "test")
+    if test_classes != classes:
+        raise usage(
+            "train and test have different classes",
+            where=str(folder),
+            expected="the same folders in both",
+            found="only in one: " + ", ".join(sorted(set(classes) ^ set(test_classes))),
+        )
+    train = _list_files(folder / "train", classes, chosen)
+    return Dataset(
+        name="image_folder",
+        train=train,
+        calibration=train,
+        evaluation=_list_files(folder / "test", classes, chosen),
+        classes=classes,
+        licence=None,
+    )
+
+
+def read_image(path: Path, size: int) -> NDArray[np.uint8]:
+    """Return a picture as `(size, size, 3)`: its shorter side resized to size · 256/224, the middle cut out.
+
+    The same pixels as torchvision's Resize and CenterCrop on a Pillow image, which its models are evaluated with.
+    """
+    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - the other data sets need no Pillow
+
+    shorter = round(size * 256 / 224)
+    try:
+        with Image.open(path) as file:
+            image = file.convert("RGB")
+    # SyntaxError: what Pillow raises for a broken PNG.
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise malformed(
+            "the picture is corrupt", where=str(path), expected="a whole picture", found=str(error)
+        ) from error
+    width, height = image.size
+    if width <= height:
+        resized = image.resize((shorter, int(shorter * height / width)), Image.Resampling.BILINEAR)
+    else:
+        resized = image.resize((int(shorter * width / height), shorter), Image.Resampling.BILINEAR)
+    left, top = round((resized.width - size) / 2), round((resized.height - size) / 2)
+    return np.asarray(resized.crop((left, top, left + size, top + size)))
+
+
+def _list_classes(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        raise missing(
+            f"there is no folder {folder}",
+            fix="put the pictures into FOLDER/train/CLASS/ and FOLDER/test/CLASS/ and set options = { folder = … } "
+            "for the data in the recipe",
+        )
+    classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
+    if not classes:
+        raise usage("the folder holds no classes", where=str(folder), expected="one folder per class")
+    return classes
+
+
+def _list_files(folder: Path, classes: Sequence[str], options: ImageFolderOptions) -> ImageFiles:
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in _SUFFIXES)
+        if not found:
+            raise usage(
+                "a class has no pictures", where=str(folder / name), expected=f"files {', '.join(sorted(_SUFFIXES))}"
+            )
+        paths += found
+        labels += [label] * len(found)
+    order = interleave_classes(np.array(labels, dtype=np.int64))
+    ordered = [paths[index] for index in order]
+    what = f"image_folder: {options.size}, mean {options.mean}, std {options.std}"
+    return ImageFiles(
+        paths=ordered,
+        labels=np.array(labels, dtype=np.int64)[order],
+        sha256=hash_stats(what, folder, ordered),
+        options=options,
+    )

@@ -1,0 +1,185 @@
+"""From a recipe to its weights: data, model, loop, metric, gate, files."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from toolchain.builder import build_model
+from toolchain.data import Dataset, TrainingSamples, load_dataset
+from toolchain.data.dataset import IMAGE_INPUT
+from toolchain.errors import ExitCode, ToolchainError, usage
+from toolchain.recipe import Recipe, TrainSection
+from toolchain.train.evaluate import measure_top1
+from toolchain.train.fit import FitSettings, OnProgress, cross_entropy, fit, start_accelerator
+from toolchain.train.provenance import find_git_commit, list_versions
+from toolchain.weights import save_weights
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Weights that passed the train stage's gate."""
+
+    weights: Path
+    metric: float
+    """Top-1 accuracy on the whole test part, as a fraction."""
+    samples: int
+    """That the metric was measured on."""
+    epochs: int
+    duration_s: float
+
+
+def train_model(
+    recipe: Recipe,
+    *,
+    out: Path | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    resume: bool = True,
+    on_progress: OnProgress | None = None,
+) -> TrainResult:
+    """Train the recipe's model from scratch, write its weights and their provenance.
+
+    Args:
+        recipe: With a section [train].
+        out: The safetensors file; None takes model.weights of the recipe.
+        epochs: None takes the recipe's.
+        seed: None takes the recipe's.
+        resume: Go on from the checkpoint that an interrupted run left, where there is one.
+        on_progress: Called after each step, in the main process only.
+
+    Under `accelerate launch` or torchrun, every process calls this; the main one writes.
+
+    Raises ToolchainError: a recipe that cannot be trained (exit 2), missing data (exit 3), a metric under
+    train.metric_min (exit 24; the weights lie beside as NAME.rejected.safetensors).
+    """
+    section, weights = _check_recipe(recipe, out)
+    accelerator = start_accelerator()
+    with accelerator.main_process_first():  # one process downloads
+        dataset = _load_data(recipe, section)
+    samples = dataset.train
+    if samples is None:
+        raise usage(f"the data set {dataset.name} has nothing to train on", where=f"{recipe.path}: train.data")
+    settings = FitSettings(
+        epochs=section.epochs if epochs is None else epochs,
+        batch_size=section.batch_size,
+        learning_rate=section.learning_rate,
+        weight_decay=section.weight_decay,
+        seed=section.seed if seed is None else seed,
+    )
+    torch.manual_seed(settings.seed)
+    model = build_model(recipe)
+    _check_outputs(model, dataset, samples)
+
+    checkpoint = weights.parent / "checkpoints" / f"{recipe.name}.pt"
+    started = time.monotonic()
+    fit(
+        model,
+        samples,
+        settings,
+        accelerator=accelerator,
+        loss=cross_entropy(section.label_smoothing),
+        checkpoint=checkpoint,
+        resume=resume,
+        on_progress=on_progress,
+    )
+    duration_s = time.monotonic() - started
+    metric = measure_top1(model, dataset.evaluation, accelerator=accelerator)
+    passed = metric >= section.metric_min
+    path = weights if passed else weights.with_suffix(".rejected.safetensors")
+    if accelerator.is_main_process:
+        provenance = {
+            "command": _describe_command(recipe, epochs=epochs, seed=seed),
+            "model": recipe.name,
+            "build_options": recipe.model.build_options,
+            "settings": {**asdict(settings), "label_smoothing": section.label_smoothing},
+            "data": {
+                "name": dataset.name,
+                "licence": dataset.licence,
+                "train_sha256": samples.sha256,
+                "test_sha256": dataset.evaluation.sha256,
+            },
+            "metric": {"name": "top1", "value": metric, "samples": len(dataset.evaluation)},
+            "duration_s": round(duration_s, 1),
+            **_describe_machine(accelerator),
+            "git_commit": find_git_commit(recipe.folder),
+        }
+        save_weights(model, path, provenance)
+        checkpoint.unlink(missing_ok=True)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    if not passed:
+        raise ToolchainError(
+            ExitCode.METRIC,
+            "the trained model misses the metric that the recipe asks for",
+            where=f"{path} (kept for a look)",
+            expected=f"top-1 of at least {section.metric_min:.2%}",
+            found=f"{metric:.2%}",
+            fix="train longer (--epochs), change [train] of the recipe, or lower train.metric_min",
+        )
+    return TrainResult(path, metric, len(dataset.evaluation), settings.epochs, duration_s)
+
+
+def _check_recipe(recipe: Recipe, out: Path | None) -> tuple[TrainSection, Path]:
+    if recipe.train is None:
+        raise usage("the recipe has no section [train]", where=str(recipe.path), fix="add one, or bring the weights")
+    if out is not None:
+        return recipe.train, out
+    if recipe.model.weights is None:
+        raise usage("the recipe names no file for the weights", where=f"{recipe.path}: model", expected="weights")
+    return recipe.train, recipe.folder / recipe.model.weights
+
+
+def _load_data(recipe: Recipe, section: TrainSection) -> Dataset:
+    if section.data is None:
+        return load_dataset(recipe.data.name, recipe.data.options)
+    return load_dataset(section.data, section.options)
+
+
+def _check_outputs(model: nn.Module, dataset: Dataset, samples: TrainingSamples) -> None:
+    """Try one sample, so that a model of another shape is an error of the recipe and not of the loop."""
+    images = torch.from_numpy(samples.batch(0, 1)[IMAGE_INPUT])
+    model.eval()
+    try:
+        with torch.inference_mode():
+            outputs = model(images)
+    except RuntimeError as error:
+        raise usage(
+            "the model does not take the data",
+            where=f"data set {dataset.name}, shape {tuple(images.shape)}",
+            found=str(error).splitlines()[0],
+        ) from error
+    classes = 1 + int(samples.labels.max()) if samples.labels is not None else 0
+    if outputs.ndim != 2 or outputs.shape[1] < classes:
+        raise usage(
+            "the model's output does not fit the classes of the data",
+            where="model.build_options",
+            expected=f"shape (1, {classes})",
+            found=f"shape {tuple(outputs.shape)}",
+            fix="set num_classes in build_options",
+        )
+
+
+def _describe_command(recipe: Recipe, *, epochs: int | None, seed: int | None) -> str:
+    command = f"toolchain train {recipe.name}"
+    if epochs is not None:
+        command += f" --epochs {epochs}"
+    if seed is not None:
+        command += f" --seed {seed}"
+    return command
+
+
+def _describe_machine(accelerator: Accelerator) -> dict[str, object]:
+    """Return what else the result depends on."""
+    return {
+        "precision": accelerator.mixed_precision,
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+        "device": accelerator.device.type,
+        "versions": list_versions(),
+    }

@@ -1,0 +1,151 @@
+"""Weights on disk: safetensors in, safetensors out, and beside them where they come from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from toolchain.errors import malformed, missing, storage
+
+# First bytes of what torch.save, pickle.dump and legacy torch write.
+_PICKLE_STARTS = {b"PK\x03\x04": "a zip file with a pickle in it, as torch.save writes it", b"\x80": "a pickle"}
+
+_LISTED_MAX = 3  # enough to recognize the mistake
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a safetensors file into the model, in place.
+
+    Raises ToolchainError: no such file (exit 3); a pickle, a corrupt file, other names, shapes or types than the
+    model's, values that are not finite (exit 23).
+    """
+    if not path.is_file():
+        raise missing(f"there are no weights at {path}", fix=_how_to_get(path))
+    _refuse_pickle(path)
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError, KeyError) as error:  # KeyError: a dtype that torch does not have
+        raise malformed(
+            "the weights are corrupt",
+            where=str(path),
+            expected="a safetensors file",
+            found=str(error),
+            fix=_how_to_get(path),
+        ) from error
+    _check_tensors(path, model.state_dict(), tensors)
+    model.load_state_dict(tensors)
+
+
+def save_weights(model: nn.Module, path: Path, provenance: Mapping[str, Any]) -> str:
+    """Write the weights to path and their provenance to a .json beside it; return the sha256 of the weights.
+
+    Raises ToolchainError (exit 14) when the disk is full or not writable; nothing half-written is left.
+    """
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    content = save(tensors)
+    sha256 = hashlib.sha256(content).hexdigest()
+    write_atomically(path, content)
+    text = json.dumps({**provenance, "weights_sha256": sha256}, indent=2, ensure_ascii=False)
+    write_atomically(path.with_suffix(".json"), f"{text}\n".encode())
+    return sha256
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all; raises ToolchainError (exit 14) when it cannot."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.chmod(0o644)
+                temporary.replace(path)
+            except BaseException:  # an interrupt too must leave nothing
+                temporary.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise storage(error) from error
+
+
+def _how_to_get(path: Path) -> str:
+    readme = path.parent / "README.md"
+    return f"make train MODEL={path.parent.name}" + (f", or see {readme}" if readme.is_file() else "")
+
+
+def _refuse_pickle(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(4)
+    for prefix, kind in _PICKLE_STARTS.items():
+        if start.startswith(prefix):
+            raise malformed(
+                "the weights are refused: reading a pickle executes the code in it",
+                where=str(path),
+                expected="a safetensors file",
+                found=kind,
+                fix="where you trust the file, convert it: safetensors.torch.save_file("
+                f"torch.load(FILE, weights_only=True), {path.name!r})",
+            )
+
+
+def _check_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    if expected.keys() != found.keys():
+        raise malformed(
+            "the weights are of another model: their names differ",
+            where=str(path),
+            expected=f"also {_list_first(sorted(expected.keys() - found.keys()))}",
+            found=f"also {_list_first(sorted(found.keys() - expected.keys()))}",
+            fix="check model.build_options in the recipe, or bring the weights of this model",
+        )
+    differing = [
+        name
+        for name, tensor in found.items()
+        if tensor.shape != expected[name].shape or not _is_exact(tensor.dtype, expected[name].dtype)
+    ]
+    if differing:
+        raise malformed(
+            "the weights are of another model: shapes or types differ",
+            where=str(path),
+            expected=_list_first([f"{name} {_describe(expected[name])}" for name in differing]),
+            found=_list_first([f"{name} {_describe(found[name])}" for name in differing]),
+            fix="check model.build_options in the recipe, such as num_classes",
+        )
+    broken = [name for name, tensor in found.items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise malformed(
+            "the weights hold NaN or infinity",
+            where=str(path),
+            expected="finite values",
+            found=_list_first(broken),
+            fix="train again with a smaller learning rate, or bring a good file",
+        )
+
+
+def _is_exact(found: torch.dtype, expected: torch.dtype) -> bool:
+    """Return whether a value of one type is kept exactly in the other: float16 in float32 is."""
+    same_kind = found.is_floating_point == expected.is_floating_point
+    return same_kind and torch.promote_types(found, expected) == expected
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def _list_first(names: list[str]) -> str:
+    if not names:
+        return "nothing"
+    rest = len(names) - _LISTED_MAX
+    return ", ".join(names[:_LISTED_MAX]) + (f" and {rest} more" if rest > 0 else "")
