@@ -1,0 +1,98 @@
+"""Turns parsed JSON into typed, frozen records, and refuses everything that the types do not say."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import abc
+from dataclasses import fields, is_dataclass
+from typing import Any, Dict, List, Tuple, Union, get_args, get_origin, get_type_hints
+
+from .errors import ExitCode, ToolchainError
+
+
+def _refuse(where: str, expected: str, found: str) -> ToolchainError:
+    return ToolchainError(ExitCode.MALFORMED, "the manifest cannot be read", where, expected, found)
+
+
+def _describe(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _decode_record(kind: Any, value: object, where: str) -> object:
+    if not isinstance(value, dict):
+        raise _refuse(where, "an object", _describe(value))
+    names = [field.name for field in fields(kind)]
+    for name in names:
+        if name not in value:
+            raise _refuse(where, f"the key {name!r}", "no such key")
+    for key in value:
+        if key not in names:
+            raise _refuse(where, f"only the keys {', '.join(names)}", f"the unknown key {key!r}")
+    hints = get_type_hints(kind)
+    return kind(**{name: decode(hints[name], value[name], f"{where}.{name}") for name in names})
+
+
+def _decode_scalar(kind: Any, value: object, where: str) -> object:
+    # bool is a subclass of int in Python, and true is no number in a manifest.
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is float and is_number and math.isfinite(value):  # type: ignore[arg-type]  # is_number says so
+        return float(value)  # type: ignore[arg-type]
+    if kind is int and is_number and isinstance(value, int):
+        return value
+    if kind in (str, bool) and isinstance(value, kind):
+        return value
+    expected = {float: "a finite number", int: "a whole number", str: "a string", bool: "true or false"}[kind]
+    raise _refuse(where, expected, _describe(value))
+
+
+def decode(kind: Any, value: object, where: str) -> Any:
+    """Return `value` (of json.loads) as `kind`: a dataclass, Optional, Tuple[X, ...], Mapping[str, X], object or scalar.
+
+    Raises ToolchainError (exit 23) for an unknown key, a missing key or a wrong type; `where` names the place in it.
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is object:
+        return value
+    if origin is Union:
+        return None if value is None else decode(arguments[0], value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise _refuse(where, "a list", _describe(value))
+        return tuple(decode(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value))
+    if origin is abc.Mapping:
+        if not isinstance(value, dict):
+            raise _refuse(where, "an object", _describe(value))
+        return {key: decode(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if is_dataclass(kind):
+        return _decode_record(kind, value, where)
+    return _decode_scalar(kind, value, where)
+
+
+def _join_pairs(pairs: List[Tuple[str, object]]) -> Dict[str, object]:
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        message = "a key appears twice"
+        raise ValueError(message)
+    return record
+
+
+def _refuse_constant(name: str) -> object:
+    message = f"{name} is not JSON"
+    raise ValueError(message)
+
+
+def parse_json(data: bytes, where: str) -> object:
+    """Return what strict JSON says: UTF-8, no key twice, no NaN or infinity. Raises ToolchainError (exit 23)."""
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_join_pairs, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            "the manifest cannot be read",
+            where,
+            "strict JSON in UTF-8",
+            str(error) or "nesting too deep",
+            "write the bundle again",
+        ) from error

@@ -1,0 +1,115 @@
+"""The facts of a board, and whether a bundle may run on it."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+from .errors import ExitCode, ToolchainError
+from .manifest import Compatible
+from .session import find_runtime
+from .version import matches_version
+
+# What Windows and macOS call the architectures of Linux.
+_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a board is. `cpu_features` are those that every core has, sorted; empty where the board tells none."""
+
+    arch: str
+    cpu: str
+    cpu_features: Tuple[str, ...]
+    os: str
+    python: str
+    runtime: str
+    runtime_version: str
+    accelerator: Optional[str]
+
+
+def normalize_arch(name: str) -> str:
+    """Return Linux's name of an architecture, such as x86_64 or aarch64."""
+    return _ARCHITECTURES.get(name.lower(), name.lower())
+
+
+def parse_cpuinfo(text: str, arch: str) -> Tuple[str, Tuple[str, ...]]:
+    """Return the name and the features of the CPU in a /proc/cpuinfo, as (name, features that every core has).
+
+    Under user-mode emulation the file tells of the host: of its own architecture's keys there are none, so that the
+    features come out empty.
+    """
+    is_x86 = arch in ("x86_64", "i386", "i686")
+    features_key, name_keys = (
+        ("flags", ("model name",)) if is_x86 else ("Features", ("model name", "Model", "Hardware"))
+    )
+    names: Dict[str, str] = {}
+    features: List[List[str]] = []
+    for line in text.splitlines():
+        key, _, value = (part.strip() for part in line.partition(":"))
+        if key == features_key:
+            features.append(value.split())
+        elif key in name_keys:
+            names.setdefault(key, value)
+    common = set(features[0]).intersection(*features) if features else set()
+    if not is_x86 and not features:
+        names.clear()
+    name = next((names[key] for key in name_keys if key in names), "")
+    return name, tuple(sorted(common))
+
+
+def _read_text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not every system has /proc, /sys or os-release
+        return ""
+
+
+def _read_os() -> str:
+    pretty = [line for line in _read_text("/etc/os-release").splitlines() if line.startswith("PRETTY_NAME=")]
+    distribution = pretty[0].partition("=")[2].strip('"') if pretty else platform.system()
+    return f"{distribution}, {platform.system()} {platform.release()}"
+
+
+def read_facts(runtime: str) -> Facts:
+    """Return the facts of this board; raises ToolchainError (exit 2, 3) where the runtime is unknown or missing."""
+    module = find_runtime(runtime)
+    arch = normalize_arch(platform.machine())
+    cpu, cpu_features = parse_cpuinfo(_read_text("/proc/cpuinfo"), arch)
+    if not cpu:
+        cpu = _read_text("/proc/device-tree/model").strip("\0\n ") or platform.processor() or "unknown"
+    return Facts(
+        arch=arch,
+        cpu=cpu,
+        cpu_features=cpu_features,
+        os=_read_os(),
+        python=platform.python_version(),
+        runtime=runtime,
+        runtime_version=module.read_version(),
+        accelerator=module.read_accelerator(),
+    )
+
+
+def check_compatible(compatible: Compatible, facts: Facts) -> None:
+    """Refuse (exit 12) a board that the bundle was not made for; the error names the first thing that differs."""
+
+    def refuse(where: str, expected: str, found: str, fix: str) -> ToolchainError:
+        what = f"this bundle cannot run on this board ({facts.cpu})"
+        return ToolchainError(ExitCode.INCOMPATIBLE, what, where, expected, found, fix)
+
+    if compatible.arch is not None and normalize_arch(compatible.arch) != facts.arch:
+        raise refuse("arch", compatible.arch, facts.arch, f"build for a target with arch {facts.arch}")
+    if compatible.accelerator is not None and compatible.accelerator != facts.accelerator:
+        found = facts.accelerator or "none"
+        raise refuse("accelerator", compatible.accelerator, found, "build for a target with this accelerator")
+    required = compatible.runtime_version
+    if required is not None and not matches_version(facts.runtime_version, required):
+        fix = f"install {facts.runtime} {required} on the board, or build for a target with {facts.runtime_version}"
+        raise refuse("runtime_version", required, facts.runtime_version, fix)
+    lacking = sorted(set(compatible.cpu_features).difference(facts.cpu_features))
+    if lacking:
+        found = f"no {', '.join(lacking)}" if facts.cpu_features else "a board that does not tell its CPU's features"
+        fix = "build for a target without these cpu_features"
+        raise refuse("cpu_features", ", ".join(sorted(compatible.cpu_features)), found, fix)

@@ -1,0 +1,128 @@
+"""The golden arrays of a bundle, read batch by batch, and what they say of a payload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ExitCode, ToolchainError
+from .gates import MetricResult
+from .manifest import Manifest, TensorSpec
+from .metric import create_metric
+from .parity import OutputParity, Parity
+from .session import Session
+
+# Throughput of the evaluation; the activations of 64 images at 224 take some hundred megabytes at the most.
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class GoldenArrays:
+    """The evaluation set: arrays mapped from files, first axis = samples; labels (N,) or None."""
+
+    samples: int
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[str, NDArray[Any]]
+    labels: Optional[NDArray[Any]]
+
+    def read_inputs(self, start: int, stop: int) -> Dict[str, NDArray[Any]]:
+        """Return the inputs of some samples, in memory."""
+        return {name: np.array(array[start:stop]) for name, array in self.inputs.items()}
+
+    def read_outputs(self, start: int, stop: int) -> Dict[str, NDArray[Any]]:
+        """Return the reference outputs of some samples, in memory."""
+        return {name: np.array(array[start:stop]) for name, array in self.outputs.items()}
+
+
+def _map_array(bundle_dir: Path, path: str, samples: int, spec: Optional[TensorSpec]) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(bundle_dir / path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ToolchainError(
+            ExitCode.MALFORMED, "a golden array cannot be read", path, "a .npy file without pickles", str(error)
+        ) from error
+    row: Sequence[Optional[int]] = () if spec is None else spec.shape[1:]
+    fits = array.ndim == 1 + len(row) and array.shape[0] == samples
+    fits = fits and all(size in (None, array.shape[axis]) for axis, size in enumerate(row, start=1))
+    if not fits:
+        expected = str((samples, *("any" if size is None else size for size in row)))
+        raise ToolchainError(ExitCode.MALFORMED, "a golden array has the wrong shape", path, expected, str(array.shape))
+    dtype = "int64" if spec is None else spec.dtype
+    if array.dtype != np.dtype(dtype):
+        raise ToolchainError(ExitCode.MALFORMED, "a golden array has the wrong type", path, dtype, str(array.dtype))
+    return array
+
+
+def open_golden(bundle_dir: Path, manifest: Manifest) -> GoldenArrays:
+    """Map the golden arrays of a bundle; raises ToolchainError (exit 23) where one is not what the manifest says."""
+    golden = manifest.golden
+    return GoldenArrays(
+        samples=golden.samples,
+        inputs={
+            spec.name: _map_array(bundle_dir, golden.inputs[spec.name], golden.samples, spec)
+            for spec in manifest.inputs
+        },
+        outputs={
+            spec.name: _map_array(bundle_dir, golden.outputs[spec.name], golden.samples, spec)
+            for spec in manifest.outputs
+        },
+        labels=None if golden.labels is None else _map_array(bundle_dir, golden.labels, golden.samples, None),
+    )
+
+
+def find_fixed_batch(inputs: Sequence[TensorSpec]) -> Optional[int]:
+    """Return the size of the first axis that a payload insists on, or None; raises (exit 23) where inputs disagree."""
+    sizes = {spec.shape[0] if spec.shape else 0 for spec in inputs} - {None}
+    if not sizes:
+        return None
+    size = sizes.pop()
+    if sizes or not size:
+        shapes = ", ".join(f"{spec.name} {spec.shape}" for spec in inputs)
+        raise ToolchainError(
+            ExitCode.MALFORMED, "the inputs have no common batch axis", "inputs", "the same first axis", shapes
+        )
+    return size
+
+
+def evaluate_session(
+    session: Session, golden: GoldenArrays, manifest: Manifest, on_progress: Callable[[int, int], None]
+) -> Tuple[Tuple[OutputParity, ...], Optional[MetricResult]]:
+    """Run a payload over the whole evaluation set and return its parity and its task metric.
+
+    Raises ToolchainError: exit 18 an output that is missing, extra or of another dtype or shape, 23 a set that is no
+    multiple of the payload's fixed batch.
+    """
+    batch = find_fixed_batch(session.inputs) or _BATCH
+    if find_fixed_batch(session.inputs) and golden.samples % batch:
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            "the evaluation set does not fill the payload's batches",
+            "golden.samples",
+            f"a multiple of {batch}",
+            str(golden.samples),
+            "export the model with a dynamic batch axis, or change evaluation_samples",
+        )
+    parity = Parity()
+    metric = None if manifest.metric.name is None else create_metric(manifest.metric.name)
+    for start in range(0, golden.samples, batch):
+        stop = min(start + batch, golden.samples)
+        outputs = session.run(golden.read_inputs(start, stop))
+        parity.add(golden.read_outputs(start, stop), outputs)
+        if metric is not None and golden.labels is not None:
+            metric.add(outputs[manifest.outputs[0].name], golden.labels[start:stop])
+        on_progress(stop, golden.samples)
+    if metric is None or manifest.metric.name is None or manifest.metric.reference is None:
+        return parity.summarize(), None
+    deployed, reference = metric.compute(), manifest.metric.reference
+    result = MetricResult(
+        name=manifest.metric.name,
+        reference=reference,
+        deployed=deployed,
+        drop=reference - deployed,
+        samples=metric.samples,
+    )
+    return parity.summarize(), result

@@ -1,0 +1,258 @@
+"""The manifest: what a bundle holds, what it needs and what it must prove."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Dict, Mapping, Optional, Tuple, cast
+
+from .decode import decode, parse_json
+from .errors import ExitCode, ToolchainError
+
+MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = "manifest.json.sig"
+SCHEMA = 1
+# A manifest names some dozens of files; one that is larger than this was not written by us.
+MANIFEST_SIZE_BYTES_MAX = 16 * 1024 * 1024
+# NAME_MAX of Linux file systems (limits.h).
+NAME_BYTES_MAX = 255
+# numpy's names of the types that the outputs of a model can be compared in.
+DTYPES = (
+    *("float16", "float32", "float64", "bool"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+)
+PRECISIONS = ("int8", "fp16", "float32")
+SIGNATURES = ("required", "optional")
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output: dtype is numpy's name of it, shape has None for an axis of any size."""
+
+    name: str
+    dtype: str
+    shape: Tuple[Optional[int], ...]
+
+
+@dataclass(frozen=True)
+class Compatible:
+    """What a board must be. None accepts any."""
+
+    arch: Optional[str]
+    accelerator: Optional[str]
+    runtime_version: Optional[str]
+    cpu_features: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A payload that may be shipped, and its precision."""
+
+    precision: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Inputs of the evaluation set and what the exported PyTorch model returns for them, one .npy file each."""
+
+    samples: int
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    labels: Optional[str]
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """The task metric, and its value for the uncompressed float model in PyTorch (a fraction)."""
+
+    name: Optional[str]
+    reference: Optional[float]
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What the deployed payload must reach on the board. None is no gate; fractions, dB and ms."""
+
+    metric_drop_max: Optional[float]
+    sqnr_db_min: Mapping[str, float]
+    int8_share_min: Optional[float]
+    latency_p90_ms_max: Optional[float]
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file of the bundle."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of manifest.json, key by key; `candidates` are in order of preference."""
+
+    schema: int
+    model: str
+    target: str
+    runtime: str
+    threads: int
+    emulated: bool
+    signature: str
+    compatible: Compatible
+    candidates: Tuple[Candidate, ...]
+    reference: str
+    inputs: Tuple[TensorSpec, ...]
+    outputs: Tuple[TensorSpec, ...]
+    golden: Golden
+    metric: MetricSpec
+    gates: Gates
+    provenance: Mapping[str, object]
+    files: Tuple[FileEntry, ...]
+
+
+def compute_bundle_id(data: bytes) -> str:
+    """Return the bundle's identity: the sha256 of the bytes of its manifest.json."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the bytes of manifest.json: the same for the same manifest."""
+    text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode("utf-8")
+
+
+def _require(condition: object, where: str, expected: str, found: object) -> None:
+    if not condition:
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            "the manifest contradicts itself",
+            f"{MANIFEST_NAME}: {where}",
+            expected,
+            str(found),
+            "write the bundle again",
+        )
+
+
+def check_path(path: str, where: str) -> None:
+    """Refuse (exit 23) a path that could leave the bundle or mean something else on another file system."""
+    parts = path.split("/")
+    try:
+        encoded_parts = [part.encode("utf-8") for part in parts]
+    except UnicodeEncodeError:  # a lone surrogate: bytes that were not UTF-8
+        encoded_parts = []
+    is_safe = (
+        encoded_parts
+        and all(0 < len(part) <= NAME_BYTES_MAX for part in encoded_parts)
+        and not any(part in (".", "..") for part in parts)
+        # A backslash or a colon is a separator or a drive on Windows.
+        and not any(character in "\\:" or unicodedata.category(character) == "Cc" for character in path)
+    )
+    if not is_safe:
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            "the manifest names an unsafe path",
+            f"{MANIFEST_NAME}: {where}",
+            "a relative path of plain names joined by /, in UTF-8, without .. and backslashes",
+            ascii(path),
+            "do not use this bundle; write it again from its source",
+        )
+
+
+def _check_files(files: Tuple[FileEntry, ...]) -> None:
+    spelled: Dict[str, str] = {}
+    folders = set()
+    names = [entry.path for entry in files]
+    for index, entry in enumerate(files):
+        where = f"files[{index}]"
+        check_path(entry.path, f"{where}.path")
+        _require(entry.path not in (MANIFEST_NAME, SIGNATURE_NAME), where, "any other file", entry.path)
+        _require(entry.size_bytes >= 0, f"{where}.size_bytes", "a size of 0 or more", entry.size_bytes)
+        _require(re.fullmatch("[0-9a-f]{64}", entry.sha256), f"{where}.sha256", "64 hex digits", entry.sha256)
+        parts = entry.path.split("/")
+        prefixes = ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+        folders.update(prefixes[:-1])
+        for prefix in prefixes:
+            # A file system that ignores case would make one of two such files.
+            folded = unicodedata.normalize("NFC", prefix).casefold()
+            _require(spelled.setdefault(folded, prefix) == prefix, where, "names that differ in more than case", prefix)
+    _require(names == sorted(set(names)), "files", "every path once, sorted", "another order or a path twice")
+    clash = folders.intersection(names)
+    _require(not clash, "files", "a file or a folder of one name", ", ".join(sorted(clash)))
+
+
+def _check_tensors(specs: Tuple[TensorSpec, ...], golden: Mapping[str, str], where: str) -> None:
+    names = [spec.name for spec in specs]
+    _require(names, where, "at least one", "none")
+    _require(len(set(names)) == len(names), where, "names that differ", names)
+    _require(set(names) == set(golden), f"golden.{where}", f"one file for each of {sorted(names)}", sorted(golden))
+    for spec in specs:
+        fits = all(size is None or size >= 0 for size in spec.shape)
+        _require(fits, f"{where}.{spec.name}", "sizes of 0 or more", spec.shape)
+        _require(spec.dtype in DTYPES, f"{where}.{spec.name}", f"one of {', '.join(DTYPES)}", spec.dtype)
+
+
+def check_manifest(manifest: Manifest) -> None:
+    """Refuse (exit 23) a manifest whose parts do not fit together, or that names an unsafe path."""
+    _require(manifest.schema == SCHEMA, "schema", str(SCHEMA), manifest.schema)
+    _require(manifest.threads >= 1, "threads", "1 or more", manifest.threads)
+    _require(manifest.signature in SIGNATURES, "signature", " or ".join(SIGNATURES), manifest.signature)
+    _check_files(manifest.files)
+    precisions = [candidate.precision for candidate in manifest.candidates]
+    _require(precisions, "candidates", "at least one", "none")
+    _require(len(set(precisions)) == len(precisions), "candidates", "every precision once", precisions)
+    for precision in [*precisions, *manifest.gates.sqnr_db_min]:
+        _require(precision in PRECISIONS, "candidates and gates", f"one of {', '.join(PRECISIONS)}", precision)
+    golden, metric = manifest.golden, manifest.metric
+    _require(golden.samples >= 1, "golden.samples", "1 or more", golden.samples)
+    _check_tensors(manifest.inputs, golden.inputs, "inputs")
+    _check_tensors(manifest.outputs, golden.outputs, "outputs")
+    _require((metric.name is None) == (metric.reference is None), "metric", "name and reference, or neither", metric)
+    _require(metric.name is None or golden.labels is not None, "golden.labels", "labels for the metric", None)
+    gate = manifest.gates.metric_drop_max
+    _require(gate is None or metric.name is not None, "gates.metric_drop_max", "no gate without a metric", gate)
+    used = [candidate.path for candidate in manifest.candidates]
+    used += [manifest.reference, *golden.inputs.values(), *golden.outputs.values()]
+    used += [] if golden.labels is None else [golden.labels]
+    listed = {entry.path for entry in manifest.files}
+    for path in used:
+        _require(path in listed, "files", f"an entry for {path!a}, which the manifest uses", "no such entry")
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Return the manifest in the bytes of a manifest.json.
+
+    Raises ToolchainError (exit 23): not strict JSON, an unknown or missing key, a wrong type, parts that do not fit
+    together, an unsafe path.
+    """
+    manifest = cast("Manifest", decode(Manifest, parse_json(data, MANIFEST_NAME), MANIFEST_NAME))
+    check_manifest(manifest)
+    return manifest
+
+
+def read_manifest(bundle_dir: Path) -> Tuple[Manifest, str]:
+    """Return the manifest of a bundle and the bundle_id, from one reading of the file.
+
+    Raises ToolchainError: exit 2 when there is no such folder, exit 23 when the manifest is missing or malformed.
+    """
+    if not bundle_dir.is_dir():
+        raise ToolchainError(ExitCode.USAGE, f"there is no bundle folder {bundle_dir}", fix="check the path")
+    path = bundle_dir / MANIFEST_NAME
+    if path.is_symlink() or not path.is_file():
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            "this is not a bundle",
+            str(bundle_dir),
+            f"a regular file {MANIFEST_NAME}",
+            "a link" if path.is_symlink() else "none",
+            "name the folder that `toolchain deploy` wrote",
+        )
+    with path.open("rb") as file:
+        data = file.read(MANIFEST_SIZE_BYTES_MAX + 1)
+    _require(len(data) <= MANIFEST_SIZE_BYTES_MAX, "size", f"at most {MANIFEST_SIZE_BYTES_MAX} bytes", "more")
+    return parse_manifest(data), compute_bundle_id(data)

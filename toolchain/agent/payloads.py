@@ -1,0 +1,107 @@
+"""Opens the payloads of a bundle and measures them against each other: placement and latency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
+
+from .errors import ExitCode, ToolchainError
+from .golden import GoldenArrays, find_fixed_batch
+from .latency import Measurement, measure_latency
+from .manifest import Manifest, TensorSpec
+from .placement import Placement
+from .quantiles import Latency, Ratio, summarize_latency
+from .session import Session, find_runtime, open_session
+
+OnProgress = Callable[[str, int, int], None]
+"""Gets the step, what is done of it, and the total."""
+
+
+@dataclass(frozen=True)
+class Payloads:
+    """The opened payloads and what was measured of them, by path; a file in two roles is one payload.
+
+    `measurement` is None on an emulated board, where latency means nothing; `batch` is that of the latency.
+    """
+
+    sessions: Mapping[str, Session]
+    placements: Mapping[str, Placement]
+    measurement: Optional[Measurement]
+    batch: int
+
+    def summarize(self, path: str) -> Latency:
+        """Return the latency of a payload."""
+        if self.measurement is None:
+            return summarize_latency([], steady=False)
+        return self.measurement.summarize(path)
+
+    def compare(self, slower: str, faster: str) -> Ratio:
+        """Return the latency of one payload over that of another."""
+        if self.measurement is None:
+            return Ratio(ratio=None, low=None, high=None)
+        if slower == faster:
+            return Ratio(ratio=1.0, low=1.0, high=1.0)
+        return self.measurement.compare(slower, faster)
+
+
+def describe_difference(expected: Sequence[TensorSpec], found: Sequence[TensorSpec]) -> Optional[str]:
+    """Return the first difference of names, dtypes or shapes in words, or None; an axis of any size fits every size."""
+    by_name = {spec.name: spec for spec in found}
+    names = sorted(spec.name for spec in expected)
+    if sorted(by_name) != names:
+        return f"the names are {', '.join(sorted(by_name))}, expected {', '.join(names)}"
+    for spec in expected:
+        other = by_name[spec.name]
+        if spec.dtype != other.dtype:
+            return f"{spec.name} is {other.dtype}, expected {spec.dtype}"
+        fits = len(spec.shape) == len(other.shape) and all(
+            size is None or other.shape[axis] in (None, size) for axis, size in enumerate(spec.shape)
+        )
+        if not fits:
+            return f"{spec.name} has the shape {other.shape}, expected {spec.shape}"
+    return None
+
+
+def _bind_run(session: Session, feeds: Mapping[str, Any]) -> Callable[[], object]:
+    return lambda: session.run(feeds)
+
+
+def measure_payloads(
+    bundle_dir: Path,
+    manifest: Manifest,
+    golden: GoldenArrays,
+    *,
+    latency_samples: int,
+    latency_limit_s: float,
+    on_progress: OnProgress,
+) -> Payloads:
+    """Open the reference and every candidate, and measure them interleaved on the first sample of the evaluation set.
+
+    Raises ToolchainError as open_session does, and exit 23 for a payload whose inputs are not those of the manifest.
+    """
+    paths = list(dict.fromkeys([manifest.reference, *(candidate.path for candidate in manifest.candidates)]))
+    sessions: Dict[str, Session] = {}
+    for done, path in enumerate(paths, start=1):
+        sessions[path] = open_session(manifest.runtime, bundle_dir / path, manifest.threads)
+        difference = describe_difference(manifest.inputs, sessions[path].inputs)
+        if difference is not None:
+            what = "a payload's inputs are not those of the manifest"
+            raise ToolchainError(ExitCode.MALFORMED, what, path, found=difference)
+        on_progress("open", done, len(paths))
+    batch = find_fixed_batch(sessions[manifest.reference].inputs) or 1
+    feeds = golden.read_inputs(0, batch)
+    runtime = find_runtime(manifest.runtime)
+    placements: Dict[str, Placement] = {}
+    for done, path in enumerate(paths, start=1):
+        placements[path] = runtime.read_placement(bundle_dir / path, manifest.threads, feeds)
+        on_progress("placement", done, len(paths))
+    measurement = None
+    if not manifest.emulated:
+        measurement = measure_latency(
+            {path: _bind_run(session, feeds) for path, session in sessions.items()},
+            samples=latency_samples,
+            limit_s=latency_limit_s,
+            on_progress=lambda done, total: on_progress("latency", done, total),
+        )
+    return Payloads(sessions=sessions, placements=placements, measurement=measurement, batch=batch)
