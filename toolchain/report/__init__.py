@@ -1,0 +1,64 @@
+"""The report of a run: report.json, report.html, junit.xml, and the table on the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from toolchain.errors import storage
+from toolchain.report.junit import render_junit
+from toolchain.report.shape import Report
+
+__all__ = ["write_reports"]
+
+
+def write_reports(out_dir: Path, report: Report, samples: Mapping[str, Sequence[float]] | None = None) -> None:
+    """Write report.json, junit.xml and report.html, each whole or not at all.
+
+    What cannot be drawn is said on the page; it changes neither the other files nor the verdict.
+
+    Args:
+        out_dir: the folder, made when it is not there.
+        report: what build_report or build_error_report returned.
+        samples: the latency samples in ms by "reference" and precision; None draws none.
+
+    Raises:
+        ToolchainError: the disk is full or the folder cannot be written (exit 14).
+    """
+    document = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        # The page takes a second to draw: until then none lies there, rather than that of an earlier run.
+        (out_dir / "report.html").unlink(missing_ok=True)
+        _write_whole(out_dir / "report.json", document.encode())
+        _write_whole(out_dir / "junit.xml", render_junit(report))
+        _write_whole(out_dir / "report.html", _render_page(report, samples or {}).encode())
+    except OSError as error:
+        raise storage(error) from error
+
+
+def _render_page(report: Report, samples: Mapping[str, Sequence[float]]) -> str:
+    # Here, and not above: whoever only builds or prints a report does not wait for the template engine.
+    from toolchain.report.html import render_html  # noqa: PLC0415
+
+    try:
+        from toolchain.report.latency_figures import draw_latency  # noqa: PLC0415 - 0.4 s for matplotlib
+
+        return render_html(report, drawings=draw_latency(report, samples))
+    except Exception as error:  # noqa: BLE001 - whatever a drawing library raises, the numbers must reach the reader
+        return render_html(report, drawings=[], drawing_problem=f"{type(error).__name__}: {error}")
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write through a temporary file beside the path and a rename, so that no reader sees a part of it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

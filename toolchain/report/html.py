@@ -1,0 +1,269 @@
+"""Renders the report as one HTML page that needs nothing else: no script, no network, no other file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from toolchain.report.document import NO_REASON
+from toolchain.report.quantities import (
+    TIMES,
+    write_bound,
+    write_change,
+    write_cosine,
+    write_count,
+    write_difference,
+    write_duration,
+    write_ms,
+    write_percent,
+    write_points,
+    write_size,
+    write_size_change,
+    write_speedup,
+    write_sqnr,
+)
+from toolchain.report.shape import LatencyNumbers, Report
+
+TEMPLATE = "report.html.jinja"
+# The precisions that have a colour of their own on the page.
+_COLOURED = ("int8", "fp16", "float32")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An SVG element, what it shows in words, and what its axis leaves out."""
+
+    svg: str
+    description: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A large number, what it is, and what it rests on."""
+
+    value: str
+    label: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Float against deployed for one quantity; the shares are of the longer bar, from 0 to 1."""
+
+    label: str
+    reference: str
+    deployed: str
+    reference_share: float
+    deployed_share: float
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stage on the time axis of the run; offset and share are fractions of the whole."""
+
+    name: str
+    text: str
+    offset: float
+    share: float
+    cached: bool
+
+
+def render_html(report: Report, *, drawings: Sequence[Drawing], drawing_problem: str | None = None) -> str:
+    """Return the page; drawing_problem says on it why a drawing is missing."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        size=write_size,
+        ms=write_ms,
+        percent=write_percent,
+        points=write_points,
+        sqnr=write_sqnr,
+        difference=write_difference,
+        cosine=write_cosine,
+        duration=write_duration,
+        count=write_count,
+        colour=lambda precision: precision if precision in _COLOURED else "other",
+    )
+    return environment.get_template(TEMPLATE).render(
+        report=report,
+        summary=summarize(report),
+        figures=list_figures(report),
+        bars=list_bars(report),
+        latency_rows=list_latency(report),
+        spans=list_spans(report),
+        provenance=flatten(report["provenance"]),
+        drawings=[(Markup(drawing.svg), drawing) for drawing in drawings],  # noqa: S704 - drawn by us, text escaped
+        drawing_problem=drawing_problem,
+        no_reason=NO_REASON,
+    )
+
+
+def summarize(report: Report) -> str:
+    """Return the verdict as one sentence."""
+    if report["error"] is not None:
+        return "The run stopped before there was anything to measure."
+    parts = []
+    latency, artifact, reference, metric = (
+        report["latency"],
+        report["artifact"],
+        report["reference"],
+        report["metric"],
+    )
+    if latency is not None and latency["speedup"] is not None:
+        parts.append(write_speedup(latency["speedup"], None, None))
+    if artifact is not None and reference is not None:
+        parts.append(write_size_change(reference["size_bytes"], artifact["size_bytes"]))
+    if metric is not None:
+        parts.append(f"{metric['name']} {write_change(-metric['drop'])}")
+    against = f" Against the float model: {', '.join(parts)}." if parts else ""
+    opening = {
+        "pass": "The artifact is proven on this device",
+        "fail": "The artifact did not reach its gates on this device",
+        "invalid": "The measurement on this device cannot be trusted",
+    }[report["verdict"]]
+    return f"{opening}.{against}"
+
+
+def list_figures(report: Report) -> list[Figure]:
+    """Return the numbers that a reader asks for first."""
+    figures = []
+    metric, artifact, reference, latency, placement = (
+        report["metric"],
+        report["artifact"],
+        report["reference"],
+        report["latency"],
+        report["placement"],
+    )
+    if latency is not None and latency["speedup"] is not None:
+        interval = ""
+        if latency["speedup_low"] is not None and latency["speedup_high"] is not None:
+            interval = f"99 % interval {latency['speedup_low']:.2f} to {latency['speedup_high']:.2f}"
+        figures.append(Figure(value=f"{latency['speedup']:.2f}{TIMES}", label="as fast as float", detail=interval))
+    if metric is not None:
+        change = f"{write_percent(metric['reference'])} to {write_percent(metric['deployed'])}"
+        figures.append(
+            Figure(
+                value=write_change(-metric["drop"]).removesuffix(" points"),
+                label=f"points of {metric['name']}",
+                detail=f"{change}, {write_count(metric['samples'], 'sample')}",
+            )
+        )
+    if artifact is not None and reference is not None:
+        value, _, label = write_size_change(reference["size_bytes"], artifact["size_bytes"]).partition(" ")
+        sizes = f"{write_size(reference['size_bytes'])} to {write_size(artifact['size_bytes'])}"
+        figures.append(Figure(value=value, label=label, detail=sizes))
+    if placement is not None and report["precision"] is not None:
+        share = placement["precision_share_macs"].get(report["precision"], 0.0)
+        figures.append(
+            Figure(
+                value=write_percent(share, 1),
+                label=f"of the MACs in {report['precision']}",
+                detail="read from the graph that runs",
+            )
+        )
+    return figures
+
+
+def list_bars(report: Report) -> list[Bar]:
+    """Return float against deployed for metric, size and latency."""
+    bars = []
+    metric, artifact, reference, latency = (
+        report["metric"],
+        report["artifact"],
+        report["reference"],
+        report["latency"],
+    )
+    if metric is not None:
+        bars.append(
+            Bar(
+                label=metric["name"],
+                reference=write_percent(metric["reference"]),
+                deployed=write_percent(metric["deployed"]),
+                reference_share=metric["reference"],
+                deployed_share=metric["deployed"],
+            )
+        )
+    if artifact is not None and reference is not None:
+        bars.append(_compare("size", reference["size_bytes"], artifact["size_bytes"], write_size))
+    if latency is not None:
+        before, after = latency["reference"], latency["deployed"]
+        if before["p50_ms"] is not None and after["p50_ms"] is not None:
+            bars.append(_compare("latency, p50", before["p50_ms"], after["p50_ms"], write_ms))
+        if before["p90_ms"] is not None and after["p90_ms"] is not None:
+            bars.append(_compare("latency, p90", before["p90_ms"], after["p90_ms"], write_ms))
+    return bars
+
+
+def list_latency(report: Report) -> list[tuple[str, str, str]]:
+    """Return the rows (name, reference, deployed) of the latency table."""
+    latency = report["latency"]
+    if latency is None:
+        return []
+
+    def write_row(numbers: LatencyNumbers) -> list[str]:
+        return [
+            write_bound(numbers["p50_ms"], numbers["p50_upper_ms"]),
+            write_bound(numbers["p90_ms"], numbers["p90_upper_ms"]),
+            write_bound(numbers["p99_ms"], numbers["p99_upper_ms"]),
+            write_ms(numbers["mean_ms"]).removesuffix(" ms"),
+            write_percent(numbers["cv"], 1),
+            f"{numbers['samples']:,}",
+            "yes" if numbers["steady"] else "no",
+        ]
+
+    names = ("p50, ms", "p90, ms", "p99, ms", "mean, ms", "spread (stdev / mean)", "runs", "steady")
+    return list(zip(names, write_row(latency["reference"]), write_row(latency["deployed"]), strict=True))
+
+
+def list_spans(report: Report) -> list[Span]:
+    """Return the stages laid one after another on the time of the run."""
+    total_s = sum(stage["duration_s"] for stage in report["stages"])
+    spans = []
+    offset_s = 0.0
+    for stage in report["stages"]:
+        spans.append(
+            Span(
+                name=stage["name"],
+                text=write_duration(stage["duration_s"]),
+                offset=offset_s / total_s if total_s else 0.0,
+                share=stage["duration_s"] / total_s if total_s else 0.0,
+                cached=stage["cached"],
+            )
+        )
+        offset_s += stage["duration_s"]
+    return spans
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested mappings as (dotted key, text), in their order."""
+    rows = []
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            rows += flatten(item, f"{prefix}{key}.")
+        elif isinstance(item, (list, tuple)):
+            rows.append((prefix + key, ", ".join(str(part) for part in item)))
+        elif item is not None:
+            rows.append((prefix + key, str(item)))
+    return rows
+
+
+def _compare(label: str, before: Any, after: Any, write: Any) -> Bar:
+    longest = max(before, after) or 1
+    return Bar(
+        label=label,
+        reference=write(before),
+        deployed=write(after),
+        reference_share=before / longest,
+        deployed_share=after / longest,
+    )

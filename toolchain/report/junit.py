@@ -1,0 +1,69 @@
+"""Writes the gates of a report as JUnit XML: a test case a gate, in the dialect that Jenkins and GitLab read."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+from toolchain.report.shape import Gate, GateStatus, Report
+
+# What XML 1.0 (section 2.2, Char) cannot hold, even escaped.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ELEMENT: dict[GateStatus, str | None] = {
+    "passed": None,
+    "failed": "failure",
+    "invalid": "error",
+    "skipped": "skipped",
+}
+
+
+def render_junit(report: Report) -> bytes:
+    """Return junit.xml; the same report gives the same bytes."""
+    gates = report["gates"]
+    counts = {
+        "tests": str(len(gates)),
+        "failures": str(sum(gate["status"] == "failed" for gate in gates)),
+        "errors": str(sum(gate["status"] == "invalid" for gate in gates)),
+        "skipped": str(sum(gate["status"] == "skipped" for gate in gates)),
+        "time": f"{sum(stage['duration_s'] for stage in report['stages']):.3f}",
+    }
+    root = ET.Element("testsuites", {"name": "toolchain", **counts})
+    suite = ET.SubElement(root, "testsuite", {"name": _clean(f"{report['model']} on {report['target']}"), **counts})
+    properties = ET.SubElement(suite, "properties")
+    for name, value in _list_properties(report).items():
+        ET.SubElement(properties, "property", {"name": name, "value": _clean(value)})
+    for gate in gates:
+        _add_case(suite, gate, class_name=_clean(f"{report['model']}.{report['target']}"))
+    ET.indent(root)
+    content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return content + b"\n"
+
+
+def _list_properties(report: Report) -> dict[str, str]:
+    device = report["device"]
+    properties = {
+        "exit_code": str(report["exit_code"]),
+        "precision": report["precision"],
+        "bundle_id": report["bundle_id"],
+        "device": device["cpu"] if device else None,
+        "runtime": f"{device['runtime']} {device['runtime_version']}" if device else None,
+    }
+    return {name: value for name, value in properties.items() if value is not None}
+
+
+def _add_case(suite: ET.Element, gate: Gate, class_name: str) -> None:
+    # The time of a gate is that of the verify stage, which the suite's time holds.
+    case = ET.SubElement(suite, "testcase", {"classname": class_name, "name": _clean(gate["name"]), "time": "0"})
+    element = _ELEMENT[gate["status"]]
+    reason = _clean(gate["reason"] or "")
+    if element == "skipped":
+        ET.SubElement(case, element, {"message": reason})
+    elif element is not None:
+        problem = ET.SubElement(case, element, {"message": reason, "type": gate["group"]})
+        problem.text = _clean(f"{reason}\nrequired: {gate['required']}\nmeasured: {gate['measured']}")
+    else:
+        ET.SubElement(case, "system-out").text = _clean(f"required: {gate['required']}\nmeasured: {gate['measured']}")
+
+
+def _clean(text: str) -> str:
+    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

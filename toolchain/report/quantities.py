@@ -1,0 +1,105 @@
+"""Numbers as people read them, the same in every form of the report."""
+
+from __future__ import annotations
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+EN_DASH = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+ABSENT = EN_DASH
+
+
+def write_size(size_bytes: int) -> str:
+    """Return a size in decimal units with three significant digits: 312 kB."""
+    value, unit = float(size_bytes), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 999.5:  # 999.5 and more would be written as 1000
+            break
+        value, unit = value / 1000, larger
+    return f"{size_bytes} B" if unit == "B" else f"{write_digits(value)} {unit}"
+
+
+def write_digits(value: float) -> str:
+    """Return a number with three significant digits and no exponent: 0.0931, 2.06, 1042."""
+    if value == 0:
+        return "0"
+    digits = 0
+    while digits < 6 and abs(value) * 10**digits < 99.95:
+        digits += 1
+    return f"{value:.{digits}f}"
+
+
+def write_ms(value_ms: float | None) -> str:
+    """Return a latency: 0.931 ms."""
+    return ABSENT if value_ms is None else f"{write_digits(value_ms)} ms"
+
+
+def write_bound(value_ms: float | None, upper_ms: float | None) -> str:
+    """Return a percentile in ms, without the unit, and the upper end of its interval: 0.931 (≤ 0.944)."""
+    if value_ms is None:
+        return ABSENT
+    return write_digits(value_ms) + ("" if upper_ms is None else f" (≤ {write_digits(upper_ms)})")
+
+
+def write_percent(fraction: float | None, digits: int = 2) -> str:
+    """Return a fraction as per cent: 92.31 %."""
+    return ABSENT if fraction is None else f"{100 * fraction:.{digits}f} %"
+
+
+def write_points(fraction: float) -> str:
+    """Return a difference of two fractions as percentage points: 0.10 points."""
+    return f"{100 * fraction + 0.0:.2f} points"
+
+
+def write_change(fraction: float) -> str:
+    """Return a signed difference of two fractions as percentage points: +0.05 points; a drop has a minus sign."""
+    points = round(100 * fraction, 2) + 0.0  # no -0.00
+    return f"{points:+.2f} points".replace("-", MINUS) if points else "0.00 points"
+
+
+def write_speedup(ratio: float | None, low: float | None, high: float | None) -> str:
+    """Return a speedup with its interval, such as 2.06 times as fast (2.01 to 2.11), in signs."""
+    if ratio is None:
+        return ABSENT
+    interval = "" if low is None or high is None else f" ({low:.2f}{EN_DASH}{high:.2f})"
+    return f"{ratio:.2f}{TIMES} as fast{interval}"
+
+
+def write_size_change(before_bytes: int, after_bytes: int) -> str:
+    """Return how a size changed, such as 3.09 times smaller, in signs, or the same size."""
+    if min(before_bytes, after_bytes) <= 0:
+        return ABSENT
+    larger = after_bytes / before_bytes
+    if f"{larger:.2f}" == "1.00":
+        return "the same size"
+    return f"{larger:.2f}{TIMES} larger" if larger > 1 else f"{1 / larger:.2f}{TIMES} smaller"
+
+
+def write_count(count: int, noun: str) -> str:
+    """Return a count with its noun: 1 thread, 1,500 runs."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def write_sqnr(sqnr_db: float | None, max_abs: float | None) -> str:
+    """Return an SQNR; one that is null is infinite where the largest difference is 0, and unknown elsewhere."""
+    if sqnr_db is None:
+        return "exact" if max_abs == 0 else ABSENT
+    return f"{sqnr_db:.1f} dB"
+
+
+def write_cosine(cosine: float | None) -> str:
+    """Return a cosine similarity with the five decimals in which good ones differ: 0.99941."""
+    return ABSENT if cosine is None else f"{cosine:.5f}"
+
+
+def write_difference(value: float | None) -> str:
+    """Return an absolute difference of two outputs with three significant digits: 0.118, 3.1e-07."""
+    return ABSENT if value is None else f"{value:.3g}"
+
+
+def write_duration(duration_s: float) -> str:
+    """Return a duration: 0.04 s, 12.3 s, 3 min 05 s."""
+    if duration_s < 60:
+        return f"{duration_s:.2f} s" if duration_s < 10 else f"{duration_s:.1f} s"
+    minutes, seconds = divmod(round(duration_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s"

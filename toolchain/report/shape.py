@@ -1,0 +1,199 @@
+"""The shape of report.json: a contract with the scripts that read it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+# pydantic turns these types into report.schema.json; on Python 3.11 it can do that only for this TypedDict.
+from typing_extensions import TypedDict
+
+Verdict = Literal["pass", "fail", "invalid"]
+SignatureState = Literal["verified", "unsigned", "not checked"]
+GateStatus = Literal["passed", "failed", "invalid", "skipped"]
+
+SCHEMA = 1
+"""The version of report.json; it grows when a key changes its meaning or goes away, not when one is added."""
+
+
+class Device(TypedDict):
+    """The unit that was measured, as it describes itself."""
+
+    arch: str
+    cpu: str
+    cpu_features: list[str]
+    os: str
+    python: str
+    runtime: str
+    runtime_version: str
+    threads: int
+    accelerator: str | None
+
+
+class Artifact(TypedDict):
+    """One payload; the path is relative to the folder of report.json."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+class Metric(TypedDict):
+    """The task metric on the evaluation samples; values and drop are fractions."""
+
+    name: str
+    reference: float
+    deployed: float
+    drop: float
+    samples: int
+
+
+class Parity(TypedDict):
+    """How far one output of the deployed artifact is from the exported PyTorch model's.
+
+    sqnr_db is null where it is infinite (bit-equal) or undefined; max_abs is then 0 or null.
+    """
+
+    output: str
+    max_abs: float | None
+    p99_abs: float | None
+    cosine: float | None
+    sqnr_db: float | None
+    nonfinite: int
+    sqnr_db_min: float | None
+    passed: bool
+
+
+class LatencyNumbers(TypedDict):
+    """One latency distribution; a percentile is null where the samples are too few for it.
+
+    pNN_upper_ms is the upper end of its 99 % confidence interval.
+    """
+
+    p50_ms: float | None
+    p50_upper_ms: float | None
+    p90_ms: float | None
+    p90_upper_ms: float | None
+    p99_ms: float | None
+    p99_upper_ms: float | None
+    mean_ms: float | None
+    cv: float | None
+    samples: int
+    steady: bool
+
+
+class Latency(TypedDict):
+    """Latency of the deployed artifact and of the reference, interleaved in one run on the device.
+
+    speedup is reference over deployed; speedup_low and speedup_high are its 99 % interval.
+    """
+
+    scope: str
+    batch: int
+    threads: int
+    reference: LatencyNumbers
+    deployed: LatencyNumbers
+    speedup: float | None
+    speedup_low: float | None
+    speedup_high: float | None
+
+
+class Layer(TypedDict):
+    """One layer of the graph that the runtime executes."""
+
+    name: str
+    op: str
+    precision: str
+    macs: int
+
+
+class Fallback(TypedDict):
+    """A layer that does not run at the artifact's precision; macs is null where the layer does no MACs."""
+
+    name: str
+    op: str | None
+    precision: str
+    macs: int | None
+    share_macs: float | None
+    reason: str | None
+
+
+class Placement(TypedDict):
+    """Which share of the MACs runs at which precision."""
+
+    precision_share_macs: dict[str, float]
+    macs: int
+    fallbacks: list[Fallback]
+    layers: list[Layer]
+
+
+class Candidate(TypedDict):
+    """One precision that the target lists, and why it was or was not shipped."""
+
+    precision: str
+    path: str
+    size_bytes: int
+    status: Literal["shipped", "rejected", "not needed"]
+    reasons: list[str]
+    metric_drop: float | None
+    sqnr_db_least: float | None
+    p90_ms: float | None
+    speedup: float | None
+
+
+class Gate(TypedDict):
+    """One thing that the artifact had to reach; group is parity, metric, latency, placement, contents or verdict."""
+
+    name: str
+    group: str
+    status: GateStatus
+    required: str
+    measured: str
+    reason: str | None
+
+
+class Stage(TypedDict):
+    """One stage of the run."""
+
+    name: str
+    duration_s: float
+    cached: bool
+    sha256: str | None
+
+
+class RunError(TypedDict):
+    """The error that stopped a run before there was anything to measure."""
+
+    code: int
+    what: str
+    where: str | None
+    expected: str | None
+    found: str | None
+    fix: str | None
+
+
+class Report(TypedDict):
+    """report.json. What was not measured is null, or an empty list."""
+
+    schema: int
+    verdict: Verdict
+    reasons: list[str]
+    exit_code: int
+    model: str
+    target: str
+    device: Device | None
+    precision: str | None
+    bundle_id: str | None
+    signature: SignatureState
+    emulated: bool
+    warnings: list[str]
+    artifact: Artifact | None
+    reference: Artifact | None
+    metric: Metric | None
+    parity: list[Parity]
+    latency: Latency | None
+    placement: Placement | None
+    gates: list[Gate]
+    candidates: list[Candidate]
+    stages: list[Stage]
+    provenance: dict[str, Any]
+    error: RunError | None
