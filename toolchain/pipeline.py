@@ -3,46 +3,142 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolchain.cache import Cache, cache_root
+from toolchain.agent.facts import Facts, read_facts
+from toolchain.cache import Cache, Entry, cache_root
 from toolchain.deploy.local import LocalTransport
-from toolchain.deploy.transport import Transport
+from toolchain.deploy.transport import OnProgress, Transport
 from toolchain.errors import ToolchainError
 from toolchain.progress import Progress
-from toolchain.provenance import describe_provenance
+from toolchain.provenance import describe_run
 from toolchain.recipe import Recipe
 from toolchain.report import write_reports
-from toolchain.report.document import StageRecord, build_error_report, build_report
+from toolchain.report.document import build_error_report, build_report
 from toolchain.report.shape import Report
-from toolchain.stages import Run
+from toolchain.stages import Stages
 from toolchain.target import Target
 
 
-def deploy_model(recipe: Recipe, target: Target, *, out: Path, progress: Progress, transport: Transport) -> Report:
-    """Take a model to the board and prove it there; write the reports to `out` and return the verdict.
+def deploy_model(recipe: Recipe, target: Target, *, out: Path, transport: Transport, progress: Progress) -> Report:
+    """Take a model to the board, prove it there, write the reports to `out` and return the verdict.
 
-    A verdict that is not "pass" is a result and is returned. Raises ToolchainError where a stage stopped the
-    run; then the reports in `out` say so as well.
+    A verdict that is not "pass" is a result and is returned. Raises ToolchainError where something stopped the
+    run; the reports in `out` say so as well.
     """
-    run = Run(recipe=recipe, target=target, cache=Cache(cache_root()), progress=progress)
+    provenance = describe_run(recipe.folder)
+    stages: Stages | None = None
     try:
-        weights = run.train()
-        reference = run.optimize(run.export(weights))
-        exported = run.export(run.compress(weights))
-        optimized = run.optimize(exported)
-        candidates = {name: run.lower(optimized, name, transport.read_facts(target.runtime)) for name in target.precision}
-        bundle = run.bundle(candidates, reference=reference, golden=run.golden(exported), float_golden=run.golden())
-        with run.timed("deploy"):
-            transport.place_bundle(bundle.folder)
-        with run.timed("verify"):
-            measurements, samples = measure_bundle(transport, progress)
+        stages = Stages(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+        bundle, lowered = _make_bundle(stages, target, transport)
+        with stages.timed("deploy"):
+            transport.place_bundle(bundle.folder / "bundle")
+        with stages.timed("verify"):
+            measured = measure_bundle(transport, progress)
     except ToolchainError as error:
-        report = build_error_report(
-            error=error, model=recipe.name, target=target.name, stages=run.records, provenance=run.provenance()
+        records = stages.records if stages is not None else []
+        write_reports(
+            out,
+            build_error_report(
+                error=error, model=recipe.name, target=target.name, stages=records, provenance=provenance
+            ),
         )
-        write_reports(out, report)
         raise
+    report = build_report(
+        measurements=measured.document,
+        manifest=json.loads((bundle.folder / "bundle" / "manifest.json").read_text(encoding="utf-8")),
+        stages=stages.records,
+        provenance={**provenance, **stages.describe_inputs()},
+        signature="unsigned",
+        float_reasons=_read_float_reasons(lowered),
+    )
+    write_reports(out, report, measured.samples_ms)
     return report
+
+
+def _make_bundle(stages: Stages, target: Target, transport: Transport) -> tuple[Entry, dict[str, Entry]]:
+    """Return the bundle, and the lowered payload of every precision that the target lists."""
+    facts = Facts(**transport.read_facts(target.runtime))
+    float_weights = stages.train()
+    float_export = stages.export(float_weights)
+    float_model = stages.optimize(float_export)
+    weights = stages.compress(float_weights)
+    exported = stages.export(weights) if weights != float_weights else float_export
+    model = stages.optimize(exported) if exported is not float_export else float_model
+    candidates = {precision: stages.lower(model, target, precision, facts) for precision in target.precision}
+    golden = stages.golden(exported, weights)
+    float_golden = stages.golden(float_export, float_weights) if exported is not float_export else golden
+    bundle = stages.bundle(target, candidates, reference=float_model, golden=golden, metric=float_golden)
+    return bundle, candidates
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the agent measured on the board: its JSON object, and every latency sample in ms by payload."""
+
+    document: Mapping[str, Any]
+    samples_ms: Mapping[str, Sequence[float]]
+
+
+def measure_bundle(transport: Transport, progress: Progress) -> Measured:
+    """Run the agent of the bundle on the board and return what it measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "samples.json"
+        result = transport.run_agent(["verify", ".", "--samples", str(path)], _show_steps(progress))
+        return Measured(document=result.document, samples_ms=json.loads(path.read_text(encoding="utf-8")))
+
+
+def _show_steps(progress: Progress) -> OnProgress:
+    """Return what turns the agent's progress (step, done, total) into steps of ours."""
+    shown: dict[str, tuple[Any, int]] = {}
+
+    def show(step: str, done: int, total: int) -> None:
+        advance, before = shown.get(step) or (progress.steps(step, total), 0)
+        shown[step] = (advance, done)
+        if done > before:
+            advance(done - before)
+
+    return show
+
+
+def _read_float_reasons(lowered: Mapping[str, Entry]) -> dict[str, str]:
+    """Return why layers stay in float, from the lowering.json of every candidate."""
+    reasons: dict[str, str] = {}
+    for entry in lowered.values():
+        document = json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8"))
+        reasons.update({layer["name"]: layer["reason"] for layer in document["kept_in_float"]})
+    return reasons
+
+
+def verify_bundle(bundle: Path, *, progress: Progress) -> Report:
+    """Prove a bundle on this machine again, as it lies there, and return the verdict; nothing is written.
+
+    Raises ToolchainError as the agent does: exit 10, 11, 12 or 23 for a bundle that is not what it should be.
+    """
+    transport = LocalTransport(bundle.parent)
+    with progress.stage("verify"):
+        measured = measure_bundle(transport, progress)
+    return build_report(
+        measurements=measured.document,
+        manifest=json.loads((bundle / "manifest.json").read_text(encoding="utf-8")),
+        stages=[],
+        provenance=describe_run(bundle),
+        signature="unsigned",
+        bundle_path=str(bundle),
+    )
+
+
+def lower_file(recipe: Recipe, target: Target, *, out: Path, progress: Progress) -> None:
+    """Write model.onnx and lowering.json of one precision into a folder."""
+    stages = Stages(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+    facts = read_facts(target.runtime)
+    optimized = stages.optimize(stages.export(stages.train()))
+    entry = stages.lower(optimized, target, target.precision[0], facts)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("model.onnx", "lowering.json"):
+        shutil.copyfile(entry.folder / name, out / name)

@@ -92,6 +92,12 @@ class Recipe(_Section):
     gates: GatesSection = Field(default_factory=GatesSection)
     _path: Path = PrivateAttr(default=Path())
 
+    def at(self, path: Path) -> Recipe:
+        """Return the recipe as if it had been read from this file."""
+        recipe = self.model_copy()
+        recipe._path = path.resolve()
+        return recipe
+
     @property
     def folder(self) -> Path:
         """The folder that the paths inside the recipe are relative to."""

@@ -9,21 +9,23 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.agent.golden import take_run
 from toolchain.agent.manifest import TensorSpec
+from toolchain.agent.runs import take_run
 from toolchain.data.dataset import Samples
 from toolchain.errors import usage
 
 
 @dataclass(frozen=True)
 class Feeds(Sequence[dict[str, NDArray[Any]]]):
-    """Runs start to stop of a data set: feeds[i] is what one run of the model takes, input by input."""
+    """Runs over some samples of a data set: feeds[i] is what one run of the model takes, input by input."""
 
     samples: Samples
     inputs: tuple[TensorSpec, ...]
     names: dict[str, str]
     """Name of the model's input to name of the data set's array."""
     indices: range
+    batched: bool
+    """Every input has a batch axis, of length 1 in a run."""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -34,10 +36,17 @@ class Feeds(Sequence[dict[str, NDArray[Any]]]):
     def __getitem__(self, index: slice) -> Feeds: ...
     def __getitem__(self, index: int | slice) -> dict[str, NDArray[Any]] | Feeds:
         if isinstance(index, slice):
-            return Feeds(self.samples, self.inputs, self.names, self.indices[index])
+            return Feeds(self.samples, self.inputs, self.names, self.indices[index], self.batched)
+        return {
+            spec.name: take_run(array, len(spec.shape), 0)
+            for spec, array in zip(self.inputs, self.read_sample(index).values(), strict=True)
+        }
+
+    def read_sample(self, index: int) -> dict[str, NDArray[Any]]:
+        """Return one sample under the names of the model's inputs, (1, ...) each."""
         position = self.indices[index]
         arrays = self.samples.batch(position, position + 1)
-        return {spec.name: take_run(arrays[self.names[spec.name]], spec, 0) for spec in self.inputs}
+        return {spec.name: arrays[self.names[spec.name]] for spec in self.inputs}
 
 
 def bind_feeds(samples: Samples, inputs: Sequence[TensorSpec], *, where: str, count: int | None = None) -> Feeds:
@@ -63,7 +72,8 @@ def bind_feeds(samples: Samples, inputs: Sequence[TensorSpec], *, where: str, co
             found=", ".join(sorted(arrays)),
             fix="give one array per input, under the input's name",
         )
-    feeds = Feeds(samples, tuple(inputs), names, range(total))
+    batched = all(arrays[names[spec.name]].ndim == len(spec.shape) for spec in inputs)
+    feeds = Feeds(samples, tuple(inputs), names, range(total), batched)
     for spec, array in zip(inputs, feeds[0].values(), strict=True):
         _check_array(spec, array, where)
     return feeds
@@ -71,14 +81,10 @@ def bind_feeds(samples: Samples, inputs: Sequence[TensorSpec], *, where: str, co
 
 def _check_array(spec: TensorSpec, array: NDArray[Any], where: str) -> None:
     if array.dtype != np.dtype(spec.dtype):
-        raise usage(
-            f"input {spec.name} has another dtype", where=where, expected=spec.dtype, found=str(array.dtype)
-        )
+        raise usage(f"input {spec.name} has another dtype", where=where, expected=spec.dtype, found=str(array.dtype))
     fits = len(spec.shape) == array.ndim and all(
         size is None or size == found for size, found in zip(spec.shape, array.shape, strict=True)
     )
     if not fits:
         shape = ", ".join("any" if size is None else str(size) for size in spec.shape)
-        raise usage(
-            f"input {spec.name} has another shape", where=where, expected=f"({shape})", found=str(array.shape)
-        )
+        raise usage(f"input {spec.name} has another shape", where=where, expected=f"({shape})", found=str(array.shape))
