@@ -68,7 +68,11 @@ class Series:
 
 
 def draw_latency(report: Report, samples: Mapping[str, Sequence[float]]) -> list[Drawing]:
-    """Return the drawings of the latency samples, by "reference" and precision in ms; none where one is missing."""
+    """Return the drawings of the latency samples, by "reference" and precision in ms; none where one is missing.
+
+    Raises:
+        ValueError: a sample is not positive and finite.
+    """
     latency, precision = report["latency"], report["precision"]
     if latency is None or precision is None or not samples.get("reference") or not samples.get(precision):
         return []
@@ -90,9 +94,10 @@ def draw_latency(report: Report, samples: Mapping[str, Sequence[float]]) -> list
 
 
 def _make_series(*, label: str, colour: str, samples_ms: Sequence[float], numbers: LatencyNumbers) -> Series:
-    """Return a series; colour is "reference" or "deployed"; samples that are no positive number are left out."""
     samples = np.asarray(samples_ms, dtype=np.float64)
-    return Series(label=label, colour=colour, samples_ms=samples[np.isfinite(samples) & (samples > 0)], numbers=numbers)
+    if not (np.isfinite(samples) & (samples > 0)).all():
+        raise ValueError(f"the latency samples of the {label} are not positive and finite")
+    return Series(label=label, colour=colour, samples_ms=samples, numbers=numbers)
 
 
 def draw_distributions(series: Sequence[Series]) -> Drawing:

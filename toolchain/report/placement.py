@@ -28,14 +28,14 @@ def read_placement(
             op=layer["op"],
             precision=layer["precision"],
             macs=layer["macs"],
-            share_macs=layer["macs"] / macs if macs else None,
+            share_macs=layer["macs"] / macs if layer["macs"] else None,
             reason=float_reasons.get(layer["name"]),
         )
         for layer in layers
-        if layer["macs"] and layer["precision"] != precision
+        if layer["macs"] != 0 and layer["precision"] != precision
     ]
     # What was kept in float and does no MACs (Softmax, a mask) is not among the layers that count.
-    counted = {layer["name"] for layer in layers if layer["macs"]}
+    counted = {layer["name"] for layer in layers if layer["macs"] != 0}
     if precision != "float32":
         fallbacks += [
             Fallback(name=name, op=None, precision="float32", macs=None, share_macs=None, reason=reason)
