@@ -214,3 +214,14 @@ def test_the_summary_does_not_praise_a_failed_run(failed_run):
 
 def test_nested_provenance_becomes_dotted_keys():
     assert flatten({"a": {"b": 1, "c": None}, "d": [1, 2]}) == [("a.b", "1"), ("d", "1, 2")]
+
+
+def test_the_summary_does_not_state_the_numbers_of_an_invalid_measurement(run):
+    run.measurements.update(verdict="invalid", exit_code=20)
+    assert "as fast" not in summarize(run.report())
+
+
+def test_the_summary_does_not_state_a_speed_on_an_emulated_board(run):
+    run.manifest["emulated"] = True
+    assert "as fast" not in summarize(run.report())
+    assert "smaller" in summarize(run.report())

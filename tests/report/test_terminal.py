@@ -113,3 +113,10 @@ def test_names_cannot_send_escape_sequences_or_markup_to_the_terminal(run):
     assert "\x1b]" not in text
     assert "\x07" not in text
     assert "[red]name" in text
+
+
+def test_an_emulated_speed_is_not_stated(run):
+    run.manifest["emulated"] = True
+    text = print_to_text(run.report())
+    assert "as fast" not in text
+    assert "emulated, no measurement" in text

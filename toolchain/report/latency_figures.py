@@ -28,7 +28,7 @@ _COLOURS = {
     "deployed": "#050505",
 }
 # In inches at 72 points each: half of a wide page's column, and no less than a phone shows legibly.
-_SIZE_IN = (5.0, 3.5)
+_SIZE_IN = (5.0, 3.8)
 # matplotlib types the keys as a closed list, which differs from version to version.
 _STYLE: dict[Any, Any] = {
     "text.parse_math": False,
@@ -174,7 +174,7 @@ def _draw_histogram(axes: Axes, item: Series, bins: NDArray[np.float64]) -> None
     share = np.full(len(item.samples_ms), 100 / len(item.samples_ms))
     counts, _, _ = axes.hist(item.samples_ms, bins=list(bins), weights=share, color=colour, alpha=0.85)
     top = float(np.max(counts)) or 1.0
-    axes.set_ylim(0, top * 1.55)
+    axes.set_ylim(0, top * 1.78)
     axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     axes.set_title(item.label, loc="left", fontsize=11.5, color=colour, weight="bold")
@@ -182,7 +182,7 @@ def _draw_histogram(axes: Axes, item: Series, bins: NDArray[np.float64]) -> None
     marks_text = " · ".join(f"{name} {write_digits(value)}" for name, value in marks if value is not None)
     axes.set_title(marks_text, loc="right", fontsize=10, color=_COLOURS["muted"])
     # Each mark is lower than the one before, so that its label has room beside the narrowest distribution.
-    for (name, value), height in zip(marks, (1.46, 1.3, 1.14), strict=True):
+    for (name, value), height in zip(marks, (1.74, 1.44, 1.14), strict=True):
         if value is not None and bins[0] <= value <= bins[-1]:
             axes.plot([value, value], [0, top * height], color=_COLOURS["ink"], linewidth=1)
             axes.annotate(

@@ -13,7 +13,7 @@ def read_placement(
 ) -> Placement | None:
     """Return the placement of an artifact of one precision, from what the agent read in the graph that runs.
 
-    A layer that left the precision without a reason has the reason None.
+    A layer that left the precision without a reason has the reason None. The largest share comes first.
     """
     if measured is None:
         return None
@@ -43,5 +43,8 @@ def read_placement(
             if name not in counted
         ]
     return Placement(
-        precision_share_macs=dict(measured["precision_share_macs"]), macs=macs, fallbacks=fallbacks, layers=layers
+        precision_share_macs=dict(sorted(measured["precision_share_macs"].items(), key=lambda item: -item[1])),
+        macs=macs,
+        fallbacks=fallbacks,
+        layers=layers,
     )

@@ -25,7 +25,7 @@ from toolchain.report.quantities import (
     write_size_change,
     write_speedup,
 )
-from toolchain.report.shape import GateStatus, Report, Stage, Verdict
+from toolchain.report.shape import GateStatus, Report, RunError, Stage, Verdict
 
 FILES = ("report.html", "report.json", "junit.xml", "log.jsonl")
 # Fits a terminal of 80 columns and stays readable on a wider one.
@@ -83,8 +83,11 @@ def print_report(report: Report, *, stream: TextIO, out_dir: Path | None = None)
     """Print the report; without colour where the stream is no terminal, in ASCII where its encoding asks for it."""
     page = _Page(stream)
     _print_verdict(page, report)
-    page.line()
-    page.pairs(_list_facts(report))
+    if report["error"] is None:
+        page.line()
+        page.pairs(_list_facts(report))
+    else:
+        page.pairs(_list_error(report["error"]))
     _print_numbers(page, report)
     _print_gates(page, report)
     page.line()
@@ -109,16 +112,15 @@ def _print_verdict(page: _Page, report: Report) -> None:
     word = _VERDICT_WORD[report["verdict"]]
     page.line(f"{word}  {subject}  (exit {report['exit_code']})", _VERDICT_STYLE[report["verdict"]])
     page.pairs([("", reason) for reason in report["reasons"]])
-    error = report["error"]
-    if error is not None:
-        page.pairs(
-            [
-                ("where", error["where"] or ""),
-                ("expected", error["expected"] or ""),
-                ("found", error["found"] or ""),
-                ("fix", error["fix"] or ""),
-            ]
-        )
+
+
+def _list_error(error: RunError) -> list[tuple[str, str]]:
+    return [
+        ("where", error["where"] or ""),
+        ("expected", error["expected"] or ""),
+        ("found", error["found"] or ""),
+        ("fix", error["fix"] or ""),
+    ]
 
 
 def _list_facts(report: Report) -> list[tuple[str, str]]:
@@ -149,6 +151,8 @@ def _print_numbers(page: _Page, report: Report) -> None:
     if latency is not None:
         before, after = latency["reference"], latency["deployed"]
         change = write_speedup(latency["speedup"], latency["speedup_low"], latency["speedup_high"])
+        if report["emulated"]:
+            change = "emulated, no measurement"
         rows += [
             [
                 "p50, ms",
