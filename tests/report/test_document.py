@@ -96,13 +96,21 @@ def test_an_emulated_board_is_a_warning(run):
 
 
 def test_shipping_another_precision_than_the_preferred_one_is_a_warning(float_run):
-    assert any("float32 was shipped, not int8" in warning for warning in float_run.report()["warnings"])
+    assert any("int8 was not shipped" in warning for warning in float_run.report()["warnings"])
 
 
 def test_every_candidate_says_why_it_was_or_was_not_shipped(float_run):
     int8, float32 = float_run.report()["candidates"]
     assert (int8["status"], float32["status"]) == ("rejected", "shipped")
-    assert "0.94 times as fast" in int8["reasons"][0]
+    assert "0.94 times its speed" in int8["reasons"][0]
+
+
+def test_a_candidate_without_a_reason_of_its_own_gets_the_reason_of_its_status(run, failed_run):
+    int8, float32 = run.report()["candidates"]
+    assert int8["reasons"] == ["the first in the target's order that passed"]
+    assert float32["reasons"] == ["int8 comes first in the target's order, and passed"]
+    failed_run.measurements["candidates"].append(run.measurements["candidates"][1])
+    assert failed_run.report()["candidates"][1]["reasons"] == ["a measurement before it was not valid"]
 
 
 def test_numbers_that_json_cannot_hold_become_null(run):

@@ -22,7 +22,7 @@ def test_a_run_that_passes_has_no_failed_gate(run):
 def test_a_failed_verdict_gives_all_its_reasons(failed_run):
     gate = find_gate(failed_run.report(), "verdict")
     assert gate["status"] == "failed"
-    assert "top1 dropped" in gate["reason"]
+    assert "top1 drops" in gate["reason"]
     assert "logits" in gate["reason"]
 
 
@@ -126,3 +126,9 @@ def test_an_error_fails_the_verdict_and_the_gate_that_it_is_about(code, names):
     )
     assert [gate["name"] for gate in report["gates"]] == names
     assert {gate["status"] for gate in report["gates"]} == {"failed"}
+
+
+def test_an_artifact_of_which_no_output_was_compared_fails_parity(failed_run):
+    failed_run.measurements["candidates"][0]["parity"] = []
+    gate = find_gate(failed_run.report(), "parity")
+    assert gate["status"] == "failed"

@@ -40,7 +40,7 @@ def test_a_passing_run_has_no_failure(run):
 
 def test_a_failure_has_the_reason_in_its_message(failed_run):
     _, _, cases = parse(failed_run.report())
-    assert "top1 dropped" in cases["verdict"].find("failure").get("message")
+    assert "top1 drops" in cases["verdict"].find("failure").get("message")
     assert "0.30 points" in cases["metric"].find("failure").get("message")
     assert "17.2 dB" in cases["parity logits"].find("failure").text
 

@@ -59,7 +59,7 @@ def list_gates(
             reason=None,
         ),
         _check_signature(signature),
-        *(_check_parity(output) for output in parity),
+        *([_check_parity(output) for output in parity] or [_refuse_no_parity()]),
         _check_metric(metric, limits["metric_drop_max"]),
         _check_latency(latency, limits["latency_p90_ms_max"], emulated=emulated),
         _check_placement(placement, limits["int8_share_min"], precision),
@@ -102,6 +102,17 @@ def _check_parity(output: Parity) -> Gate:
         required=required,
         measured=measured,
         reason=reason,
+    )
+
+
+def _refuse_no_parity() -> Gate:
+    return Gate(
+        name="parity",
+        group="parity",
+        status="failed",
+        required="every output compared",
+        measured="none was",
+        reason="no output could be compared with the exported model's",
     )
 
 

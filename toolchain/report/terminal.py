@@ -92,13 +92,9 @@ def print_report(report: Report, *, stream: TextIO, out_dir: Path | None = None)
     _print_gates(page, report)
     page.line()
     page.pairs(_list_placement(report))
-    page.pairs(
-        [
-            ("not shipped", f"{item['precision']}: {'; '.join(item['reasons'])}")
-            for item in report["candidates"]
-            if item["status"] != "shipped"
-        ]
-    )
+    # Why a candidate was rejected stands among the warnings, or under the verdict.
+    waiting = [item for item in report["candidates"] if item["status"] == "not needed"]
+    page.pairs([("not needed", f"{item['precision']}: {'; '.join(item['reasons'])}") for item in waiting])
     page.pairs([("stages", " · ".join(_describe_stage(stage) for stage in report["stages"]))])
     page.pairs([("warning", warning) for warning in report["warnings"]], "yellow")
     if out_dir is not None:
@@ -111,7 +107,8 @@ def _print_verdict(page: _Page, report: Report) -> None:
     subject = " ".join(part for part in (report["model"], report["precision"], "on", report["target"]) if part)
     word = _VERDICT_WORD[report["verdict"]]
     page.line(f"{word}  {subject}  (exit {report['exit_code']})", _VERDICT_STYLE[report["verdict"]])
-    page.pairs([("", reason) for reason in report["reasons"]])
+    if report["verdict"] != "pass":  # then the reasons are those of candidates that were not shipped
+        page.pairs([("", reason) for reason in report["reasons"]])
 
 
 def _list_error(error: RunError) -> list[tuple[str, str]]:
