@@ -190,6 +190,7 @@ def passing_run() -> Run:
         "runtime": "onnxruntime",
         "threads": 1,
         "emulated": False,
+        "signature": "optional",
         "reference": "payload/resnet8.float32.onnx",
         "gates": {
             "metric_drop_max": 0.003,

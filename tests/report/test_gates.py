@@ -111,6 +111,12 @@ def test_only_a_verified_signature_passes(run):
     assert find_gate(run.but(signature="verified").report(), "signature")["status"] == "passed"
 
 
+def test_a_required_signature_that_was_not_checked_is_not_called_unasked(run):
+    run.manifest["signature"] = "required"
+    gate = find_gate(run.but(signature="not checked").report(), "signature")
+    assert (gate["status"], gate["reason"]) == ("skipped", "not checked in this run")
+
+
 @pytest.mark.parametrize(
     ("code", "names"),
     [

@@ -8,7 +8,7 @@ import pytest
 
 from toolchain.errors import usage
 from toolchain.report.document import build_error_report
-from toolchain.report.html import flatten, list_bars, list_spans, render_html, summarize
+from toolchain.report.html import flatten, list_bars, list_figures, list_spans, render_html, summarize
 from toolchain.report.latency_figures import draw_latency
 
 VOID = {"meta", "br", "link", "hr", "img", "input"}
@@ -225,3 +225,24 @@ def test_the_summary_does_not_state_a_speed_on_an_emulated_board(run):
     run.manifest["emulated"] = True
     assert "as fast" not in summarize(run.report())
     assert "smaller" in summarize(run.report())
+
+
+def test_a_latency_that_was_not_measured_has_no_table(run):
+    nothing = dict.fromkeys(run.measurements["candidates"][0]["latency"]) | {"samples": 0, "steady": False}
+    run.manifest["emulated"] = True
+    run.measurements["reference"]["latency"] = nothing
+    run.measurements["candidates"][0].update(latency=nothing, speedup={"ratio": None, "low": None, "high": None})
+    assert not any("steady" in warning for warning in run.report()["warnings"])
+    text = Page(render_html(run.report(), drawings=[])).text
+    assert "The latency was not measured: this board is emulated" in text
+    assert "p99, ms" not in text
+
+
+def test_a_float_artifact_of_the_same_size_has_a_number_in_its_tile(float_run):
+    size = next(figure for figure in list_figures(float_run.report()) if "size" in figure.label)
+    assert (size.value, size.label) == ("1.00×", "the same size")  # noqa: RUF001
+
+
+def test_an_artifact_that_is_the_reference_itself_says_so(float_run, run, render):
+    assert "the very file of the reference" in Page(render(float_run)).text
+    assert "the very file of the reference" not in Page(render(run)).text

@@ -29,7 +29,7 @@ def test_the_counts_are_those_of_the_elements(name, request):
         assert int(element.get("tests")) == len(cases)
         assert int(element.get("failures")) == len(list(root.iter("failure")))
         assert int(element.get("errors")) == len(list(root.iter("error")))
-        assert int(element.get("skipped")) == len(list(root.iter("skipped")))
+    assert int(suite.get("skipped")) == len(list(root.iter("skipped")))
 
 
 def test_a_passing_run_has_no_failure(run):

@@ -128,3 +128,12 @@ def test_a_pass_does_not_begin_with_the_reasons_of_another_candidate(float_run):
 
 def test_a_candidate_that_was_not_needed_is_named(run):
     assert "float32: int8 comes first in the target's order, and passed" in print_to_text(run.report())
+
+
+def test_a_latency_that_was_not_measured_is_left_out(run):
+    nothing = dict.fromkeys(run.measurements["candidates"][0]["latency"]) | {"samples": 0, "steady": False}
+    run.measurements["candidates"][0].update(latency=nothing, speedup={"ratio": None, "low": None, "high": None})
+    text = print_to_text(run.report())
+    assert "p50" not in text
+    assert "runs each" not in text
+    assert "92.45 %" in text

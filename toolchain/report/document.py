@@ -160,6 +160,7 @@ def _build(
             reasons=reasons,
             precision=precision,
             signature=signature,
+            signature_required=manifest["signature"] == "required",
             emulated=emulated,
             limits=manifest["gates"],
             metric=metric,
@@ -255,7 +256,7 @@ def _list_warnings(
         warnings.append("the board is emulated: its latency is no measurement and gates nothing")
     if latency is not None:
         for kind, numbers in (("float reference", latency["reference"]), ("artifact", latency["deployed"])):
-            if not numbers["steady"]:
+            if numbers["samples"] and not numbers["steady"]:
                 warnings.append(f"the latency of the {kind} did not become steady")
     if any(item["status"] == "shipped" for item in candidates):
         warnings += [

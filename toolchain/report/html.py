@@ -161,7 +161,7 @@ def list_figures(report: Report) -> list[Figure]:
             )
         )
     if artifact is not None and reference is not None:
-        value, _, label = write_size_change(reference["size_bytes"], artifact["size_bytes"]).partition(" ")
+        value, label = split_size_change(write_size_change(reference["size_bytes"], artifact["size_bytes"]))
         sizes = f"{write_size(reference['size_bytes'])} to {write_size(artifact['size_bytes'])}"
         figures.append(Figure(value=value, label=label, detail=sizes))
     if placement is not None and report["precision"] is not None:
@@ -174,6 +174,12 @@ def list_figures(report: Report) -> list[Figure]:
             )
         )
     return figures
+
+
+def split_size_change(change: str) -> tuple[str, str]:
+    """Return a change of size as (large number, what it is)."""
+    value, _, label = change.partition(" ")
+    return (value, label) if value.endswith(TIMES) else (f"1.00{TIMES}", change)
 
 
 def list_bars(report: Report) -> list[Bar]:

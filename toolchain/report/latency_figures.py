@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import rc_context
@@ -131,28 +131,22 @@ def draw_distributions(series: Sequence[Series]) -> Drawing:
 
 
 def draw_course(series: Sequence[Series]) -> Drawing:
-    """Return the median and the span from p10 to p90 of consecutive runs, which show drift and throttling."""
+    """Return the median and the span from p10 to p90 of consecutive runs of two series: drift, throttling."""
     with rc_context(_STYLE):
         figure = Figure(figsize=_SIZE_IN, layout="constrained")
         axes = figure.subplots()
         top = 0.0
-        for item in series:
+        # The line styles tell the two apart where they lie on one another, or colours cannot be seen.
+        sides: tuple[Literal["left", "right"], ...] = ("left", "right")
+        for item, side, style in zip(series, sides, ("--", "-"), strict=True):
             blocks = np.array_split(item.samples_ms, min(_BLOCKS, len(item.samples_ms)))
             middle = np.cumsum([len(block) for block in blocks]) - np.array([len(block) / 2 for block in blocks])
             low, median, high = np.array([np.quantile(block, (0.1, 0.5, 0.9)) for block in blocks]).T
             axes.fill_between(middle, low, high, color=_COLOURS[item.colour], alpha=0.22, linewidth=0)
-            axes.plot(middle, median, color=_COLOURS[item.colour], linewidth=1.8)
-            axes.annotate(
-                item.label,
-                (middle[-1], high[-3:].max()),
-                xytext=(0, 6),
-                textcoords="offset points",
-                ha="right",
-                color=_COLOURS[item.colour],
-                weight="bold",
-            )
+            axes.plot(middle, median, color=_COLOURS[item.colour], linewidth=1.8, linestyle=style)
+            axes.set_title(item.label, loc=side, fontsize=11.5, color=_COLOURS[item.colour], weight="bold")
             top = max(top, float(high.max()))
-        axes.set_ylim(0, top * 1.2)
+        axes.set_ylim(0, top * 1.1)
         axes.margins(x=0.01)
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.grid(axis="y", color=_COLOURS["line"], linewidth=0.6)
@@ -165,7 +159,7 @@ def draw_course(series: Sequence[Series]) -> Drawing:
     return Drawing(
         svg=svg,
         description=description,
-        note=f"Line: median of {write_count(block, 'run')}; band: their p10 to p90. A level course is a steady one.",
+        note=f"Line (dashed: float reference): median of {write_count(block, 'run')}; band: their p10 to p90. A level course is a steady one.",
     )
 
 

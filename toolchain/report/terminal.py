@@ -145,7 +145,7 @@ def _print_numbers(page: _Page, report: Report) -> None:
         before_bytes, after_bytes = reference["size_bytes"], artifact["size_bytes"]
         change = write_size_change(before_bytes, after_bytes)
         rows.append(["size", write_size(before_bytes), write_size(after_bytes), change])
-    if latency is not None:
+    if latency is not None and latency["deployed"]["samples"]:
         before, after = latency["reference"], latency["deployed"]
         change = write_speedup(latency["speedup"], latency["speedup_low"], latency["speedup_high"])
         if report["emulated"]:
@@ -174,7 +174,7 @@ def _print_numbers(page: _Page, report: Report) -> None:
         heads = ["", "float", report["precision"] or "artifact", "change"]
         styles = ("", "", "bold", "")
         page.table(heads, [list(zip(row, styles, strict=True)) for row in rows], numbers=3)
-    if latency is not None:
+    if latency is not None and latency["deployed"]["samples"]:
         runs = write_count(latency["deployed"]["samples"], "run")
         page.line(f"{runs} each, interleaved; {latency['scope']}; batch {latency['batch']}", "dim")
         page.line("bounds and intervals hold with 99 % confidence", "dim")
