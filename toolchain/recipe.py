@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import Field, JsonValue, PrivateAttr
 
-from toolchain.errors import usage
+from toolchain.agent.manifest import PRECISIONS
+from toolchain.errors import ToolchainError, usage
+from toolchain.toml_file import Section, read_document
 
 CalibrationMethod = Literal["minmax", "percentile", "entropy", "mse"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ModelSection(_Section):
+class ModelSection(Section):
     """Where the float model comes from: a builder and its weights, or an ONNX file."""
 
     build: str | None = None
     """FILE.py:FUNCTION, relative to the recipe; FUNCTION() returns an untrained nn.Module."""
-    build_options: dict[str, Any] = Field(default_factory=dict)
+    build_options: dict[str, JsonValue] = Field(default_factory=dict)
     """Keyword arguments of FUNCTION."""
     weights: str | None = None
     """A safetensors file, relative to the recipe."""
@@ -30,11 +27,11 @@ class ModelSection(_Section):
     """An ONNX file, relative to the recipe, in place of build and weights."""
 
 
-class DataSection(_Section):
+class DataSection(Section):
     """The data: calibration comes from its training part, parity and metric from its test part."""
 
     name: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, JsonValue] = Field(default_factory=dict)
     """Options of the data set, such as the folder of image_folder."""
     metric: Literal["top1", "none"] = "top1"
     calibration_samples: int = Field(default=256, ge=1)
@@ -42,12 +39,12 @@ class DataSection(_Section):
     """How many samples of the test part to use; None uses all."""
 
 
-class TrainSection(_Section):
+class TrainSection(Section):
     """How `toolchain train` makes the weights."""
 
     data: str | None = None
     """The data set to train on, when it is larger than the one deployed with."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, JsonValue] = Field(default_factory=dict)
     epochs: int = Field(default=8, ge=1)
     batch_size: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=0.1, gt=0)
@@ -58,7 +55,7 @@ class TrainSection(_Section):
     """The gate of the train stage: the least test accuracy, as a fraction."""
 
 
-class QuantizeSection(_Section):
+class QuantizeSection(Section):
     """How int8 is made."""
 
     calibration: CalibrationMethod = "mse"
@@ -68,7 +65,7 @@ class QuantizeSection(_Section):
     """Keep a layer in float where it is slower in int8 on the target; false forbids it."""
 
 
-class GatesSection(_Section):
+class GatesSection(Section):
     """What the deployed artifact must reach on the board."""
 
     metric_drop_max: float | None = Field(default=None, ge=0)
@@ -80,13 +77,13 @@ class GatesSection(_Section):
     latency_p90_ms_max: float | None = Field(default=None, gt=0)
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """A recipe, and the file that it was read from."""
 
     model: ModelSection
     data: DataSection
     train: TrainSection | None = None
-    compress: list[dict[str, Any]] = Field(default_factory=list)
+    compress: list[dict[str, JsonValue]] = Field(default_factory=list)
     """Compression methods in the order of application: a `method` each, and its options."""
     quantize: QuantizeSection = Field(default_factory=QuantizeSection)
     gates: GatesSection = Field(default_factory=GatesSection)
@@ -114,50 +111,67 @@ class Recipe(_Section):
         return self.folder.name if stem == "recipe" else f"{self.folder.name}-{stem}"
 
 
-def read_toml(path: Path, kind: str) -> dict[str, Any]:
-    """Return the parsed TOML file; a missing or unreadable one is a usage error that names file and line."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise usage(f"the {kind} {path} does not exist", fix=f"check the path of the {kind}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise usage(f"the {kind} is not valid TOML", where=str(path), found=str(error)) from error
-
-
-def explain_validation(path: Path, kind: str, error: ValidationError) -> Exception:
-    """Return the usage error for the first thing that pydantic found wrong in a TOML file."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return usage(
-            f"unknown key in the {kind}",
-            where=f"{path}: {key}",
-            found=repr(first["input"]),
-            fix="remove it or correct its spelling; docs/recipe.md lists all keys",
-        )
-    if first["type"] == "missing":
-        return usage(f"a key is missing in the {kind}", where=str(path), expected=key)
-    message = first["msg"].removeprefix("Input should be ")
-    return usage(f"wrong value in the {kind}", where=f"{path}: {key}", expected=message, found=repr(first["input"]))
-
-
 def read_recipe(path: Path) -> Recipe:
     """Return the recipe in a TOML file.
 
-    Raises ToolchainError (exit 2): a missing file, a syntax error, an unknown key, a wrong type or value.
+    Raises ToolchainError (exit 2): a missing file, a syntax error, an unknown key, a wrong type or value, parts that
+    contradict each other.
     """
-    document = read_toml(path, "recipe")
-    try:
-        recipe = Recipe.model_validate(document)
-    except ValidationError as error:
-        raise explain_validation(path, "recipe", error) from error
-    recipe._path = path.resolve()
-    model = recipe.model
+    recipe = read_document(path, "recipe", Recipe).at(path)
+    problem = _find_contradiction(recipe, path)
+    if problem is not None:
+        raise problem
+    return recipe
+
+
+def _find_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
+    """Return the error for keys that are right each and ask together for what cannot be done."""
+    model, gates = recipe.model, recipe.gates
     if (model.onnx is None) == (model.build is None):
-        raise usage(
+        return usage(
             "a recipe names a builder or an ONNX file",
             where=f"{path}: model",
             expected="exactly one of build and onnx",
             found="both" if model.onnx else "neither",
+            fix="keep the one that the model comes from",
         )
-    return recipe
+    if model.build is not None and model.weights is None:
+        return usage(
+            "a builder needs weights",
+            where=f"{path}: model",
+            expected="weights, the path of a safetensors file",
+            found="none",
+            fix='add weights = "weights.safetensors"; `toolchain train` makes the file',
+        )
+    asks_for_module = {
+        "model.weights": model.weights,
+        "model.build_options": model.build_options,
+        "train": recipe.train,
+        "compress": recipe.compress,
+    }
+    for key, value in asks_for_module.items():
+        if model.onnx is not None and value:
+            return usage(
+                f"{key} is for a PyTorch model, and this one is an ONNX file",
+                where=f"{path}: {key}",
+                expected="none beside model.onnx",
+                found=str(value),
+                fix="remove it, or name the builder in model.build",
+            )
+    if recipe.data.metric == "none" and gates.metric_drop_max is not None:
+        return usage(
+            "there is a gate on the task metric, and no task metric",
+            where=f"{path}: gates.metric_drop_max",
+            expected='none beside metric = "none"',
+            found=str(gates.metric_drop_max),
+            fix="remove the gate, or name a metric in data.metric",
+        )
+    for precision in sorted(gates.sqnr_db_min.keys() - set(PRECISIONS)):
+        return usage(
+            "there is no such precision",
+            where=f"{path}: gates.sqnr_db_min",
+            expected=f"one of {', '.join(PRECISIONS)}",
+            found=precision,
+            fix="correct its spelling",
+        )
+    return None
