@@ -102,12 +102,15 @@ class Recipe(Section):
 
     @property
     def path(self) -> Path:
+        """The file; the ONNX file itself where it came without a recipe."""
         return self._path
 
     @property
     def name(self) -> str:
-        """The model's name: its folder's, and the recipe file's where that is not recipe.toml."""
+        """The model's name: its folder's, and the recipe file's where that is not recipe.toml; an ONNX file's own."""
         stem = self._path.stem
+        if self._path.suffix == ".onnx":
+            return stem
         return self.folder.name if stem == "recipe" else f"{self.folder.name}-{stem}"
 
 

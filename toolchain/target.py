@@ -51,6 +51,10 @@ class Target(Section):
     def name(self) -> str:
         return self._path.stem
 
+    @property
+    def path(self) -> Path:
+        return self._path
+
     def narrow(self, precision: Precision) -> Target:
         """Return the target with this precision alone."""
         target = self.model_copy(update={"precision": [precision]})
