@@ -35,7 +35,7 @@ class FloatSession:
         source = str(model) if isinstance(model, Path) else model.SerializeToString()
         try:
             self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions have no common base  # noqa: BLE001
+        except Exception as error:  # its exceptions have no common base
             raise malformed(
                 "ONNX Runtime refuses the model",
                 where=str(model) if isinstance(model, Path) else None,
@@ -50,7 +50,7 @@ class FloatSession:
         feeds = {name: batch[name] for name in self.inputs}
         try:
             arrays = self._session.run(list(self.output_names), feeds)
-        except Exception as error:  # its exceptions have no common base  # noqa: BLE001
+        except Exception as error:  # its exceptions have no common base
             shapes = ", ".join(f"{name} {array.dtype}{array.shape}" for name, array in feeds.items())
             raise usage(
                 "the model fails on the samples",

@@ -70,7 +70,7 @@ def _make_bundle(stages: Stages, target: Target, transport: Transport) -> tuple[
     weights = stages.compress(float_weights)
     exported = stages.export(weights) if weights != float_weights else float_export
     model = stages.optimize(exported) if exported is not float_export else float_model
-    candidates = {precision: stages.lower(model, target, precision, facts) for precision in target.precision}
+    candidates: dict[str, Entry] = {name: stages.lower(model, target, name, facts) for name in target.precision}
     golden = stages.golden(exported, weights)
     float_golden = stages.golden(float_export, float_weights) if exported is not float_export else golden
     bundle = stages.bundle(target, candidates, reference=float_model, golden=golden, metric=float_golden)

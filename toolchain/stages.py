@@ -65,8 +65,8 @@ class Stages:
                 where=str(weights),
                 fix="bring a safetensors file of the model's state dict; the model's README says how",
             )
-        from toolchain.train import train_model  # noqa: PLC0415
-        from toolchain.train.show import show_training  # noqa: PLC0415
+        from toolchain.train import train_model
+        from toolchain.train.show import show_training
 
         with self.timed("train"):
             train_model(self.recipe, on_progress=show_training(self.progress))
@@ -85,8 +85,8 @@ class Stages:
         }
 
         def build(folder: Path) -> None:
-            from toolchain.compress import compress_model  # noqa: PLC0415
-            from toolchain.weights import save_weights  # noqa: PLC0415
+            from toolchain.compress import compress_model
+            from toolchain.weights import save_weights
 
             model = compress_model(self._load_model(weights), self.recipe.compress, where=str(self.recipe.path))
             save_weights(model, folder / "weights.safetensors", {"compress": self.recipe.compress})
@@ -98,14 +98,16 @@ class Stages:
         if weights is None:
             return self._import_onnx()
         inputs = {
-            "code": hash_sources(_CODE / "builder.py", _CODE / "weights.py", _CODE / "export.py", _CODE / "onnx_file.py"),
+            "code": hash_sources(
+                _CODE / "builder.py", _CODE / "weights.py", _CODE / "export.py", _CODE / "onnx_file.py"
+            ),
             "versions": read_versions("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "numpy"),
             **self._identify_model(weights),
             **self._identify_calibration(_PARITY_SAMPLES),
         }
 
         def build(folder: Path) -> None:
-            from toolchain.export import check_export, export_onnx  # noqa: PLC0415
+            from toolchain.export import check_export, export_onnx
 
             model = self._load_model(weights)
             samples = self.data.calibration
@@ -125,8 +127,8 @@ class Stages:
         }
 
         def build(folder: Path) -> None:
-            from toolchain.onnx_file import read_onnx, write_onnx  # noqa: PLC0415
-            from toolchain.optimize import PASSES, optimize  # noqa: PLC0415
+            from toolchain.onnx_file import read_onnx, write_onnx
+            from toolchain.optimize import PASSES, optimize
 
             path = exported.folder / "model.onnx"
             advance = self.progress.steps("optimize", len(PASSES))
@@ -157,7 +159,7 @@ class Stages:
             }
 
         def build(folder: Path) -> None:
-            from toolchain.lower import LowerRequest, lower_model  # noqa: PLC0415
+            from toolchain.lower import LowerRequest, lower_model
 
             path = optimized.folder / "model.onnx"
             request = LowerRequest(
@@ -186,7 +188,7 @@ class Stages:
         }
 
         def build(folder: Path) -> None:
-            from toolchain.bundle.golden import write_golden_outputs  # noqa: PLC0415
+            from toolchain.bundle.golden import write_golden_outputs
 
             labels = self.data.evaluation.labels
             write_golden_outputs(
@@ -199,7 +201,9 @@ class Stages:
 
         return self._stage("golden", inputs, build)
 
-    def bundle(self, target: Target, candidates: Mapping[str, Entry], *, reference: Entry, golden: Entry, metric: Entry) -> Entry:
+    def bundle(
+        self, target: Target, candidates: Mapping[str, Entry], *, reference: Entry, golden: Entry, metric: Entry
+    ) -> Entry:
         """Return the bundle folder: payloads, golden arrays, agent, manifest.
 
         golden: outputs of the model that was exported. metric: the golden entry of the uncompressed float model.
@@ -217,9 +221,9 @@ class Stages:
         }
 
         def build(folder: Path) -> None:
-            from toolchain.agent.session import open_session  # noqa: PLC0415
-            from toolchain.bundle import BundleInputs, write_bundle  # noqa: PLC0415
-            from toolchain.bundle.golden import read_golden_outputs  # noqa: PLC0415
+            from toolchain.agent.session import open_session
+            from toolchain.bundle import BundleInputs, write_bundle
+            from toolchain.bundle.golden import read_golden_outputs
 
             session = open_session(target.runtime, reference.folder / "model.onnx", target.threads)
             count = self._count_evaluation()
@@ -276,7 +280,7 @@ class Stages:
         path = self.recipe.folder / (self.recipe.model.onnx or "")
 
         def build(folder: Path) -> None:
-            from toolchain.onnx_file import read_onnx, write_onnx  # noqa: PLC0415
+            from toolchain.onnx_file import read_onnx, write_onnx
 
             write_onnx(read_onnx(path), folder / "model.onnx")
 
@@ -285,16 +289,14 @@ class Stages:
         inputs = {"code": code, "versions": read_versions("onnx"), "model": content, "folder": str(path.parent)}
         return self._stage("import", inputs, build)
 
-    def _run_evaluation(
-        self, exported: Entry, weights: Path | None, count: int
-    ) -> Iterator[Mapping[str, Any]]:
+    def _run_evaluation(self, exported: Entry, weights: Path | None, count: int) -> Iterator[Mapping[str, Any]]:
         """Yield the outputs (n, ...) of the model that was exported, batch by batch, over the evaluation set."""
         samples = self.data.evaluation
         advance = self.progress.steps("golden outputs", count)
         if weights is None:
-            from toolchain.agent.runs import stack_run  # noqa: PLC0415
-            from toolchain.agent.session import open_session  # noqa: PLC0415
-            from toolchain.data.feeds import bind_feeds  # noqa: PLC0415
+            from toolchain.agent.runs import stack_run
+            from toolchain.agent.session import open_session
+            from toolchain.data.feeds import bind_feeds
 
             session = open_session("onnxruntime", exported.folder / "model.onnx", 1)
             feeds = bind_feeds(samples, session.inputs, where=str(self.recipe.path), count=count)
@@ -303,7 +305,7 @@ class Stages:
                 yield {name: stack_run(array, batched=feeds.batched) for name, array in outputs.items()}
                 advance()
             return
-        from toolchain.export import run_pytorch  # noqa: PLC0415
+        from toolchain.export import run_pytorch
 
         model = self._load_model(weights)
         for start in range(0, count, _BATCH):
@@ -312,15 +314,13 @@ class Stages:
             advance(stop - start)
 
     def _read_golden(self, reference: Entry, golden: Entry) -> Iterator[GoldenBatch]:
-        from toolchain.agent.session import open_session  # noqa: PLC0415
-        from toolchain.bundle import GoldenBatch  # noqa: PLC0415
-        from toolchain.bundle.golden import read_golden_outputs  # noqa: PLC0415
-        from toolchain.data.feeds import bind_feeds  # noqa: PLC0415
+        from toolchain.agent.session import open_session
+        from toolchain.bundle import GoldenBatch
+        from toolchain.bundle.golden import read_golden_outputs
+        from toolchain.data.feeds import bind_feeds
 
         inputs = open_session("onnxruntime", reference.folder / "model.onnx", 1).inputs
-        feeds = bind_feeds(
-            self.data.evaluation, inputs, where=str(self.recipe.path), count=self._count_evaluation()
-        )
+        feeds = bind_feeds(self.data.evaluation, inputs, where=str(self.recipe.path), count=self._count_evaluation())
         outputs = read_golden_outputs(golden.folder).outputs
         for index in range(len(feeds)):
             yield GoldenBatch(
@@ -329,15 +329,15 @@ class Stages:
             )
 
     def _bind_calibration(self, model: Path, count: int) -> Feeds:
-        from toolchain.agent.session import open_session  # noqa: PLC0415
-        from toolchain.data.feeds import bind_feeds  # noqa: PLC0415
+        from toolchain.agent.session import open_session
+        from toolchain.data.feeds import bind_feeds
 
         inputs = open_session("onnxruntime", model, 1).inputs
         return bind_feeds(self.data.calibration, inputs, where=str(self.recipe.path), count=count)
 
     def _load_model(self, weights: Path) -> nn.Module:
-        from toolchain.builder import build_model  # noqa: PLC0415
-        from toolchain.weights import load_weights  # noqa: PLC0415
+        from toolchain.builder import build_model
+        from toolchain.weights import load_weights
 
         model = build_model(self.recipe)
         load_weights(model, weights)

@@ -12,6 +12,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -62,19 +63,15 @@ def name_layers(model: onnx.ModelProto, layers: Iterable[str]) -> dict[str, str]
     return aliases
 
 
-def _profile(
-    model: onnx.ModelProto, inputs: Mapping[str, NDArray[np.generic]], threads: int
-) -> list[dict[str, object]]:
+def _profile(model: onnx.ModelProto, inputs: Mapping[str, NDArray[np.generic]], threads: int) -> list[dict[str, Any]]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     options.enable_profiling = True
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         for _ in range(_RUNS):
             session.run(None, dict(inputs))
-        events: list[dict[str, object]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return events
