@@ -112,7 +112,6 @@ def train_model(
         save_weights(model, path, provenance)
         checkpoint.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
-    accelerator.end_training()
     if not passed:
         raise ToolchainError(
             ExitCode.METRIC,
