@@ -51,14 +51,14 @@ def weights_of(model):
     return torch.cat([value.flatten().double() for value in model.state_dict().values()])
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
 def kill_at(epoch, step):
     def on_progress(progress):
         if (progress.epoch, progress.step) == (epoch, step):
-            raise Killed
+            raise KilledError
 
     return on_progress
 
@@ -90,7 +90,7 @@ def test_the_global_random_state_stays():
 def test_a_killed_run_that_resumes_ends_at_the_same_weights(tmp_path, step):
     checkpoint = tmp_path / "run.pt"
     uninterrupted = train(make_model())
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(make_model(), checkpoint=checkpoint, on_progress=kill_at(3, step))
     epochs = []
     resumed = train(
@@ -309,7 +309,7 @@ def test_a_missed_metric_is_exit_24_and_keeps_the_weights_beside(tmp_path, pictu
 def test_an_interrupted_training_goes_on(tmp_path, pictures):
     whole = train_model(write_recipe(tmp_path, pictures), out=tmp_path / "whole.safetensors")
     recipe = write_recipe(tmp_path, pictures)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train_model(recipe, on_progress=kill_at(3, 2))
     resumed = train_model(recipe)
     assert resumed.weights.read_bytes() == whole.weights.read_bytes()
@@ -321,6 +321,10 @@ def test_a_model_that_does_not_fit_the_data_is_a_usage_error(tmp_path, pictures,
     text = recipe.path.read_text().replace("weights =", f"build_options = {{ {options} }}\nweights =")
     recipe.path.write_text(text)
     assert refuse(read_recipe(recipe.path)).code is ExitCode.USAGE
+
+
+def test_no_epochs_are_a_usage_error(tmp_path, pictures):
+    assert refuse(write_recipe(tmp_path, pictures), epochs=0).code is ExitCode.USAGE
 
 
 def test_a_recipe_without_a_train_section_is_a_usage_error(tmp_path, pictures):

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -64,8 +65,6 @@ def test_the_weights_of_resnet8_reach_their_metric_offline():
 
 
 def test_the_weights_of_resnet8_are_those_of_their_provenance():
-    import hashlib
-
     provenance = json.loads((MODELS / "resnet8/weights.json").read_text())
     content = (MODELS / "resnet8/weights.safetensors").read_bytes()
     assert provenance["weights_sha256"] == hashlib.sha256(content).hexdigest()
