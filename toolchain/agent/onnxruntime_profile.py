@@ -155,7 +155,6 @@ def _read_layer(event: Mapping[str, Any]) -> Layer:
 def read_layers(events: Iterable[Mapping[str, Any]]) -> Tuple[Layer, ...]:
     """Return the layers that multiply, from the events of a profile of one run without prepacked weights.
 
-    MACs are those that the kernel does: where ONNX Runtime pads channels to its block size (NCHWc), the padding counts.
     A layer inside a loop is one layer with the MACs of all its steps.
     """
     layers: Dict[Tuple[str, str], Layer] = {}
