@@ -132,13 +132,13 @@ def export(
     quiet: Quiet = False,
 ) -> int:
     """Export a model to ONNX, simplified and checked against PyTorch."""
-    from toolchain.stages import Stages
+    from toolchain import stages
 
     recipe = find_recipe(model, calibration=calibration)
     path = out or Path(f"{recipe.name}.onnx")
     with _progress(quiet=quiet) as progress:
-        stages = Stages(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-        entry = stages.optimize(stages.export(stages.compress(stages.train())))
+        run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+        entry = stages.optimize(run, stages.export(run, stages.compress(run, stages.train(run))))
         path.write_bytes((entry.folder / "model.onnx").read_bytes())
     sys.stdout.write(f"{path}\n")
     return ExitCode.PROVEN
@@ -151,15 +151,15 @@ def compress(
     quiet: Quiet = False,
 ) -> int:
     """Apply a recipe's compression methods and keep the weights."""
-    from toolchain.stages import Stages
+    from toolchain import stages
 
     recipe = find_recipe(model)
     if not recipe.compress:
         raise usage("the recipe compresses nothing", where=str(recipe.path), expected="a [[compress]] section")
     path = out or Path(f"{recipe.name}.safetensors")
     with _progress(quiet=quiet) as progress:
-        stages = Stages(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-        weights = stages.compress(stages.train())
+        run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+        weights = stages.compress(run, stages.train(run))
         if weights is not None:
             path.write_bytes(weights.read_bytes())
     sys.stdout.write(f"{path}\n")
