@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import tempfile
@@ -49,13 +50,16 @@ def deploy_model(recipe: Recipe, target: Target, *, out: Path, transport: Transp
             ),
         )
         raise
+    lowerings = _read_lowerings(lowered)
     report = build_report(
-        measurements=measured.document,
+        measurements=_name_layers(measured.document, lowerings),
         manifest=json.loads((bundle.folder / "bundle" / "manifest.json").read_text(encoding="utf-8")),
         stages=run.records,
         provenance={**provenance, **run.describe_inputs()},
         signature="unsigned",
-        float_reasons=_read_float_reasons(lowered),
+        float_reasons={
+            layer["name"]: layer["reason"] for document in lowerings.values() for layer in document["kept_in_float"]
+        },
     )
     write_reports(out, report, measured.samples_ms)
     return report
@@ -107,13 +111,22 @@ def _show_steps(progress: Progress) -> OnProgress:
     return show
 
 
-def _read_float_reasons(lowered: Mapping[str, Entry]) -> dict[str, str]:
-    """Return why layers stay in float, from the lowering.json of every candidate."""
-    reasons: dict[str, str] = {}
-    for entry in lowered.values():
-        document = json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8"))
-        reasons.update({layer["name"]: layer["reason"] for layer in document["kept_in_float"]})
-    return reasons
+def _read_lowerings(lowered: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
+    """Return lowering.json of every candidate, by precision."""
+    return {
+        precision: json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8"))
+        for precision, entry in lowered.items()
+    }
+
+
+def _name_layers(measurements: Mapping[str, Any], lowerings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the measurements with the ONNX file's names for layers that the runtime calls otherwise."""
+    named = copy.deepcopy(dict(measurements))
+    for candidate in named["candidates"]:
+        names = lowerings.get(candidate["precision"], {}).get("layer_names", {})
+        for layer in (candidate.get("placement") or {}).get("layers", []):
+            layer["name"] = names.get(layer["name"], layer["name"])
+    return named
 
 
 def verify_bundle(bundle: Path, *, progress: Progress) -> Report:

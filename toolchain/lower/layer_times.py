@@ -6,7 +6,6 @@ The result is always the latency of the whole model, measured by toolchain/agent
 from __future__ import annotations
 
 import json
-import re
 import statistics
 import tempfile
 from collections import defaultdict
@@ -19,13 +18,11 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from toolchain.agent.onnxruntime_profile import strip_name
 from toolchain.lower.graph import GraphView
 
 # Enough for a median that ignores the first, slow runs.
 _RUNS = 25
-
-# What ONNX Runtime's transformers add to the name of a node, or to that of the tensor it is named after.
-_ADDED = re.compile(r"^fused |(/MatMulAddFusion|_nchwc|_nhwc|_token_\d+|_kernel_time)+$")
 
 
 def time_layers(
@@ -39,7 +36,7 @@ def time_layers(
     aliases = name_layers(model, layers)
     times: dict[str, list[float]] = defaultdict(list)
     for event in events:
-        layer = aliases.get(_ADDED.sub("", event["name"]))
+        layer = aliases.get(strip_name(event["name"]))
         if layer is not None and event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             times[layer].append(float(event["dur"]))
     return {layer: statistics.median(durations) for layer, durations in times.items()}
