@@ -136,6 +136,7 @@ def bundle_inputs(samples, write_model):
                 GoldenBatch(inputs={"input": inputs[40:]}, outputs={"logits": outputs[40:]}),
             ],
             golden_samples=SAMPLES,
+            golden_stacked=False,
             labels=labels,
             metric=MetricSpec(name="top1", reference=1.0),
             gates=Gates(metric_drop_max=0.1, sqnr_db_min={}, int8_share_min=0.9, latency_p90_ms_max=None),

@@ -8,6 +8,7 @@ from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.golden import evaluate_session, find_fixed_batch, open_golden
 from toolchain.agent.manifest import TensorSpec, read_manifest
 from toolchain.agent.session import open_session
+from toolchain.bundle import GoldenBatch
 
 
 def open_all(bundle, path="payload/reference.onnx"):
@@ -116,3 +117,14 @@ def test_the_batch_is_the_first_axis_of_all_inputs(shapes, expected):
 def test_inputs_without_a_common_first_axis_are_refused(shapes):
     specs = [TensorSpec(name=str(index), dtype="float32", shape=shape) for index, shape in enumerate(shapes)]
     assert_malformed(lambda: find_fixed_batch(specs))
+
+
+def test_stacked_samples_are_run_one_by_one_as_they_are(make_bundle, samples):
+    inputs, outputs, _ = samples
+    golden = [GoldenBatch(inputs={"input": inputs[:, None]}, outputs={"logits": outputs[:, None]})]
+    bundle = make_bundle(golden=golden, golden_stacked=True)
+    session, arrays, manifest = open_all(bundle)
+    assert arrays.read_inputs(3, 4)["input"].shape == (1, 3, 8, 8)
+    parity, metric = evaluate_session(session, arrays, manifest, ignore_progress)
+    assert parity[0].sqnr_db > 100
+    assert metric.deployed == 1.0

@@ -39,7 +39,11 @@ def make_manifest(**changes):
         "inputs": (TensorSpec(name="x", dtype="float32", shape=(None, 3)),),
         "outputs": (TensorSpec(name="y", dtype="float32", shape=(None, 4)),),
         "golden": Golden(
-            samples=2, inputs={"x": "golden/in.npy"}, outputs={"y": "golden/out.npy"}, labels="golden/labels.npy"
+            samples=2,
+            stacked=False,
+            inputs={"x": "golden/in.npy"},
+            outputs={"y": "golden/out.npy"},
+            labels="golden/labels.npy",
         ),
         "metric": MetricSpec(name="top1", reference=0.9),
         "gates": Gates(metric_drop_max=0.01, sqnr_db_min={"int8": 20.0}, int8_share_min=None, latency_p90_ms_max=5.0),
@@ -101,6 +105,7 @@ def test_any_tensor_names_numbers_and_provenance_survive(names, reference, limit
         inputs=tuple(TensorSpec(name=name, dtype="int64", shape=(None,)) for name in names),
         golden=Golden(
             samples=1,
+            stacked=False,
             inputs=dict.fromkeys(names, "golden/in.npy"),
             outputs={"y": "golden/out.npy"},
             labels="golden/labels.npy",

@@ -92,7 +92,7 @@ def read_image(path: Path, size: int) -> NDArray[np.uint8]:
 
     The same pixels as torchvision's Resize and CenterCrop on a Pillow image, which its models are evaluated with.
     """
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - the other data sets need no Pillow
+    from PIL import Image, UnidentifiedImageError
 
     shorter = round(size * 256 / 224)
     try:

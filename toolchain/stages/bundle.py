@@ -61,6 +61,7 @@ def bundle(
             outputs=session.outputs,
             golden=_read_golden(run, reference, golden),
             golden_samples=run.count_evaluation(),
+            golden_stacked=run.recipe.model.onnx is not None,
             labels=None if labels is None else labels[: run.count_evaluation()],
             metric=MetricSpec(name=run.metric_name, reference=read_golden_outputs(float_golden.folder).metric),
             gates=merge_gates(run.recipe, target),
@@ -89,8 +90,9 @@ def _read_golden(run: Run, reference: Entry, golden: Entry) -> Iterator[GoldenBa
 
     feeds = run.bind_evaluation(reference.folder / "model.onnx")
     outputs = read_golden_outputs(golden.folder).outputs
-    for index in range(len(feeds)):
+    stacked = run.recipe.model.onnx is not None
+    for index, feed in enumerate(feeds):
         yield GoldenBatch(
-            inputs=feeds.read_sample(index),
+            inputs={name: array[None] if stacked else array for name, array in feed.items()},
             outputs={name: array[index : index + 1] for name, array in outputs.items()},
         )

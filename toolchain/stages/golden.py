@@ -37,6 +37,7 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
             folder,
             _run_onnx(run, exported) if weights is None else _run_module(run, weights, count),
             samples=count,
+            stacked=weights is None,
             metric_name=run.metric_name,
             labels=None if labels is None else labels[:count],
         )
@@ -57,8 +58,7 @@ def _run_module(run: Run, weights: Path, count: int) -> Iterator[dict[str, NDArr
 
 
 def _run_onnx(run: Run, exported: Entry) -> Iterator[dict[str, NDArray[Any]]]:
-    """Yield the ONNX file's outputs (1, ...), run by run."""
-    from toolchain.agent.runs import stack_run
+    """Yield the ONNX file's outputs run by run, an axis of samples before their own axes."""
     from toolchain.agent.session import open_session
 
     path = exported.folder / "model.onnx"
@@ -66,6 +66,5 @@ def _run_onnx(run: Run, exported: Entry) -> Iterator[dict[str, NDArray[Any]]]:
     session = open_session("onnxruntime", path, 1)
     advance = run.progress.steps("golden outputs", len(feeds))
     for feed in feeds:
-        outputs = session.run(feed)
-        yield {name: stack_run(array, batched=feeds.batched) for name, array in outputs.items()}
+        yield {name: array[None] for name, array in session.run(feed).items()}
         advance()
