@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from toolchain.agent.parity import Parity
-from toolchain.errors import ExitCode, ToolchainError
+from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.float_parity import SQNR_DB_MIN, FloatSession, Outputs, check_float_parity
 from toolchain.onnx_safety import first_line
 from toolchain.optimize import (
@@ -36,17 +36,17 @@ class Pass(Protocol):
         """Return a rewritten copy, or the model itself where there is nothing to do."""
 
 
-# The order: functions and old opsets first, since the others read today's operators only; names last, since every
-# pass may leave nodes without one.
+# The order: functions and old opsets first, since the others read today's operators only; names before the passes that
+# keep them, so that a report shows the names of the user's own model.
 PASSES: tuple[Pass, ...] = (
     inline_functions,
     raise_opset,
+    name_nodes,
     simplify,
     lift_constants,
     hard_swish,
     fold_scalar_into_conv,
     global_average_pool,
-    name_nodes,
 )
 
 
@@ -97,6 +97,8 @@ def optimize(
     ONNX Runtime refuses the model as it came; exit 18 that names the pass after which the model was invalid, had other
     inputs or outputs, or computed something else. A pass that breaks is never skipped.
     """
+    if not batches:
+        raise usage("a model is optimized on real samples", expected="at least one batch", found="none")
     outputs = _run(model, batches, threads)
     records = []
     for step in passes:

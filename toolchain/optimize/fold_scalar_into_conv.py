@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from toolchain.lower.graph import GraphView
+from toolchain.optimize.replace_nodes import replace_nodes
 
 
 @dataclass(frozen=True)
@@ -32,27 +33,25 @@ class _Fold:
 def apply(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with such numbers folded into its convolutions; the same where there are none."""
     view = GraphView.from_model(model)
-    folds = {index: fold for index, node in enumerate(model.graph.node) if (fold := _find(view, node)) is not None}
+    folds = {id(node): fold for node in model.graph.node if (fold := _find(view, node)) is not None}
     if not folds:
         return model
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    for index, fold in folds.items():
-        conv = result.graph.node[index]
-        tensors = {f"{fold.output}_weight": fold.weight, f"{fold.output}_bias": fold.bias}
-        conv.input[1:] = list(tensors)
-        conv.output[0] = fold.output
-        result.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in tensors.items())
     swallowed = {identity for fold in folds.values() for identity in fold.swallowed}
-    kept = [
-        node
-        for node, original in zip(result.graph.node, model.graph.node, strict=True)
-        if id(original) not in swallowed
-    ]
-    del result.graph.node[:]
-    result.graph.node.extend(kept)
-    _drop_unread_initializers(result)
-    return result
+    nodes: list[onnx.NodeProto] = []
+    tensors: list[onnx.TensorProto] = []
+    for node in model.graph.node:
+        if id(node) in swallowed:
+            continue
+        if fold := folds.get(id(node)):
+            folded = onnx.NodeProto()
+            folded.CopyFrom(node)
+            folded.output[0] = fold.output
+            folded.input[1:] = [f"{fold.output}_weight", f"{fold.output}_bias"]
+            tensors += map(numpy_helper.from_array, (fold.weight, fold.bias), folded.input[1:])
+            nodes.append(folded)
+        else:
+            nodes.append(node)
+    return replace_nodes(model, nodes, tensors)
 
 
 def _find(view: GraphView, conv: onnx.NodeProto) -> _Fold | None:
@@ -93,11 +92,3 @@ def _find_step(view: GraphView, value: str, rank: int) -> tuple[onnx.NodeProto, 
     if number is None or number.size != 1 or number.ndim > rank or not np.isfinite(number.item()):
         return None
     return node, float(number.item())
-
-
-def _drop_unread_initializers(model: onnx.ModelProto) -> None:
-    view = GraphView.from_model(model)
-    read = view.consumers.keys() | view.output_names | {value.name for value in model.graph.input}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)

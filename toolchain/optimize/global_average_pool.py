@@ -18,6 +18,7 @@ import onnx
 from onnx import helper
 
 from toolchain.lower.graph import GraphView, attribute_int
+from toolchain.optimize.replace_nodes import replace_nodes
 
 # Of images and volumes.
 _RANKS = (4, 5)
@@ -34,11 +35,7 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes += _rewrite(node) if _is_spatial_mean(view, node, ranks) else [node]
     if all(new is old for new, old in zip(nodes, model.graph.node, strict=False)):
         return model
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    del result.graph.node[:]
-    result.graph.node.extend(nodes)
-    return result
+    return replace_nodes(model, nodes)
 
 
 def _infer_ranks(model: onnx.ModelProto) -> dict[str, int]:

@@ -17,6 +17,7 @@ from onnx import helper
 
 from toolchain.lower.graph import GraphView
 from toolchain.optimize.raise_opset import read_opset
+from toolchain.optimize.replace_nodes import replace_nodes
 
 # HardSwish became an operator with opset 14 (ONNX changelog).
 _OPSET_MIN = 14
@@ -40,11 +41,7 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
     if not replaced:
         return model
     nodes = [replaced.get(id(node), node) for node in model.graph.node if id(node) not in removed]
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    del result.graph.node[:]
-    result.graph.node.extend(nodes)
-    return result
+    return replace_nodes(model, nodes)
 
 
 def _match(view: GraphView, add: onnx.NodeProto) -> tuple[str, onnx.NodeProto, onnx.NodeProto, onnx.NodeProto] | None:

@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from toolchain.optimize.replace_nodes import replace_nodes
+
 # The attributes of Constant that hold numbers, with the type that the specification gives them (Constant-13).
 _NUMBER_TYPES = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
 
@@ -22,13 +24,8 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
         tensors.pop(value.name, None)
     if not tensors:
         return model
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
     nodes = [node for node in model.graph.node if not (_is_constant(node) and node.output[0] in tensors)]
-    del result.graph.node[:]
-    result.graph.node.extend(nodes)
-    result.graph.initializer.extend(tensors.values())
-    return result
+    return replace_nodes(model, nodes, tensors.values())
 
 
 def _is_constant(node: onnx.NodeProto) -> bool:

@@ -11,8 +11,11 @@ Of two simplifiers, onnxslim adds nodes to convnext_tiny (222 become 257) and ne
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx
 import onnxsim
+from google.protobuf.message import Message  # type: ignore[import-untyped]  # has no stubs
 
 # Optimizers of onnxsim 0.8.1 that make things worse:
 _SKIPPED = [
@@ -28,5 +31,23 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the simplified model; the same where onnxsim finds nothing to do."""
     simplified, _ = onnxsim.simplify(model, skipped_optimizers=list(_SKIPPED), certify=False)
     result: onnx.ModelProto = simplified
-    unchanged = result.graph.node == model.graph.node and result.graph.initializer == model.graph.initializer
-    return model if unchanged else result
+    if _describe(result) == _describe(model):
+        return model
+    # onnxsim notes its options in the model.
+    del result.metadata_props[:]
+    result.metadata_props.extend(model.metadata_props)
+    return result
+
+
+def _describe(model: onnx.ModelProto) -> tuple[Any, ...]:
+    """Return what a model computes, without what onnxsim always touches: inferred shapes, empty fields, the order."""
+    nodes = [
+        (node.op_type, node.domain, list(node.input), list(node.output), sorted(map(_serialize, node.attribute)))
+        for node in model.graph.node
+    ]
+    return nodes, {tensor.name: _serialize(tensor) for tensor in model.graph.initializer}
+
+
+def _serialize(message: Message) -> bytes:
+    data: bytes = message.SerializeToString(deterministic=True)
+    return data
