@@ -21,7 +21,6 @@ from toolchain.cache import Cache, cache_root
 from toolchain.errors import ExitCode, ToolchainError, storage, usage
 from toolchain.progress import Progress
 from toolchain.project import find_recipe, find_target, list_models, list_targets
-from toolchain.recipe import Recipe
 
 _STORAGE_ERRNOS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT}
 
@@ -58,7 +57,7 @@ def deploy(
     quiet: Quiet = False,
 ) -> int:
     """Run the whole flow: a proven artifact on the board, or an exit code that says why not."""
-    from toolchain.pipeline import deploy_model  # noqa: PLC0415
+    from toolchain.pipeline import deploy_model
 
     recipe = find_recipe(model, calibration=calibration)
     chosen = find_target(target, precision=precision)
@@ -76,7 +75,7 @@ def verify(
     quiet: Quiet = False,
 ) -> int:
     """Prove a bundle again: parity, metric, latency; nothing is rebuilt."""
-    from toolchain.pipeline import verify_bundle  # noqa: PLC0415
+    from toolchain.pipeline import verify_bundle
 
     _refuse_device(device)
     with _progress(quiet=quiet) as progress:
@@ -94,7 +93,7 @@ def lower(
     quiet: Quiet = False,
 ) -> int:
     """Lower an ONNX file that is already there."""
-    from toolchain.pipeline import lower_file  # noqa: PLC0415
+    from toolchain.pipeline import lower_file
 
     recipe = find_recipe(str(file), calibration=calibration)
     chosen = find_target(target, precision=precision)
@@ -113,8 +112,8 @@ def train(
     quiet: Quiet = False,
 ) -> int:
     """Train a model's weights; an interrupted run goes on where it stopped."""
-    from toolchain.train import train_model  # noqa: PLC0415 - torch takes seconds to import
-    from toolchain.train.show import show_training  # noqa: PLC0415
+    from toolchain.train import train_model
+    from toolchain.train.show import show_training
 
     recipe = find_recipe(model)
     with _progress(quiet=quiet) as progress:
@@ -133,13 +132,13 @@ def export(
     quiet: Quiet = False,
 ) -> int:
     """Export a model to ONNX, simplified and checked against PyTorch."""
-    from toolchain.stages import Stages  # noqa: PLC0415
+    from toolchain import stages
 
     recipe = find_recipe(model, calibration=calibration)
     path = out or Path(f"{recipe.name}.onnx")
     with _progress(quiet=quiet) as progress:
-        stages = Stages(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-        entry = stages.optimize(stages.export(stages.compress(stages.train())))
+        run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+        entry = stages.optimize(run, stages.export(run, stages.compress(run, stages.train(run))))
         path.write_bytes((entry.folder / "model.onnx").read_bytes())
     sys.stdout.write(f"{path}\n")
     return ExitCode.PROVEN
@@ -152,15 +151,15 @@ def compress(
     quiet: Quiet = False,
 ) -> int:
     """Apply a recipe's compression methods and keep the weights."""
-    from toolchain.stages import Stages  # noqa: PLC0415
+    from toolchain import stages
 
     recipe = find_recipe(model)
     if not recipe.compress:
         raise usage("the recipe compresses nothing", where=str(recipe.path), expected="a [[compress]] section")
     path = out or Path(f"{recipe.name}.safetensors")
     with _progress(quiet=quiet) as progress:
-        stages = Stages(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-        weights = stages.compress(stages.train())
+        run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+        weights = stages.compress(run, stages.train(run))
         if weights is not None:
             path.write_bytes(weights.read_bytes())
     sys.stdout.write(f"{path}\n")
@@ -176,7 +175,7 @@ def compare(
     as_json: AsJson = False,
 ) -> int:
     """Compare what two models return for the same real data."""
-    from toolchain.measure.compare import compare_models, print_comparison  # noqa: PLC0415
+    from toolchain.measure.compare import compare_models, print_comparison
 
     rows = compare_models(a, b, data=data, layers=layers)
     _print(rows, as_json=as_json, show=print_comparison)
@@ -191,7 +190,7 @@ def bench(
     as_json: AsJson = False,
 ) -> int:
     """Measure latency, interleaved, with confidence bounds."""
-    from toolchain.measure.bench import bench_payloads, print_bench  # noqa: PLC0415
+    from toolchain.measure.bench import bench_payloads, print_bench
 
     rows = bench_payloads(payloads, data=data, threads=threads)
     _print(rows, as_json=as_json, show=print_bench)
@@ -201,7 +200,7 @@ def bench(
 @app.command()
 def doctor(device: Device = None, as_json: AsJson = False) -> int:
     """Say what is installed here, what is missing, and how to get it."""
-    from toolchain.measure.doctor import examine_machine, print_findings  # noqa: PLC0415
+    from toolchain.measure.doctor import examine_machine, print_findings
 
     _refuse_device(device)
     findings = examine_machine()
@@ -233,7 +232,7 @@ def devices(as_json: AsJson = False) -> int:
 @app.command()
 def methods(as_json: AsJson = False) -> int:
     """List the compression methods."""
-    from toolchain.compress import list_methods  # noqa: PLC0415
+    from toolchain.compress import list_methods
 
     _print(list_methods(), as_json=as_json)
     return ExitCode.PROVEN
@@ -287,7 +286,7 @@ def _progress(*, quiet: bool, log: Path | None = None) -> Iterator[Progress]:
 
 
 def _open_transport(device: str | None, out: Path) -> Any:
-    from toolchain.deploy.local import LocalTransport  # noqa: PLC0415
+    from toolchain.deploy.local import LocalTransport
 
     _refuse_device(device)
     return LocalTransport(out)
@@ -304,7 +303,7 @@ def _refuse_device(device: str | None) -> None:
 
 
 def _show_report(report: Mapping[str, Any], *, as_json: bool, out: Path | None) -> int:
-    from toolchain.report.terminal import print_report  # noqa: PLC0415
+    from toolchain.report.terminal import print_report
 
     print_report(report, stream=sys.stderr if as_json else sys.stdout, out_dir=out)  # type: ignore[arg-type]
     if as_json:

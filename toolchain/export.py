@@ -50,15 +50,15 @@ def export_onnx(model: nn.Module, example: dict[str, NDArray[Any]], out: Path) -
         )
     # Two samples: torch.export takes an axis of length 1 for a constant.
     arguments = tuple(torch.tensor(np.repeat(array[:1], 2, axis=0)) for array in example.values())
-    batch = torch.export.Dim("batch")
-    with _evaluation_mode(model), _captured_chatter() as chatter:
-        try:
+    chatter = io.StringIO()
+    try:
+        with _evaluation_mode(model), _capture_chatter(chatter):
             program = torch.onnx.export(
                 model,
                 arguments,
                 dynamo=True,
                 external_data=False,
-                dynamic_shapes=tuple({0: batch} for _ in arguments),
+                dynamic_shapes=_free_batch(model, arguments),
                 opset_version=OPSET,
                 verbose=False,
             )
@@ -67,10 +67,10 @@ def export_onnx(model: nn.Module, example: dict[str, NDArray[Any]], out: Path) -
             # name") where a name that it is asked for is also the name of an inner value.
             _rename(graph, dict(zip([*graph.inputs, *graph.outputs], [*example, *output_names], strict=True)))
             exported = program.model_proto  # type: ignore[union-attr]
-        except Exception as error:  # a user's module may raise anything inside of the exporter
-            failure = explain_failure(model, error)
-            failure.add_note(chatter.getvalue())
-            raise failure from error
+    except Exception as error:  # a user's module may raise anything inside of the exporter
+        failure = explain_failure(model, error)
+        failure.add_note(chatter.getvalue())
+        raise failure from error
     _strip_metadata(exported)
     _check_exported(exported)
     write_onnx(exported, out)
@@ -146,6 +146,14 @@ def _flatten(result: Any, place: str) -> Iterator[NDArray[Any]]:
         )
 
 
+def _free_batch(model: nn.Module, arguments: Sequence[torch.Tensor]) -> dict[str, Any]:
+    """Return torch.export's dynamic_shapes, by parameter of forward: the first axis of every argument is the batch."""
+    axes = {0: torch.export.Dim("batch")}
+    bound = inspect.signature(model.forward).bind(*arguments).arguments
+    # forward(*inputs) binds a tuple.
+    return {name: (axes,) * len(value) if isinstance(value, tuple) else axes for name, value in bound.items()}
+
+
 @contextlib.contextmanager
 def _evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Switch every submodule to evaluation, and back to what each was."""
@@ -159,9 +167,8 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _captured_chatter() -> Iterator[io.StringIO]:
-    """Keep what the exporter warns, logs and prints from the user, in a text for the error message."""
-    chatter = io.StringIO()
+def _capture_chatter(chatter: io.StringIO) -> Iterator[None]:
+    """Write what the exporter warns, logs and prints to a text for the error message, and not to the user."""
     # Every handler of theirs: torch gives some child loggers handlers of their own.
     handlers = [
         (logger, handler)
@@ -181,11 +188,11 @@ def _captured_chatter() -> Iterator[io.StringIO]:
         with (
             contextlib.redirect_stdout(chatter),
             contextlib.redirect_stderr(chatter),
-            warnings.catch_warnings(record=True) as caught,
+            warnings.catch_warnings(record=True, action="always") as caught,
         ):
-            warnings.simplefilter("always")
-            yield chatter
+            yield
     finally:
+        chatter.writelines(f"{warning.message}\n" for warning in caught)
         for logger in roots:
             logger.removeHandler(listener)
             logger.propagate = propagate[logger]

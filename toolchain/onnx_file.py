@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]  # has no stubs
 
 from toolchain.errors import ExitCode, ToolchainError, malformed, storage, usage
 from toolchain.onnx_safety import check_model, inline_external_data
@@ -115,7 +115,7 @@ def _parse(data: bytes, path: Path) -> onnx.ModelProto:
         raise malformed(
             "not an ONNX file, or a truncated one",
             where=str(path),
-            found=f"{len(data)} bytes that do not parse",
+            found=f"{len(data)} bytes that do not parse, or not in {_MEMORY_PER_BYTE} bytes of memory each",
             fix="copy the file again and compare its size",
         ) from error
     if not model.HasField("ir_version") or not model.HasField("graph"):

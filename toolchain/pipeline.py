@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 import tempfile
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolchain import stages
 from toolchain.agent.facts import Facts, read_facts
 from toolchain.cache import Cache, Entry, cache_root
 from toolchain.deploy.local import LocalTransport
@@ -21,7 +23,6 @@ from toolchain.recipe import Recipe
 from toolchain.report import write_reports
 from toolchain.report.document import build_error_report, build_report
 from toolchain.report.shape import Report
-from toolchain.stages import Stages
 from toolchain.target import Target
 
 
@@ -32,16 +33,16 @@ def deploy_model(recipe: Recipe, target: Target, *, out: Path, transport: Transp
     run; the reports in `out` say so as well.
     """
     provenance = describe_run(recipe.folder)
-    stages: Stages | None = None
+    run: stages.Run | None = None
     try:
-        stages = Stages(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-        bundle, lowered = _make_bundle(stages, target, transport)
-        with stages.timed("deploy"):
+        run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+        bundle, lowered = _make_bundle(run, target, transport)
+        with run.timed("deploy"):
             transport.place_bundle(bundle.folder / "bundle")
-        with stages.timed("verify"):
+        with run.timed("verify"):
             measured = measure_bundle(transport, progress)
     except ToolchainError as error:
-        records = stages.records if stages is not None else []
+        records = run.records if run is not None else []
         write_reports(
             out,
             build_error_report(
@@ -49,31 +50,35 @@ def deploy_model(recipe: Recipe, target: Target, *, out: Path, transport: Transp
             ),
         )
         raise
+    lowerings = _read_lowerings(lowered)
     report = build_report(
-        measurements=measured.document,
+        measurements=_name_layers(measured.document, lowerings),
         manifest=json.loads((bundle.folder / "bundle" / "manifest.json").read_text(encoding="utf-8")),
-        stages=stages.records,
-        provenance={**provenance, **stages.describe_inputs()},
+        stages=run.records,
+        provenance={**provenance, **run.describe_inputs()},
         signature="unsigned",
-        float_reasons=_read_float_reasons(lowered),
+        float_reasons={
+            layer["name"]: layer["reason"] for document in lowerings.values() for layer in document["kept_in_float"]
+        },
     )
     write_reports(out, report, measured.samples_ms)
     return report
 
 
-def _make_bundle(stages: Stages, target: Target, transport: Transport) -> tuple[Entry, dict[str, Entry]]:
+def _make_bundle(run: stages.Run, target: Target, transport: Transport) -> tuple[Entry, dict[str, Entry]]:
     """Return the bundle, and the lowered payload of every precision that the target lists."""
     facts = Facts(**transport.read_facts(target.runtime))
-    float_weights = stages.train()
-    float_export = stages.export(float_weights)
-    float_model = stages.optimize(float_export)
-    weights = stages.compress(float_weights)
-    exported = stages.export(weights) if weights != float_weights else float_export
-    model = stages.optimize(exported) if exported is not float_export else float_model
-    candidates = {precision: stages.lower(model, target, precision, facts) for precision in target.precision}
-    golden = stages.golden(exported, weights)
-    float_golden = stages.golden(float_export, float_weights) if exported is not float_export else golden
-    bundle = stages.bundle(target, candidates, reference=float_model, golden=golden, metric=float_golden)
+    float_weights = stages.train(run)
+    float_export = exported = stages.export(run, float_weights)
+    float_model = model = stages.optimize(run, float_export)
+    float_golden = golden = stages.golden(run, float_export, float_weights)
+    weights = stages.compress(run, float_weights)
+    if weights != float_weights:
+        exported = stages.export(run, weights)
+        model = stages.optimize(run, exported)
+        golden = stages.golden(run, exported, weights)
+    candidates: dict[str, Entry] = {name: stages.lower(run, model, target, name, facts) for name in target.precision}
+    bundle = stages.bundle(run, target, candidates, reference=float_model, golden=golden, float_golden=float_golden)
     return bundle, candidates
 
 
@@ -106,13 +111,22 @@ def _show_steps(progress: Progress) -> OnProgress:
     return show
 
 
-def _read_float_reasons(lowered: Mapping[str, Entry]) -> dict[str, str]:
-    """Return why layers stay in float, from the lowering.json of every candidate."""
-    reasons: dict[str, str] = {}
-    for entry in lowered.values():
-        document = json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8"))
-        reasons.update({layer["name"]: layer["reason"] for layer in document["kept_in_float"]})
-    return reasons
+def _read_lowerings(lowered: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
+    """Return lowering.json of every candidate, by precision."""
+    return {
+        precision: json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8"))
+        for precision, entry in lowered.items()
+    }
+
+
+def _name_layers(measurements: Mapping[str, Any], lowerings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the measurements with the ONNX file's names for layers that the runtime calls otherwise."""
+    named = copy.deepcopy(dict(measurements))
+    for candidate in named["candidates"]:
+        names = lowerings.get(candidate["precision"], {}).get("layer_names", {})
+        for layer in (candidate.get("placement") or {}).get("layers", []):
+            layer["name"] = names.get(layer["name"], layer["name"])
+    return named
 
 
 def verify_bundle(bundle: Path, *, progress: Progress) -> Report:
@@ -135,10 +149,10 @@ def verify_bundle(bundle: Path, *, progress: Progress) -> Report:
 
 def lower_file(recipe: Recipe, target: Target, *, out: Path, progress: Progress) -> None:
     """Write model.onnx and lowering.json of one precision into a folder."""
-    stages = Stages(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+    run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
     facts = read_facts(target.runtime)
-    optimized = stages.optimize(stages.export(stages.train()))
-    entry = stages.lower(optimized, target, target.precision[0], facts)
+    optimized = stages.optimize(run, stages.export(run, stages.train(run)))
+    entry = stages.lower(run, optimized, target, target.precision[0], facts)
     out.mkdir(parents=True, exist_ok=True)
     for name in ("model.onnx", "lowering.json"):
         shutil.copyfile(entry.folder / name, out / name)

@@ -100,7 +100,7 @@ def _write_onnx_recipe(path: Path, calibration: Path | None) -> Recipe:
             found="none",
             fix="give real samples; random ones prove nothing",
         )
-    from toolchain.data import load_dataset  # noqa: PLC0415 - only here
+    from toolchain.data import load_dataset
 
     options: dict[str, JsonValue] = {"path": str(calibration.resolve())}
     labelled = load_dataset("npz", options).evaluation.labels is not None

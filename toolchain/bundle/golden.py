@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +32,13 @@ def write_golden_outputs(
     batches: Iterable[Mapping[str, NDArray[Any]]],
     *,
     samples: int,
+    stacked: bool,
     metric_name: str | None,
     labels: NDArray[np.int64] | None,
 ) -> None:
     """Write the model's outputs, batch by batch (n, ...), and its metric against the labels (samples,).
 
+    stacked: a batch is one run, its outputs with an axis of samples before their own axes.
     Raises ToolchainError: exit 18 for an output with NaN or infinity, exit 2 where a metric lacks labels.
     """
     if metric_name is not None and labels is None:
@@ -57,9 +59,10 @@ def write_golden_outputs(
                     path = folder / f"output-{len(writers)}.npy"
                     writers[name] = stack.enter_context(ArrayWriter(path, samples))
                 writers[name].add(array)
-            count = len(next(iter(batch.values())))
+            first = next(iter(batch.values()))
+            count = len(first)
             if metric is not None and labels is not None:
-                metric.add(next(iter(batch.values())), labels[done : done + count])
+                metric.add(first[0] if stacked else first, labels[done : done + count])
             done += count
         for writer in writers.values():
             writer.finish()

@@ -61,6 +61,8 @@ class BundleInputs:
     outputs: Sequence[TensorSpec]
     golden: Iterable[GoldenBatch]
     golden_samples: int
+    golden_stacked: bool
+    """A batch holds the tensors of one run each, with an axis of samples before them (see agent/manifest.py)."""
     labels: NDArray[np.int64] | None
     """(golden_samples,), or None where there is no metric."""
     metric: MetricSpec
@@ -106,7 +108,13 @@ def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
         with ArrayWriter(folder / labels_path, inputs.golden_samples) as writer:
             writer.add(inputs.labels.astype(np.int64))
             writer.finish()
-    return Golden(samples=inputs.golden_samples, inputs=input_paths, outputs=output_paths, labels=labels_path)
+    return Golden(
+        samples=inputs.golden_samples,
+        stacked=inputs.golden_stacked,
+        inputs=input_paths,
+        outputs=output_paths,
+        labels=labels_path,
+    )
 
 
 def _copy_agent(folder: Path) -> None:

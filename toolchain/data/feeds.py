@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.agent.manifest import TensorSpec
-from toolchain.agent.runs import take_run
 from toolchain.data.dataset import Samples
 from toolchain.errors import usage
 
@@ -24,8 +23,6 @@ class Feeds(Sequence[dict[str, NDArray[Any]]]):
     names: dict[str, str]
     """Name of the model's input to name of the data set's array."""
     indices: range
-    batched: bool
-    """Every input has a batch axis, of length 1 in a run."""
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -36,17 +33,10 @@ class Feeds(Sequence[dict[str, NDArray[Any]]]):
     def __getitem__(self, index: slice) -> Feeds: ...
     def __getitem__(self, index: int | slice) -> dict[str, NDArray[Any]] | Feeds:
         if isinstance(index, slice):
-            return Feeds(self.samples, self.inputs, self.names, self.indices[index], self.batched)
-        return {
-            spec.name: take_run(array, len(spec.shape), 0)
-            for spec, array in zip(self.inputs, self.read_sample(index).values(), strict=True)
-        }
-
-    def read_sample(self, index: int) -> dict[str, NDArray[Any]]:
-        """Return one sample under the names of the model's inputs, (1, ...) each."""
+            return Feeds(self.samples, self.inputs, self.names, self.indices[index])
         position = self.indices[index]
         arrays = self.samples.batch(position, position + 1)
-        return {spec.name: arrays[self.names[spec.name]] for spec in self.inputs}
+        return {spec.name: _take_run(arrays[self.names[spec.name]], spec) for spec in self.inputs}
 
 
 def bind_feeds(samples: Samples, inputs: Sequence[TensorSpec], *, where: str, count: int | None = None) -> Feeds:
@@ -72,11 +62,19 @@ def bind_feeds(samples: Samples, inputs: Sequence[TensorSpec], *, where: str, co
             found=", ".join(sorted(arrays)),
             fix="give one array per input, under the input's name",
         )
-    batched = all(arrays[names[spec.name]].ndim == len(spec.shape) for spec in inputs)
-    feeds = Feeds(samples, tuple(inputs), names, range(total), batched)
+    feeds = Feeds(samples, tuple(inputs), names, range(total))
     for spec, array in zip(inputs, feeds[0].values(), strict=True):
         _check_array(spec, array, where)
     return feeds
+
+
+def _take_run(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    """Return what a run takes of one sample (1, ...).
+
+    Where the axes behind the first are all that the input has, they are the input as it is (a recurrent state
+    (2, N, 128), a scalar); otherwise the sample is a batch of one.
+    """
+    return array[0] if array.ndim == len(spec.shape) + 1 else array
 
 
 def _check_array(spec: TensorSpec, array: NDArray[Any], where: str) -> None:

@@ -67,6 +67,7 @@ def read_agent_output(return_code: int, stdout: str, stderr: str) -> AgentResult
         raise _died(f"exit code {return_code}", stderr, fix) from cause
     if error is not None:
         raise error
-    if document.get("exit_code", ExitCode.PROVEN) != return_code:
-        raise _died(f"exit code {return_code} with the verdict {document['exit_code']}", stderr, fix)
+    claimed = document.get("exit_code", ExitCode.PROVEN)
+    if claimed != return_code:
+        raise _died(f"exit code {return_code}, but {claimed} in its JSON", stderr, fix)
     return AgentResult(exit_code=return_code, document=document)

@@ -26,7 +26,11 @@ from toolchain.errors import ExitCode, ToolchainError, storage
 
 _PARTIAL = "bundle.partial-"
 _PREVIOUS = "bundle.previous"
-_STORAGE_ERRNOS = (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT)
+# No space, not writable, or a file where a folder must be.
+_STORAGE_ERRNOS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EEXIST, errno.ENOTDIR),
+)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from toolchain.agent.facts import Facts
 from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
 from toolchain.errors import usage
 from toolchain.lower.int8 import Int8Lowering, StartSteps, lower_int8
+from toolchain.lower.layer_times import name_layers
 from toolchain.lower.onnxruntime import choose_scheme
 from toolchain.lower.trial import Arrays
 from toolchain.recipe import QuantizeSection
@@ -83,6 +84,7 @@ def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) ->
 
 
 def _describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
+    weighted = [node.name for node in lowering.model.graph.node if node.op_type in {"Conv", "Gemm", "MatMul"}]
     ops = {node.name: node.op_type for node in lowering.model.graph.node}
     layers = [{"name": node.name, "op": node.op_type, "precision": "int8"} for node in lowering.plan.nodes]
     return {
@@ -92,6 +94,7 @@ def _describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
             {"name": name, "op": ops[name], "reason": reason} for name, reason in lowering.kept_in_float.items()
         ],
         "layers": layers,
+        "layer_names": name_layers(lowering.model, weighted),
         "ranges": {name: [range_.low, range_.high] for name, range_ in lowering.ranges.items()},
         "speed_trials": [asdict(trial) for trial in lowering.trials],
     }

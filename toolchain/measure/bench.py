@@ -45,7 +45,9 @@ def print_bench(rows: Sequence[dict[str, Any]], *, stream: TextIO) -> None:
     for row in rows:
         latency, speedup = row["latency"], row["speedup"]
         cells = [_show(latency[f"{name}_ms"], latency[f"{name}_upper_ms"]) for name in ("p50", "p90", "p99")]
-        ratio = "reference" if speedup is None else f"x{speedup['ratio']:.2f} ({speedup['low']:.2f}-{speedup['high']:.2f})"
+        ratio = (
+            "reference" if speedup is None else f"x{speedup['ratio']:.2f} ({speedup['low']:.2f}-{speedup['high']:.2f})"
+        )
         table.add_row(row["payload"], *cells, str(latency["samples"]), ratio)
     Console(file=stream).print(table)
 

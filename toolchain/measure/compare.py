@@ -68,11 +68,7 @@ def _find_common_tensors(a: Path, b: Path) -> list[str]:
     """Return the names of the float tensors inside both graphs, in A's order."""
     models = [onnx.shape_inference.infer_shapes(read_onnx(path)) for path in (a, b)]
     floats = [
-        {
-            value.name
-            for value in model.graph.value_info
-            if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
-        }
+        {value.name for value in model.graph.value_info if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
         for model in models
     ]
     outputs = {value.name for model in models for value in model.graph.output}

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.agent.golden import open_golden
 from toolchain.agent.manifest import read_manifest
-from toolchain.agent.runs import take_run
 from toolchain.agent.session import Session, open_session
 from toolchain.data import load_dataset
 from toolchain.data.feeds import bind_feeds
@@ -39,12 +38,8 @@ def open_payload(path: Path, *, data: Path | None, threads: int, samples: int) -
         manifest, _ = read_manifest(path)
         model = path / manifest.candidates[0].path
         session = open_session(manifest.runtime, model, threads)
-        arrays = {name: np.load(path / file, mmap_mode="r") for name, file in manifest.golden.inputs.items()}
-        count = min(samples, manifest.golden.samples)
-        feeds = [
-            {spec.name: np.array(take_run(arrays[spec.name], len(spec.shape), index)) for spec in session.inputs}
-            for index in range(count)
-        ]
+        golden = open_golden(path, manifest)
+        feeds = [golden.read_inputs(index, index + 1) for index in range(min(samples, golden.samples))]
         return Payload(path=model, session=session, feeds=feeds)
     if path.suffix != ".onnx" or not path.is_file():
         raise usage("nothing to measure there", where=str(path), expected="an .onnx file or a bundle's folder")

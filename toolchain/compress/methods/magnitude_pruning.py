@@ -31,8 +31,8 @@ class Options(BaseModel):
 
 def apply(model: nn.Module, options: Options) -> nn.Module:
     """Return the model with the smallest weights of its convolutions and linear layers at zero."""
-    from torch import nn  # noqa: PLC0415 - torch takes seconds to import, and a cached run needs none of it
-    from torch.nn.utils import prune  # noqa: PLC0415
+    from torch import nn
+    from torch.nn.utils import prune
 
     layers = [(module, "weight") for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     if not layers:
@@ -41,7 +41,7 @@ def apply(model: nn.Module, options: Options) -> nn.Module:
         prune.global_unstructured(layers, pruning_method=prune.L1Unstructured, amount=options.amount)
     else:
         for module, name in layers:
-            prune.l1_unstructured(module, name, amount=options.amount)
+            prune.l1_unstructured(module, name, amount=options.amount)  # type: ignore[no-untyped-call]
     for module, name in layers:
-        prune.remove(module, name)
+        prune.remove(module, name)  # type: ignore[no-untyped-call]
     return model

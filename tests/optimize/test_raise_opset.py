@@ -1,0 +1,68 @@
+import onnx
+import pytest
+
+from tests.optimize.conftest import parse_model
+from toolchain.errors import ExitCode, ToolchainError
+from toolchain.optimize import raise_opset
+
+
+@pytest.mark.parametrize("opset", [11, 13, 17, 20])
+def test_an_older_model_is_raised_to_21_and_computes_the_same(assert_acts, opset):
+    model = parse_model(
+        "g (float[N, 4, 6, 6] x) => (float[N, 4] y) { r = Relu (x) y = ReduceMean <axes = [2, 3], keepdims = 0> (r) }"
+        if opset < 18
+        else "g (float[N, 4, 6, 6] x) => (float[N, 4] y) <int64[2] a = {2, 3}> { y = ReduceMean <keepdims = 0> (x, a) }",
+        opset,
+    )
+    raised = assert_acts(raise_opset, model)
+    assert raise_opset.read_opset(raised) == 21
+
+
+@pytest.mark.parametrize("opset", [21, 22, 24])
+def test_a_model_of_today_is_left_alone(assert_idle, opset):
+    assert_idle(raise_opset, parse_model("g (float[N] x) => (float[N] y) { y = Relu (x) }", opset))
+
+
+def test_subgraphs_are_raised_too(assert_acts):
+    model = parse_model(
+        """g (float[N, 3, 4, 4] x, bool c) => (float[N, 3, A, B] y) {
+        y = If (c) <then_branch = t () => (float[N, 3, 1, 1] a) { a = ReduceMean <axes = [2, 3]> (x) },
+                    else_branch = e () => (float[N, 3, 4, 4] b) { b = Relu (x) }> }""",
+        17,
+    )
+    raised = assert_acts(raise_opset, model)
+    onnx.checker.check_model(raised, full_check=True)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_resize_of_old_keeps_its_coordinates(assert_acts, mode):
+    # nearest rounds down and linear starts at the corner before opset 11: 1.5 shows both.
+    graph = f"""g (float[N, 1, 4, 4] x) => (float[N, 1, 6, 6] y) <float[4] s = {{1.0, 1.0, 1.5, 1.5}}>
+    {{ y = Resize <mode = "{mode}"> (x, s) }}"""
+    raised = assert_acts(raise_opset, parse_model(graph, 10, ir_version=5))
+    attributes = {attribute.name: attribute.s for attribute in raised.graph.node[-1].attribute}
+    assert attributes["coordinate_transformation_mode"] == b"asymmetric"
+
+
+def test_resize_of_opset_11_keeps_what_it_says(assert_acts):
+    graph = """g (float[N, 1, 4, 4] x) => (float[N, 1, 6, 6] y) <float[4] s = {1.0, 1.0, 1.5, 1.5}, float[0] roi = {}>
+    { y = Resize <mode = "linear", coordinate_transformation_mode = "align_corners"> (x, roi, s) }"""
+    assert_acts(raise_opset, parse_model(graph, 11))
+
+
+def test_an_operator_without_a_conversion_is_named():
+    model = parse_model(
+        "g (float[N, 4] x, int64[1, 4] i, float[1, 4] u) => (float[N, 4] y) { y = Scatter <axis = 0> (x, i, u) }",
+        8,
+        ir_version=3,
+    )
+    with pytest.raises(ToolchainError) as caught:
+        raise_opset.apply(model)
+    assert caught.value.code == ExitCode.USAGE
+    assert caught.value.where == "operator Scatter"
+
+
+def test_the_opset_of_a_model_that_has_no_onnx_operators_is_one():
+    model = parse_model("g (float[N] x) => (float[N] y) { y = local.f (x) }")
+    del model.opset_import[0]
+    assert raise_opset.read_opset(model) == 1

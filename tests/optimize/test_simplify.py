@@ -1,0 +1,81 @@
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from tests.optimize.conftest import list_operators, parse_model
+from toolchain.optimize import simplify
+
+NORM = """
+g (float[batch, 3, 8, 8] x) => (float[batch, 4, 6, 6] y)
+<float[4, 3, 3, 3] w, float[4] scale, float[4] shift, float[4] mean, float[4] var = {1, 2, 3, 4}>
+{ c = Conv (x, w) n = BatchNormalization (c, scale, shift, mean, var) i = Identity (n) y = Relu (i) }
+"""
+
+
+def test_batch_normalization_is_fused_and_the_batch_stays_dynamic(assert_acts):
+    result = assert_acts(simplify, parse_model(NORM))
+    assert list_operators(result) == ["Conv", "Relu"]
+    assert result.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+
+
+def test_constant_expressions_are_folded(assert_acts):
+    model = parse_model(
+        "g (float[N, 4] x) => (float[N, 4] y) <float[4] a, float[4] b> { c = Mul (a, b) y = Add (x, c) }"
+    )
+    assert list_operators(assert_acts(simplify, model)) == ["Add"]
+
+
+def test_a_value_that_is_also_an_output_is_kept(assert_acts):
+    model = parse_model(NORM.replace("(float[batch, 4, 6, 6] y)", "(float[batch, 4, 6, 6] y, float[batch, 4, 6, 6] c)"))
+    result = assert_acts(simplify, model)
+    assert "BatchNormalization" in list_operators(result) or list_operators(result).count("Conv") == 2
+    assert [value.name for value in result.graph.output] == ["y", "c"]
+
+
+def test_nothing_to_simplify_is_left_alone(assert_idle):
+    assert_idle(
+        simplify,
+        parse_model(
+            "g (float[N, 3, 8, 8] x) => (float[N, 4, 6, 6] y) <float[4, 3, 3, 3] w> { c = Conv (x, w) y = Relu (c) }"
+        ),
+    )
+
+
+def test_shapes_that_follow_the_batch_are_not_made_constant(assert_acts):
+    model = parse_model(
+        """g (float[batch, 4, 4] x) => (float[batch, 16] y) <int64[1] zero = {0}, int64[1] one = {1}, int64[1] rest = {-1}>
+        { s = Shape (x) n = Slice (s, zero, one) t = Concat <axis = 0> (n, rest) i = Identity (x) y = Reshape (i, t) }"""
+    )
+    assert_acts(simplify, model)
+
+
+def test_the_bias_of_a_batched_matmul_stays_an_add(assert_idle):
+    # As Gemm it would need Reshape, Shape and Concat around it.
+    assert_idle(
+        simplify,
+        parse_model(
+            "g (float[N, T, 8] x) => (float[N, T, 4] y) <float[8, 4] w, float[4] b> { m = MatMul (x, w) y = Add (m, b) }"
+        ),
+    )
+
+
+def test_an_if_with_a_constant_condition_does_not_break_the_order_of_nodes(assert_acts):
+    model = parse_model(
+        """g (float[N, 4] x) => (float[N, 4] y) <bool c = {1}> {
+        r = Relu (x)
+        i = If (c) <then_branch = t () => (float[N, 4] a) { p = Neg (r) a = Exp (p) },
+                    else_branch = e () => (float[N, 4] b) { b = Abs (r) }>
+        d = Identity (i) y = Add (d, r) }"""
+    )
+    onnx.checker.check_model(assert_acts(simplify, model))
+
+
+def test_weights_are_scaled_by_the_formula(assert_acts):
+    model = parse_model(NORM)
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    result = assert_acts(simplify, model)
+    conv = result.graph.node[0]
+    fused = {tensor.name: numpy_helper.to_array(tensor) for tensor in result.graph.initializer}
+    gain = arrays["scale"] / np.sqrt(arrays["var"] + 1e-5)
+    assert np.allclose(fused[conv.input[1]], arrays["w"] * gain[:, None, None, None], atol=1e-6)
+    assert np.allclose(fused[conv.input[2]], arrays["shift"] - gain * arrays["mean"], atol=1e-6)

@@ -1,0 +1,19 @@
+"""Replaces calls of the model's own functions by their bodies.
+
+y = F(x), F(a) = op_n(… op_1(a))   becomes   y = op_n(… op_1(x)), for each of model.functions, all the way down.
+
+The version converter drops functions, and neither ONNX Runtime's fusions nor the lowering look inside of them.
+"""
+
+from __future__ import annotations
+
+import onnx
+from onnx import inliner
+
+
+def apply(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model without local functions; the same where it has none."""
+    if not model.functions:
+        return model
+    inlined: onnx.ModelProto = inliner.inline_local_functions(model)
+    return inlined
