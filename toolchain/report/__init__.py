@@ -11,7 +11,7 @@ from toolchain.errors import storage
 from toolchain.report.junit import render_junit
 from toolchain.report.shape import Report
 
-__all__ = ["write_reports"]
+__all__ = ["remove_reports", "write_reports"]
 
 
 def write_reports(out_dir: Path, report: Report, samples: Mapping[str, Sequence[float]] | None = None) -> None:
@@ -35,6 +35,15 @@ def write_reports(out_dir: Path, report: Report, samples: Mapping[str, Sequence[
         _write_whole(out_dir / "report.json", document.encode())
         _write_whole(out_dir / "junit.xml", render_junit(report))
         _write_whole(out_dir / "report.html", _render_page(report, samples or {}).encode())
+    except OSError as error:
+        raise storage(error) from error
+
+
+def remove_reports(out_dir: Path) -> None:
+    """Remove the reports of an earlier run; raises ToolchainError (exit 14) where they cannot be removed."""
+    try:
+        for name in ("report.json", "junit.xml", "report.html"):
+            (out_dir / name).unlink(missing_ok=True)
     except OSError as error:
         raise storage(error) from error
 
