@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr
 
 from toolchain.errors import usage
+from toolchain.toml_file import Section, check_table, read_toml
 
 CalibrationMethod = Literal["minmax", "percentile", "entropy", "mse"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ModelSection(_Section):
+class ModelSection(Section):
     """Where the float model comes from: a builder and its weights, or an ONNX file."""
 
     build: str | None = None
@@ -30,7 +26,7 @@ class ModelSection(_Section):
     """An ONNX file, relative to the recipe, in place of build and weights."""
 
 
-class DataSection(_Section):
+class DataSection(Section):
     """The data: calibration comes from its training part, parity and metric from its test part."""
 
     name: str
@@ -42,7 +38,7 @@ class DataSection(_Section):
     """How many samples of the test part to use; None uses all."""
 
 
-class TrainSection(_Section):
+class TrainSection(Section):
     """How `toolchain train` makes the weights."""
 
     data: str | None = None
@@ -58,7 +54,7 @@ class TrainSection(_Section):
     """The gate of the train stage: the least test accuracy, as a fraction."""
 
 
-class QuantizeSection(_Section):
+class QuantizeSection(Section):
     """How int8 is made."""
 
     calibration: CalibrationMethod = "mse"
@@ -68,7 +64,7 @@ class QuantizeSection(_Section):
     """Keep a layer in float where it is slower in int8 on the target; false forbids it."""
 
 
-class GatesSection(_Section):
+class GatesSection(Section):
     """What the deployed artifact must reach on the board."""
 
     metric_drop_max: float | None = Field(default=None, ge=0)
@@ -80,7 +76,7 @@ class GatesSection(_Section):
     latency_p90_ms_max: float | None = Field(default=None, gt=0)
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """A recipe, and the file that it was read from."""
 
     model: ModelSection
@@ -118,43 +114,12 @@ class Recipe(_Section):
         return self.folder.name if stem == "recipe" else f"{self.folder.name}-{stem}"
 
 
-def read_toml(path: Path, kind: str) -> dict[str, Any]:
-    """Return the parsed TOML file; a missing or unreadable one is a usage error that names file and line."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise usage(f"the {kind} {path} does not exist", fix=f"check the path of the {kind}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise usage(f"the {kind} is not valid TOML", where=str(path), found=str(error)) from error
-
-
-def explain_validation(path: Path, kind: str, error: ValidationError) -> Exception:
-    """Return the usage error for the first thing that pydantic found wrong in a TOML file."""
-    first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return usage(
-            f"unknown key in the {kind}",
-            where=f"{path}: {key}",
-            found=repr(first["input"]),
-            fix="remove it or correct its spelling; docs/recipe.md lists all keys",
-        )
-    if first["type"] == "missing":
-        return usage(f"a key is missing in the {kind}", where=str(path), expected=key)
-    message = first["msg"].removeprefix("Input should be ")
-    return usage(f"wrong value in the {kind}", where=f"{path}: {key}", expected=message, found=repr(first["input"]))
-
-
 def read_recipe(path: Path) -> Recipe:
     """Return the recipe in a TOML file.
 
     Raises ToolchainError (exit 2): a missing file, a syntax error, an unknown key, a wrong type or value.
     """
-    document = read_toml(path, "recipe")
-    try:
-        recipe = Recipe.model_validate(document)
-    except ValidationError as error:
-        raise explain_validation(path, "recipe", error) from error
+    recipe = check_table(Recipe, read_toml(path, "recipe"), what="the recipe", where=str(path))
     model = recipe.model
     if (model.onnx is None) == (model.build is None):
         raise usage(

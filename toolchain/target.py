@@ -5,18 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr
 
-from toolchain.recipe import explain_validation, read_toml
+from toolchain.toml_file import Section, check_table, read_toml
 
 Precision = Literal["int8", "fp16", "float32"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class CompatibleSection(_Section):
+class CompatibleSection(Section):
     """What a board must be. None accepts any."""
 
     arch: str | None = None
@@ -26,14 +22,14 @@ class CompatibleSection(_Section):
     cpu_features: list[str] = Field(default_factory=list)
 
 
-class TargetGates(_Section):
+class TargetGates(Section):
     """Gates that belong to the board; a recipe's own gate of the same name wins."""
 
     latency_p90_ms_max: float | None = Field(default=None, gt=0)
     int8_share_min: float | None = Field(default=None, ge=0, le=1)
 
 
-class Target(_Section):
+class Target(Section):
     """A target, and the file that it was read from."""
 
     runtime: str
@@ -62,10 +58,6 @@ class Target(_Section):
 
 def read_target(path: Path) -> Target:
     """Return the target in a TOML file; raises ToolchainError (exit 2) for anything wrong in it."""
-    document = read_toml(path, "target")
-    try:
-        target = Target.model_validate(document)
-    except ValidationError as error:
-        raise explain_validation(path, "target", error) from error
+    target = check_table(Target, read_toml(path, "target"), what="the target", where=str(path))
     target._path = path.resolve()
     return target

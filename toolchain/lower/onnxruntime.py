@@ -13,8 +13,8 @@ from dataclasses import replace
 import onnx
 from onnx import TensorProto
 
-from toolchain.lower.graph import GraphView, attribute_int
 from toolchain.lower.qdq import QdqPlan, QuantizedNode, Scheme, WeightInput
+from toolchain.onnx_graph import GraphView, attribute_int
 
 # Operators whose int8 kernel reads and writes 8-bit tensors. They join only between int8 neighbours:
 # alone, the conversion around them costs more than they gain.
