@@ -108,7 +108,7 @@ def _write_onnx_recipe(path: Path, calibration: Path | None) -> Recipe:
         model=ModelSection(onnx=path.name),
         data=DataSection(name="npz", options=options, metric="top1" if labelled else "none"),
     )
-    return recipe.at(path)
+    return recipe.at(path.with_suffix(".toml"), name=path.stem)
 
 
 def _suggest(name: str, known: Iterable[str], path: str) -> str:

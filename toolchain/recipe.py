@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue, PrivateAttr
 
 from toolchain.agent.manifest import PRECISIONS
 from toolchain.errors import ToolchainError, usage
-from toolchain.toml_file import Section, read_document
+from toolchain.toml_file import Section, check_table, read_toml
 
 CalibrationMethod = Literal["minmax", "percentile", "entropy", "mse"]
 
@@ -88,11 +88,13 @@ class Recipe(Section):
     quantize: QuantizeSection = Field(default_factory=QuantizeSection)
     gates: GatesSection = Field(default_factory=GatesSection)
     _path: Path = PrivateAttr(default=Path())
+    _name: str | None = PrivateAttr(default=None)
 
-    def at(self, path: Path) -> Recipe:
+    def at(self, path: Path, *, name: str | None = None) -> Recipe:
         """Return the recipe as if it had been read from this file."""
         recipe = self.model_copy()
         recipe._path = path.resolve()
+        recipe._name = name
         return recipe
 
     @property
@@ -102,15 +104,14 @@ class Recipe(Section):
 
     @property
     def path(self) -> Path:
-        """The file; the ONNX file itself where it came without a recipe."""
         return self._path
 
     @property
     def name(self) -> str:
-        """The model's name: its folder's, and the recipe file's where that is not recipe.toml; an ONNX file's own."""
+        """The model's name: its folder's, and the recipe file's where that is not recipe.toml."""
+        if self._name is not None:
+            return self._name
         stem = self._path.stem
-        if self._path.suffix == ".onnx":
-            return stem
         return self.folder.name if stem == "recipe" else f"{self.folder.name}-{stem}"
 
 
@@ -120,7 +121,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises ToolchainError (exit 2): a missing file, a syntax error, an unknown key, a wrong type or value, parts that
     contradict each other.
     """
-    recipe = read_document(path, "recipe", Recipe).at(path)
+    recipe = check_table(Recipe, read_toml(path, "recipe"), what="the recipe", where=str(path)).at(path)
     problem = _find_contradiction(recipe, path)
     if problem is not None:
         raise problem

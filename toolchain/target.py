@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr
 
 from toolchain.agent.version import matches_version
 from toolchain.errors import ToolchainError, usage
-from toolchain.toml_file import Section, read_document
+from toolchain.toml_file import Section, check_table, read_toml
 
 Precision = Literal["int8", "fp16", "float32"]
 
@@ -64,7 +64,7 @@ class Target(Section):
 
 def read_target(path: Path) -> Target:
     """Return the target in a TOML file; raises ToolchainError (exit 2) for anything wrong in it."""
-    target = read_document(path, "target", Target)
+    target = check_table(Target, read_toml(path, "target"), what="the target", where=str(path))
     target._path = path.resolve()
     if len(set(target.precision)) < len(target.precision):
         raise usage(

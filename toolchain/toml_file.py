@@ -1,15 +1,14 @@
-"""TOML files that users write: read whole, checked key by key; what is wrong is an error that names its place."""
+"""TOML files that users write: read strictly, and explained when something in them is wrong."""
 
 from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
 
 from toolchain.errors import ToolchainError, usage
 
@@ -26,26 +25,16 @@ _EXPECTED = {
 
 
 class Section(BaseModel):
-    """A table of a TOML file: no other keys, no conversions, no infinite numbers, not changed once it is read."""
+    """A table of a TOML file: an unknown key, a value of another type, an infinite number or NaN is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-Document = TypeVar("Document", bound=Section)
+Table = TypeVar("Table", bound=BaseModel)
 
 
-def read_document(path: Path, kind: str, shape: type[Document]) -> Document:
-    """Return the content of a TOML file; `kind` is what the user calls it.
-
-    Raises ToolchainError (exit 2): a missing or unreadable file, a syntax error, an unknown key, a wrong type or value.
-    """
-    try:
-        return shape.model_validate(_read_toml(path, kind))
-    except ValidationError as error:
-        raise _explain(path, kind, shape, error.errors(include_url=False)[0]) from error
-
-
-def _read_toml(path: Path, kind: str) -> dict[str, Any]:
+def read_toml(path: Path, kind: str) -> dict[str, Any]:
+    """Return the parsed TOML file; a missing or unreadable one is a usage error that names file and line."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -68,40 +57,49 @@ def _read_toml(path: Path, kind: str) -> dict[str, Any]:
         ) from error
 
 
-def _explain(path: Path, kind: str, shape: type[Section], error: ErrorDetails) -> ToolchainError:
-    """Return the usage error for what pydantic found wrong."""
-    place = error["loc"]
-    if error["type"] == "extra_forbidden":
-        known = _list_keys(shape, place[:-1])
-        near = difflib.get_close_matches(str(place[-1]), known, n=1)
+def check_table(table: type[Table], document: Mapping[str, Any], *, what: str, where: str) -> Table:
+    """Return a table's content; raises ToolchainError (exit 2) for the first unknown key, missing key or wrong value.
+
+    what: its name in messages, with an article. where: its file or place.
+    """
+    try:
+        return table.model_validate(dict(document))
+    except ValidationError as error:
+        raise _explain(table, error, what, where) from error
+
+
+def _explain(table: type[BaseModel], error: ValidationError, what: str, where: str) -> ToolchainError:
+    first = error.errors(include_url=False)[0]
+    location = list(first["loc"])
+    key = ".".join(str(part) for part in location)
+    if first["type"] == "extra_forbidden":
+        known = _list_keys(table, location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
         return usage(
-            f"unknown key in the {kind}",
-            where=f"{path}: {_join(place)}",
-            expected=f"one of {', '.join(known)}",
-            found=str(place[-1]),
+            f"unknown key in {what}",
+            where=f"{where}: {key}",
+            expected=f"one of {', '.join(known) or 'no key at all'}",
+            found=str(location[-1]),
             fix=f"write {near[0]}" if near else "remove it",
         )
-    if error["type"] == "missing":
-        return usage(
-            f"a key is missing in the {kind}", where=str(path), expected=_join(place), found="none", fix="add it"
-        )
+    if first["type"] == "missing":
+        return usage(f"{what} lacks a key", where=where, expected=key, found="none", fix="add it")
     return usage(
-        f"wrong value in the {kind}",
-        where=f"{path}: {_join(place)}",
-        expected=_EXPECTED.get(error["type"], error["msg"].removeprefix("Input should be ")),
-        found=repr(error["input"]),
-        fix=f"correct {_join(place)}",
+        f"wrong value in {what}",
+        where=f"{where}: {key}",
+        expected=_EXPECTED.get(first["type"], first["msg"].removeprefix("Input should be ")),
+        found=repr(first["input"]),
+        fix=f"correct {key}",
     )
 
 
-def _join(place: Sequence[int | str]) -> str:
-    return ".".join(str(part) for part in place)
-
-
-def _list_keys(shape: type[BaseModel], place: Sequence[int | str]) -> list[str]:
-    """Return the keys that a table may have; `place` is the way to it from the top of the file."""
-    for part in place:
-        kinds = [shape.model_fields[str(part)].annotation]
-        kinds += getattr(kinds[0], "__args__", ())  # of a table that may be absent
-        shape = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
-    return list(shape.model_fields)
+def _list_keys(table: type[BaseModel], location: Sequence[str | int]) -> list[str]:
+    """Return the keys of the table at a location inside of another."""
+    for part in location:
+        annotation = table.model_fields[str(part)].annotation if part in table.model_fields else None
+        choices = [annotation, *getattr(annotation, "__args__", ())]
+        inner = [choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel)]
+        if not inner:
+            return []
+        table = inner[0]
+    return list(table.model_fields)

@@ -15,6 +15,7 @@ NO_GATES = Gates(metric_drop_max=None, sqnr_db_min={}, int8_share_min=None, late
 STRICT = Gates(metric_drop_max=0.005, sqnr_db_min={"int8": 25.0}, int8_share_min=0.9, latency_p90_ms_max=2.0)
 FASTER = Ratio(ratio=2.0, low=1.9, high=2.1)
 LEVEL = Ratio(ratio=1.0, low=0.95, high=1.05)
+LUCKY = Ratio(ratio=1.006, low=1.004, high=1.008)
 NOISE = Ratio(ratio=1.5, low=1.0, high=2.0)
 UNKNOWN = Ratio(ratio=None, low=None, high=None)
 
@@ -74,6 +75,7 @@ def test_a_candidate_that_reaches_every_gate_can_be_shipped():
         ({"latency": summarize_latency([1.0] * 90 + [2.1] * 10, steady=True)}, ExitCode.LATENCY, "p90"),
         ({"latency": summarize_latency([1.0] * 63, steady=True)}, ExitCode.INVALID, "64"),
         ({"over_next": LEVEL}, ExitCode.LATENCY, "not faster than float32"),
+        ({"over_next": LUCKY}, ExitCode.LATENCY, "not faster than float32"),
         ({"over_next": NOISE}, ExitCode.INVALID, "scatter"),
         ({"over_reference": NOISE}, ExitCode.INVALID, "scatter"),
         ({"over_reference": UNKNOWN}, ExitCode.INVALID, "scatter"),

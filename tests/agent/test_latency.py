@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from toolchain.agent.latency import is_conclusive, measure_latency
+from toolchain.agent.latency import is_conclusive, is_faster, measure_latency
 from toolchain.agent.quantiles import Ratio
 
 
@@ -52,8 +52,14 @@ def test_a_slowdown_of_five_percent_is_seen():
     seen = 0
     for seed in range(EXPERIMENTS):
         ratio = Board(seed).measure({"slow": 0.525, "fast": 0.5}, samples=1000).compare("slow", "fast")
-        seen += ratio.low > 1.0 and ratio.low <= 1.05 <= ratio.high
+        seen += is_faster(ratio) and ratio.low <= 1.05 <= ratio.high
     assert seen / EXPERIMENTS >= 0.95
+
+
+def test_a_difference_that_two_sessions_of_one_model_have_is_no_speedup():
+    ratio = Board(1, noise=0.001, hiccups=0.0).measure({"a": 0.504, "b": 0.5}, samples=5000).compare("a", "b")
+    assert ratio.low > 1.0
+    assert not is_faster(ratio)
 
 
 def test_a_quiet_board_gives_the_samples_that_were_asked_for():

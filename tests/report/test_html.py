@@ -90,7 +90,7 @@ def test_every_reference_inside_a_drawing_has_its_target(run, render):
 
 def test_a_page_says_the_verdict_and_the_key_figures(run, render):
     text = Page(render(run)).text
-    for part in ("PASS", "resnet8", "2.03×", "3.09×", "−0.05", "96.5 %", "slower in int8", "not signed"):  # noqa: RUF001
+    for part in ("PASS", "resnet8", "2.03×", "3.09×", "−0.05", "96.5 %", "slower in int8", "not signed"):
         assert part in text
 
 
@@ -189,7 +189,7 @@ def test_an_error_page_has_no_empty_sections():
 def test_percentiles_from_too_few_samples_are_a_dash(run, render):
     run.measurements["candidates"][0]["latency"].update(p99_ms=None, p99_upper_ms=None)
     text = Page(render(run)).text
-    assert re.search(r"p99, ms 0\.593 \(≤ 0\.605\) –", text)  # noqa: RUF001
+    assert re.search(r"p99, ms 0\.593 \(≤ 0\.605\) –", text)
 
 
 def test_a_bar_is_as_long_as_its_value(run):
@@ -240,7 +240,7 @@ def test_a_latency_that_was_not_measured_has_no_table(run):
 
 def test_a_float_artifact_of_the_same_size_has_a_number_in_its_tile(float_run):
     size = next(figure for figure in list_figures(float_run.report()) if "size" in figure.label)
-    assert (size.value, size.label) == ("1.00×", "the same size")  # noqa: RUF001
+    assert (size.value, size.label) == ("1.00×", "the same size")
 
 
 def test_an_artifact_that_is_the_reference_itself_says_so(float_run, run, render):

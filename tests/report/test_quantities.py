@@ -30,7 +30,7 @@ def test_a_number_is_written_within_half_a_per_cent_of_itself(value):
 
 @pytest.mark.parametrize(
     ("fraction", "text"),
-    [(-0.001, "−0.10 points"), (0.0005, "+0.05 points"), (0.0, "0.00 points"), (-0.00001, "0.00 points")],  # noqa: RUF001
+    [(-0.001, "−0.10 points"), (0.0005, "+0.05 points"), (0.0, "0.00 points"), (-0.00001, "0.00 points")],
 )
 def test_a_change_has_a_sign_unless_it_rounds_to_nothing(fraction, text):
     assert quantities.write_change(fraction) == text

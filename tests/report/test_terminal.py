@@ -46,7 +46,7 @@ def test_the_verdict_comes_first_and_last(name, word, request):
 
 def test_float_and_deployed_stand_side_by_side(run):
     text = print_to_text(run.report())
-    for value in ("92.50 %", "92.45 %", "315 kB", "102 kB", "3.09× smaller", "2.03× as fast (2.01–2.05)"):  # noqa: RUF001
+    for value in ("92.50 %", "92.45 %", "315 kB", "102 kB", "3.09× smaller", "2.03× as fast (2.01–2.05)"):
         assert value in text
     assert "≤ 0.281" in text
 

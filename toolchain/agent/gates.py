@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
 from .errors import ExitCode, ToolchainError
-from .latency import RATIO_INTERVAL_MAX, is_conclusive
+from .latency import RATIO_INTERVAL_MAX, is_conclusive, is_faster
 from .manifest import Gates
 from .parity import OutputParity
 from .placement import Placement
@@ -122,7 +122,7 @@ def check_measurement(latency: Latency, ratios: Sequence[Ratio], gates: Gates) -
 
 def check_speed(over_next: Optional[Ratio], next_precision: Optional[str]) -> Sequence[Failure]:
     """Return whether a candidate is not faster than the next one in the list (exit 19); None for the last."""
-    if over_next is None or over_next.low is None or over_next.low > 1.0:
+    if over_next is None or over_next.low is None or is_faster(over_next):
         return []
     reason = (
         f"not faster than {next_precision}: {over_next.ratio:.2f} times its speed, "

@@ -27,7 +27,7 @@ _PRECISIONS = {"float": "float32", "double": "float64", "float16": "fp16", "bflo
 
 
 # What ONNX Runtime's transformers add to the name of a node, or of the tensor that a blocked (NCHWc) kernel returns.
-_ADDED = re.compile(r"^fused |(/MatMulAddFusion|_nchwc|_nhwc|_token_\d+|_kernel_time)+$")
+_ADDED = re.compile(r"^fused |(/MatMulAddFusion|/MatMulScaleFusion/|_nchwc|_nhwc|_token_\d+|_kernel_time)+$")
 
 
 def strip_name(name: str) -> str:

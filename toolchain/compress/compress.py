@@ -7,10 +7,11 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from toolchain.compress import methods
 from toolchain.errors import usage
+from toolchain.toml_file import check_table
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,7 +49,8 @@ def compress_model(model: nn.Module, entries: Sequence[Mapping[str, Any]], *, wh
                 found=repr(name),
             )
         method = _load_method(name)
-        model = method.apply(model, _read_options(method, options, place))
+        options_table = check_table(method.Options, options, what=f"the options of {name}", where=place)
+        model = method.apply(model, options_table)
     return model
 
 
@@ -58,12 +60,3 @@ def _list_names() -> list[str]:
 
 def _load_method(name: str) -> Method:
     return cast("Method", importlib.import_module(f"{methods.__name__}.{name}"))
-
-
-def _read_options(method: Method, options: Mapping[str, Any], where: str) -> BaseModel:
-    try:
-        return method.Options.model_validate(options)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise usage("a wrong option of a compression method", where=f"{where}.{key}", found=first["msg"]) from error

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.data.dataset import Dataset, ImageSamples, hash_files
-from toolchain.data.options import DataOptions, read_options
 from toolchain.errors import malformed, missing
+from toolchain.toml_file import Section, check_table
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -30,7 +30,7 @@ _STD = np.array([0.2470, 0.2435, 0.2616])
 _TRANSFORM = f"/255, mean {_MEAN.tolist()}, std {_STD.tolist()}"
 
 
-class Cifar10Options(DataOptions):
+class Cifar10Options(Section):
     """Where the files are."""
 
     folder: str | None = None
@@ -39,7 +39,7 @@ class Cifar10Options(DataOptions):
 
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return CIFAR-10 as pictures of 3x32x32."""
-    chosen = read_options(Cifar10Options, "cifar10", options)
+    chosen = check_table(Cifar10Options, options, what="the options of cifar10", where="data.options")
     default = Path.home() / ".cache/edge-toolchain/datasets/cifar-10-batches-bin"
     folder = default if chosen.folder is None else Path(chosen.folder)
     train = _read_part(folder, "train", _TRAIN_FILES)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from toolchain.data.dataset import Dataset, ImageSamples, hash_files
 from toolchain.data.idx import read_idx
-from toolchain.data.options import DataOptions, read_options
 from toolchain.errors import malformed, missing
+from toolchain.toml_file import Section, check_table
 
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -25,7 +25,7 @@ _MEAN, _STD = 0.2860, 0.3530
 _DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
 
-class FashionMnistOptions(DataOptions):
+class FashionMnistOptions(Section):
     """Where the four files are."""
 
     folder: str | None = None
@@ -44,7 +44,9 @@ def load(options: Mapping[str, Any]) -> Dataset:
 
 def load_parts(options: Mapping[str, Any]) -> tuple[ImageSamples, ImageSamples]:
     """Return the training and the test part, in the order of the files."""
-    folder = _find_folder(read_options(FashionMnistOptions, "fashion_mnist", options))
+    folder = _find_folder(
+        check_table(FashionMnistOptions, options, what="the options of fashion_mnist", where="data.options")
+    )
     return _read_part(folder, "train"), _read_part(folder, "t10k")
 
 

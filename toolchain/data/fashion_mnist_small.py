@@ -11,8 +11,8 @@ import numpy as np
 from toolchain.data.dataset import Dataset, ImageSamples, hash_files
 from toolchain.data.fashion_mnist import CLASSES, LICENCE, TRANSFORM, transform_images
 from toolchain.data.npz import read_npz
-from toolchain.data.options import DataOptions, read_options
 from toolchain.errors import malformed
+from toolchain.toml_file import Section, check_table
 
 FILE = Path(__file__).with_name("fashion_mnist_small.npz")
 """Made by `python -m toolchain.data.make_fashion_mnist_small`."""
@@ -20,7 +20,7 @@ FILE = Path(__file__).with_name("fashion_mnist_small.npz")
 
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return the part of Fashion-MNIST in this folder; it has no options."""
-    read_options(DataOptions, "fashion_mnist_small", options)
+    check_table(Section, options, what="the options of fashion_mnist_small", where="data.options")
     arrays = read_npz(FILE)
 
     def take_part(part: str) -> ImageSamples:

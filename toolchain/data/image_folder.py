@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from toolchain.data.dataset import IMAGE_INPUT, Dataset, hash_stats, interleave_classes
-from toolchain.data.options import DataOptions, read_options
 from toolchain.errors import malformed, missing, usage
+from toolchain.toml_file import Section, check_table
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp"})
 
 Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
-class ImageFolderOptions(DataOptions):
+class ImageFolderOptions(Section):
     """Where the pictures are, and what the model expects of them."""
 
     folder: str
@@ -63,7 +63,7 @@ class ImageFiles:
 
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return the pictures of a folder; the classes are the names of the folders in train, sorted."""
-    chosen = read_options(ImageFolderOptions, "image_folder", options)
+    chosen = check_table(ImageFolderOptions, options, what="the options of image_folder", where="data.options")
     folder = Path(chosen.folder)
     if 0 in chosen.std:
         raise usage("a standard deviation is 0", where="data.options.std", found=str(chosen.std))

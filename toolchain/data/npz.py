@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.data.dataset import Dataset, hash_files
-from toolchain.data.options import DataOptions, read_options
 from toolchain.errors import malformed, missing, usage
+from toolchain.toml_file import Section, check_table
 
 _LABELS = "labels"
 
 
-class NpzOptions(DataOptions):
+class NpzOptions(Section):
     """Where the arrays are."""
 
     path: str
@@ -46,7 +46,7 @@ class ArraySamples:
 
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return the arrays of one file, or of one for calibration and one for evaluation."""
-    chosen = read_options(NpzOptions, "npz", options)
+    chosen = check_table(NpzOptions, options, what="the options of npz", where="data.options")
     calibration = _load_samples(Path(chosen.path))
     evaluation = calibration if chosen.evaluation is None else _load_samples(Path(chosen.evaluation))
     if evaluation.arrays.keys() != calibration.arrays.keys():

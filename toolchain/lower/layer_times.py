@@ -19,7 +19,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from toolchain.agent.onnxruntime_profile import strip_name
-from toolchain.lower.graph import GraphView
+from toolchain.onnx_graph import GraphView
 
 # Enough for a median that ignores the first, slow runs.
 _RUNS = 25

@@ -16,7 +16,7 @@ from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
 from toolchain.errors import usage
 from toolchain.lower.int8 import Int8Lowering, StartSteps, lower_int8
 from toolchain.lower.layer_times import name_layers
-from toolchain.lower.onnxruntime import choose_scheme
+from toolchain.lower.onnxruntime import choose_scheme, explain_float, weighted_layers
 from toolchain.lower.trial import Arrays
 from toolchain.recipe import QuantizeSection
 from toolchain.target import Precision, Target
@@ -84,17 +84,16 @@ def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) ->
 
 
 def _describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
-    weighted = [node.name for node in lowering.model.graph.node if node.op_type in {"Conv", "Gemm", "MatMul"}]
+    float_reasons = {**explain_float(lowering.model, lowering.plan), **lowering.kept_in_float}
+    multiplying = [*float_reasons, *weighted_layers(lowering.plan)]
     ops = {node.name: node.op_type for node in lowering.model.graph.node}
     layers = [{"name": node.name, "op": node.op_type, "precision": "int8"} for node in lowering.plan.nodes]
     return {
         "scheme": asdict(lowering.scheme),
         "sqnr_db": dict(lowering.sqnr_db),
-        "kept_in_float": [
-            {"name": name, "op": ops[name], "reason": reason} for name, reason in lowering.kept_in_float.items()
-        ],
+        "kept_in_float": [{"name": name, "op": ops[name], "reason": reason} for name, reason in float_reasons.items()],
         "layers": layers,
-        "layer_names": name_layers(lowering.model, weighted),
+        "layer_names": name_layers(lowering.model, multiplying),
         "ranges": {name: [range_.low, range_.high] for name, range_ in lowering.ranges.items()},
         "speed_trials": [asdict(trial) for trial in lowering.trials],
     }

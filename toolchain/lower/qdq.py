@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from toolchain.lower.affine import ActivationType, AffineParameters, affine_parameters, quantize_weight
-from toolchain.lower.graph import GraphView, read_names, rename_reads
 from toolchain.lower.ranges import TensorRange
+from toolchain.onnx_graph import GraphView, read_names, rename_reads
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from toolchain.errors import usage
+from toolchain.toml_file import Section
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
 SUMMARY = "set the weights of least magnitude to zero, per layer or over the whole model"
 
 
-class Options(BaseModel):
+class Options(Section):
     """How much to prune, and over what."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     amount: Annotated[float, Field(gt=0, lt=1)]
     """The share of the weights that becomes zero."""
