@@ -64,6 +64,21 @@ class Project:
             **options,
         )
 
+    def start_anew(self, *arguments):
+        """Start a deploy without the event log of the one before, so that wait_for sees this one's."""
+        (self.out / "log.jsonl").unlink(missing_ok=True)
+        return self.start(*arguments)
+
+    def wait_for(self, process, stage, event):
+        """Wait until the running command logs an event; return whether it did before it ended."""
+        while True:
+            ended = process.poll() is not None
+            if any((line["stage"], line["event"]) == (stage, event) for line in self.read_log()):
+                return True
+            if ended:
+                return False
+            time.sleep(0.002)
+
     def run(self, *arguments, **options):
         """Run the command to its end."""
         return finish(self.start(*arguments, **options))
@@ -88,8 +103,9 @@ class Project:
 
     def read_log(self, out=None):
         path = (out or self.out) / "log.jsonl"
+        text = path.read_text() if path.exists() else ""
         # The last line may be half-written while the command runs.
-        return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
     def list_partials(self):
         return list(self.cache.glob("*/partial-*"))
