@@ -206,7 +206,7 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def deployed(tiny, tmp_path_factory):
-    """Return a project after its first deploy: other tests read what it left, and share its cache."""
+    """Return a project after its first deploy, and the cache of that deploy alone; tests look and do not touch."""
     folder = tmp_path_factory.mktemp("deployed") / "project"
     shutil.copytree(tiny, folder)
     project = Project(folder=folder, cache=folder.parent / "cache")
@@ -214,15 +214,31 @@ def deployed(tiny, tmp_path_factory):
     return project
 
 
+@pytest.fixture(scope="session")
+def shared_cache(deployed):
+    """Return a cache that tests share, so that no two build the same; it began with everything of the first deploy."""
+    folder = deployed.cache.with_name("shared")
+    shutil.copytree(deployed.cache, folder)
+    return folder
+
+
 @pytest.fixture
-def project(deployed, tiny, tmp_path):
-    """Return a fresh copy of the project, with a cache in which everything of the first deploy is found."""
+def project(tiny, shared_cache, tmp_path):
+    """Return a fresh copy of the project."""
     shutil.copytree(tiny, tmp_path / "project")
-    return Project(folder=tmp_path / "project", cache=deployed.cache)
+    return Project(folder=tmp_path / "project", cache=shared_cache)
 
 
 @pytest.fixture
-def deployed_copy(deployed, tmp_path):
+def deployed_copy(deployed, shared_cache, tmp_path):
     """Return a copy of the project with what its first deploy left, to be damaged."""
     shutil.copytree(deployed.folder, tmp_path / "project")
-    return Project(folder=tmp_path / "project", cache=deployed.cache)
+    return Project(folder=tmp_path / "project", cache=shared_cache)
+
+
+@pytest.fixture
+def cached_project(deployed, tiny, tmp_path):
+    """Return a fresh copy of the project with a cache of its own, in which the first deploy is and nothing else."""
+    shutil.copytree(tiny, tmp_path / "project")
+    shutil.copytree(deployed.cache, tmp_path / "cache")
+    return Project(folder=tmp_path / "project", cache=tmp_path / "cache")

@@ -54,12 +54,12 @@ def test_a_full_disk_under_out_keeps_the_bundle_that_was_there(deployed_copy, mo
     assert (out / "bundle" / "manifest.json").read_bytes() != before
 
 
-def test_a_full_disk_under_the_cache_is_exit_14(project, mount):
+def test_a_full_disk_under_the_cache_is_exit_14(project, deployed, mount):
     cache = mount(f"size={SMALL_BYTES}")
     # What needs PyTorch is there already: the bundle is what has no room.
     small = project.with_cache(cache)
     for stage in ("export", "optimize", "lower-float32"):
-        shutil.copytree(project.cache / stage, cache / stage, ignore=shutil.ignore_patterns("*.lock"))
+        shutil.copytree(deployed.cache / stage, cache / stage, ignore=shutil.ignore_patterns("*.lock"))
     result = small.deploy("--precision", "float32")
     small.assert_stopped(result, 14, "storage")
     assert "found No space left on device" in result.stderr
