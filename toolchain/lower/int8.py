@@ -17,8 +17,8 @@ from toolchain.lower.calibration import calibrate
 from toolchain.lower.onnxruntime import plan_int8, weighted_layers
 from toolchain.lower.qdq import QdqPlan, Scheme
 from toolchain.lower.ranges import TensorRange
-from toolchain.lower.search import find_guilty_layers
-from toolchain.lower.speed import SpeedTrial, find_slow_layers
+from toolchain.lower.search import LayerTime, find_guilty_layers
+from toolchain.lower.speed import SpeedTrial, find_slow_layers, time_both
 from toolchain.lower.trial import Arrays, Bench, open_model
 from toolchain.recipe import QuantizeSection
 
@@ -87,11 +87,14 @@ def lower_int8(
         threads=threads,
     )
     reasons = dict.fromkeys(requested, "the recipe keeps it in float")
-    reasons |= _keep_accurate(bench, plan, frozenset(reasons), sqnr_db_min, start_steps)
+    times: dict[str, LayerTime] = {}
+    if options.choose_by_measurement:
+        times = time_both(bench, weighted_layers(plan), frozenset(reasons))
+    reasons |= _keep_accurate(bench, plan, frozenset(reasons), times, sqnr_db_min, start_steps)
     trials: tuple[SpeedTrial, ...] = ()
     if options.choose_by_measurement:
-        on_step = start_steps("search for layers that int8 slows down", 0)
-        slow, trials = find_slow_layers(bench, plan, frozenset(reasons), on_step=on_step)
+        on_step = start_steps("search for layers that int8 slows down", len(plan.nodes).bit_length())
+        slow, trials = find_slow_layers(bench, plan, frozenset(reasons), times, on_step=on_step)
         reasons |= slow
     keep = frozenset(reasons)
     final = plan_int8(model, keep)
@@ -121,7 +124,12 @@ def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[
 
 
 def _keep_accurate(
-    bench: Bench, plan: QdqPlan, keep: frozenset[str], sqnr_db_min: float, start_steps: StartSteps
+    bench: Bench,
+    plan: QdqPlan,
+    keep: frozenset[str],
+    times: Mapping[str, LayerTime],
+    sqnr_db_min: float,
+    start_steps: StartSteps,
 ) -> dict[str, str]:
     """Return the layers that must stay in float for every output to keep its SQNR, each with the reason."""
     layers = [name for name in weighted_layers(plan) if name not in keep]
@@ -132,6 +140,7 @@ def _keep_accurate(
         lambda guilty: bench.measure_sqnr_db(keep | guilty),
         rank_sqnr_db=lambda guilty: bench.measure_sqnr_db(keep | guilty, samples=_RANK_SAMPLES),
         sqnr_db_min=sqnr_db_min + _SEARCH_MARGIN_DB,
+        costs={name: time.float_us - time.int8_us for name, time in times.items()},
         on_step=start_steps("search for layers that int8 spoils", len(layers)),
     )
     return {
