@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableSequence, Set
+from collections.abc import Iterable, MutableSequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import onnx
@@ -30,7 +31,7 @@ def replace_nodes(
     return result
 
 
-def _keep(named: MutableSequence[Any], names: Set[str]) -> None:
+def _keep(named: MutableSequence[Any], names: AbstractSet[str]) -> None:
     """Delete, in place, what has none of these names; weights are not copied."""
     for index in reversed(range(len(named))):
         if named[index].name not in names:
