@@ -5,16 +5,27 @@ Heavy libraries are imported by the stages that need them, so that a cached run 
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 
-from toolchain.cache import cache_root
-from toolchain.errors import ExitCode, ToolchainError, storage
+from toolchain.cache import Cache, cache_root
+from toolchain.errors import ExitCode, ToolchainError, storage, usage
+from toolchain.progress import Progress
+from toolchain.project import find_recipe, find_target, list_models, list_targets
+
+_STORAGE_ERRNOS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT}
+
+# What shells use for a process that SIGINT ended.
+_INTERRUPTED = 130
 
 app = typer.Typer(
     help="Take a trained PyTorch model to a proven artifact on an edge board.",
@@ -28,6 +39,7 @@ Calibration = Annotated[
     Path | None, typer.Option(help="For an .onnx file: an .npz with one array per input, first axis = samples.")
 ]
 TargetName = Annotated[str, typer.Option("--target", help="A name in targets/, or the path of a TOML file.")]
+PrecisionName = Annotated[str | None, typer.Option("--precision", help="Only this one of the target's precisions.")]
 Device = Annotated[str | None, typer.Option(help="The board to use; none is this machine.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the machine's form on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
@@ -38,29 +50,273 @@ def deploy(
     model: Model,
     target: TargetName = "cpu",
     device: Device = None,
-    precision: Annotated[str | None, typer.Option(help="Only this one of the target's precisions.")] = None,
+    precision: PrecisionName = None,
     out: Annotated[Path | None, typer.Option(help="Where results go; dist/MODEL/TARGET if not given.")] = None,
     calibration: Calibration = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Run the whole flow: a proven artifact on the board, or an exit code that says why not."""
-    from toolchain.pipeline import deploy_model  # noqa: PLC0415
+    from toolchain.pipeline import deploy_model
 
-    recipe = _find_recipe(model, calibration)
-    chosen = _find_target(target, precision)
+    recipe = find_recipe(model, calibration=calibration)
+    chosen = find_target(target, precision=precision)
     folder = out or Path("dist") / recipe.name / chosen.name
+    with _open_transport(device, folder) as transport, _progress(quiet=quiet, log=folder / "log.jsonl") as progress:
+        report = deploy_model(recipe, chosen, out=folder, transport=transport, progress=progress)
+    return _show_report(report, as_json=as_json, out=folder)
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    device: Device = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Prove a bundle again: parity, metric, latency; nothing is rebuilt."""
+    from toolchain.pipeline import verify_bundle
+
     _refuse_device(device)
-    report = deploy_model(recipe, chosen, out=folder, quiet=quiet)
-    _show_report(report, as_json=as_json, out=folder)
-    raise typer.Exit(report["exit_code"])
+    with _progress(quiet=quiet) as progress:
+        report = verify_bundle(bundle, progress=progress)
+    return _show_report(report, as_json=as_json, out=None)
+
+
+@app.command()
+def lower(
+    file: Annotated[Path, typer.Argument(help="A float ONNX file.")],
+    calibration: Annotated[Path, typer.Option(help="An .npz with one array per input, first axis = samples.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where model.onnx and lowering.json go.")],
+    precision: Annotated[str, typer.Option(help="int8 or float32.")] = "int8",
+    target: TargetName = "cpu",
+    quiet: Quiet = False,
+) -> int:
+    """Lower an ONNX file that is already there."""
+    from toolchain.pipeline import lower_file
+
+    recipe = find_recipe(str(file), calibration=calibration)
+    chosen = find_target(target, precision=precision)
+    with _progress(quiet=quiet) as progress:
+        lower_file(recipe, chosen, out=out, progress=progress)
+    return ExitCode.PROVEN
+
+
+@app.command()
+def train(
+    model: Model,
+    epochs: Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The weights file, in place of the recipe's.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do not go on from an interrupted run.")] = False,
+    quiet: Quiet = False,
+) -> int:
+    """Train a model's weights; an interrupted run goes on where it stopped."""
+    from toolchain.train import train_model
+    from toolchain.train.show import show_training
+
+    recipe = find_recipe(model)
+    with _progress(quiet=quiet) as progress:
+        result = train_model(
+            recipe, out=out, epochs=epochs, seed=seed, resume=not fresh, on_progress=show_training(progress)
+        )
+    sys.stdout.write(f"{result.weights}: top-1 {result.metric:.2%} of {result.samples} test samples\n")
+    return ExitCode.PROVEN
+
+
+@app.command()
+def export(
+    model: Model,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The ONNX file; MODEL.onnx if not given.")] = None,
+    calibration: Calibration = None,
+    quiet: Quiet = False,
+) -> int:
+    """Export a model to ONNX, simplified and checked against PyTorch."""
+    from toolchain import stages
+
+    recipe = find_recipe(model, calibration=calibration)
+    path = out or Path(f"{recipe.name}.onnx")
+    with _progress(quiet=quiet) as progress:
+        run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+        entry = stages.optimize(run, stages.export(run, stages.compress(run, stages.train(run))))
+        path.write_bytes((entry.folder / "model.onnx").read_bytes())
+    sys.stdout.write(f"{path}\n")
+    return ExitCode.PROVEN
+
+
+@app.command()
+def compress(
+    model: Model,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The weights file of the compressed model.")] = None,
+    quiet: Quiet = False,
+) -> int:
+    """Apply a recipe's compression methods and keep the weights."""
+    from toolchain import stages
+
+    recipe = find_recipe(model)
+    if not recipe.compress:
+        raise usage("the recipe compresses nothing", where=str(recipe.path), expected="a [[compress]] section")
+    path = out or Path(f"{recipe.name}.safetensors")
+    with _progress(quiet=quiet) as progress:
+        run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+        weights = stages.compress(run, stages.train(run))
+        if weights is not None:
+            path.write_bytes(weights.read_bytes())
+    sys.stdout.write(f"{path}\n")
+    return ExitCode.PROVEN
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="A bundle's folder, or an .onnx file.")],
+    b: Annotated[Path, typer.Argument(help="A bundle's folder, or an .onnx file.")],
+    data: Annotated[Path | None, typer.Option(help="An .npz; a bundle brings its own.")] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Also every tensor that both have.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Compare what two models return for the same real data."""
+    from toolchain.measure.compare import compare_models, print_comparison
+
+    rows = compare_models(a, b, data=data, layers=layers)
+    _print(rows, as_json=as_json, show=print_comparison)
+    return ExitCode.PROVEN
+
+
+@app.command()
+def bench(
+    payloads: Annotated[list[Path], typer.Argument(help="Bundles or .onnx files; the first is the reference.")],
+    data: Annotated[Path | None, typer.Option(help="An .npz; a bundle brings its own.")] = None,
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    as_json: AsJson = False,
+) -> int:
+    """Measure latency, interleaved, with confidence bounds."""
+    from toolchain.measure.bench import bench_payloads, print_bench
+
+    rows = bench_payloads(payloads, data=data, threads=threads)
+    _print(rows, as_json=as_json, show=print_bench)
+    return ExitCode.PROVEN
+
+
+@app.command()
+def doctor(device: Device = None, as_json: AsJson = False) -> int:
+    """Say what is installed here, what is missing, and how to get it."""
+    from toolchain.measure.doctor import examine_machine, print_findings
+
+    _refuse_device(device)
+    findings = examine_machine()
+    _print(findings, as_json=as_json, show=print_findings)
+    return ExitCode.PROVEN if all(finding["ok"] for finding in findings["needed"]) else ExitCode.MISSING
+
+
+@app.command()
+def models(as_json: AsJson = False) -> int:
+    """List the models."""
+    _print({name: str(path) for name, path in list_models().items()}, as_json=as_json)
+    return ExitCode.PROVEN
+
+
+@app.command()
+def targets(as_json: AsJson = False) -> int:
+    """List the targets."""
+    _print({name: str(path) for name, path in list_targets().items()}, as_json=as_json)
+    return ExitCode.PROVEN
+
+
+@app.command()
+def devices(as_json: AsJson = False) -> int:
+    """List the boards; this version knows this machine alone."""
+    _print({"local": "this machine, with --target cpu"}, as_json=as_json)
+    return ExitCode.PROVEN
+
+
+@app.command()
+def methods(as_json: AsJson = False) -> int:
+    """List the compression methods."""
+    from toolchain.compress import list_methods
+
+    _print(list_methods(), as_json=as_json)
+    return ExitCode.PROVEN
 
 
 def main() -> None:
-    """Run the command line; errors become a message and an exit code, never a traceback."""
+    """Run the command line; whatever goes wrong becomes a message and an exit code, never a traceback."""
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
-        code = app(standalone_mode=False)
+        return int(app(standalone_mode=False) or ExitCode.PROVEN)
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
     except ToolchainError as error:
-        code = _fail(error)
+        return _fail(error)
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("interrupted: what was finished is kept; the same command goes on from there\n")
+        return _INTERRUPTED
     except OSError as error:
-        code = _fail(storage(error))
+        return _fail(storage(error) if error.errno in _STORAGE_ERRNOS else _explain_unexpected(error))
+    except Exception as error:  # noqa: BLE001 - the outermost frame: users get a message, and the traceback in a file
+        return _fail(_explain_unexpected(error))
+
+
+def _fail(error: ToolchainError) -> int:
+    sys.stderr.write(f"{error}\n")
+    return int(error.code)
+
+
+def _explain_unexpected(error: Exception) -> ToolchainError:
+    """Return the error for what nobody foresaw; its traceback goes to a file, because it is for us."""
+    path = cache_root() / "traceback.txt"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        where = f"the traceback is in {path}"
+    except OSError as reason:
+        where = f"the traceback could not be kept in {path}: {reason.strerror}"
+    return ToolchainError(
+        ExitCode.UNEXPECTED, f"{type(error).__name__}: {error}", where, fix="report it with that file"
+    )
+
+
+@contextmanager
+def _progress(*, quiet: bool, log: Path | None = None) -> Iterator[Progress]:
+    with Progress(stream=sys.stderr, quiet=quiet, log_path=log) as progress:
+        yield progress
+
+
+def _open_transport(device: str | None, out: Path) -> Any:
+    from toolchain.deploy.local import LocalTransport
+
+    _refuse_device(device)
+    return LocalTransport(out)
+
+
+def _refuse_device(device: str | None) -> None:
+    if device is not None:
+        raise usage(
+            f"no device is called {device}",
+            where="--device",
+            expected="no device: this version deploys to this machine alone",
+            found=device,
+        )
+
+
+def _show_report(report: Mapping[str, Any], *, as_json: bool, out: Path | None) -> int:
+    from toolchain.report.terminal import print_report
+
+    print_report(report, stream=sys.stderr if as_json else sys.stdout, out_dir=out)  # type: ignore[arg-type]
+    if as_json:
+        sys.stdout.write(json.dumps(report) + "\n")
+    return int(report["exit_code"])
+
+
+def _print(rows: Any, *, as_json: bool, show: Any = None) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+    elif show is not None:
+        show(rows, stream=sys.stdout)
+    else:
+        width = max((len(name) for name in rows), default=0)
+        for name, text in rows.items():
+            sys.stdout.write(f"{name:<{width}}  {text}\n")

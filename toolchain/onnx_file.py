@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]  # has no stubs
+from google.protobuf.message import DecodeError, EncodeError
 
 from toolchain.errors import ExitCode, ToolchainError, malformed, storage, usage
 from toolchain.onnx_safety import check_model, inline_external_data

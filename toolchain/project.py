@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from toolchain.errors import usage
-from toolchain.recipe import Recipe, read_recipe
+from toolchain.recipe import DataSection, ModelSection, Recipe, read_recipe
 from toolchain.target import Target, read_target
 
 _PACKAGE = Path(__file__).parent
@@ -30,8 +30,12 @@ def list_targets() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def find_recipe(model: str) -> Recipe:
-    """Return the recipe of a model: its name, or the path of a recipe."""
+def find_recipe(model: str, *, calibration: Path | None = None) -> Recipe:
+    """Return the recipe of a model: its name, the path of a recipe, or an ONNX file with its calibration data."""
+    if model.endswith(".onnx"):
+        return _write_onnx_recipe(Path(model), calibration)
+    if calibration is not None:
+        raise usage("--calibration is for an .onnx file", found=model, fix="set [data] in the recipe")
     if model.endswith(".toml"):
         return read_recipe(Path(model))
     models = list_models()
@@ -45,16 +49,48 @@ def find_recipe(model: str) -> Recipe:
     return read_recipe(models[model])
 
 
-def find_target(name: str) -> Target:
-    """Return the target of a name, or at the path of a TOML file."""
+def find_target(name: str, *, precision: str | None = None) -> Target:
+    """Return the target of a name or at the path of a TOML file, narrowed to one of its precisions if asked for."""
     if name.endswith(".toml"):
-        return read_target(Path(name))
-    targets = list_targets()
-    if name not in targets:
+        target = read_target(Path(name))
+    else:
+        targets = list_targets()
+        if name not in targets:
+            raise usage(
+                f"no target is called {name}", where="targets/", expected=f"one of {', '.join(targets)}", found=name
+            )
+        target = read_target(targets[name])
+    if precision is None:
+        return target
+    if precision not in target.precision:
         raise usage(
-            f"no target is called {name}", where="targets/", expected=f"one of {', '.join(targets)}", found=name
+            f"the target {target.name} does not list {precision}",
+            where="--precision",
+            expected=f"one of {', '.join(target.precision)}",
+            found=precision,
         )
-    return read_target(targets[name])
+    return target.narrow(precision)
+
+
+def _write_onnx_recipe(path: Path, calibration: Path | None) -> Recipe:
+    """Return the recipe for an ONNX file that comes without one: its data, and the top-1 metric where it has labels."""
+    if calibration is None:
+        raise usage(
+            "an ONNX file needs calibration data",
+            where="--calibration",
+            expected="an .npz with one array per input, first axis = samples",
+            found="none",
+            fix="give real samples; random ones prove nothing",
+        )
+    from toolchain.data import load_dataset
+
+    options = {"path": str(calibration.resolve())}
+    labelled = load_dataset("npz", options).evaluation.labels is not None
+    recipe = Recipe(
+        model=ModelSection(onnx=path.name),
+        data=DataSection(name="npz", options=options, metric="top1" if labelled else "none"),
+    )
+    return recipe.at(path.with_suffix(".toml"), name=path.stem)
 
 
 def _search_path(kind: str) -> list[Path]:

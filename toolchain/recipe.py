@@ -91,6 +91,14 @@ class Recipe(_Section):
     quantize: QuantizeSection = Field(default_factory=QuantizeSection)
     gates: GatesSection = Field(default_factory=GatesSection)
     _path: Path = PrivateAttr(default=Path())
+    _name: str | None = PrivateAttr(default=None)
+
+    def at(self, path: Path, *, name: str | None = None) -> Recipe:
+        """Return the recipe as if it had been read from this file."""
+        recipe = self.model_copy()
+        recipe._path = path.resolve()
+        recipe._name = name
+        return recipe
 
     @property
     def folder(self) -> Path:
@@ -104,6 +112,8 @@ class Recipe(_Section):
     @property
     def name(self) -> str:
         """The model's name: its folder's, and the recipe file's where that is not recipe.toml."""
+        if self._name is not None:
+            return self._name
         stem = self._path.stem
         return self.folder.name if stem == "recipe" else f"{self.folder.name}-{stem}"
 
@@ -145,7 +155,6 @@ def read_recipe(path: Path) -> Recipe:
         recipe = Recipe.model_validate(document)
     except ValidationError as error:
         raise explain_validation(path, "recipe", error) from error
-    recipe._path = path.resolve()
     model = recipe.model
     if (model.onnx is None) == (model.build is None):
         raise usage(
@@ -154,4 +163,4 @@ def read_recipe(path: Path) -> Recipe:
             expected="exactly one of build and onnx",
             found="both" if model.onnx else "neither",
         )
-    return recipe
+    return recipe.at(path)

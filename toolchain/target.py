@@ -53,6 +53,12 @@ class Target(_Section):
     def name(self) -> str:
         return self._path.stem
 
+    def narrow(self, precision: Precision) -> Target:
+        """Return the target with this precision alone."""
+        target = self.model_copy(update={"precision": [precision]})
+        target._path = self._path
+        return target
+
 
 def read_target(path: Path) -> Target:
     """Return the target in a TOML file; raises ToolchainError (exit 2) for anything wrong in it."""

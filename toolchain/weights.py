@@ -96,8 +96,8 @@ def _refuse_pickle(path: Path) -> None:
                 where=str(path),
                 expected="a safetensors file",
                 found=kind,
-                fix="where you trust the file, convert it: safetensors.torch.save_file("
-                f"torch.load(FILE, weights_only=True), {path.name!r})",
+                fix="where you trust the file, rename it and convert it: safetensors.torch.save_file("
+                f"torch.load('RENAMED', weights_only=True), {path.name!r})",
             )
 
 

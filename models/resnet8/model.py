@@ -23,8 +23,9 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features `(N, channels_out, H / stride, W / stride)`."""
-        y = self.norm1(self.conv1(x)).relu()
-        return (self.norm2(self.conv2(y)) + self.shortcut(x)).relu()
+        y: Tensor = self.norm1(self.conv1(x)).relu()
+        y = self.norm2(self.conv2(y)) + self.shortcut(x)
+        return y.relu()
 
 
 class ResNet8(nn.Module):
@@ -39,7 +40,8 @@ class ResNet8(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits `(N, num_classes)` of pictures `(N, 3, H, W)`."""
-        return self.classifier(self.pool(self.blocks(self.stem(x))).flatten(1))
+        logits: Tensor = self.classifier(self.pool(self.blocks(self.stem(x))).flatten(1))
+        return logits
 
 
 def build(*, num_classes: int = 10) -> nn.Module:

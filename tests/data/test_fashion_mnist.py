@@ -3,6 +3,7 @@ import struct
 
 import numpy as np
 import pytest
+import torchvision.datasets
 
 from toolchain.data import fashion_mnist, load_dataset
 from toolchain.data.fashion_mnist import transform_images
@@ -65,8 +66,6 @@ def test_missing_files_are_exit_3_and_say_how_to_get_them(tmp_path):
 
 
 def test_a_failed_download_is_exit_3(tmp_path, monkeypatch):
-    import torchvision.datasets
-
     def fail(root, download):
         raise RuntimeError("Error downloading train-images-idx3-ubyte.gz")
 
@@ -79,8 +78,6 @@ def test_a_failed_download_is_exit_3(tmp_path, monkeypatch):
 
 
 def test_a_download_is_found_afterwards(tmp_path, monkeypatch):
-    import torchvision.datasets
-
     def download_parts(root, download):
         assert download
         folder = tmp_path / ".cache/edge-toolchain/datasets/FashionMNIST/raw"

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision import transforms
 
 from toolchain.data import load_dataset
 from toolchain.data.image_folder import read_image
@@ -40,8 +41,6 @@ def test_classes_are_folders_and_come_in_turn(tmp_path):
 @pytest.mark.parametrize("size", [(301, 400), (400, 301), (50, 50), (37, 500)])
 @pytest.mark.parametrize("side", [224, 32])
 def test_pixels_are_those_of_torchvision(tmp_path, size, side):
-    from torchvision import transforms
-
     pixels = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     path = tmp_path / "a.png"
     Image.fromarray(pixels).save(path)

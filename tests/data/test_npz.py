@@ -75,7 +75,9 @@ def test_arrays_that_do_not_fit_are_a_usage_error(tmp_path, arrays):
 
 def test_infinity_is_a_number(tmp_path):
     mask = np.array([[0.0, -np.inf]])
-    assert np.array_equal(load_dataset("npz", write(tmp_path / "a.npz", mask=mask)).calibration.batch(0, 1)["mask"], mask)
+    assert np.array_equal(
+        load_dataset("npz", write(tmp_path / "a.npz", mask=mask)).calibration.batch(0, 1)["mask"], mask
+    )
 
 
 def test_a_missing_file_is_exit_3(tmp_path):

@@ -105,8 +105,14 @@ class Run:
 
 
 @pytest.fixture
-def run() -> Run:
+def run(passing_run: Run) -> Run:
     """Int8 passes and is shipped; the first layer stays in float; the bundle is not signed."""
+    return passing_run.but()
+
+
+@pytest.fixture(scope="session")
+def passing_run() -> Run:
+    """What `run` is a copy of; not to be changed."""
     reference, int8 = make_samples(0.531, seed=1), make_samples(0.262, seed=2)
     latency = describe_latency(int8)
     ratio = describe_latency(reference)["mean_ms"] / latency["mean_ms"]
@@ -158,12 +164,18 @@ def run() -> Run:
                 "sha256": "3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b8550",
                 "size_bytes": 315_210,
                 "status": "not needed",
-                "reasons": ["int8 came first in the target's order and passed"],
+                "reasons": [],
                 "metric": None,
                 "parity": [],
-                "latency": None,
-                "speedup": None,
-                "placement": None,
+                "latency": describe_latency(make_samples(0.529, seed=3)),
+                "speedup": {"ratio": 1.0, "low": 0.99, "high": 1.01},
+                "placement": {
+                    "precision_share_macs": {"float32": 1.0},
+                    "macs": MACS,
+                    "layers": [
+                        {"name": name, "op": op, "precision": "float32", "macs": macs} for name, op, macs in LAYERS
+                    ],
+                },
             },
         ],
         "reference": {"path": "payload/resnet8.float32.onnx", "latency": describe_latency(reference)},
@@ -178,6 +190,7 @@ def run() -> Run:
         "runtime": "onnxruntime",
         "threads": 1,
         "emulated": False,
+        "signature": "optional",
         "reference": "payload/resnet8.float32.onnx",
         "gates": {
             "metric_drop_max": 0.003,
@@ -217,7 +230,7 @@ def run() -> Run:
     return Run(
         measurements=measurements,
         manifest=manifest,
-        samples={"reference": reference, "int8": int8},
+        samples={"reference": reference, "int8": int8, "float32": make_samples(0.529, seed=3)},
         stages=stages,
         provenance=provenance,
     )
@@ -228,13 +241,19 @@ def failed_run(run: Run) -> Run:
     """Nothing is shipped: int8 loses too much, and is the only candidate."""
     failed = run.but()
     reasons = [
-        "metric: top1 dropped by 1.35 points, more than 0.30",
-        "parity: output logits has 17.2 dB SQNR, less than 20.0",
+        "output logits: SQNR 17.2 dB is under 20 dB",
+        "top1 drops by 1.35 points, more than 0.30: 91.15 % against 92.50 %",
     ]
     candidate = failed.measurements["candidates"][0]
     candidate.update(status="rejected", reasons=reasons, parity=describe_parity(17.2, 20.0))
     candidate["metric"].update(deployed=0.9115, drop=0.0135)
-    failed.measurements.update(verdict="fail", exit_code=18, reasons=reasons, shipped=None, candidates=[candidate])
+    failed.measurements.update(
+        verdict="fail",
+        exit_code=18,
+        reasons=[f"int8: {reason}" for reason in reasons],
+        shipped=None,
+        candidates=[candidate],
+    )
     return failed
 
 
@@ -243,25 +262,14 @@ def float_run(run: Run) -> Run:
     """Float is shipped, because int8 is not faster."""
     shipped = run.but(float_reasons={})
     int8, float32 = shipped.measurements["candidates"]
-    samples = make_samples(0.529, seed=3)
-    int8.update(
-        status="rejected",
-        reasons=["0.94 times as fast as float32, 99 % interval 0.92 to 0.95"],
-        speedup={"ratio": 0.94, "low": 0.92, "high": 0.95},
-    )
+    reason = "not faster than float32: 0.94 times its speed, between 0.92 and 0.95 with 99 % confidence"
+    int8.update(status="rejected", reasons=[reason], speedup={"ratio": 0.94, "low": 0.92, "high": 0.95})
     float32.update(
         status="shipped",
         reasons=[],
         metric={"name": "top1", "reference": 0.925, "deployed": 0.925, "drop": 0.0, "samples": 2000},
         parity=[{**describe_parity(110.2, 60.0)[0], "max_abs": 3.1e-06, "p99_abs": 1.2e-06, "cosine": 1.0}],
-        latency=describe_latency(samples),
-        speedup={"ratio": 1.0, "low": 0.99, "high": 1.01},
-        placement={
-            "precision_share_macs": {"float32": 1.0},
-            "macs": MACS,
-            "layers": [{"name": name, "op": op, "precision": "float32", "macs": macs} for name, op, macs in LAYERS],
-        },
     )
+    shipped.measurements["reasons"] = [f"int8: {reason}"]
     shipped.measurements["shipped"] = "float32"
-    shipped.samples["float32"] = samples
     return shipped

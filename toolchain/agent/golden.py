@@ -25,27 +25,38 @@ class GoldenArrays:
     """The evaluation set: arrays mapped from files, first axis = samples; labels (N,) or None."""
 
     samples: int
+    stacked: bool
+    """array[i] is the whole tensor of run i; elsewhere the first axis is the tensor's batch axis."""
     inputs: Mapping[str, NDArray[Any]]
     outputs: Mapping[str, NDArray[Any]]
     labels: Optional[NDArray[Any]]
 
     def read_inputs(self, start: int, stop: int) -> Dict[str, NDArray[Any]]:
-        """Return the inputs of some samples, in memory."""
-        return {name: np.array(array[start:stop]) for name, array in self.inputs.items()}
+        """Return the inputs of some samples, in memory; stacked ones come one by one."""
+        return {name: self._read(array, start, stop) for name, array in self.inputs.items()}
 
     def read_outputs(self, start: int, stop: int) -> Dict[str, NDArray[Any]]:
-        """Return the reference outputs of some samples, in memory."""
-        return {name: np.array(array[start:stop]) for name, array in self.outputs.items()}
+        """Return the reference outputs of some samples, in memory; stacked ones come one by one."""
+        return {name: self._read(array, start, stop) for name, array in self.outputs.items()}
+
+    def find_batch(self, inputs: Sequence[TensorSpec]) -> Optional[int]:
+        """Return how many samples a run must take: one where they are stacked, else what find_fixed_batch says."""
+        return 1 if self.stacked else find_fixed_batch(inputs)
+
+    def _read(self, array: NDArray[Any], start: int, stop: int) -> NDArray[Any]:
+        return np.array(array[start] if self.stacked else array[start:stop])
 
 
-def _map_array(bundle_dir: Path, path: str, samples: int, spec: Optional[TensorSpec]) -> NDArray[Any]:
+def _map_array(bundle_dir: Path, path: str, samples: int, spec: Optional[TensorSpec], *, stacked: bool) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(bundle_dir / path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise ToolchainError(
             ExitCode.MALFORMED, "a golden array cannot be read", path, "a .npy file without pickles", str(error)
         ) from error
-    row: Sequence[Optional[int]] = () if spec is None else spec.shape[1:]
+    row: Sequence[Optional[int]] = ()
+    if spec is not None:
+        row = spec.shape if stacked else spec.shape[1:]
     fits = array.ndim == 1 + len(row) and array.shape[0] == samples
     fits = fits and all(size in (None, array.shape[axis]) for axis, size in enumerate(row, start=1))
     if not fits:
@@ -62,15 +73,18 @@ def open_golden(bundle_dir: Path, manifest: Manifest) -> GoldenArrays:
     golden = manifest.golden
     return GoldenArrays(
         samples=golden.samples,
+        stacked=golden.stacked,
         inputs={
-            spec.name: _map_array(bundle_dir, golden.inputs[spec.name], golden.samples, spec)
+            spec.name: _map_array(bundle_dir, golden.inputs[spec.name], golden.samples, spec, stacked=golden.stacked)
             for spec in manifest.inputs
         },
         outputs={
-            spec.name: _map_array(bundle_dir, golden.outputs[spec.name], golden.samples, spec)
+            spec.name: _map_array(bundle_dir, golden.outputs[spec.name], golden.samples, spec, stacked=golden.stacked)
             for spec in manifest.outputs
         },
-        labels=None if golden.labels is None else _map_array(bundle_dir, golden.labels, golden.samples, None),
+        labels=None
+        if golden.labels is None
+        else _map_array(bundle_dir, golden.labels, golden.samples, None, stacked=False),
     )
 
 
@@ -96,8 +110,9 @@ def evaluate_session(
     Raises ToolchainError: exit 18 an output that is missing, extra or of another dtype or shape, 23 a set that is no
     multiple of the payload's fixed batch.
     """
-    batch = find_fixed_batch(session.inputs) or _BATCH
-    if find_fixed_batch(session.inputs) and golden.samples % batch:
+    fixed = golden.find_batch(session.inputs)
+    batch = fixed or _BATCH
+    if fixed and golden.samples % batch:
         raise ToolchainError(
             ExitCode.MALFORMED,
             "the evaluation set does not fill the payload's batches",

@@ -58,9 +58,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Golden:
-    """Inputs of the evaluation set and what the exported PyTorch model returns for them, one .npy file each."""
+    """Inputs of the evaluation set and what the exported model returns for them, one .npy file each.
+
+    The first axis of every array counts samples. Where `stacked`, array[i] is the whole tensor of run i, whatever its
+    axes mean (a recurrent state, a scalar); elsewhere that first axis is the tensor's own batch axis.
+    """
 
     samples: int
+    stacked: bool
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     labels: Optional[str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from .placement import Layer
@@ -23,6 +24,18 @@ _INT8_OPS = frozenset(
 )
 # The types of the profile (onnxruntime/core/framework/sequential_executor.cc) in the words of recipes and targets.
 _PRECISIONS = {"float": "float32", "double": "float64", "float16": "fp16", "bfloat16": "bf16"}
+
+
+# What ONNX Runtime's transformers add to the name of a node, or of the tensor that a blocked (NCHWc) kernel returns.
+_ADDED = re.compile(r"^fused |(/MatMulAddFusion|/MatMulScaleFusion/|_nchwc|_nhwc|_token_\d+|_kernel_time)+$")
+
+
+def strip_name(name: str) -> str:
+    """Return the name of a kernel without what ONNX Runtime added to it.
+
+    It is the node's in the payload, or that of the tensor which leaves the kernel, the fused activation's included.
+    """
+    return _ADDED.sub("", name)
 
 
 def _multiply(sizes: Iterable[int]) -> int:
@@ -145,7 +158,7 @@ def _read_layer(event: Mapping[str, Any]) -> Layer:
         count = _count_packed_attention
     kind = kinds[0] if kinds else "unknown"
     return Layer(
-        name=event["name"][: -len("_kernel_time")],
+        name=strip_name(event["name"]),
         op=op,
         precision="int8" if op in _INT8_OPS else _PRECISIONS.get(kind, kind),
         macs=count(shapes, outputs[0], weight) if outputs else None,
@@ -155,7 +168,6 @@ def _read_layer(event: Mapping[str, Any]) -> Layer:
 def read_layers(events: Iterable[Mapping[str, Any]]) -> Tuple[Layer, ...]:
     """Return the layers that multiply, from the events of a profile of one run without prepacked weights.
 
-    MACs are those that the kernel does: where ONNX Runtime pads channels to its block size (NCHWc), the padding counts.
     A layer inside a loop is one layer with the MACs of all its steps.
     """
     layers: Dict[Tuple[str, str], Layer] = {}

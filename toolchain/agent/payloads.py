@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 from .errors import ExitCode, ToolchainError
-from .golden import GoldenArrays, find_fixed_batch
+from .golden import GoldenArrays
 from .latency import Measurement, measure_latency
 from .manifest import Manifest, TensorSpec
 from .placement import Placement
@@ -89,7 +89,7 @@ def measure_payloads(
             what = "a payload's inputs are not those of the manifest"
             raise ToolchainError(ExitCode.MALFORMED, what, path, found=difference)
         on_progress("open", done, len(paths))
-    batch = find_fixed_batch(sessions[manifest.reference].inputs) or 1
+    batch = golden.find_batch(sessions[manifest.reference].inputs) or 1
     feeds = golden.read_inputs(0, batch)
     runtime = find_runtime(manifest.runtime)
     placements: Dict[str, Placement] = {}

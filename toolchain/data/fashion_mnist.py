@@ -85,7 +85,7 @@ def _find_folder(options: FashionMnistOptions) -> Path:
 
 
 def _download(root: Path) -> None:
-    from torchvision.datasets import FashionMNIST  # noqa: PLC0415 - torch takes a second; most runs need no download
+    from torchvision.datasets import FashionMNIST
 
     try:
         FashionMNIST(str(root), download=True)

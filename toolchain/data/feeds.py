@@ -9,7 +9,6 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.agent.golden import take_run
 from toolchain.agent.manifest import TensorSpec
 from toolchain.data.dataset import Samples
 from toolchain.errors import usage
@@ -17,7 +16,7 @@ from toolchain.errors import usage
 
 @dataclass(frozen=True)
 class Feeds(Sequence[dict[str, NDArray[Any]]]):
-    """Runs start to stop of a data set: feeds[i] is what one run of the model takes, input by input."""
+    """Runs over some samples of a data set: feeds[i] is what one run of the model takes, input by input."""
 
     samples: Samples
     inputs: tuple[TensorSpec, ...]
@@ -37,7 +36,7 @@ class Feeds(Sequence[dict[str, NDArray[Any]]]):
             return Feeds(self.samples, self.inputs, self.names, self.indices[index])
         position = self.indices[index]
         arrays = self.samples.batch(position, position + 1)
-        return {spec.name: take_run(arrays[self.names[spec.name]], spec, 0) for spec in self.inputs}
+        return {spec.name: _take_run(arrays[self.names[spec.name]], spec) for spec in self.inputs}
 
 
 def bind_feeds(samples: Samples, inputs: Sequence[TensorSpec], *, where: str, count: int | None = None) -> Feeds:
@@ -69,16 +68,21 @@ def bind_feeds(samples: Samples, inputs: Sequence[TensorSpec], *, where: str, co
     return feeds
 
 
+def _take_run(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    """Return what a run takes of one sample (1, ...).
+
+    Where the axes behind the first are all that the input has, they are the input as it is (a recurrent state
+    (2, N, 128), a scalar); otherwise the sample is a batch of one.
+    """
+    return array[0] if array.ndim == len(spec.shape) + 1 else array
+
+
 def _check_array(spec: TensorSpec, array: NDArray[Any], where: str) -> None:
     if array.dtype != np.dtype(spec.dtype):
-        raise usage(
-            f"input {spec.name} has another dtype", where=where, expected=spec.dtype, found=str(array.dtype)
-        )
+        raise usage(f"input {spec.name} has another dtype", where=where, expected=spec.dtype, found=str(array.dtype))
     fits = len(spec.shape) == array.ndim and all(
         size is None or size == found for size, found in zip(spec.shape, array.shape, strict=True)
     )
     if not fits:
         shape = ", ".join("any" if size is None else str(size) for size in spec.shape)
-        raise usage(
-            f"input {spec.name} has another shape", where=where, expected=f"({shape})", found=str(array.shape)
-        )
+        raise usage(f"input {spec.name} has another shape", where=where, expected=f"({shape})", found=str(array.shape))

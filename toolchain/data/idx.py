@@ -39,9 +39,12 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
             size_max = _DEFLATE_RATIO_MAX * path.stat().st_size
             # One byte more than declared: a wrong length shows, and a bomb is not unpacked.
             content = file.read(min(math.prod(shape), size_max) + 1)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise malformed(
-            "the file is truncated or damaged", where=str(path), expected="a whole gzip file", found=str(error)
+            "the file is truncated, damaged or not readable",
+            where=str(path),
+            expected="a whole gzip file",
+            found=str(error),
         ) from error
     if len(content) != math.prod(shape):
         raise malformed(

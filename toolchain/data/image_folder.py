@@ -92,7 +92,7 @@ def read_image(path: Path, size: int) -> NDArray[np.uint8]:
 
     The same pixels as torchvision's Resize and CenterCrop on a Pillow image, which its models are evaluated with.
     """
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415 - the other data sets need no Pillow
+    from PIL import Image, UnidentifiedImageError
 
     shorter = round(size * 256 / 224)
     try:
@@ -138,7 +138,7 @@ def _list_files(folder: Path, classes: Sequence[str], options: ImageFolderOption
         labels += [label] * len(found)
     order = interleave_classes(np.array(labels, dtype=np.int64))
     ordered = [paths[index] for index in order]
-    what = f"image_folder: {options.size}, mean {options.mean}, std {options.std}"
+    what = f"image_folder {folder.name}: {options.size}, mean {options.mean}, std {options.std}"
     return ImageFiles(
         paths=ordered,
         labels=np.array(labels, dtype=np.int64)[order],

@@ -25,6 +25,9 @@ from toolchain.recipe import QuantizeSection
 # The search looks at fewer samples than the gate: a layer that ruins an output does so on every sample.
 _SEARCH_SAMPLES = 32
 
+# To rank layers by the noise that each causes alone, which takes as many trials as there are layers.
+_RANK_SAMPLES = 4
+
 # The gate is measured on other samples than the search, so the search asks for a little more, in dB.
 _SEARCH_MARGIN_DB = 0.5
 
@@ -127,6 +130,7 @@ def _keep_accurate(
     search = find_guilty_layers(
         layers,
         lambda guilty: bench.measure_sqnr_db(keep | guilty),
+        rank_sqnr_db=lambda guilty: bench.measure_sqnr_db(keep | guilty, samples=_RANK_SAMPLES),
         sqnr_db_min=sqnr_db_min + _SEARCH_MARGIN_DB,
         on_step=start_steps("search for layers that int8 spoils", len(layers)),
     )

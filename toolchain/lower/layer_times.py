@@ -6,25 +6,23 @@ The result is always the latency of the whole model, measured by toolchain/agent
 from __future__ import annotations
 
 import json
-import re
 import statistics
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from toolchain.agent.onnxruntime_profile import strip_name
 from toolchain.lower.graph import GraphView
 
 # Enough for a median that ignores the first, slow runs.
 _RUNS = 25
-
-# What ONNX Runtime's transformers add to the name of a node, or to that of the tensor it is named after.
-_ADDED = re.compile(r"^fused |(/MatMulAddFusion|_nchwc|_nhwc|_token_\d+|_kernel_time)+$")
 
 
 def time_layers(
@@ -38,7 +36,7 @@ def time_layers(
     aliases = name_layers(model, layers)
     times: dict[str, list[float]] = defaultdict(list)
     for event in events:
-        layer = aliases.get(_ADDED.sub("", event["name"]))
+        layer = aliases.get(strip_name(event["name"]))
         if layer is not None and event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             times[layer].append(float(event["dur"]))
     return {layer: statistics.median(durations) for layer, durations in times.items()}
@@ -62,19 +60,15 @@ def name_layers(model: onnx.ModelProto, layers: Iterable[str]) -> dict[str, str]
     return aliases
 
 
-def _profile(
-    model: onnx.ModelProto, inputs: Mapping[str, NDArray[np.generic]], threads: int
-) -> list[dict[str, object]]:
+def _profile(model: onnx.ModelProto, inputs: Mapping[str, NDArray[np.generic]], threads: int) -> list[dict[str, Any]]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     options.enable_profiling = True
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         for _ in range(_RUNS):
             session.run(None, dict(inputs))
-        events: list[dict[str, object]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return events

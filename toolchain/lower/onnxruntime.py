@@ -70,6 +70,28 @@ def weighted_layers(plan: QdqPlan) -> tuple[str, ...]:
     return tuple(node.name for node in plan.nodes if node.weight is not None)
 
 
+# Why operators that multiply are never candidates for int8 here.
+_FLOAT_OPS = {
+    "LSTM": "a recurrent cell: ONNX Runtime has no static int8 kernel for it",
+    "GRU": "a recurrent cell: ONNX Runtime has no static int8 kernel for it",
+    "RNN": "a recurrent cell: ONNX Runtime has no static int8 kernel for it",
+    "ConvTranspose": "ONNX Runtime has no int8 kernel for it on the CPU",
+    "Conv": "its weight or bias is not a float32 constant",
+    "Gemm": "its weight or bias is not a float32 constant, or it scales its product",
+    "MatMul": "a product of two activations, or its weight is not a float32 matrix",
+}
+
+
+def explain_float(model: onnx.ModelProto, plan: QdqPlan) -> dict[str, str]:
+    """Return why each multiplying node that the plan lacks stays in float, by its name."""
+    planned = {node.name for node in plan.nodes}
+    return {
+        node.name: _FLOAT_OPS[node.op_type]
+        for node in model.graph.node
+        if node.op_type in _FLOAT_OPS and node.name not in planned
+    }
+
+
 def _plan_weighted(view: GraphView, node: onnx.NodeProto) -> QuantizedNode | None:
     """Return the plan of a Conv, Gemm or MatMul with a constant float32 weight."""
     weight = _weight_input(view, node)

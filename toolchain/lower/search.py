@@ -23,13 +23,14 @@ def find_guilty_layers(
     layers: Sequence[str],
     measure_sqnr_db: Callable[[frozenset[str]], float],
     *,
+    rank_sqnr_db: Callable[[frozenset[str]], float] | None = None,
     sqnr_db_min: float,
     on_step: Callable[[], None] = lambda: None,
 ) -> AccuracySearch:
     """Return the fewest layers that must stay in float for every output to reach an SQNR.
 
     measure_sqnr_db(keep_float) runs the model with those layers in float and returns the least SQNR of its
-    outputs. The noise that layers add is treated as independent, so that their powers add up: each layer is
+    outputs; rank_sqnr_db does the same on fewer samples, for the ranking alone. The noise that layers add is treated as independent, so that their powers add up: each layer is
     measured alone in int8, they are ranked by the noise that they cause, and the shortest prefix that passes
     is found by bisection, each step measured on the whole model.
     """
@@ -40,7 +41,7 @@ def find_guilty_layers(
         return AccuracySearch((), sqnr_db, {})
     alone_db: dict[str, float] = {}
     for layer in layers:
-        alone_db[layer] = measure_sqnr_db(everything - {layer})
+        alone_db[layer] = (rank_sqnr_db or measure_sqnr_db)(everything - {layer})
         on_step()
     ranked = sorted(layers, key=lambda layer: alone_db[layer])
     too_few, enough, enough_db = 0, len(ranked), math.inf

@@ -6,7 +6,7 @@ convolutions at high resolution, small layers between which conversions cost mor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from toolchain.agent.latency import measure_latency
@@ -20,8 +20,6 @@ from toolchain.lower.trial import Arrays, Bench, open_model
 # Enough for a ratio to a few percent; all variants are measured in turns, so the machine's drift hits all alike.
 _SAMPLES = 200
 _LIMIT_S = 10.0
-
-_PLAIN = "int8"
 
 
 @dataclass(frozen=True)
@@ -39,37 +37,54 @@ def find_slow_layers(
 ) -> tuple[dict[str, str], tuple[SpeedTrial, ...]]:
     """Return the layers that make the model faster when they stay in float, each with the reason, and the trials.
 
-    The profile of both models proposes sets of layers; each set is built and measured as a whole model, in
-    turns with the plain int8 model. The fastest wins if it is faster beyond doubt; otherwise none is returned.
+    The profile of both models proposes sets of layers; each set, and last all layers together, is built and
+    measured as a whole model, in turns with the plain int8 model. The set that is surely the fastest wins, if it
+    is faster beyond doubt; otherwise no layer is returned.
     """
-    layers = [name for name in weighted_layers(plan) if name not in keep_float]
-    feed = bench.feeds[0]
-    int8_us = time_layers(bench.build(keep_float), layers, feed, threads=bench.threads)
-    float_us = time_layers(bench.model, layers, feed, threads=bench.threads)
-    both = [name for name in layers if name in int8_us and name in float_us]
-    times = {name: LayerTime(int8_us=int8_us[name], float_us=float_us[name]) for name in both}
-    proposals = {f"{len(proposal)} in float": proposal for proposal in propose_slow_layers(times)}
-    if not proposals:
+    layers = tuple(name for name in weighted_layers(plan) if name not in keep_float)
+    if not layers:
         return {}, ()
-    sessions = {_PLAIN: open_model(bench.build(keep_float), threads=bench.threads)}
-    for name, proposal in proposals.items():
-        sessions[name] = open_model(bench.build(keep_float | frozenset(proposal)), threads=bench.threads)
+    times = _time_both(bench, layers, keep_float)
+    proposals = {*propose_slow_layers(times), layers}
+    plain: tuple[str, ...] = ()
+    sessions = {plain: open_model(bench.build(keep_float), threads=bench.threads)}
+    for proposal in sorted(proposals, key=len):
+        sessions[proposal] = open_model(bench.build(keep_float | frozenset(proposal)), threads=bench.threads)
         on_step()
-    runs = {name: _bind_run(session, feed) for name, session in sessions.items()}
+    runs = {_name_trial(proposal): _bind_run(session, bench.feeds[0]) for proposal, session in sessions.items()}
     measurement = measure_latency(runs, samples=_SAMPLES, limit_s=_LIMIT_S)
     trials = []
-    for name, proposal in proposals.items():
-        ratio = measurement.compare(_PLAIN, name)
+    for proposal in sorted(proposals, key=len):
+        ratio = measurement.compare(_name_trial(plain), _name_trial(proposal))
         if ratio.ratio is not None and ratio.low is not None:
             trials.append(SpeedTrial(layers=proposal, speedup=ratio.ratio, speedup_low=ratio.low))
     winner = max(trials, key=lambda trial: trial.speedup_low, default=None)
     if winner is None or winner.speedup_low <= 1.0:
         return {}, tuple(trials)
-    reasons = {
-        name: f"slower in int8 on this machine: {times[name].int8_us:.0f} us, {times[name].float_us:.0f} us in float"
-        for name in winner.layers
+    gain = f"the model is {winner.speedup:.2f} times as fast with {len(winner.layers)} layers in float"
+    return {name: _explain(name, times, gain) for name in winner.layers}, tuple(trials)
+
+
+def _time_both(bench: Bench, layers: tuple[str, ...], keep_float: frozenset[str]) -> dict[str, LayerTime]:
+    """Return the time of each layer that both profiles show."""
+    feed = bench.feeds[0]
+    int8_us = time_layers(bench.build(keep_float), layers, feed, threads=bench.threads)
+    float_us = time_layers(bench.model, layers, feed, threads=bench.threads)
+    return {
+        name: LayerTime(int8_us=int8_us[name], float_us=float_us[name])
+        for name in layers
+        if name in int8_us and name in float_us
     }
-    return reasons, tuple(trials)
+
+
+def _explain(name: str, times: Mapping[str, LayerTime], gain: str) -> str:
+    if name not in times:
+        return gain
+    return f"{times[name].int8_us:.0f} us in int8, {times[name].float_us:.0f} us in float; {gain}"
+
+
+def _name_trial(proposal: tuple[str, ...]) -> str:
+    return ",".join(proposal)
 
 
 def _bind_run(session: Session, feed: Arrays) -> Callable[[], object]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import onnx
 import onnxsim
-from google.protobuf.message import Message  # type: ignore[import-untyped]  # has no stubs
+from google.protobuf.message import Message
 
 # Optimizers of onnxsim 0.8.1 that make things worse:
 _SKIPPED = [

@@ -41,10 +41,10 @@ def write_reports(out_dir: Path, report: Report, samples: Mapping[str, Sequence[
 
 def _render_page(report: Report, samples: Mapping[str, Sequence[float]]) -> str:
     # Here, and not above: whoever only builds or prints a report does not wait for the template engine.
-    from toolchain.report.html import render_html  # noqa: PLC0415
+    from toolchain.report.html import render_html
 
     try:
-        from toolchain.report.latency_figures import draw_latency  # noqa: PLC0415 - 0.4 s for matplotlib
+        from toolchain.report.latency_figures import draw_latency
 
         return render_html(report, drawings=draw_latency(report, samples))
     except Exception as error:  # noqa: BLE001 - whatever a drawing library raises, the numbers must reach the reader

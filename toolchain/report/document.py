@@ -160,6 +160,7 @@ def _build(
             reasons=reasons,
             precision=precision,
             signature=signature,
+            signature_required=manifest["signature"] == "required",
             emulated=emulated,
             limits=manifest["gates"],
             metric=metric,
@@ -167,7 +168,7 @@ def _build(
             latency=latency,
             placement=placement,
         ),
-        candidates=[_summarize_candidate(item) for item in candidates],
+        candidates=[_summarize_candidate(item, measurements["shipped"]) for item in candidates],
         stages=[_record_stage(stage) for stage in stages],
         provenance=provenance,
         error=None,
@@ -215,14 +216,14 @@ def _read_latency(measurements: Mapping[str, Any], candidate: Mapping[str, Any])
     )
 
 
-def _summarize_candidate(candidate: Mapping[str, Any]) -> Candidate:
+def _summarize_candidate(candidate: Mapping[str, Any], shipped: str | None) -> Candidate:
     metric, latency, speedup = candidate["metric"], candidate["latency"], candidate["speedup"]
     return Candidate(
         precision=candidate["precision"],
         path=candidate["path"],
         size_bytes=candidate["size_bytes"],
         status=candidate["status"],
-        reasons=list(candidate["reasons"]),
+        reasons=list(candidate["reasons"]) or [_explain_status(candidate["status"], shipped)],
         metric_drop=metric["drop"] if metric else None,
         sqnr_db_least=min(
             (output["sqnr_db"] for output in candidate["parity"] or [] if output["sqnr_db"] is not None), default=None
@@ -230,6 +231,14 @@ def _summarize_candidate(candidate: Mapping[str, Any]) -> Candidate:
         p90_ms=latency["p90_ms"] if latency else None,
         speedup=speedup["ratio"] if speedup else None,
     )
+
+
+def _explain_status(status: str, shipped: str | None) -> str:
+    if status == "shipped":
+        return "the first in the target's order that passed"
+    if status == "not needed" and shipped is not None:
+        return f"{shipped} comes first in the target's order, and passed"
+    return "a measurement before it was not valid" if status == "not needed" else NO_REASON
 
 
 def _list_warnings(
@@ -247,12 +256,14 @@ def _list_warnings(
         warnings.append("the board is emulated: its latency is no measurement and gates nothing")
     if latency is not None:
         for kind, numbers in (("float reference", latency["reference"]), ("artifact", latency["deployed"])):
-            if not numbers["steady"]:
+            if numbers["samples"] and not numbers["steady"]:
                 warnings.append(f"the latency of the {kind} did not become steady")
-    shipped = next((item["precision"] for item in candidates if item["status"] == "shipped"), None)
-    if shipped is not None and candidates[0]["precision"] != shipped:
-        preferred = candidates[0]
-        warnings.append(f"{shipped} was shipped, not {preferred['precision']}: {'; '.join(preferred['reasons'])}")
+    if any(item["status"] == "shipped" for item in candidates):
+        warnings += [
+            f"{item['precision']} was not shipped: {'; '.join(item['reasons'])}"
+            for item in candidates
+            if item["status"] == "rejected"
+        ]
     if placement is not None:
         silent = [item for item in placement["fallbacks"] if item["reason"] is None]
         share = sum(item["share_macs"] or 0.0 for item in silent)

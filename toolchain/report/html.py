@@ -113,6 +113,8 @@ def summarize(report: Report) -> str:
     """Return the verdict as one sentence."""
     if report["error"] is not None:
         return "The run stopped before there was anything to measure."
+    if report["verdict"] == "invalid":
+        return "The measurement on this device cannot be trusted: its numbers are shown, and prove nothing."
     parts = []
     latency, artifact, reference, metric = (
         report["latency"],
@@ -120,19 +122,15 @@ def summarize(report: Report) -> str:
         report["reference"],
         report["metric"],
     )
-    if latency is not None and latency["speedup"] is not None:
+    if latency is not None and latency["speedup"] is not None and not report["emulated"]:
         parts.append(write_speedup(latency["speedup"], None, None))
     if artifact is not None and reference is not None:
         parts.append(write_size_change(reference["size_bytes"], artifact["size_bytes"]))
     if metric is not None:
         parts.append(f"{metric['name']} {write_change(-metric['drop'])}")
     against = f" Against the float model: {', '.join(parts)}." if parts else ""
-    opening = {
-        "pass": "The artifact is proven on this device",
-        "fail": "The artifact did not reach its gates on this device",
-        "invalid": "The measurement on this device cannot be trusted",
-    }[report["verdict"]]
-    return f"{opening}.{against}"
+    opening = "is proven" if report["verdict"] == "pass" else "did not reach its gates"
+    return f"The artifact {opening} on this device.{against}"
 
 
 def list_figures(report: Report) -> list[Figure]:
@@ -149,7 +147,10 @@ def list_figures(report: Report) -> list[Figure]:
         interval = ""
         if latency["speedup_low"] is not None and latency["speedup_high"] is not None:
             interval = f"99 % interval {latency['speedup_low']:.2f} to {latency['speedup_high']:.2f}"
-        figures.append(Figure(value=f"{latency['speedup']:.2f}{TIMES}", label="as fast as float", detail=interval))
+        label = "as fast as float"
+        if report["emulated"]:
+            label, interval = "as fast, emulated", "says nothing of a real board"
+        figures.append(Figure(value=f"{latency['speedup']:.2f}{TIMES}", label=label, detail=interval))
     if metric is not None:
         change = f"{write_percent(metric['reference'])} to {write_percent(metric['deployed'])}"
         figures.append(
@@ -160,7 +161,7 @@ def list_figures(report: Report) -> list[Figure]:
             )
         )
     if artifact is not None and reference is not None:
-        value, _, label = write_size_change(reference["size_bytes"], artifact["size_bytes"]).partition(" ")
+        value, label = split_size_change(write_size_change(reference["size_bytes"], artifact["size_bytes"]))
         sizes = f"{write_size(reference['size_bytes'])} to {write_size(artifact['size_bytes'])}"
         figures.append(Figure(value=value, label=label, detail=sizes))
     if placement is not None and report["precision"] is not None:
@@ -173,6 +174,12 @@ def list_figures(report: Report) -> list[Figure]:
             )
         )
     return figures
+
+
+def split_size_change(change: str) -> tuple[str, str]:
+    """Return a change of size as (large number, what it is)."""
+    value, _, label = change.partition(" ")
+    return (value, label) if value.endswith(TIMES) else (f"1.00{TIMES}", change)
 
 
 def list_bars(report: Report) -> list[Bar]:

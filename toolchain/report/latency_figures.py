@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import rc_context
@@ -28,7 +28,7 @@ _COLOURS = {
     "deployed": "#050505",
 }
 # In inches at 72 points each: half of a wide page's column, and no less than a phone shows legibly.
-_SIZE_IN = (5.0, 3.5)
+_SIZE_IN = (5.0, 3.8)
 # matplotlib types the keys as a closed list, which differs from version to version.
 _STYLE: dict[Any, Any] = {
     "text.parse_math": False,
@@ -68,7 +68,11 @@ class Series:
 
 
 def draw_latency(report: Report, samples: Mapping[str, Sequence[float]]) -> list[Drawing]:
-    """Return the drawings of the latency samples, by "reference" and precision in ms; none where one is missing."""
+    """Return the drawings of the latency samples, by "reference" and precision in ms; none where one is missing.
+
+    Raises:
+        ValueError: a sample is not positive and finite.
+    """
     latency, precision = report["latency"], report["precision"]
     if latency is None or precision is None or not samples.get("reference") or not samples.get(precision):
         return []
@@ -90,9 +94,10 @@ def draw_latency(report: Report, samples: Mapping[str, Sequence[float]]) -> list
 
 
 def _make_series(*, label: str, colour: str, samples_ms: Sequence[float], numbers: LatencyNumbers) -> Series:
-    """Return a series; colour is "reference" or "deployed"; samples that are no positive number are left out."""
     samples = np.asarray(samples_ms, dtype=np.float64)
-    return Series(label=label, colour=colour, samples_ms=samples[np.isfinite(samples) & (samples > 0)], numbers=numbers)
+    if not (np.isfinite(samples) & (samples > 0)).all():
+        raise ValueError(f"the latency samples of the {label} are not positive and finite")
+    return Series(label=label, colour=colour, samples_ms=samples, numbers=numbers)
 
 
 def draw_distributions(series: Sequence[Series]) -> Drawing:
@@ -126,28 +131,22 @@ def draw_distributions(series: Sequence[Series]) -> Drawing:
 
 
 def draw_course(series: Sequence[Series]) -> Drawing:
-    """Return the median and the span from p10 to p90 of consecutive runs, which show drift and throttling."""
+    """Return the median and the span from p10 to p90 of consecutive runs of two series: drift, throttling."""
     with rc_context(_STYLE):
         figure = Figure(figsize=_SIZE_IN, layout="constrained")
         axes = figure.subplots()
         top = 0.0
-        for item in series:
+        # The line styles tell the two apart where they lie on one another, or colours cannot be seen.
+        sides: tuple[Literal["left", "right"], ...] = ("left", "right")
+        for item, side, style in zip(series, sides, ("--", "-"), strict=True):
             blocks = np.array_split(item.samples_ms, min(_BLOCKS, len(item.samples_ms)))
             middle = np.cumsum([len(block) for block in blocks]) - np.array([len(block) / 2 for block in blocks])
             low, median, high = np.array([np.quantile(block, (0.1, 0.5, 0.9)) for block in blocks]).T
             axes.fill_between(middle, low, high, color=_COLOURS[item.colour], alpha=0.22, linewidth=0)
-            axes.plot(middle, median, color=_COLOURS[item.colour], linewidth=1.8)
-            axes.annotate(
-                item.label,
-                (middle[-1], high[-3:].max()),
-                xytext=(0, 6),
-                textcoords="offset points",
-                ha="right",
-                color=_COLOURS[item.colour],
-                weight="bold",
-            )
+            axes.plot(middle, median, color=_COLOURS[item.colour], linewidth=1.8, linestyle=style)
+            axes.set_title(item.label, loc=side, fontsize=11.5, color=_COLOURS[item.colour], weight="bold")
             top = max(top, float(high.max()))
-        axes.set_ylim(0, top * 1.2)
+        axes.set_ylim(0, top * 1.1)
         axes.margins(x=0.01)
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.grid(axis="y", color=_COLOURS["line"], linewidth=0.6)
@@ -160,7 +159,7 @@ def draw_course(series: Sequence[Series]) -> Drawing:
     return Drawing(
         svg=svg,
         description=description,
-        note=f"Line: median of {write_count(block, 'run')}; band: their p10 to p90. A level course is a steady one.",
+        note=f"Line (dashed: float reference): median of {write_count(block, 'run')}; band: their p10 to p90. A level course is a steady one.",
     )
 
 
@@ -169,7 +168,7 @@ def _draw_histogram(axes: Axes, item: Series, bins: NDArray[np.float64]) -> None
     share = np.full(len(item.samples_ms), 100 / len(item.samples_ms))
     counts, _, _ = axes.hist(item.samples_ms, bins=list(bins), weights=share, color=colour, alpha=0.85)
     top = float(np.max(counts)) or 1.0
-    axes.set_ylim(0, top * 1.55)
+    axes.set_ylim(0, top * 1.78)
     axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     axes.set_title(item.label, loc="left", fontsize=11.5, color=colour, weight="bold")
@@ -177,7 +176,7 @@ def _draw_histogram(axes: Axes, item: Series, bins: NDArray[np.float64]) -> None
     marks_text = " · ".join(f"{name} {write_digits(value)}" for name, value in marks if value is not None)
     axes.set_title(marks_text, loc="right", fontsize=10, color=_COLOURS["muted"])
     # Each mark is lower than the one before, so that its label has room beside the narrowest distribution.
-    for (name, value), height in zip(marks, (1.46, 1.3, 1.14), strict=True):
+    for (name, value), height in zip(marks, (1.74, 1.44, 1.14), strict=True):
         if value is not None and bins[0] <= value <= bins[-1]:
             axes.plot([value, value], [0, top * height], color=_COLOURS["ink"], linewidth=1)
             axes.annotate(

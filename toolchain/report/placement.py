@@ -13,7 +13,7 @@ def read_placement(
 ) -> Placement | None:
     """Return the placement of an artifact of one precision, from what the agent read in the graph that runs.
 
-    A layer that left the precision without a reason has the reason None.
+    A layer that left the precision without a reason has the reason None. The largest share comes first.
     """
     if measured is None:
         return None
@@ -28,14 +28,14 @@ def read_placement(
             op=layer["op"],
             precision=layer["precision"],
             macs=layer["macs"],
-            share_macs=layer["macs"] / macs if macs else None,
+            share_macs=layer["macs"] / macs if layer["macs"] else None,
             reason=float_reasons.get(layer["name"]),
         )
         for layer in layers
-        if layer["macs"] and layer["precision"] != precision
+        if layer["macs"] != 0 and layer["precision"] != precision
     ]
     # What was kept in float and does no MACs (Softmax, a mask) is not among the layers that count.
-    counted = {layer["name"] for layer in layers if layer["macs"]}
+    counted = {layer["name"] for layer in layers if layer["macs"] != 0}
     if precision != "float32":
         fallbacks += [
             Fallback(name=name, op=None, precision="float32", macs=None, share_macs=None, reason=reason)
@@ -43,5 +43,8 @@ def read_placement(
             if name not in counted
         ]
     return Placement(
-        precision_share_macs=dict(measured["precision_share_macs"]), macs=macs, fallbacks=fallbacks, layers=layers
+        precision_share_macs=dict(sorted(measured["precision_share_macs"].items(), key=lambda item: -item[1])),
+        macs=macs,
+        fallbacks=fallbacks,
+        layers=layers,
     )

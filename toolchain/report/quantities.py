@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from toolchain.report.shape import Parity
+
 TIMES = "\N{MULTIPLICATION SIGN}"
 EN_DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -79,11 +81,11 @@ def write_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def write_sqnr(sqnr_db: float | None, max_abs: float | None) -> str:
-    """Return an SQNR; one that is null is infinite where the largest difference is 0, and unknown elsewhere."""
-    if sqnr_db is None:
-        return "exact" if max_abs == 0 else ABSENT
-    return f"{sqnr_db:.1f} dB"
+def write_sqnr(output: Parity) -> str:
+    """Return the SQNR of an output: 29.4 dB, or that it is exact, where the SQNR is infinite."""
+    if output["max_abs"] == 0 and output["nonfinite"] == 0:
+        return "exact"
+    return ABSENT if output["sqnr_db"] is None else f"{output['sqnr_db']:.1f} dB"
 
 
 def write_cosine(cosine: float | None) -> str:

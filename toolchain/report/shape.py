@@ -50,7 +50,7 @@ class Metric(TypedDict):
 class Parity(TypedDict):
     """How far one output of the deployed artifact is from the exported PyTorch model's.
 
-    sqnr_db is null where it is infinite (bit-equal) or undefined; max_abs is then 0 or null.
+    sqnr_db is null where it is undefined; where max_abs and nonfinite are 0 the output is equal, whatever it says.
     """
 
     output: str
@@ -98,16 +98,16 @@ class Latency(TypedDict):
 
 
 class Layer(TypedDict):
-    """One layer of the graph that the runtime executes."""
+    """One layer of the graph that the runtime executes; macs is null where they cannot be counted."""
 
     name: str
     op: str
     precision: str
-    macs: int
+    macs: int | None
 
 
 class Fallback(TypedDict):
-    """A layer that does not run at the artifact's precision; macs is null where the layer does no MACs."""
+    """A layer that does not run at the artifact's precision; macs is null where it does none, or they cannot be counted."""
 
     name: str
     op: str | None

@@ -25,7 +25,7 @@ from toolchain.report.quantities import (
     write_size_change,
     write_speedup,
 )
-from toolchain.report.shape import GateStatus, Report, Stage, Verdict
+from toolchain.report.shape import GateStatus, Report, RunError, Stage, Verdict
 
 FILES = ("report.html", "report.json", "junit.xml", "log.jsonl")
 # Fits a terminal of 80 columns and stays readable on a wider one.
@@ -83,19 +83,18 @@ def print_report(report: Report, *, stream: TextIO, out_dir: Path | None = None)
     """Print the report; without colour where the stream is no terminal, in ASCII where its encoding asks for it."""
     page = _Page(stream)
     _print_verdict(page, report)
-    page.line()
-    page.pairs(_list_facts(report))
+    if report["error"] is None:
+        page.line()
+        page.pairs(_list_facts(report))
+    else:
+        page.pairs(_list_error(report["error"]))
     _print_numbers(page, report)
     _print_gates(page, report)
     page.line()
     page.pairs(_list_placement(report))
-    page.pairs(
-        [
-            ("not shipped", f"{item['precision']}: {'; '.join(item['reasons'])}")
-            for item in report["candidates"]
-            if item["status"] != "shipped"
-        ]
-    )
+    # Why a candidate was rejected stands among the warnings, or under the verdict.
+    waiting = [item for item in report["candidates"] if item["status"] == "not needed"]
+    page.pairs([("not needed", f"{item['precision']}: {'; '.join(item['reasons'])}") for item in waiting])
     page.pairs([("stages", " · ".join(_describe_stage(stage) for stage in report["stages"]))])
     page.pairs([("warning", warning) for warning in report["warnings"]], "yellow")
     if out_dir is not None:
@@ -108,17 +107,17 @@ def _print_verdict(page: _Page, report: Report) -> None:
     subject = " ".join(part for part in (report["model"], report["precision"], "on", report["target"]) if part)
     word = _VERDICT_WORD[report["verdict"]]
     page.line(f"{word}  {subject}  (exit {report['exit_code']})", _VERDICT_STYLE[report["verdict"]])
-    page.pairs([("", reason) for reason in report["reasons"]])
-    error = report["error"]
-    if error is not None:
-        page.pairs(
-            [
-                ("where", error["where"] or ""),
-                ("expected", error["expected"] or ""),
-                ("found", error["found"] or ""),
-                ("fix", error["fix"] or ""),
-            ]
-        )
+    if report["verdict"] != "pass":  # then the reasons are those of candidates that were not shipped
+        page.pairs([("", reason) for reason in report["reasons"]])
+
+
+def _list_error(error: RunError) -> list[tuple[str, str]]:
+    return [
+        ("where", error["where"] or ""),
+        ("expected", error["expected"] or ""),
+        ("found", error["found"] or ""),
+        ("fix", error["fix"] or ""),
+    ]
 
 
 def _list_facts(report: Report) -> list[tuple[str, str]]:
@@ -146,9 +145,11 @@ def _print_numbers(page: _Page, report: Report) -> None:
         before_bytes, after_bytes = reference["size_bytes"], artifact["size_bytes"]
         change = write_size_change(before_bytes, after_bytes)
         rows.append(["size", write_size(before_bytes), write_size(after_bytes), change])
-    if latency is not None:
+    if latency is not None and latency["deployed"]["samples"]:
         before, after = latency["reference"], latency["deployed"]
         change = write_speedup(latency["speedup"], latency["speedup_low"], latency["speedup_high"])
+        if report["emulated"]:
+            change = "emulated, no measurement"
         rows += [
             [
                 "p50, ms",
@@ -173,7 +174,7 @@ def _print_numbers(page: _Page, report: Report) -> None:
         heads = ["", "float", report["precision"] or "artifact", "change"]
         styles = ("", "", "bold", "")
         page.table(heads, [list(zip(row, styles, strict=True)) for row in rows], numbers=3)
-    if latency is not None:
+    if latency is not None and latency["deployed"]["samples"]:
         runs = write_count(latency["deployed"]["samples"], "run")
         page.line(f"{runs} each, interleaved; {latency['scope']}; batch {latency['batch']}", "dim")
         page.line("bounds and intervals hold with 99 % confidence", "dim")

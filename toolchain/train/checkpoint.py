@@ -65,7 +65,8 @@ def load_checkpoint(path: Path, state: Checkpoint) -> int:
         state.optimizer.load_state_dict(content["optimizer"])
         state.schedule.load_state_dict(content["schedule"])
         return int(content["epochs_done"])
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
+    # What torch.load and load_state_dict raise for broken files; OSError: an offset outside of the file.
+    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, OSError) as error:
         raise malformed(
             "the checkpoint is corrupt or of another model",
             where=str(path),

@@ -17,7 +17,7 @@ def measure_top1(model: nn.Module, samples: Samples, *, accelerator: Accelerator
     labels = samples.labels
     if labels is None:
         raise usage("the data has no labels to measure with", where="data", fix="name a data set with labels")
-    model.eval()
+    model.to(accelerator.device).eval()
     correct = torch.zeros((), dtype=torch.int64, device=accelerator.device)
     starts = range(0, len(samples), _BATCH_SIZE)[accelerator.process_index :: accelerator.num_processes]
     with torch.inference_mode():

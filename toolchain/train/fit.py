@@ -62,14 +62,18 @@ def start_accelerator() -> Accelerator:
     """Return accelerate's view of the processes that train together, in bfloat16 where the hardware has it."""
     on_cpu = not torch.accelerator.is_available()
     accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if _has_bfloat16(on_cpu=on_cpu) else "no")
+    # `accelerate launch --cpu --num_processes N` starts one process and no second (1.15), unless mpirun is asked for:
+    # it sets the address of the main process, and no number of processes.
+    alone = "ACCELERATE_USE_CPU" in os.environ and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ
     launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if accelerator.num_processes != launched:
+    if accelerator.num_processes != launched or (accelerator.num_processes == 1 and alone):
         raise usage(
-            "the processes would train apart",
+            "the processes would not train together",
             where="environment: WORLD_SIZE",
-            expected=f"{launched} processes that train together",
-            found=f"{accelerator.num_processes}",
-            fix="start with: accelerate launch --num_processes N -m toolchain train MODEL",
+            expected="several processes" if alone else f"{launched} processes",
+            found=str(accelerator.num_processes),
+            fix="start with: torchrun --nproc_per_node N -m toolchain train MODEL, or accelerate launch --multi_gpu "
+            "--num_processes N -m toolchain train MODEL; both train on CPUs too",
         )
     return accelerator
 
@@ -112,6 +116,7 @@ def fit(
     schedule = OneCycleLR(optimizer, max_lr=settings.learning_rate, total_steps=settings.epochs * steps)
     state = Checkpoint(model=model, optimizer=optimizer, schedule=schedule, identity=identity)
     epochs_done = load_checkpoint(checkpoint, state) if checkpoint is not None and resume else 0
+    attributes = set(vars(model))
     prepared, prepared_optimizer = accelerator.prepare(model, optimizer)
 
     for epoch in range(epochs_done, settings.epochs):
@@ -136,7 +141,8 @@ def fit(
             save_checkpoint(checkpoint, state, epochs_done=epoch + 1)
     accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)
     accelerator.free_memory()
-    model.__dict__.pop("forward", None)  # what accelerate leaves: the class has it
+    for name in set(vars(model)) - attributes:  # what accelerate leaves on it
+        delattr(model, name)
     model.eval()
 
 

@@ -59,6 +59,8 @@ def train_model(
     train.metric_min (exit 24; the weights lie beside as NAME.rejected.safetensors).
     """
     section, weights = _check_recipe(recipe, out)
+    if epochs is not None and epochs < 1:
+        raise usage("there is nothing to train", where="epochs", expected="at least 1", found=str(epochs))
     accelerator = start_accelerator()
     with accelerator.main_process_first():  # one process downloads
         dataset = _load_data(recipe, section)
@@ -77,6 +79,7 @@ def train_model(
     _check_outputs(model, dataset, samples)
 
     checkpoint = weights.parent / "checkpoints" / f"{recipe.name}.pt"
+    git_commit = find_git_commit(recipe.folder)
     started = time.monotonic()
     fit(
         model,
@@ -107,12 +110,11 @@ def train_model(
             "metric": {"name": "top1", "value": metric, "samples": len(dataset.evaluation)},
             "duration_s": round(duration_s, 1),
             **_describe_machine(accelerator),
-            "git_commit": find_git_commit(recipe.folder),
+            "git_commit": git_commit,
         }
         save_weights(model, path, provenance)
         checkpoint.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
-    accelerator.end_training()
     if not passed:
         raise ToolchainError(
             ExitCode.METRIC,

@@ -1,0 +1,130 @@
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+
+from toolchain.agent.errors import ExitCode, ToolchainError
+from toolchain.agent.golden import evaluate_session, find_fixed_batch, open_golden
+from toolchain.agent.manifest import TensorSpec, read_manifest
+from toolchain.agent.session import open_session
+from toolchain.bundle import GoldenBatch
+
+
+def open_all(bundle, path="payload/reference.onnx"):
+    manifest, _ = read_manifest(bundle)
+    return open_session("onnxruntime", bundle / path, 1), open_golden(bundle, manifest), manifest
+
+
+def ignore_progress(done, total):
+    pass
+
+
+def assert_malformed(call):
+    with pytest.raises(ToolchainError) as caught:
+        call()
+    assert caught.value.code == ExitCode.MALFORMED
+    return caught.value
+
+
+def test_the_reference_itself_has_perfect_parity_and_metric(make_bundle):
+    parity, metric = evaluate_session(*open_all(make_bundle()), ignore_progress)
+    assert [output.sqnr_db for output in parity] == [200.0]
+    assert (metric.name, metric.deployed, metric.drop, metric.samples) == ("top1", 1.0, 0.0, 70)
+
+
+def test_a_payload_that_is_always_wrong_loses_the_whole_metric(make_bundle, write_model):
+    bundle = make_bundle(candidates={"float32": write_model("negated")})
+    parity, metric = evaluate_session(*open_all(bundle, "payload/float32.onnx"), ignore_progress)
+    assert metric.deployed == 0.0
+    assert metric.drop == 1.0
+    assert parity[0].cosine == pytest.approx(-1.0)
+
+
+def test_a_fixed_batch_of_the_graph_is_kept_to(make_bundle, write_model):
+    inputs = [TensorSpec(name="input", dtype="float32", shape=(7, 3, 8, 8))]
+    model = write_model("float32", batch=7)
+    bundle = make_bundle(candidates={"float32": model}, reference=model, inputs=inputs)
+    seen = []
+    parity, _ = evaluate_session(*open_all(bundle), lambda done, total: seen.append((done, total)))
+    assert parity[0].sqnr_db > 100
+    assert seen == [(done, 70) for done in range(7, 71, 7)]
+
+
+def test_a_set_that_does_not_fill_fixed_batches_is_refused(make_bundle, write_model):
+    model = write_model("float32", batch=32)
+    bundle = make_bundle(candidates={"float32": model}, reference=model)
+    error = assert_malformed(lambda: evaluate_session(*open_all(bundle), ignore_progress))
+    assert (error.expected, error.found) == ("a multiple of 32", "70")
+
+
+def test_a_payload_without_an_output_fails_parity(make_bundle, write_model):
+    bundle = make_bundle(candidates={"float32": write_model("float32", output="scores")})
+    with pytest.raises(ToolchainError, match="missing") as caught:
+        evaluate_session(*open_all(bundle, "payload/float32.onnx"), ignore_progress)
+    assert caught.value.code == ExitCode.PARITY
+
+
+def test_without_a_metric_there_is_parity_alone(make_bundle, bundle_inputs):
+    good = bundle_inputs()
+    metric = dataclasses.replace(good.metric, name=None, reference=None)
+    gates = dataclasses.replace(good.gates, metric_drop_max=None)
+    parity, result = evaluate_session(*open_all(make_bundle(metric=metric, gates=gates, labels=None)), ignore_progress)
+    assert result is None
+    assert len(parity) == 1
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((69, 3, 8, 8), np.float32),
+        np.zeros((70, 3, 8, 9), np.float32),
+        np.zeros((70, 192), np.float32),
+        np.zeros((70, 3, 8, 8), np.float64),
+        np.array([{"a": 1}] * 70),
+    ],
+    ids=["fewer", "wider", "flat", "dtype", "objects"],
+)
+def test_an_array_that_is_not_what_the_manifest_says_is_refused(make_bundle, array):
+    bundle = make_bundle()
+    np.save(bundle / "golden/input-0.npy", array, allow_pickle=True)
+    assert_malformed(lambda: open_all(bundle))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x93NUMPY", pickle.dumps([1, 2]), b"\x93NUMPY\x01\x00\x02\x00{}"])
+def test_bytes_that_are_no_array_are_refused(make_bundle, data):
+    bundle = make_bundle()
+    (bundle / "golden/output-0.npy").write_bytes(data)
+    assert_malformed(lambda: open_all(bundle))
+
+
+def test_an_array_shorter_than_its_header_says_is_refused(make_bundle):
+    bundle = make_bundle()
+    path = bundle / "golden/output-0.npy"
+    path.write_bytes(path.read_bytes()[:-8])
+    assert_malformed(lambda: open_all(bundle))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"), [([(None, 3)], None), ([(4, 3), (4,)], 4), ([(4, 3), (None, 2)], 4), ([(1,)], 1)]
+)
+def test_the_batch_is_the_first_axis_of_all_inputs(shapes, expected):
+    specs = [TensorSpec(name=str(index), dtype="float32", shape=shape) for index, shape in enumerate(shapes)]
+    assert find_fixed_batch(specs) == expected
+
+
+@pytest.mark.parametrize("shapes", [[(4, 3), (5,)], [()], [(0, 3)]])
+def test_inputs_without_a_common_first_axis_are_refused(shapes):
+    specs = [TensorSpec(name=str(index), dtype="float32", shape=shape) for index, shape in enumerate(shapes)]
+    assert_malformed(lambda: find_fixed_batch(specs))
+
+
+def test_stacked_samples_are_run_one_by_one_as_they_are(make_bundle, samples):
+    inputs, outputs, _ = samples
+    golden = [GoldenBatch(inputs={"input": inputs[:, None]}, outputs={"logits": outputs[:, None]})]
+    bundle = make_bundle(golden=golden, golden_stacked=True)
+    session, arrays, manifest = open_all(bundle)
+    assert arrays.read_inputs(3, 4)["input"].shape == (1, 3, 8, 8)
+    parity, metric = evaluate_session(session, arrays, manifest, ignore_progress)
+    assert parity[0].sqnr_db > 100
+    assert metric.deployed == 1.0

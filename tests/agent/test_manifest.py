@@ -1,0 +1,290 @@
+import copy
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolchain.agent.errors import ExitCode, ToolchainError
+from toolchain.agent.manifest import (
+    Candidate,
+    Compatible,
+    FileEntry,
+    Gates,
+    Golden,
+    Manifest,
+    MetricSpec,
+    TensorSpec,
+    compute_bundle_id,
+    encode_manifest,
+    parse_manifest,
+    read_manifest,
+)
+
+FILES = ("agent/__main__.py", "golden/in.npy", "golden/labels.npy", "golden/out.npy", "payload/int8.onnx")
+
+
+def make_manifest(**changes):
+    fields = {
+        "schema": 1,
+        "model": "small",
+        "target": "cpu",
+        "runtime": "onnxruntime",
+        "threads": 1,
+        "emulated": False,
+        "signature": "optional",
+        "compatible": Compatible(arch=None, accelerator=None, runtime_version=">=1.23", cpu_features=("avx2",)),
+        "candidates": (Candidate(precision="int8", path="payload/int8.onnx"),),
+        "reference": "payload/int8.onnx",
+        "inputs": (TensorSpec(name="x", dtype="float32", shape=(None, 3)),),
+        "outputs": (TensorSpec(name="y", dtype="float32", shape=(None, 4)),),
+        "golden": Golden(
+            samples=2,
+            stacked=False,
+            inputs={"x": "golden/in.npy"},
+            outputs={"y": "golden/out.npy"},
+            labels="golden/labels.npy",
+        ),
+        "metric": MetricSpec(name="top1", reference=0.9),
+        "gates": Gates(metric_drop_max=0.01, sqnr_db_min={"int8": 20.0}, int8_share_min=None, latency_p90_ms_max=5.0),
+        "provenance": {"seed": 1, "nested": {"list": [1.5, None, "x"]}},
+        "files": tuple(FileEntry(path=path, size_bytes=1, sha256="0" * 64) for path in FILES),
+    }
+    return Manifest(**{**fields, **changes})
+
+
+def as_document(**changes):
+    return json.loads(encode_manifest(make_manifest(**changes)))
+
+
+def assert_malformed(document):
+    data = document if isinstance(document, bytes) else json.dumps(document).encode()
+    with pytest.raises(ToolchainError) as caught:
+        parse_manifest(data)
+    assert caught.value.code == ExitCode.MALFORMED
+    return str(caught.value)
+
+
+def list_places(value, place=()):
+    """Yield the path of keys to every object and scalar of a document."""
+    yield place
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from list_places(item, (*place, key))
+
+
+def find(document, place):
+    for key in place:
+        document = document[key]
+    return document
+
+
+PLACES = [place for place in list_places(as_document()) if place[:1] != ("provenance",) or len(place) == 1]
+# Objects with fixed keys, and those keys; the others have names of tensors or precisions as keys.
+FREE = (("golden", "inputs"), ("golden", "outputs"), ("gates", "sqnr_db_min"), ("provenance",))
+RECORDS = [place for place in PLACES if isinstance(find(as_document(), place), dict) and place not in FREE]
+KEYS = [place for place in PLACES if place and place[:-1] in RECORDS]
+
+
+def test_a_manifest_survives_writing_and_reading():
+    manifest = make_manifest()
+    assert parse_manifest(encode_manifest(manifest)) == manifest
+
+
+@given(
+    names=st.lists(st.text(min_size=1, max_size=8), min_size=1, unique=True),
+    reference=st.floats(0, 1),
+    limit=st.none() | st.floats(0, 1e300),
+    provenance=st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text()),
+)
+def test_any_tensor_names_numbers_and_provenance_survive(names, reference, limit, provenance):
+    def is_utf8(text):
+        return not any(0xD800 <= ord(character) <= 0xDFFF for character in text)
+
+    manifest = make_manifest(
+        inputs=tuple(TensorSpec(name=name, dtype="int64", shape=(None,)) for name in names),
+        golden=Golden(
+            samples=1,
+            stacked=False,
+            inputs=dict.fromkeys(names, "golden/in.npy"),
+            outputs={"y": "golden/out.npy"},
+            labels="golden/labels.npy",
+        ),
+        metric=MetricSpec(name="top1", reference=reference),
+        gates=Gates(metric_drop_max=limit, sqnr_db_min={}, int8_share_min=None, latency_p90_ms_max=None),
+        provenance=provenance,
+    )
+    if all(map(is_utf8, [*names, *provenance, *(v for v in provenance.values() if isinstance(v, str))])):
+        assert parse_manifest(encode_manifest(manifest)) == manifest
+
+
+@pytest.mark.parametrize("place", KEYS, ids=str)
+def test_every_missing_key_is_refused(place):
+    document = as_document()
+    del find(document, place[:-1])[place[-1]]
+    assert repr(place[-1]) in assert_malformed(document)
+
+
+@pytest.mark.parametrize("place", RECORDS, ids=str)
+def test_an_unknown_key_is_refused_at_every_depth(place):
+    document = as_document()
+    find(document, place)["surprise"] = 1
+    assert "surprise" in assert_malformed(document)
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if place], ids=str)
+def test_a_value_of_the_wrong_type_is_refused_everywhere(place):
+    wrong_values = {
+        dict: [[], None],
+        list: [{}, "text"],
+        str: [1, None if place[-1] != "runtime_version" else 1.5],
+        bool: [1, "true"],
+        int: ["1", True, 1.5],
+        float: ["0.5", True],
+        type(None): [[], {}],
+    }
+    for wrong in wrong_values[type(find(as_document(), place))]:
+        document = as_document()
+        find(document, place[:-1])[place[-1]] = wrong
+        assert_malformed(document)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "../x",
+        "a/../x",
+        "a/..",
+        "./a",
+        "a//b",
+        "a/",
+        "",
+        "a\\b",
+        "..\\x",
+        "C:x",
+        "a\nb",
+        "a\0b",
+        "caf\udce9",
+        "x" * 256,
+        "manifest.json",
+        "manifest.json.sig",
+    ],
+)
+def test_an_unsafe_path_is_refused(path):
+    document = as_document()
+    document["files"][0]["path"] = path
+    document["files"].sort(key=lambda entry: entry["path"])
+    assert_malformed(document)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("agent/a.py", "agent/A.py"), ("Agent/x.py", "agent/y.py"), ("stra\u00dfe", "STRASSE"), ("e\u0301", "\u00c9")],
+)
+def test_paths_that_only_differ_in_case_are_refused(first, second):
+    document = as_document()
+    for path in (first, second):
+        document["files"].append({"path": path, "size_bytes": 0, "sha256": "0" * 64})
+    document["files"].sort(key=lambda entry: entry["path"])
+    assert "case" in assert_malformed(document)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("schema",), 2),
+        (("threads",), 0),
+        (("signature",), "none"),
+        (("candidates",), []),
+        (("candidates", 0, "precision"), "int4"),
+        (("candidates", 0, "path"), "payload/other.onnx"),
+        (("reference",), "payload/other.onnx"),
+        (("golden", "samples"), 0),
+        (("golden", "labels"), None),
+        (("golden", "inputs"), {"other": "golden/in.npy"}),
+        (("golden", "outputs", "y"), "golden/other.npy"),
+        (("metric", "reference"), None),
+        (("metric",), {"name": None, "reference": None}),
+        (("inputs",), []),
+        (("inputs", 0, "shape", 1), -3),
+        (("inputs", 0, "dtype"), "object"),
+        (("gates", "sqnr_db_min"), {"int3": 1.0}),
+        (("files", 0, "sha256"), "0" * 63),
+        (("files", 0, "size_bytes"), -1),
+    ],
+    ids=str,
+)
+def test_parts_that_contradict_each_other_are_refused(place, value):
+    document = as_document()
+    find(document, place[:-1])[place[-1]] = value
+    assert_malformed(document)
+
+
+def test_a_file_listed_twice_or_out_of_order_is_refused():
+    document = as_document()
+    document["files"].reverse()
+    assert_malformed(document)
+    document = as_document()
+    document["files"].insert(0, copy.deepcopy(document["files"][0]))
+    assert_malformed(document)
+
+
+def test_a_path_that_is_file_and_folder_is_refused():
+    document = as_document()
+    document["files"].insert(0, {"path": "agent", "size_bytes": 0, "sha256": "0" * 64})
+    assert_malformed(document)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{",
+        b"\xff\xfe{}",
+        b"[" * 100_000,
+        b'{"schema": 1, "schema": 1}',
+        b'{"threads": NaN}',
+        b'{"threads": ' + b"9" * 10_000 + b"}",
+    ],
+    ids=lambda data: repr(data[:30]),
+)
+def test_bytes_that_are_not_strict_json_of_an_object_are_refused(data):
+    assert_malformed(data)
+
+
+def test_an_infinite_number_is_refused():
+    data = encode_manifest(make_manifest()).replace(b'"reference": 0.9', b'"reference": 1e999')
+    assert b"1e999" in data
+    assert_malformed(data)
+
+
+def test_the_bundle_id_is_the_sha256_of_the_file(tmp_path):
+    data = encode_manifest(make_manifest())
+    (tmp_path / "manifest.json").write_bytes(data)
+    assert read_manifest(tmp_path) == (make_manifest(), compute_bundle_id(data))
+    assert compute_bundle_id(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_a_folder_that_is_not_there_is_a_usage_error(tmp_path):
+    with pytest.raises(ToolchainError) as caught:
+        read_manifest(tmp_path / "none")
+    assert caught.value.code == ExitCode.USAGE
+
+
+def test_a_manifest_that_is_missing_or_a_link_is_refused(tmp_path):
+    for make in (lambda: None, lambda: (tmp_path / "manifest.json").symlink_to("/etc/hostname")):
+        make()
+        with pytest.raises(ToolchainError) as caught:
+            read_manifest(tmp_path)
+        assert caught.value.code == ExitCode.MALFORMED
+
+
+def test_a_manifest_of_absurd_size_is_not_read(tmp_path):
+    with (tmp_path / "manifest.json").open("wb") as file:
+        file.truncate(16 * 1024 * 1024 + 1)
+    with pytest.raises(ToolchainError) as caught:
+        read_manifest(tmp_path)
+    assert caught.value.code == ExitCode.MALFORMED

@@ -1,0 +1,58 @@
+"""The agent must run on a board: Python 3.8, the standard library, numpy and the runtime, under any package name."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import toolchain.agent
+
+FOLDER = Path(toolchain.agent.__file__).parent
+FILES = sorted(FOLDER.rglob("*.py"))
+ALLOWED = {"numpy", "onnxruntime"}
+# The names that Python 3.8's standard library does not have yet.
+TOO_NEW = {"tomllib", "zoneinfo", "graphlib"}
+
+
+def parse(path):
+    return ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_file_is_python_3_8(path):
+    parse(path)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_file_imports_only_what_a_board_has(path):
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            names = {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = {node.module.partition(".")[0]}
+        else:
+            continue
+        assert names <= (sys.stdlib_module_names | ALLOWED) - TOO_NEW
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_file_does_without_methods_that_came_after_python_3_8(path):
+    too_new = {"removeprefix", "removesuffix", "is_relative_to", "bit_count", "with_stem", "readlink", "lcm"}
+    used = {node.attr for node in ast.walk(parse(path)) if isinstance(node, ast.Attribute)}
+    assert not used & too_new
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_time_is_read_in_latency_alone(path):
+    names = {
+        name
+        for node in ast.walk(parse(path))
+        for name in ([a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None)])
+    }
+    assert ("time" in names) is (path.name == "latency.py")
+    assert "datetime" not in names
+
+
+def test_there_is_an_agent_to_test():
+    assert {"__main__.py", "verify.py", "onnxruntime.py"} <= {path.name for path in FILES}

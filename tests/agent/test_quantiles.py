@@ -1,0 +1,84 @@
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolchain.agent.quantiles import compare_medians, find_median_ranks, find_upper_rank, summarize_latency
+
+
+def compute_binomial_cdf(successes, trials, probability):
+    return sum(math.comb(trials, k) * probability**k * (1 - probability) ** (trials - k) for k in range(successes + 1))
+
+
+@pytest.mark.parametrize(("quantile", "fewest"), [(0.5, 11), (0.9, 64), (0.95, 130), (0.99, 662), (0.999, 6636)])
+def test_the_fewest_samples_are_those_of_mlperf(quantile, fewest):
+    assert find_upper_rank(fewest - 1, quantile) is None
+    assert find_upper_rank(fewest, quantile) == fewest - 1
+
+
+@given(samples=st.integers(1, 150), quantile=st.sampled_from([0.5, 0.9]))
+def test_the_upper_rank_is_the_smallest_that_binomials_allow(samples, quantile):
+    allowed = [rank for rank in range(1, samples) if compute_binomial_cdf(rank - 1, samples, quantile) >= 0.99]
+    assert find_upper_rank(samples, quantile) == (allowed[0] if allowed else None)
+
+
+@given(samples=st.integers(0, 120))
+def test_the_median_ranks_are_the_largest_that_binomials_allow(samples):
+    allowed = [rank for rank in range(1, samples // 2 + 1) if 2 * compute_binomial_cdf(rank - 1, samples, 0.5) <= 0.01]
+    assert find_median_ranks(samples) == (allowed[-1] if allowed else None)
+
+
+def test_the_upper_bound_holds_in_99_of_100_experiments():
+    rng = random.Random(5)
+    rank = find_upper_rank(100, 0.9)
+    true_p90 = -math.log(0.1)
+    holds = sum(sorted(rng.expovariate(1) for _ in range(100))[rank - 1] >= true_p90 for _ in range(2000))
+    assert holds / 2000 >= 0.985
+
+
+@pytest.mark.parametrize(
+    ("count", "known"), [(0, ""), (10, ""), (11, "50"), (63, "50"), (64, "50 90"), (661, "50 90"), (662, "50 90 99")]
+)
+def test_no_quantile_is_given_from_too_few_samples(count, known):
+    latency = summarize_latency([1.0 + 0.001 * index for index in range(count)], steady=True)
+    for quantile in ("50", "90", "99"):
+        is_known = quantile in known.split()
+        assert (getattr(latency, f"p{quantile}_ms") is not None) is is_known
+        assert (getattr(latency, f"p{quantile}_upper_ms") is not None) is is_known
+
+
+def test_quantiles_are_samples_in_order_and_the_mean_is_the_mean():
+    latency = summarize_latency([float(value) for value in range(1000, 0, -1)], steady=False)
+    assert (latency.p50_ms, latency.p90_ms, latency.p99_ms) == (500.0, 900.0, 990.0)
+    assert (latency.p50_upper_ms, latency.p90_upper_ms, latency.p99_upper_ms) == (538.0, 922.0, 998.0)
+    assert latency.mean_ms == 500.5
+    assert latency.cv == pytest.approx(0.577, abs=1e-3)
+    assert (latency.samples, latency.steady) == (1000, False)
+
+
+@given(st.lists(st.floats(0.001, 1e3), min_size=1, max_size=900))
+def test_bounds_are_never_under_their_quantiles(samples):
+    latency = summarize_latency(samples, steady=True)
+    known = [latency.p50_ms, latency.p90_ms, latency.p99_ms]
+    uppers = [latency.p50_upper_ms, latency.p90_upper_ms, latency.p99_upper_ms]
+    assert [value for value in known if value is not None] == sorted(value for value in known if value is not None)
+    assert all(value is None or value <= upper for value, upper in zip(known, uppers, strict=True))
+
+
+def test_a_ratio_has_an_interval_from_eight_pairs_on():
+    assert compare_medians([2.0] * 7, [1.0] * 7).low is None
+    ratio = compare_medians([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], [1.0] * 8)
+    assert (ratio.ratio, ratio.low, ratio.high) == (4.5, 1.0, 8.0)
+
+
+def test_a_ratio_pairs_blocks_so_that_a_drift_of_both_cancels():
+    drift = [1.0 + index / 10 for index in range(30)]
+    ratio = compare_medians([2 * value for value in drift], drift)
+    assert (ratio.low, ratio.ratio, ratio.high) == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_blocks_without_a_partner_are_refused():
+    with pytest.raises(ValueError, match="pairs"):
+        compare_medians([1.0], [1.0, 2.0])

@@ -1,0 +1,73 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from toolchain.builder import build_model
+from toolchain.data import load_dataset
+from toolchain.errors import ExitCode, ToolchainError
+from toolchain.recipe import read_recipe
+from toolchain.train import start_accelerator
+from toolchain.train.evaluate import measure_top1
+from toolchain.weights import load_weights
+
+MODELS = Path(__file__).parents[2] / "models"
+RECIPES = sorted(MODELS.glob("*/*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_recipe_builds_a_model_that_takes_its_pictures(path):
+    model = build_model(read_recipe(path)).eval()
+    side = 224 if path.parent.name == "mobilenet_v2" else 32
+    with torch.inference_mode():
+        output = model(torch.zeros(2, 3, side, side))
+    assert output.shape == (2, 1000 if path.parent.name == "mobilenet_v2" else 10)
+
+
+def test_resnet8_has_the_parameters_of_its_paper():
+    model = build_model(read_recipe(MODELS / "resnet8/recipe.toml"))
+    assert sum(parameter.numel() for parameter in model.parameters()) == 78_042
+
+
+def test_the_small_stem_keeps_the_size_of_the_picture():
+    model = build_model(read_recipe(MODELS / "resnet18/cifar10.toml"))
+    with torch.inference_mode():
+        assert model.maxpool(model.conv1(torch.zeros(1, 3, 32, 32))).shape == (1, 64, 32, 32)
+
+
+def test_an_unknown_stem_is_a_usage_error(tmp_path):
+    (tmp_path / "model.py").write_text((MODELS / "resnet18/model.py").read_text())
+    path = tmp_path / "recipe.toml"
+    path.write_text('[model]\nbuild = "model.py:build"\nbuild_options = { stem = "big" }\n[data]\nname = "npz"\n')
+    with pytest.raises(ToolchainError) as caught:
+        build_model(read_recipe(path))
+    assert caught.value.code is ExitCode.USAGE
+    assert '"small"' in caught.value.found
+
+
+def test_mobilenet_v2_says_how_to_bring_weights():
+    recipe = read_recipe(MODELS / "mobilenet_v2/recipe.toml")
+    path = recipe.folder / "weights.of.nobody.safetensors"
+    with pytest.raises(ToolchainError) as caught:
+        load_weights(build_model(recipe), path)
+    assert caught.value.code is ExitCode.MISSING
+    assert str(MODELS / "mobilenet_v2/README.md") in caught.value.fix
+
+
+def test_the_weights_of_resnet8_reach_their_metric_offline():
+    recipe = read_recipe(MODELS / "resnet8/recipe.toml")
+    model = build_model(recipe)
+    load_weights(model, recipe.folder / recipe.model.weights)
+    dataset = load_dataset(recipe.data.name, recipe.data.options)
+    assert measure_top1(model, dataset.evaluation, accelerator=start_accelerator()) >= recipe.train.metric_min
+
+
+def test_the_weights_of_resnet8_are_those_of_their_provenance():
+    provenance = json.loads((MODELS / "resnet8/weights.json").read_text())
+    content = (MODELS / "resnet8/weights.safetensors").read_bytes()
+    assert provenance["weights_sha256"] == hashlib.sha256(content).hexdigest()
+    assert provenance["metric"]["value"] >= 0.92
+    assert provenance["metric"]["samples"] == 10_000
+    assert provenance["command"] == "toolchain train resnet8"

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from toolchain.errors import ExitCode, ToolchainError, missing
+from toolchain.report.document import StageRecord, build_error_report
+
+CONTRACT = {
+    "schema", "verdict", "reasons", "exit_code", "model", "target", "device", "precision", "bundle_id", "artifact",
+    "metric", "parity", "latency", "placement", "stages", "provenance",
+}  # fmt: skip
+
+
+def test_a_report_has_the_keys_of_the_contract(run):
+    report = run.report()
+    assert set(report) >= CONTRACT
+    assert set(report["artifact"]) == {"path", "size_bytes", "sha256"}
+    assert set(report["metric"]) == {"name", "reference", "deployed", "drop", "samples"}
+    assert set(report["parity"][0]) >= {"output", "max_abs", "p99_abs", "cosine", "sqnr_db", "nonfinite", "passed"}
+    assert set(report["latency"]) >= {"scope", "batch", "threads", "reference", "deployed", "speedup"}
+    assert set(report["latency"]["deployed"]) >= {"p50_ms", "p90_ms", "p99_ms", "p90_upper_ms", "samples"}
+    assert set(report["placement"]) >= {"precision_share_macs", "fallbacks"}
+    assert set(report["stages"][0]) == {"name", "duration_s", "cached", "sha256"}
+
+
+def test_an_error_report_has_the_same_keys_as_a_measured_one(run):
+    error = missing("the data set fashion_mnist is not here", fix="install dataset-fashion-mnist")
+    report = build_error_report(error=error, model="resnet8", target="cpu", stages=[], provenance={})
+    assert set(report) == set(run.report())
+
+
+def test_the_fields_describe_what_was_shipped(float_run):
+    report = float_run.report()
+    assert report["precision"] == "float32"
+    assert report["artifact"]["path"] == "bundle/payload/resnet8.float32.onnx"
+    assert report["latency"]["speedup"] == 1.0
+
+
+def test_the_fields_describe_the_first_candidate_when_nothing_was_shipped(failed_run):
+    report = failed_run.report()
+    assert (report["verdict"], report["exit_code"], report["precision"]) == ("fail", 18, "int8")
+    assert report["artifact"]["path"].endswith("int8.onnx")
+    assert report["metric"]["drop"] == pytest.approx(0.0135)
+
+
+def test_the_verdict_the_reasons_and_the_exit_code_are_the_agents(failed_run):
+    failed_run.measurements.update(verdict="invalid", exit_code=20, reasons=["the board throttled"])
+    report = failed_run.report()
+    assert (report["verdict"], report["exit_code"], report["reasons"]) == ("invalid", 20, ["the board throttled"])
+
+
+def test_a_layer_kept_in_float_is_listed_with_its_share_and_reason(run):
+    first, second = run.report()["placement"]["fallbacks"]
+    assert first["name"] == "conv1"
+    assert first["share_macs"] == pytest.approx(442_368 / 12_501_632)
+    assert "slower in int8" in first["reason"]
+    assert (second["name"], second["macs"], second["reason"]) == ("softmax", None, "normalization stays in float")
+
+
+def test_a_layer_that_fell_back_without_a_reason_is_a_warning(run):
+    silent = run.but(float_reasons={}).report()
+    assert silent["placement"]["fallbacks"][0]["reason"] is None
+    assert any("conv1" in warning and "no reason was recorded" in warning for warning in silent["warnings"])
+    assert not any("no reason was recorded" in warning for warning in run.report()["warnings"])
+
+
+def test_a_float_artifact_has_no_fallbacks(float_run):
+    assert float_run.but(float_reasons={"conv1": "kept"}).report()["placement"]["fallbacks"] == []
+
+
+def test_layers_whose_macs_cannot_be_counted_are_kept(run):
+    layers = run.measurements["candidates"][0]["placement"]["layers"]
+    layers.append({"name": "einsum", "op": "Einsum", "precision": "float32", "macs": None})
+    fallback = next(item for item in run.report()["placement"]["fallbacks"] if item["name"] == "einsum")
+    assert (fallback["macs"], fallback["share_macs"]) == (None, None)
+
+
+def test_an_unsigned_bundle_is_a_warning_and_a_verified_one_is_not(run):
+    assert "the bundle is not signed" in run.report()["warnings"]
+    assert run.but(signature="verified").report()["warnings"] == []
+
+
+def test_an_unsteady_latency_is_a_warning(run):
+    run.measurements["reference"]["latency"]["steady"] = False
+    assert any("float reference" in warning and "steady" in warning for warning in run.report()["warnings"])
+
+
+def test_an_emulated_board_is_a_warning(run):
+    run.manifest["emulated"] = True
+    report = run.report()
+    assert report["emulated"] is True
+    assert any("emulated" in warning for warning in report["warnings"])
+
+
+def test_shipping_another_precision_than_the_preferred_one_is_a_warning(float_run):
+    assert any("int8 was not shipped" in warning for warning in float_run.report()["warnings"])
+
+
+def test_every_candidate_says_why_it_was_or_was_not_shipped(float_run):
+    int8, float32 = float_run.report()["candidates"]
+    assert (int8["status"], float32["status"]) == ("rejected", "shipped")
+    assert "0.94 times its speed" in int8["reasons"][0]
+
+
+def test_a_candidate_without_a_reason_of_its_own_gets_the_reason_of_its_status(run, failed_run):
+    int8, float32 = run.report()["candidates"]
+    assert int8["reasons"] == ["the first in the target's order that passed"]
+    assert float32["reasons"] == ["int8 comes first in the target's order, and passed"]
+    failed_run.measurements["candidates"].append(run.measurements["candidates"][1])
+    assert failed_run.report()["candidates"][1]["reasons"] == ["a measurement before it was not valid"]
+
+
+def test_numbers_that_json_cannot_hold_become_null(run):
+    run.measurements["candidates"][0]["parity"][0]["sqnr_db"] = math.inf
+    run.provenance["loss"] = math.nan
+    report = run.report()
+    assert report["parity"][0]["sqnr_db"] is None
+    assert report["provenance"]["loss"] is None
+    json.dumps(report, allow_nan=False)
+
+
+def test_a_candidate_that_failed_before_its_latency_has_none(failed_run):
+    failed_run.measurements["candidates"][0].update(latency=None, speedup=None, placement=None, metric=None)
+    report = failed_run.report()
+    assert (report["latency"], report["placement"], report["metric"]) == (None, None, None)
+
+
+def test_the_measurements_are_not_changed_by_the_report(run):
+    before = json.dumps(run.measurements)
+    run.report()["candidates"][0]["reasons"].append("changed")
+    assert json.dumps(run.measurements) == before
+
+
+@pytest.mark.parametrize("key", ["candidates", "device", "verdict", "latency_scope"])
+def test_measurements_that_lack_a_key_are_malformed(run, key):
+    del run.measurements[key]
+    with pytest.raises(ToolchainError) as caught:
+        run.report()
+    assert caught.value.code is ExitCode.MALFORMED
+    assert key in str(caught.value)
+
+
+def test_an_error_report_says_what_stopped_the_run_and_what_was_done_before():
+    error = missing("the data set fashion_mnist is not here", where="data.name", fix="install dataset-fashion-mnist")
+    report = build_error_report(
+        error=error,
+        model="resnet8",
+        target="cpu",
+        stages=[StageRecord(name="export", duration_s=3.1, cached=False, sha256="ab")],
+        provenance={"toolchain": "0.1.0"},
+    )
+    assert (report["verdict"], report["exit_code"]) == ("fail", 3)
+    assert report["reasons"] == ["the data set fashion_mnist is not here"]
+    assert report["error"]["fix"] == "install dataset-fashion-mnist"
+    assert [stage["name"] for stage in report["stages"]] == ["export"]

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from toolchain.errors import usage
+from toolchain.report.document import build_error_report
+from toolchain.report.junit import render_junit
+
+
+def parse(report):
+    root = ET.fromstring(render_junit(report))
+    return root, root.find("testsuite"), {case.get("name"): case for case in root.iter("testcase")}
+
+
+def test_every_gate_is_a_test_case_in_order(run):
+    report = run.report()
+    _, suite, cases = parse(report)
+    assert suite.get("name") == "resnet8 on cpu"
+    assert list(cases) == [gate["name"] for gate in report["gates"]]
+    assert {case.get("classname") for case in cases.values()} == {"resnet8.cpu"}
+
+
+@pytest.mark.parametrize("name", ["run", "failed_run", "float_run"])
+def test_the_counts_are_those_of_the_elements(name, request):
+    root, suite, cases = parse(request.getfixturevalue(name).report())
+    for element in (root, suite):
+        assert int(element.get("tests")) == len(cases)
+        assert int(element.get("failures")) == len(list(root.iter("failure")))
+        assert int(element.get("errors")) == len(list(root.iter("error")))
+    assert int(suite.get("skipped")) == len(list(root.iter("skipped")))
+
+
+def test_a_passing_run_has_no_failure(run):
+    root, _, _ = parse(run.report())
+    assert list(root.iter("failure")) == []
+    assert list(root.iter("error")) == []
+
+
+def test_a_failure_has_the_reason_in_its_message(failed_run):
+    _, _, cases = parse(failed_run.report())
+    assert "top1 drops" in cases["verdict"].find("failure").get("message")
+    assert "0.30 points" in cases["metric"].find("failure").get("message")
+    assert "17.2 dB" in cases["parity logits"].find("failure").text
+
+
+def test_a_test_case_has_at_most_one_result(failed_run):
+    _, _, cases = parse(failed_run.report())
+    for case in cases.values():
+        assert len([child for child in case if child.tag in {"failure", "error", "skipped"}]) <= 1
+
+
+def test_an_invalid_measurement_is_an_error_and_not_a_failure(failed_run):
+    failed_run.measurements.update(verdict="invalid", exit_code=20)
+    _, _, cases = parse(failed_run.report())
+    assert cases["verdict"].find("error") is not None
+    assert cases["verdict"].find("failure") is None
+
+
+def test_a_run_that_an_error_stopped_is_one_failure():
+    report = build_error_report(error=usage("unknown key"), model="m", target="t", stages=[], provenance={})
+    root, _, cases = parse(report)
+    assert root.get("failures") == "1"
+    assert cases["verdict"].find("failure").get("message") == "unknown key"
+
+
+def test_markup_and_control_characters_in_names_leave_valid_xml(run):
+    run.manifest["model"] = 'a<b>&"c"\x00\x1b[31m\ud800\uffff'
+    _, suite, _ = parse(run.report())
+    assert suite.get("name").startswith('a<b>&"c"')
+
+
+def test_the_same_report_gives_the_same_bytes(run):
+    assert render_junit(run.report()) == render_junit(run.report())

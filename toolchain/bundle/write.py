@@ -1,0 +1,172 @@
+"""Writes a bundle folder from what the stages made: the same bytes for the same inputs."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+import toolchain.agent
+from toolchain.agent.contents import compute_sha256
+from toolchain.agent.manifest import (
+    MANIFEST_NAME,
+    SCHEMA,
+    Candidate,
+    Compatible,
+    FileEntry,
+    Gates,
+    Golden,
+    Manifest,
+    MetricSpec,
+    TensorSpec,
+    check_manifest,
+    encode_manifest,
+)
+from toolchain.bundle.arrays import ArrayWriter
+from toolchain.errors import usage
+
+_FILE_MODE = 0o644
+_FOLDER_MODE = 0o755
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenBatch:
+    """Some samples of the evaluation set, in order: inputs, and the exported PyTorch model's outputs, each (n, ...)."""
+
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleInputs:
+    """Everything that a bundle is made of. `candidates` are payload files by precision, in order of preference."""
+
+    model: str
+    target: str
+    runtime: str
+    threads: int
+    emulated: bool
+    signature: Literal["required", "optional"]
+    compatible: Compatible
+    candidates: Mapping[str, Path]
+    reference: Path
+    """The uncompressed float model as a payload of the same runtime."""
+    inputs: Sequence[TensorSpec]
+    outputs: Sequence[TensorSpec]
+    golden: Iterable[GoldenBatch]
+    golden_samples: int
+    golden_stacked: bool
+    """A batch holds the tensors of one run each, with an axis of samples before them (see agent/manifest.py)."""
+    labels: NDArray[np.int64] | None
+    """(golden_samples,), or None where there is no metric."""
+    metric: MetricSpec
+    gates: Gates
+    provenance: Mapping[str, Any]
+    """JSON values: versions, seeds, hashes of the data. Times and paths make every bundle another one."""
+
+
+def _copy_payloads(inputs: BundleInputs, folder: Path) -> tuple[str, tuple[Candidate, ...]]:
+    # A candidate with the bytes of the reference is the reference: one file, opened and measured once.
+    (folder / "payload").mkdir()
+    sources = {"reference": inputs.reference, **inputs.candidates}
+    hashes = {name: compute_sha256(source) for name, source in sources.items()}
+    paths: dict[str, str] = {}
+    for name, source in sources.items():
+        if hashes[name] not in paths:
+            paths[hashes[name]] = f"payload/{name}{source.suffix}"
+            shutil.copyfile(source, folder / paths[hashes[name]])
+    candidates = [Candidate(precision=name, path=paths[hashes[name]]) for name in inputs.candidates]
+    return paths[hashes["reference"]], tuple(candidates)
+
+
+def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
+    # Files are numbered: a tensor's name may hold what a file's name must not.
+    (folder / "golden").mkdir()
+    input_paths = {spec.name: f"golden/input-{index}.npy" for index, spec in enumerate(inputs.inputs)}
+    output_paths = {spec.name: f"golden/output-{index}.npy" for index, spec in enumerate(inputs.outputs)}
+    with contextlib.ExitStack() as stack:
+        writers = {
+            path: stack.enter_context(ArrayWriter(folder / path, inputs.golden_samples))
+            for path in (*input_paths.values(), *output_paths.values())
+        }
+        for batch in inputs.golden:
+            for name, path in input_paths.items():
+                writers[path].add(batch.inputs[name])
+            for name, path in output_paths.items():
+                writers[path].add(batch.outputs[name])
+        for writer in writers.values():
+            writer.finish()
+    labels_path = None
+    if inputs.labels is not None:
+        labels_path = "golden/labels.npy"
+        with ArrayWriter(folder / labels_path, inputs.golden_samples) as writer:
+            writer.add(inputs.labels.astype(np.int64))
+            writer.finish()
+    return Golden(
+        samples=inputs.golden_samples,
+        stacked=inputs.golden_stacked,
+        inputs=input_paths,
+        outputs=output_paths,
+        labels=labels_path,
+    )
+
+
+def _copy_agent(folder: Path) -> None:
+    source = Path(toolchain.agent.__file__).parent
+    for path in sorted(source.rglob("*.py")):
+        target = folder / "agent" / path.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def _list_files(folder: Path) -> tuple[FileEntry, ...]:
+    names = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return tuple(
+        FileEntry(path=name, size_bytes=names[name].stat().st_size, sha256=compute_sha256(names[name]))
+        for name in sorted(names)
+    )
+
+
+def write_bundle(inputs: BundleInputs, folder: Path) -> Manifest:
+    """Write a bundle into a folder that is new or empty, and return its manifest.
+
+    The manifest comes last: a folder without it is no bundle. Raises ToolchainError: exit 2 a folder with something in
+    it, exit 23 inputs that contradict each other; OSError as writing raises it; ValueError for batches of golden
+    arrays that do not add up to (golden_samples, ...).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise usage(f"the folder {folder} is not empty", fix="name a new folder for the bundle")
+    reference, candidates = _copy_payloads(inputs, folder)
+    golden = _write_golden(inputs, folder)
+    _copy_agent(folder)
+    manifest = Manifest(
+        schema=SCHEMA,
+        model=inputs.model,
+        target=inputs.target,
+        runtime=inputs.runtime,
+        threads=inputs.threads,
+        emulated=inputs.emulated,
+        signature=inputs.signature,
+        compatible=inputs.compatible,
+        candidates=candidates,
+        reference=reference,
+        inputs=tuple(inputs.inputs),
+        outputs=tuple(inputs.outputs),
+        golden=golden,
+        metric=inputs.metric,
+        gates=inputs.gates,
+        provenance=inputs.provenance,
+        files=_list_files(folder),
+    )
+    check_manifest(manifest)
+    (folder / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
+    return manifest

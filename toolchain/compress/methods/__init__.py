@@ -1,0 +1,1 @@
+"""The compression methods: one module each, found by its name."""

@@ -1,0 +1,1 @@
+"""Brings a bundle to a board and runs its agent there."""

@@ -1,0 +1,147 @@
+"""The transport of this machine: the bundle lands in the output folder, and its agent runs here."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from toolchain.agent.contents import check_contents
+from toolchain.agent.facts import read_facts
+from toolchain.agent.manifest import read_manifest
+from toolchain.deploy.agent_output import follow_progress, read_agent_output
+from toolchain.deploy.swap import replace_folder, restore_folder, sync_folder
+from toolchain.deploy.transport import AgentResult, OnProgress
+from toolchain.errors import ExitCode, ToolchainError, storage
+
+_PARTIAL = "bundle.partial-"
+_PREVIOUS = "bundle.previous"
+# No space, not writable, or a file where a folder must be.
+_STORAGE_ERRNOS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EEXIST, errno.ENOTDIR),
+)
+
+
+@contextlib.contextmanager
+def _explain_storage() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _STORAGE_ERRNOS:
+            # A copy that fails names its source first.
+            raise storage(OSError(error.errno, error.strerror, error.filename2 or error.filename)) from error
+        raise
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    # Links are copied as links, and then refused by check_contents.
+    target.mkdir()
+    for path in sorted(source.iterdir()):
+        copy = target / path.name
+        if path.is_dir() and not path.is_symlink():
+            _copy_folder(path, copy)
+        else:
+            shutil.copy2(path, copy, follow_symlinks=False)
+            if not copy.is_symlink():
+                with copy.open("rb") as file:
+                    os.fsync(file.fileno())
+    sync_folder(target)
+
+
+class LocalTransport:
+    """Deploys to OUT/bundle on this machine."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out.absolute()
+        self._lock: BinaryIO | None = None
+
+    @property
+    def bundle(self) -> Path:
+        """The folder of the placed bundle."""
+        return self._out / "bundle"
+
+    def __enter__(self) -> Self:
+        """Take OUT for this deploy; the lock goes with the process, however it ends."""
+        with _explain_storage():
+            self._out.mkdir(parents=True, exist_ok=True)
+            lock = (self._out / ".lock").open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise ToolchainError(
+                ExitCode.BUSY,
+                "another deploy is running",
+                where=str(self._out),
+                fix="wait for it, or choose another folder with --out",
+            ) from error
+        self._lock = lock
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def read_facts(self, runtime: str) -> Mapping[str, Any]:
+        return asdict(read_facts(runtime))
+
+    def place_bundle(self, bundle_dir: Path) -> None:
+        """Copy a bundle to OUT/bundle in one step; see Transport."""
+        with _explain_storage():
+            self._settle()
+            partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._out))
+            try:
+                copy = partial / "bundle"
+                _copy_folder(bundle_dir, copy)
+                manifest, _ = read_manifest(copy)
+                check_contents(copy, manifest)
+                replace_folder(copy, self.bundle, self._out / _PREVIOUS)
+            finally:
+                self._settle()
+
+    def _settle(self) -> None:
+        # After a deploy that ended anywhere: the old bundle or the new one in its place, and nothing beside it.
+        restore_folder(self.bundle, self._out / _PREVIOUS)
+        for path in (*self._out.glob(f"{_PARTIAL}*"), self._out / _PREVIOUS):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def run_agent(self, arguments: Sequence[str], on_progress: OnProgress) -> AgentResult:
+        """Run the placed bundle's own agent in a fresh process; see Transport."""
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+        # The bundle's folder comes first among Python's, and nothing that Python caches may be added to it.
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        command = [sys.executable, "-m", "agent", *arguments]
+        with (
+            tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stdout,
+            subprocess.Popen(
+                command,
+                cwd=self.bundle,
+                env=environment,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+            ) as process,
+        ):
+            try:
+                stderr = follow_progress(process.stderr or (), on_progress)
+                return_code = process.wait()
+            except BaseException:
+                process.kill()  # an agent does not outlive the deploy that started it
+                raise
+            stdout.seek(0)
+            return read_agent_output(return_code, stdout.read(), stderr)

@@ -1,0 +1,17 @@
+"""The stages of the flow: what each depends on (its key in the cache), and how its result is built.
+
+A key says everything that the result depends on, and nothing else, so that a change rebuilds exactly what
+hangs on it. The work itself lives in the folders of the same names; it is imported when a stage must be built,
+so that a cached run imports neither torch nor onnx.
+"""
+
+from toolchain.stages.bundle import bundle
+from toolchain.stages.compress import compress
+from toolchain.stages.export import export
+from toolchain.stages.golden import golden
+from toolchain.stages.lower import lower
+from toolchain.stages.optimize import optimize
+from toolchain.stages.run import Run
+from toolchain.stages.train import train
+
+__all__ = ["Run", "bundle", "compress", "export", "golden", "lower", "optimize", "train"]

@@ -1,0 +1,98 @@
+"""Bundle: payloads, golden arrays, the agent and the manifest in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from toolchain.agent.manifest import Compatible, Gates, MetricSpec
+from toolchain.cache import Entry
+from toolchain.recipe import Recipe
+from toolchain.stages.run import Run, hash_code
+from toolchain.target import Target
+
+if TYPE_CHECKING:
+    from toolchain.bundle import GoldenBatch
+
+
+def bundle(
+    run: Run, target: Target, candidates: Mapping[str, Entry], *, reference: Entry, golden: Entry, float_golden: Entry
+) -> Entry:
+    """Return an entry whose folder `bundle` holds everything that the board needs.
+
+    candidates: payloads by precision, in order of preference. reference: the uncompressed float model. golden: of the
+    model that was exported. float_golden: of the uncompressed float model, for the metric to compare with.
+    """
+    inputs = {
+        "code": hash_code("bundle", "agent"),
+        "candidates": [[name, entry.sha256] for name, entry in candidates.items()],
+        "reference": reference.sha256,
+        "golden": [golden.sha256, float_golden.sha256],
+        "model": run.recipe.name,
+        "target": [target.name, target.model_dump()],
+        "count": run.count_evaluation(),
+        "provenance": run.describe_inputs(),
+    }
+
+    def build(folder: Path) -> None:
+        from toolchain.agent.session import open_session
+        from toolchain.bundle import BundleInputs, write_bundle
+        from toolchain.bundle.golden import read_golden_outputs
+
+        session = open_session(target.runtime, reference.folder / "model.onnx", target.threads)
+        labels = None if run.metric_name is None else run.data.evaluation.labels
+        inputs = BundleInputs(
+            model=run.recipe.name,
+            target=target.name,
+            runtime=target.runtime,
+            threads=target.threads,
+            emulated=target.emulated,
+            signature=target.signature,
+            compatible=Compatible(
+                arch=target.compatible.arch,
+                accelerator=target.compatible.accelerator,
+                runtime_version=target.compatible.runtime_version,
+                cpu_features=tuple(target.compatible.cpu_features),
+            ),
+            candidates={name: entry.folder / "model.onnx" for name, entry in candidates.items()},
+            reference=reference.folder / "model.onnx",
+            inputs=session.inputs,
+            outputs=session.outputs,
+            golden=_read_golden(run, reference, golden),
+            golden_samples=run.count_evaluation(),
+            golden_stacked=run.recipe.model.onnx is not None,
+            labels=None if labels is None else labels[: run.count_evaluation()],
+            metric=MetricSpec(name=run.metric_name, reference=read_golden_outputs(float_golden.folder).metric),
+            gates=merge_gates(run.recipe, target),
+            provenance=run.describe_inputs(),
+        )
+        write_bundle(inputs, folder / "bundle")
+
+    return run.stage("bundle", inputs, build)
+
+
+def merge_gates(recipe: Recipe, target: Target) -> Gates:
+    """Return the gates of a bundle: the recipe's, and the board's where the recipe says nothing."""
+    own, board = recipe.gates, target.gates
+    return Gates(
+        metric_drop_max=own.metric_drop_max,
+        sqnr_db_min=own.sqnr_db_min,
+        int8_share_min=own.int8_share_min if own.int8_share_min is not None else board.int8_share_min,
+        latency_p90_ms_max=own.latency_p90_ms_max if own.latency_p90_ms_max is not None else board.latency_p90_ms_max,
+    )
+
+
+def _read_golden(run: Run, reference: Entry, golden: Entry) -> Iterator[GoldenBatch]:
+    """Yield every evaluation sample with the outputs that belong to it."""
+    from toolchain.bundle import GoldenBatch
+    from toolchain.bundle.golden import read_golden_outputs
+
+    feeds = run.bind_evaluation(reference.folder / "model.onnx")
+    outputs = read_golden_outputs(golden.folder).outputs
+    stacked = run.recipe.model.onnx is not None
+    for index, feed in enumerate(feeds):
+        yield GoldenBatch(
+            inputs={name: array[None] if stacked else array for name, array in feed.items()},
+            outputs={name: array[index : index + 1] for name, array in outputs.items()},
+        )

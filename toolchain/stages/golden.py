@@ -1,0 +1,70 @@
+"""Golden: what the exported model returns for the evaluation set, the reference of parity and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from toolchain.cache import Entry, read_versions
+from toolchain.stages.run import Run, hash_code
+
+# Samples in one run of PyTorch: enough for its speed, few enough for pictures at 224.
+_BATCH = 64
+
+
+def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
+    """Return the outputs of the model that was exported, and its task metric.
+
+    PyTorch computes them; for a recipe that brings an ONNX file, ONNX Runtime on that very file.
+    """
+    count = run.count_evaluation()
+    inputs = {
+        "code": hash_code("bundle", "export.py", "agent"),
+        "versions": read_versions("torch", "torchvision", "onnxruntime", "numpy"),
+        "model": exported.sha256,
+        "metric": run.metric_name,
+        "evaluation": [run.data.evaluation.sha256, count],
+    }
+
+    def build(folder: Path) -> None:
+        from toolchain.bundle.golden import write_golden_outputs
+
+        labels = run.data.evaluation.labels
+        write_golden_outputs(
+            folder,
+            _run_onnx(run, exported) if weights is None else _run_module(run, weights, count),
+            samples=count,
+            stacked=weights is None,
+            metric_name=run.metric_name,
+            labels=None if labels is None else labels[:count],
+        )
+
+    return run.stage("golden", inputs, build)
+
+
+def _run_module(run: Run, weights: Path, count: int) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield the module's outputs (n, ...), batch by batch."""
+    from toolchain.export import run_pytorch
+
+    advance = run.progress.steps("golden outputs", count)
+    model = run.load_model(weights)
+    for start in range(0, count, _BATCH):
+        stop = min(start + _BATCH, count)
+        yield run_pytorch(model, run.data.evaluation.batch(start, stop))
+        advance(stop - start)
+
+
+def _run_onnx(run: Run, exported: Entry) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield the ONNX file's outputs run by run, an axis of samples before their own axes."""
+    from toolchain.agent.session import open_session
+
+    path = exported.folder / "model.onnx"
+    feeds = run.bind_evaluation(path)
+    session = open_session("onnxruntime", path, 1)
+    advance = run.progress.steps("golden outputs", len(feeds))
+    for feed in feeds:
+        yield {name: array[None] for name, array in session.run(feed).items()}
+        advance()

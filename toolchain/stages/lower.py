@@ -1,0 +1,47 @@
+"""Lower: the payload of one runtime and precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toolchain.agent.facts import Facts
+from toolchain.cache import Entry, read_versions
+from toolchain.stages.run import Run, hash_code
+from toolchain.target import Precision, Target
+
+
+def lower(run: Run, optimized: Entry, target: Target, precision: Precision, facts: Facts) -> Entry:
+    """Return model.onnx, what the runtime gets, and lowering.json, what was decided and why."""
+    samples = run.recipe.data.calibration_samples
+    inputs = {
+        "code": hash_code("lower", "agent"),
+        "versions": read_versions("onnx", "onnxruntime", "numpy"),
+        "model": optimized.sha256,
+        "target": [target.runtime, target.threads, target.activation_type],
+        "precision": precision,
+    }
+    if precision != "float32":
+        inputs |= {
+            "quantize": run.recipe.quantize.model_dump(),
+            "sqnr_db_min": run.recipe.gates.sqnr_db_min,
+            # Precision is chosen by measurement, so that another CPU makes another result.
+            "machine": [facts.arch, facts.cpu, list(facts.cpu_features)],
+            **run.identify_calibration(samples),
+        }
+
+    def build(folder: Path) -> None:
+        from toolchain.lower import LowerRequest, lower_model
+
+        path = optimized.folder / "model.onnx"
+        request = LowerRequest(
+            model=path,
+            target=target,
+            precision=precision,
+            facts=facts,
+            feeds=run.bind_calibration(path, samples),
+            options=run.recipe.quantize,
+            sqnr_db_min=run.recipe.gates.sqnr_db_min,
+        )
+        lower_model(request, folder, start_steps=run.progress.steps)
+
+    return run.stage(f"lower-{precision}", inputs, build)

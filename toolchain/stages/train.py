@@ -1,0 +1,34 @@
+"""Train: weights for a model that has none yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from toolchain.errors import missing
+from toolchain.stages.run import Run
+
+
+def train(run: Run) -> Path | None:
+    """Return the float weights, trained now where the recipe can and there are none; None for an ONNX file.
+
+    Raises ToolchainError: exit 3 where there are no weights and no way to make them, 24 where training misses its
+    gate.
+    """
+    recipe = run.recipe
+    if recipe.model.weights is None:
+        return None
+    weights = recipe.folder / recipe.model.weights
+    if weights.is_file():
+        return weights
+    if recipe.train is None:
+        raise missing(
+            f"{recipe.name} has no weights",
+            where=str(weights),
+            fix="bring a safetensors file of the model's state dict; the README beside the recipe says how",
+        )
+    from toolchain.train import train_model
+    from toolchain.train.show import show_training
+
+    with run.timed("train"):
+        train_model(recipe, on_progress=show_training(run.progress))
+    return weights

@@ -1,0 +1,21 @@
+"""Shows how far a training is."""
+
+from __future__ import annotations
+
+from toolchain.progress import Advance
+from toolchain.progress import Progress as RunProgress
+from toolchain.train.fit import OnProgress, Progress
+
+
+def show_training(progress: RunProgress) -> OnProgress:
+    """Return what shows one bar an epoch, with the loss in the event log."""
+    advances: dict[int, Advance] = {}
+
+    def show(state: Progress) -> None:
+        if state.epoch not in advances:
+            advances[state.epoch] = progress.steps(f"epoch {state.epoch}/{state.epochs}", state.steps)
+        advances[state.epoch]()
+        if state.step == state.steps:
+            progress.log("epoch", epoch=state.epoch, loss=round(state.loss, 4))
+
+    return show
