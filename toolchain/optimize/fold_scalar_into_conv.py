@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from toolchain.lower.graph import GraphView
+from toolchain.onnx_graph import GraphView
 from toolchain.optimize.replace_nodes import replace_nodes
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from toolchain.lower.graph import GraphView, attribute_int
+from toolchain.onnx_graph import GraphView, attribute_int
 from toolchain.optimize.replace_nodes import replace_nodes
 
 # Of images and volumes.

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from toolchain.lower.graph import GraphView
+from toolchain.onnx_graph import GraphView
 from toolchain.optimize.raise_opset import read_opset
 from toolchain.optimize.replace_nodes import replace_nodes
 

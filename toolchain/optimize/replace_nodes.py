@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from toolchain.lower.graph import GraphView
+from toolchain.onnx_graph import GraphView
 
 
 def replace_nodes(

@@ -1,0 +1,97 @@
+"""A read-only view of an ONNX graph: who makes a tensor, who reads it, and what is constant."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+
+@dataclass(frozen=True)
+class GraphView:
+    """Lookups over a model's main graph; a node with a subgraph also reads what the subgraph captures."""
+
+    model: onnx.ModelProto
+    producers: Mapping[str, onnx.NodeProto]
+    consumers: Mapping[str, tuple[onnx.NodeProto, ...]]
+    initializers: Mapping[str, onnx.TensorProto]
+    output_names: frozenset[str]
+
+    @classmethod
+    def from_model(cls, model: onnx.ModelProto) -> GraphView:
+        """Return the view of the model's main graph."""
+        consumers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+        for node in model.graph.node:
+            for name in dict.fromkeys(read_names(node)):
+                consumers[name].append(node)
+        return cls(
+            model=model,
+            producers={name: node for node in model.graph.node for name in node.output if name},
+            consumers={name: tuple(nodes) for name, nodes in consumers.items()},
+            initializers={tensor.name: tensor for tensor in model.graph.initializer},
+            output_names=frozenset(value.name for value in model.graph.output),
+        )
+
+    def constant(self, name: str) -> NDArray[np.generic] | None:
+        """Return the value of an initializer or a Constant node's tensor; None where it is no constant."""
+        if name in self.initializers:
+            return _to_array(self.initializers[name])
+        node = self.producers.get(name)
+        if node is not None and node.op_type == "Constant" and node.attribute[0].name == "value":
+            return _to_array(node.attribute[0].t)
+        return None
+
+    def is_constant(self, name: str) -> bool:
+        """Return whether a tensor has its value before the graph runs."""
+        node = self.producers.get(name)
+        return name in self.initializers or (node is not None and node.op_type == "Constant")
+
+    def only_consumer(self, name: str) -> onnx.NodeProto | None:
+        """Return the single node that reads a tensor; None where there is another, none, or it is an output."""
+        nodes = self.consumers.get(name, ())
+        return nodes[0] if len(nodes) == 1 and name not in self.output_names else None
+
+
+def _to_array(tensor: onnx.TensorProto) -> NDArray[np.generic]:
+    return np.asarray(numpy_helper.to_array(tensor))
+
+
+def read_names(node: onnx.NodeProto) -> Iterator[str]:
+    """Yield the tensors that a node reads, those that its subgraphs capture included."""
+    yield from (name for name in node.input if name)
+    for graph in _subgraphs(node):
+        inner = {name for child in graph.node for name in child.output}
+        inner |= {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+        reads = [name for child in graph.node for name in read_names(child)]
+        reads += [value.name for value in graph.output]
+        yield from (name for name in reads if name not in inner)
+
+
+def rename_reads(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    """Let a node, and its subgraphs, read other tensors: old name to new name. Changes the node."""
+    for index, name in enumerate(node.input):
+        node.input[index] = names.get(name, name)
+    for graph in _subgraphs(node):
+        inner = {name for child in graph.node for name in child.output} | {value.name for value in graph.input}
+        outer = {old: new for old, new in names.items() if old not in inner}
+        for child in graph.node:
+            rename_reads(child, outer)
+        for value in graph.output:
+            value.name = outer.get(value.name, value.name)
+
+
+def attribute_int(node: onnx.NodeProto, name: str, default: int) -> int:
+    """Return an integer attribute of a node, or the default that the operator's specification states."""
+    return next((int(attribute.i) for attribute in node.attribute if attribute.name == name), default)
+
+
+def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
