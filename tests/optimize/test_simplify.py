@@ -94,3 +94,9 @@ def test_weights_are_scaled_by_the_formula(assert_acts):
     gain = arrays["scale"] / np.sqrt(arrays["var"] + 1e-5)
     assert np.allclose(fused[conv.input[1]], arrays["w"] * gain[:, None, None, None], atol=1e-6)
     assert np.allclose(fused[conv.input[2]], arrays["shift"] - gain * arrays["mean"], atol=1e-6)
+
+
+def test_the_notes_of_a_model_are_kept_and_none_are_added(assert_acts):
+    model = parse_model(NORM)
+    model.metadata_props.add(key="author", value="somebody")
+    assert assert_acts(simplify, model).metadata_props == model.metadata_props
