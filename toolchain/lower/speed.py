@@ -68,7 +68,8 @@ def find_slow_layers(
     winner = max(trials, key=lambda trial: trial.speedup_low, default=None)
     if winner is None or not winner.faster:
         return {}, tuple(trials)
-    gain = f"the model is {winner.speedup:.2f} times as fast with {len(winner.layers)} layers in float"
+    what = "this layer" if len(winner.layers) == 1 else f"these {len(winner.layers)} layers"
+    gain = f"the model is {winner.speedup:.2f} times as fast with {what} in float"
     return {name: _explain(name, times, gain) for name in winner.layers}, tuple(trials)
 
 
