@@ -12,16 +12,19 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+
+from toolchain.errors import missing
 
 _ENTRY = "entry.json"
+_PARTIAL = "partial-"
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class Cache:
         self._root = root
 
     def has(self, stage: str, inputs: Mapping[str, Any]) -> bool:
-        """Return whether there is an entry that looks complete; get_or_build still checks its hashes."""
-        return (self._find_folder(stage, inputs) / _ENTRY).is_file()
+        """Return whether there is an entry that is complete and unchanged."""
+        return _check_entry(self._find_folder(stage, inputs)) is not None
 
     def _find_folder(self, stage: str, inputs: Mapping[str, Any]) -> Path:
         return self._root / stage / hash_json({"stage": stage, **inputs})
@@ -54,13 +57,15 @@ class Cache:
         """
         folder = self._find_folder(stage, inputs)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
+        with _lock_entry(folder):
             sha256 = _check_entry(folder)
             if sha256 is not None:
                 return Entry(folder, sha256, cached=True)
-            shutil.rmtree(folder, ignore_errors=True)
+            partial = folder.with_name(f"{_PARTIAL}{folder.name}")
+            for left_over in (folder, partial):  # no one else's, as this run holds the lock
+                shutil.rmtree(left_over, ignore_errors=True)
             _clear_partials(folder.parent)
-            partial = Path(tempfile.mkdtemp(prefix=f"partial-{os.getpid()}-", dir=folder.parent))
+            partial.mkdir()
             try:
                 build(partial)
                 sha256 = _seal(partial, inputs)
@@ -97,8 +102,14 @@ def hash_sources(*paths: Path) -> str:
 
 
 def read_versions(*distributions: str) -> dict[str, str]:
-    """Return the installed version of each distribution, without importing it."""
-    return {name: metadata.version(name) for name in distributions}
+    """Return the installed version of each distribution, without importing it.
+
+    Raises ToolchainError (exit 3) where one is not installed.
+    """
+    try:
+        return {name: metadata.version(name) for name in distributions}
+    except metadata.PackageNotFoundError as error:
+        raise missing(f"{error.name} is not installed", fix=f"python -m pip install {error.name}") from error
 
 
 def _check_entry(folder: Path) -> str | None:
@@ -132,18 +143,16 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _lock_entry(folder: Path, *, timeout_s: float = -1) -> FileLock:
+    """Return the lock that its builder holds; the system frees it when the process ends, however it ends."""
+    return FileLock(f"{folder}.lock", timeout=timeout_s)
+
+
 def _clear_partials(parent: Path) -> None:
-    """Remove what killed runs left behind; a partial folder whose process lives is someone else's work."""
-    for partial in parent.glob("partial-*"):
-        if not _is_running(int(partial.name.split("-")[1])):
+    """Remove what killed runs left behind; a partial folder whose lock is held is someone else's work.
+
+    Process numbers would not do: a number is given out again, and means nothing in another container.
+    """
+    for partial in parent.glob(f"{_PARTIAL}*"):
+        with suppress(Timeout), _lock_entry(parent / partial.name.removeprefix(_PARTIAL), timeout_s=0):
             shutil.rmtree(partial, ignore_errors=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -5,27 +5,19 @@ Heavy libraries are imported by the stages that need them, so that a cached run 
 
 from __future__ import annotations
 
-import errno
-import json
 import sys
-import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
+from toolchain.atomic import write_atomically
 from toolchain.cache import Cache, cache_root
-from toolchain.errors import ExitCode, ToolchainError, storage, usage
+from toolchain.errors import ExitCode, usage
+from toolchain.exits import run_command
 from toolchain.progress import Progress
 from toolchain.project import find_recipe, find_target, list_models, list_targets
-
-_STORAGE_ERRNOS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT}
-
-# What shells use for a process that SIGINT ended.
-_INTERRUPTED = 130
+from toolchain.stdout import print_rows, show_report
 
 app = typer.Typer(
     help="Take a trained PyTorch model to a proven artifact on an edge board.",
@@ -43,6 +35,12 @@ PrecisionName = Annotated[str | None, typer.Option("--precision", help="Only thi
 Device = Annotated[str | None, typer.Option(help="The board to use; none is this machine.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the machine's form on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+LatencySamples = Annotated[
+    int | None, typer.Option(min=1, help="Samples of each payload; fewer than 64 cannot bound a p90.")
+]
+LatencyLimit = Annotated[
+    float | None, typer.Option(min=0.001, help="Time for the latency in seconds; more helps on a slow or busy board.")
+]
 
 
 @app.command()
@@ -53,34 +51,49 @@ def deploy(
     precision: PrecisionName = None,
     out: Annotated[Path | None, typer.Option(help="Where results go; dist/MODEL/TARGET if not given.")] = None,
     calibration: Calibration = None,
+    latency_samples: LatencySamples = None,
+    latency_limit_s: LatencyLimit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
     """Run the whole flow: a proven artifact on the board, or an exit code that says why not."""
-    from toolchain.pipeline import deploy_model
+    from toolchain.pipeline import LatencyEffort, deploy_model
 
     recipe = find_recipe(model, calibration=calibration)
     chosen = find_target(target, precision=precision)
     folder = out or Path("dist") / recipe.name / chosen.name
-    with _open_transport(device, folder) as transport, _progress(quiet=quiet, log=folder / "log.jsonl") as progress:
-        report = deploy_model(recipe, chosen, out=folder, transport=transport, progress=progress)
-    return _show_report(report, as_json=as_json, out=folder)
+    with (
+        _open_transport(device, folder) as transport,
+        _show_progress(quiet=quiet, log=folder / "log.jsonl") as progress,
+    ):
+        report = deploy_model(
+            recipe,
+            chosen,
+            out=folder,
+            transport=transport,
+            effort=LatencyEffort(samples=latency_samples, limit_s=latency_limit_s),
+            progress=progress,
+        )
+    return show_report(report, as_json=as_json, out=folder)
 
 
 @app.command()
 def verify(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
     device: Device = None,
+    latency_samples: LatencySamples = None,
+    latency_limit_s: LatencyLimit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
     """Prove a bundle again: parity, metric, latency; nothing is rebuilt."""
-    from toolchain.pipeline import verify_bundle
+    from toolchain.pipeline import LatencyEffort, verify_bundle
 
     _refuse_device(device)
-    with _progress(quiet=quiet) as progress:
-        report = verify_bundle(bundle, progress=progress)
-    return _show_report(report, as_json=as_json, out=None)
+    with _show_progress(quiet=quiet) as progress:
+        effort = LatencyEffort(samples=latency_samples, limit_s=latency_limit_s)
+        report = verify_bundle(bundle, effort=effort, progress=progress)
+    return show_report(report, as_json=as_json, out=None)
 
 
 @app.command()
@@ -97,8 +110,9 @@ def lower(
 
     recipe = find_recipe(str(file), calibration=calibration)
     chosen = find_target(target, precision=precision)
-    with _progress(quiet=quiet) as progress:
+    with _show_progress(quiet=quiet) as progress:
         lower_file(recipe, chosen, out=out, progress=progress)
+    sys.stdout.write(f"{out / 'model.onnx'}\n")
     return ExitCode.PROVEN
 
 
@@ -116,7 +130,7 @@ def train(
     from toolchain.train.show import show_training
 
     recipe = find_recipe(model)
-    with _progress(quiet=quiet) as progress:
+    with _show_progress(quiet=quiet) as progress:
         result = train_model(
             recipe, out=out, epochs=epochs, seed=seed, resume=not fresh, on_progress=show_training(progress)
         )
@@ -136,10 +150,10 @@ def export(
 
     recipe = find_recipe(model, calibration=calibration)
     path = out or Path(f"{recipe.name}.onnx")
-    with _progress(quiet=quiet) as progress:
+    with _show_progress(quiet=quiet) as progress:
         run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
         entry = stages.optimize(run, stages.export(run, stages.compress(run, stages.train(run))))
-        path.write_bytes((entry.folder / "model.onnx").read_bytes())
+    write_atomically(path, (entry.folder / "model.onnx").read_bytes())
     sys.stdout.write(f"{path}\n")
     return ExitCode.PROVEN
 
@@ -155,13 +169,19 @@ def compress(
 
     recipe = find_recipe(model)
     if not recipe.compress:
-        raise usage("the recipe compresses nothing", where=str(recipe.path), expected="a [[compress]] section")
+        raise usage(
+            "the recipe compresses nothing",
+            where=str(recipe.path),
+            expected="a [[compress]] section",
+            found="none",
+            fix="add one; `toolchain methods` lists the methods",
+        )
     path = out or Path(f"{recipe.name}.safetensors")
-    with _progress(quiet=quiet) as progress:
+    with _show_progress(quiet=quiet) as progress:
         run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
         weights = stages.compress(run, stages.train(run))
-        if weights is not None:
-            path.write_bytes(weights.read_bytes())
+    if weights is not None:
+        write_atomically(path, weights.read_bytes())
     sys.stdout.write(f"{path}\n")
     return ExitCode.PROVEN
 
@@ -173,12 +193,15 @@ def compare(
     data: Annotated[Path | None, typer.Option(help="An .npz; a bundle brings its own.")] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Also every tensor that both have.")] = False,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> int:
     """Compare what two models return for the same real data."""
     from toolchain.measure.compare import compare_models, print_comparison
+    from toolchain.pipeline import show_steps
 
-    rows = compare_models(a, b, data=data, layers=layers)
-    _print(rows, as_json=as_json, show=print_comparison)
+    with _show_progress(quiet=quiet) as progress:
+        rows = compare_models(a, b, data=data, layers=layers, on_progress=show_steps(progress))
+    print_rows(rows, as_json=as_json, show=print_comparison)
     return ExitCode.PROVEN
 
 
@@ -186,14 +209,17 @@ def compare(
 def bench(
     payloads: Annotated[list[Path], typer.Argument(help="Bundles or .onnx files; the first is the reference.")],
     data: Annotated[Path | None, typer.Option(help="An .npz; a bundle brings its own.")] = None,
-    threads: Annotated[int, typer.Option(min=1)] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Of the runtime.")] = 1,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> int:
     """Measure latency, interleaved, with confidence bounds."""
     from toolchain.measure.bench import bench_payloads, print_bench
+    from toolchain.pipeline import show_steps
 
-    rows = bench_payloads(payloads, data=data, threads=threads)
-    _print(rows, as_json=as_json, show=print_bench)
+    with _show_progress(quiet=quiet) as progress:
+        rows = bench_payloads(payloads, data=data, threads=threads, on_progress=show_steps(progress))
+    print_rows(rows, as_json=as_json, show=print_bench)
     return ExitCode.PROVEN
 
 
@@ -204,28 +230,28 @@ def doctor(device: Device = None, as_json: AsJson = False) -> int:
 
     _refuse_device(device)
     findings = examine_machine()
-    _print(findings, as_json=as_json, show=print_findings)
+    print_rows(findings, as_json=as_json, show=print_findings)
     return ExitCode.PROVEN if all(finding["ok"] for finding in findings["needed"]) else ExitCode.MISSING
 
 
 @app.command()
 def models(as_json: AsJson = False) -> int:
     """List the models."""
-    _print({name: str(path) for name, path in list_models().items()}, as_json=as_json)
+    print_rows({name: str(path) for name, path in list_models().items()}, as_json=as_json)
     return ExitCode.PROVEN
 
 
 @app.command()
 def targets(as_json: AsJson = False) -> int:
     """List the targets."""
-    _print({name: str(path) for name, path in list_targets().items()}, as_json=as_json)
+    print_rows({name: str(path) for name, path in list_targets().items()}, as_json=as_json)
     return ExitCode.PROVEN
 
 
 @app.command()
 def devices(as_json: AsJson = False) -> int:
     """List the boards; this version knows this machine alone."""
-    _print({"local": "this machine, with --target cpu"}, as_json=as_json)
+    print_rows({"local": "this machine, with --target cpu"}, as_json=as_json)
     return ExitCode.PROVEN
 
 
@@ -234,55 +260,17 @@ def methods(as_json: AsJson = False) -> int:
     """List the compression methods."""
     from toolchain.compress import list_methods
 
-    _print(list_methods(), as_json=as_json)
+    print_rows(list_methods(), as_json=as_json)
     return ExitCode.PROVEN
 
 
 def main() -> None:
-    """Run the command line; whatever goes wrong becomes a message and an exit code, never a traceback."""
-    sys.exit(_run())
+    """Run the command line and exit with the code of the contract."""
+    sys.exit(run_command(app))
 
 
-def _run() -> int:
-    try:
-        return int(app(standalone_mode=False) or ExitCode.PROVEN)
-    except click.ClickException as error:
-        error.show()
-        return ExitCode.USAGE
-    except ToolchainError as error:
-        return _fail(error)
-    except (KeyboardInterrupt, click.Abort):
-        sys.stderr.write("interrupted: what was finished is kept; the same command goes on from there\n")
-        return _INTERRUPTED
-    except OSError as error:
-        return _fail(storage(error) if error.errno in _STORAGE_ERRNOS else _explain_unexpected(error))
-    except Exception as error:  # noqa: BLE001 - the outermost frame: users get a message, and the traceback in a file
-        return _fail(_explain_unexpected(error))
-
-
-def _fail(error: ToolchainError) -> int:
-    sys.stderr.write(f"{error}\n")
-    return int(error.code)
-
-
-def _explain_unexpected(error: Exception) -> ToolchainError:
-    """Return the error for what nobody foresaw; its traceback goes to a file, because it is for us."""
-    path = cache_root() / "traceback.txt"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        where = f"the traceback is in {path}"
-    except OSError as reason:
-        where = f"the traceback could not be kept in {path}: {reason.strerror}"
-    return ToolchainError(
-        ExitCode.UNEXPECTED, f"{type(error).__name__}: {error}", where, fix="report it with that file"
-    )
-
-
-@contextmanager
-def _progress(*, quiet: bool, log: Path | None = None) -> Iterator[Progress]:
-    with Progress(stream=sys.stderr, quiet=quiet, log_path=log) as progress:
-        yield progress
+def _show_progress(*, quiet: bool, log: Path | None = None) -> Progress:
+    return Progress(stream=sys.stderr, quiet=quiet, log_path=log)
 
 
 def _open_transport(device: str | None, out: Path) -> Any:
@@ -299,24 +287,5 @@ def _refuse_device(device: str | None) -> None:
             where="--device",
             expected="no device: this version deploys to this machine alone",
             found=device,
+            fix="leave it out",
         )
-
-
-def _show_report(report: Mapping[str, Any], *, as_json: bool, out: Path | None) -> int:
-    from toolchain.report.terminal import print_report
-
-    print_report(report, stream=sys.stderr if as_json else sys.stdout, out_dir=out)  # type: ignore[arg-type]
-    if as_json:
-        sys.stdout.write(json.dumps(report) + "\n")
-    return int(report["exit_code"])
-
-
-def _print(rows: Any, *, as_json: bool, show: Any = None) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(rows) + "\n")
-    elif show is not None:
-        show(rows, stream=sys.stdout)
-    else:
-        width = max((len(name) for name in rows), default=0)
-        for name, text in rows.items():
-            sys.stdout.write(f"{name:<{width}}  {text}\n")

@@ -4,34 +4,58 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from toolchain import stages
-from toolchain.agent.facts import Facts, read_facts
+from toolchain.agent.contents import check_contents
+from toolchain.agent.facts import Facts, check_compatible, read_facts
+from toolchain.agent.manifest import Compatible, read_manifest
+from toolchain.atomic import write_atomically
 from toolchain.cache import Cache, Entry, cache_root
-from toolchain.deploy.local import LocalTransport
-from toolchain.deploy.transport import OnProgress, Transport
+from toolchain.deploy.local import run_agent
+from toolchain.deploy.transport import AgentResult, OnProgress, Transport
 from toolchain.errors import ToolchainError
 from toolchain.progress import Progress
 from toolchain.provenance import describe_run
 from toolchain.recipe import Recipe
-from toolchain.report import write_reports
+from toolchain.report import remove_reports, write_reports
 from toolchain.report.document import build_error_report, build_report
 from toolchain.report.shape import Report
 from toolchain.target import Target
 
+RunAgent = Callable[[Sequence[str], OnProgress], AgentResult]
+"""Runs the agent of one bundle; see Transport."""
 
-def deploy_model(recipe: Recipe, target: Target, *, out: Path, transport: Transport, progress: Progress) -> Report:
+
+@dataclass(frozen=True)
+class LatencyEffort:
+    """How much is spent on measuring latency; None leaves it to the agent."""
+
+    samples: int | None = None
+    """Of each payload."""
+    limit_s: float | None = None
+
+    def list_arguments(self) -> list[str]:
+        """Return the options of the agent's command."""
+        options = {"--latency-samples": self.samples, "--latency-limit-s": self.limit_s}
+        return [text for name, value in options.items() if value is not None for text in (name, str(value))]
+
+
+def deploy_model(
+    recipe: Recipe, target: Target, *, out: Path, transport: Transport, effort: LatencyEffort, progress: Progress
+) -> Report:
     """Take a model to the board, prove it there, write the reports to `out` and return the verdict.
 
-    A verdict that is not "pass" is a result and is returned. Raises ToolchainError where something stopped the
-    run; the reports in `out` say so as well.
+    The reports of an earlier run go first: a run that ends without a verdict must not leave one behind. A verdict
+    that is not "pass" is a result and is returned. Raises ToolchainError where something stopped the run; the reports
+    in `out` say so as well.
     """
+    remove_reports(out)
     provenance = describe_run(recipe.folder)
     run: stages.Run | None = None
     try:
@@ -40,7 +64,7 @@ def deploy_model(recipe: Recipe, target: Target, *, out: Path, transport: Transp
         with run.timed("deploy"):
             transport.place_bundle(bundle.folder / "bundle")
         with run.timed("verify"):
-            measured = measure_bundle(transport, progress)
+            measured = measure_bundle(transport.run_agent, effort, progress)
     except ToolchainError as error:
         records = run.records if run is not None else []
         write_reports(
@@ -68,6 +92,8 @@ def deploy_model(recipe: Recipe, target: Target, *, out: Path, transport: Transp
 def _make_bundle(run: stages.Run, target: Target, transport: Transport) -> tuple[Entry, dict[str, Entry]]:
     """Return the bundle, and the lowered payload of every precision that the target lists."""
     facts = Facts(**transport.read_facts(target.runtime))
+    # The agent asks again; here it saves the work, and keeps the bundle that lies on the board.
+    check_compatible(Compatible(**target.compatible.model_dump()), facts)
     float_weights = stages.train(run)
     float_export = exported = stages.export(run, float_weights)
     float_model = model = stages.optimize(run, float_export)
@@ -90,15 +116,16 @@ class Measured:
     samples_ms: Mapping[str, Sequence[float]]
 
 
-def measure_bundle(transport: Transport, progress: Progress) -> Measured:
+def measure_bundle(run_agent: RunAgent, effort: LatencyEffort, progress: Progress) -> Measured:
     """Run the agent of the bundle on the board and return what it measured."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "samples.json"
-        result = transport.run_agent(["verify", ".", "--samples", str(path)], _show_steps(progress))
+        arguments = ["verify", ".", "--samples", str(path), *effort.list_arguments()]
+        result = run_agent(arguments, show_steps(progress))
         return Measured(document=result.document, samples_ms=json.loads(path.read_text(encoding="utf-8")))
 
 
-def _show_steps(progress: Progress) -> OnProgress:
+def show_steps(progress: Progress) -> OnProgress:
     """Return what turns the agent's progress (step, done, total) into steps of ours."""
     shown: dict[str, tuple[Any, int]] = {}
 
@@ -129,14 +156,15 @@ def _name_layers(measurements: Mapping[str, Any], lowerings: Mapping[str, Mappin
     return named
 
 
-def verify_bundle(bundle: Path, *, progress: Progress) -> Report:
+def verify_bundle(bundle: Path, *, effort: LatencyEffort, progress: Progress) -> Report:
     """Prove a bundle on this machine again, as it lies there, and return the verdict; nothing is written.
 
     Raises ToolchainError as the agent does: exit 10, 11, 12 or 23 for a bundle that is not what it should be.
     """
-    transport = LocalTransport(bundle.parent)
     with progress.stage("verify"):
-        measured = measure_bundle(transport, progress)
+        manifest, _ = read_manifest(bundle)
+        check_contents(bundle, manifest)  # before the agent that lies in it runs
+        measured = measure_bundle(partial(run_agent, bundle), effort, progress)
     return build_report(
         measurements=measured.document,
         manifest=json.loads((bundle / "manifest.json").read_text(encoding="utf-8")),
@@ -153,6 +181,5 @@ def lower_file(recipe: Recipe, target: Target, *, out: Path, progress: Progress)
     facts = read_facts(target.runtime)
     optimized = stages.optimize(run, stages.export(run, stages.train(run)))
     entry = stages.lower(run, optimized, target, target.precision[0], facts)
-    out.mkdir(parents=True, exist_ok=True)
     for name in ("model.onnx", "lowering.json"):
-        shutil.copyfile(entry.folder / name, out / name)
+        write_atomically(out / name, (entry.folder / name).read_bytes())

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from toolchain.errors import usage
 from toolchain.recipe import DataSection, ModelSection, Recipe, read_recipe
@@ -35,7 +39,13 @@ def find_recipe(model: str, *, calibration: Path | None = None) -> Recipe:
     if model.endswith(".onnx"):
         return _write_onnx_recipe(Path(model), calibration)
     if calibration is not None:
-        raise usage("--calibration is for an .onnx file", found=model, fix="set [data] in the recipe")
+        raise usage(
+            "a recipe names its own data",
+            where="--calibration",
+            expected="an .onnx file beside it",
+            found=model,
+            fix="leave it out, and set [data] in the recipe",
+        )
     if model.endswith(".toml"):
         return read_recipe(Path(model))
     models = list_models()
@@ -45,6 +55,7 @@ def find_recipe(model: str, *, calibration: Path | None = None) -> Recipe:
             where="models/",
             expected=f"one of {', '.join(models)}, or the path of a recipe or of an .onnx file",
             found=model,
+            fix=_suggest(model, models, f"models/{model}/recipe.toml"),
         )
     return read_recipe(models[model])
 
@@ -57,7 +68,11 @@ def find_target(name: str, *, precision: str | None = None) -> Target:
         targets = list_targets()
         if name not in targets:
             raise usage(
-                f"no target is called {name}", where="targets/", expected=f"one of {', '.join(targets)}", found=name
+                f"no target is called {name}",
+                where="targets/",
+                expected=f"one of {', '.join(targets)}, or the path of a TOML file",
+                found=name,
+                fix=_suggest(name, targets, f"targets/{name}.toml"),
             )
         target = read_target(targets[name])
     if precision is None:
@@ -68,12 +83,15 @@ def find_target(name: str, *, precision: str | None = None) -> Target:
             where="--precision",
             expected=f"one of {', '.join(target.precision)}",
             found=precision,
+            fix=f"choose one of them, or add it to {target.path}",
         )
     return target.narrow(precision)
 
 
 def _write_onnx_recipe(path: Path, calibration: Path | None) -> Recipe:
     """Return the recipe for an ONNX file that comes without one: its data, and the top-1 metric where it has labels."""
+    if not path.is_file():
+        raise usage(f"the ONNX file {path} does not exist", fix="check the path of the model")
     if calibration is None:
         raise usage(
             "an ONNX file needs calibration data",
@@ -84,13 +102,18 @@ def _write_onnx_recipe(path: Path, calibration: Path | None) -> Recipe:
         )
     from toolchain.data import load_dataset
 
-    options = {"path": str(calibration.resolve())}
+    options: dict[str, JsonValue] = {"path": str(calibration.resolve())}
     labelled = load_dataset("npz", options).evaluation.labels is not None
     recipe = Recipe(
         model=ModelSection(onnx=path.name),
         data=DataSection(name="npz", options=options, metric="top1" if labelled else "none"),
     )
     return recipe.at(path.with_suffix(".toml"), name=path.stem)
+
+
+def _suggest(name: str, known: Iterable[str], path: str) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"write {near[0]}" if near else f"correct its spelling, or write {path}"
 
 
 def _search_path(kind: str) -> list[Path]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, JsonValue, PrivateAttr
 
-from toolchain.errors import usage
+from toolchain.agent.manifest import PRECISIONS
+from toolchain.errors import ToolchainError, usage
 from toolchain.toml_file import Section, check_table, read_toml
 
 CalibrationMethod = Literal["minmax", "percentile", "entropy", "mse"]
@@ -18,7 +19,7 @@ class ModelSection(Section):
 
     build: str | None = None
     """FILE.py:FUNCTION, relative to the recipe; FUNCTION() returns an untrained nn.Module."""
-    build_options: dict[str, Any] = Field(default_factory=dict)
+    build_options: dict[str, JsonValue] = Field(default_factory=dict)
     """Keyword arguments of FUNCTION."""
     weights: str | None = None
     """A safetensors file, relative to the recipe."""
@@ -30,7 +31,7 @@ class DataSection(Section):
     """The data: calibration comes from its training part, parity and metric from its test part."""
 
     name: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, JsonValue] = Field(default_factory=dict)
     """Options of the data set, such as the folder of image_folder."""
     metric: Literal["top1", "none"] = "top1"
     calibration_samples: int = Field(default=256, ge=1)
@@ -43,7 +44,7 @@ class TrainSection(Section):
 
     data: str | None = None
     """The data set to train on, when it is larger than the one deployed with."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, JsonValue] = Field(default_factory=dict)
     epochs: int = Field(default=8, ge=1)
     batch_size: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=0.1, gt=0)
@@ -82,7 +83,7 @@ class Recipe(Section):
     model: ModelSection
     data: DataSection
     train: TrainSection | None = None
-    compress: list[dict[str, Any]] = Field(default_factory=list)
+    compress: list[dict[str, JsonValue]] = Field(default_factory=list)
     """Compression methods in the order of application: a `method` each, and its options."""
     quantize: QuantizeSection = Field(default_factory=QuantizeSection)
     gates: GatesSection = Field(default_factory=GatesSection)
@@ -117,15 +118,64 @@ class Recipe(Section):
 def read_recipe(path: Path) -> Recipe:
     """Return the recipe in a TOML file.
 
-    Raises ToolchainError (exit 2): a missing file, a syntax error, an unknown key, a wrong type or value.
+    Raises ToolchainError (exit 2): a missing file, a syntax error, an unknown key, a wrong type or value, parts that
+    contradict each other.
     """
-    recipe = check_table(Recipe, read_toml(path, "recipe"), what="the recipe", where=str(path))
-    model = recipe.model
+    recipe = check_table(Recipe, read_toml(path, "recipe"), what="the recipe", where=str(path)).at(path)
+    problem = _find_contradiction(recipe, path)
+    if problem is not None:
+        raise problem
+    return recipe
+
+
+def _find_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
+    """Return the error for keys that are right each and ask together for what cannot be done."""
+    model, gates = recipe.model, recipe.gates
     if (model.onnx is None) == (model.build is None):
-        raise usage(
+        return usage(
             "a recipe names a builder or an ONNX file",
             where=f"{path}: model",
             expected="exactly one of build and onnx",
             found="both" if model.onnx else "neither",
+            fix="keep the one that the model comes from",
         )
-    return recipe.at(path)
+    if model.build is not None and model.weights is None:
+        return usage(
+            "a builder needs weights",
+            where=f"{path}: model",
+            expected="weights, the path of a safetensors file",
+            found="none",
+            fix='add weights = "weights.safetensors"; `toolchain train` makes the file',
+        )
+    asks_for_module = {
+        "model.weights": model.weights,
+        "model.build_options": model.build_options,
+        "train": recipe.train,
+        "compress": recipe.compress,
+    }
+    for key, value in asks_for_module.items():
+        if model.onnx is not None and value:
+            return usage(
+                f"{key} is for a PyTorch model, and this one is an ONNX file",
+                where=f"{path}: {key}",
+                expected="none beside model.onnx",
+                found=str(value),
+                fix="remove it, or name the builder in model.build",
+            )
+    if recipe.data.metric == "none" and gates.metric_drop_max is not None:
+        return usage(
+            "there is a gate on the task metric, and no task metric",
+            where=f"{path}: gates.metric_drop_max",
+            expected='none beside metric = "none"',
+            found=str(gates.metric_drop_max),
+            fix="remove the gate, or name a metric in data.metric",
+        )
+    for precision in sorted(gates.sqnr_db_min.keys() - set(PRECISIONS)):
+        return usage(
+            "there is no such precision",
+            where=f"{path}: gates.sqnr_db_min",
+            expected=f"one of {', '.join(PRECISIONS)}",
+            found=precision,
+            fix="correct its spelling",
+        )
+    return None

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import Field, PrivateAttr
 
+from toolchain.agent.version import matches_version
+from toolchain.errors import ToolchainError, usage
 from toolchain.toml_file import Section, check_table, read_toml
 
 Precision = Literal["int8", "fp16", "float32"]
@@ -49,6 +51,10 @@ class Target(Section):
     def name(self) -> str:
         return self._path.stem
 
+    @property
+    def path(self) -> Path:
+        return self._path
+
     def narrow(self, precision: Precision) -> Target:
         """Return the target with this precision alone."""
         target = self.model_copy(update={"precision": [precision]})
@@ -60,4 +66,23 @@ def read_target(path: Path) -> Target:
     """Return the target in a TOML file; raises ToolchainError (exit 2) for anything wrong in it."""
     target = check_table(Target, read_toml(path, "target"), what="the target", where=str(path))
     target._path = path.resolve()
+    if len(set(target.precision)) < len(target.precision):
+        raise usage(
+            "a precision is listed twice",
+            where=f"{path}: precision",
+            expected="every precision once",
+            found=", ".join(target.precision),
+            fix="remove one of them",
+        )
+    required = target.compatible.runtime_version
+    try:
+        matches_version("0", required or ">=0")
+    except ToolchainError as error:
+        raise usage(
+            "the required version cannot be read",
+            where=f"{path}: compatible.runtime_version",
+            expected="clauses such as >=1.23, joined by commas",
+            found=repr(required),
+            fix="correct compatible.runtime_version",
+        ) from error
     return target

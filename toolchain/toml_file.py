@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,11 +12,22 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from toolchain.errors import ToolchainError, usage
 
+# What pydantic calls by the names of Python's types.
+_EXPECTED = {
+    "dict_type": "a table",
+    "invalid-json-value": "text, a number, true, false, a list or a table",
+    "finite_number": "a finite number",
+    "list_type": "a list",
+    "model_type": "a table",
+    "string_type": "text",
+    "too_short": "at least one item",
+}
+
 
 class Section(BaseModel):
-    """A table of a TOML file: an unknown key or a value of another type is an error."""
+    """A table of a TOML file: an unknown key, a value of another type, an infinite number or NaN is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 Table = TypeVar("Table", bound=BaseModel)
@@ -27,8 +39,22 @@ def read_toml(path: Path, kind: str) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise usage(f"the {kind} {path} does not exist", fix=f"check the path of the {kind}") from error
+    except OSError as error:
+        raise usage(
+            f"the {kind} cannot be read",
+            where=str(path),
+            expected="a file that you may read",
+            found=error.strerror,
+            fix=f"check the path of the {kind} and its permissions",
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise usage(f"the {kind} is not valid TOML", where=str(path), found=str(error)) from error
+        raise usage(
+            f"the {kind} is not valid TOML",
+            where=str(path),
+            expected="TOML 1.0 in UTF-8",
+            found=str(error),
+            fix="correct the file at that place",
+        ) from error
 
 
 def check_table(table: type[Table], document: Mapping[str, Any], *, what: str, where: str) -> Table:
@@ -47,20 +73,23 @@ def _explain(table: type[BaseModel], error: ValidationError, what: str, where: s
     location = list(first["loc"])
     key = ".".join(str(part) for part in location)
     if first["type"] == "extra_forbidden":
+        known = _list_keys(table, location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
         return usage(
             f"unknown key in {what}",
             where=f"{where}: {key}",
-            expected=f"one of {', '.join(_list_keys(table, location[:-1])) or 'no key at all'}",
+            expected=f"one of {', '.join(known) or 'no key at all'}",
             found=str(location[-1]),
-            fix="remove it or correct its spelling",
+            fix=f"write {near[0]}" if near else "remove it",
         )
     if first["type"] == "missing":
-        return usage(f"{what} lacks a key", where=where, expected=key, fix="add it")
+        return usage(f"{what} lacks a key", where=where, expected=key, found="none", fix="add it")
     return usage(
         f"wrong value in {what}",
         where=f"{where}: {key}",
-        expected=first["msg"].removeprefix("Input should be "),
+        expected=_EXPECTED.get(first["type"], first["msg"].removeprefix("Input should be ")),
         found=repr(first["input"]),
+        fix=f"correct {key}",
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from toolchain.errors import malformed, missing, storage
+from toolchain.atomic import write_atomically
+from toolchain.errors import malformed, missing
 
 # First bytes of what torch.save, pickle.dump and legacy torch write.
 _PICKLE_STARTS = {b"PK\x03\x04": "a zip file with a pickle in it, as torch.save writes it", b"\x80": "a pickle"}
@@ -58,27 +57,6 @@ def save_weights(model: nn.Module, path: Path, provenance: Mapping[str, Any]) ->
     text = json.dumps({**provenance, "weights_sha256": sha256}, indent=2, ensure_ascii=False)
     write_atomically(path.with_suffix(".json"), f"{text}\n".encode())
     return sha256
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all; raises ToolchainError (exit 14) when it cannot."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                temporary.chmod(0o644)
-                temporary.replace(path)
-            except BaseException:  # an interrupt too must leave nothing
-                temporary.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise storage(error) from error
 
 
 def _how_to_get(path: Path) -> str:

@@ -120,28 +120,32 @@ class LocalTransport:
             shutil.rmtree(path, ignore_errors=True)
 
     def run_agent(self, arguments: Sequence[str], on_progress: OnProgress) -> AgentResult:
-        """Run the placed bundle's own agent in a fresh process; see Transport."""
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-        # The bundle's folder comes first among Python's, and nothing that Python caches may be added to it.
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"
-        command = [sys.executable, "-m", "agent", *arguments]
-        with (
-            tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stdout,
-            subprocess.Popen(
-                command,
-                cwd=self.bundle,
-                env=environment,
-                stdout=stdout,
-                stderr=subprocess.PIPE,
-                encoding="utf-8",
-                errors="replace",
-            ) as process,
-        ):
-            try:
-                stderr = follow_progress(process.stderr or (), on_progress)
-                return_code = process.wait()
-            except BaseException:
-                process.kill()  # an agent does not outlive the deploy that started it
-                raise
-            stdout.seek(0)
-            return read_agent_output(return_code, stdout.read(), stderr)
+        return run_agent(self.bundle, arguments, on_progress)
+
+
+def run_agent(bundle_dir: Path, arguments: Sequence[str], on_progress: OnProgress) -> AgentResult:
+    """Run a bundle's own agent in a fresh process on this machine; see Transport."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    # The bundle's folder comes first among Python's, and nothing that Python caches may be added to it.
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    command = [sys.executable, "-m", "agent", *arguments]
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stdout,
+        subprocess.Popen(
+            command,
+            cwd=bundle_dir,
+            env=environment,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+        ) as process,
+    ):
+        try:
+            stderr = follow_progress(process.stderr or (), on_progress)
+            return_code = process.wait()
+        except BaseException:
+            process.kill()  # an agent does not outlive the deploy that started it
+            raise
+        stdout.seek(0)
+        return read_agent_output(return_code, stdout.read(), stderr)

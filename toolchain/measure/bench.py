@@ -12,20 +12,26 @@ from rich.table import Table
 
 from toolchain.agent.latency import measure_latency
 from toolchain.agent.session import Session
+from toolchain.deploy.transport import OnProgress
 from toolchain.measure.payload import Arrays, choose_feeds, open_payload
 
 
-def bench_payloads(paths: Sequence[Path], *, data: Path | None, threads: int) -> list[dict[str, Any]]:
+def bench_payloads(
+    paths: Sequence[Path], *, data: Path | None, threads: int, on_progress: OnProgress
+) -> list[dict[str, Any]]:
     """Return one row per payload: latency with upper bounds, and the speedup of the first over it.
 
     The same real sample is fed over and over, batch 1; "speedup" is the latency of the first payload over this
-    one's, with its 99 % interval. Raises ToolchainError (exit 2) without data.
+    one's, with its 99 % interval. Raises ToolchainError as opening the payloads does, and exit 2 without data.
     """
     payloads = [open_payload(path, data=data, threads=threads, samples=1) for path in paths]
     feed = choose_feeds(payloads)[0]
+    # Two of one path are two sessions: what such a pair differs by is what the measurement is worth.
     names = [f"{index}: {path}" for index, path in enumerate(paths)]
-    runs = {name: _bind_run(payload.session, feed) for name, payload in zip(names, payloads, strict=True)}
-    measurement = measure_latency(runs)
+    measurement = measure_latency(
+        {name: _bind_run(payload.session, feed) for name, payload in zip(names, payloads, strict=True)},
+        on_progress=lambda done, total: on_progress("latency", done, total),
+    )
     return [
         {
             "payload": str(path),
@@ -38,22 +44,27 @@ def bench_payloads(paths: Sequence[Path], *, data: Path | None, threads: int) ->
 
 
 def print_bench(rows: Sequence[dict[str, Any]], *, stream: TextIO) -> None:
-    """Print the rows as a table; a percentile with too few samples is a dash."""
-    table = Table(box=None)
+    """Print the rows as a table; what too few samples cannot prove is a dash."""
+    table = Table(box=None, pad_edge=False)
     for heading in ("payload", "p50 ms", "p90 ms", "p99 ms", "samples", "speedup"):
-        table.add_column(heading, justify="left" if heading == "payload" else "right", overflow="fold")
+        table.add_column(heading, justify="left" if heading == "payload" else "right", no_wrap=True)
     for row in rows:
-        latency, speedup = row["latency"], row["speedup"]
-        cells = [_show(latency[f"{name}_ms"], latency[f"{name}_upper_ms"]) for name in ("p50", "p90", "p99")]
-        ratio = (
-            "reference" if speedup is None else f"x{speedup['ratio']:.2f} ({speedup['low']:.2f}-{speedup['high']:.2f})"
-        )
-        table.add_row(row["payload"], *cells, str(latency["samples"]), ratio)
-    Console(file=stream).print(table)
+        latency = row["latency"]
+        bounds = [_write_bound(latency[f"{name}_ms"], latency[f"{name}_upper_ms"]) for name in ("p50", "p90", "p99")]
+        speedup = "reference" if row["speedup"] is None else _write_ratio(**row["speedup"])
+        table.add_row(row["payload"], *bounds, str(latency["samples"]), speedup)
+    # Wider than a terminal may be: a path that is cut is of no use.
+    Console(file=stream, width=200, highlight=False).print(table)
 
 
-def _show(value_ms: float | None, upper_ms: float | None) -> str:
-    return "-" if value_ms is None or upper_ms is None else f"{value_ms:.3f} (<= {upper_ms:.3f})"
+def _write_bound(value_ms: float | None, upper_ms: float | None) -> str:
+    return "-" if value_ms is None or upper_ms is None else f"{value_ms:.4g} (≤ {upper_ms:.4g})"
+
+
+def _write_ratio(ratio: float | None, low: float | None, high: float | None) -> str:
+    if ratio is None:
+        return "-"
+    return f"×{ratio:.2f}" if low is None or high is None else f"×{ratio:.2f} ({low:.2f}–{high:.2f})"
 
 
 def _bind_run(session: Session, feed: Arrays) -> Callable[[], object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
@@ -10,54 +12,104 @@ from typing import Any, TextIO
 from packaging.requirements import Requirement
 
 from toolchain.agent.facts import read_facts
+from toolchain.agent.session import list_runtimes
 from toolchain.cache import cache_root
-from toolchain.data import list_datasets, load_dataset
-from toolchain.errors import ToolchainError
+from toolchain.errors import ExitCode, ToolchainError
 
 
 def examine_machine() -> dict[str, Any]:
-    """Return the board's facts, what the toolchain needs with what is there, and the data sets that can be read."""
+    """Return what this machine is by runtime, the distributions that the toolchain needs, and the data sets.
+
+    Each finding has `ok`, and where that is false a `fix`.
+    """
     return {
-        "facts": asdict(read_facts("onnxruntime")),
-        "needed": [_examine_requirement(Requirement(text)) for text in metadata.requires("edge-toolchain") or []],
-        "datasets": {name: _examine_dataset(name) for name in list_datasets()},
+        "runtimes": {name: _examine_runtime(name) for name in list_runtimes()},
+        "needed": _examine_requirements(),
+        "datasets": _examine_datasets(),
+        "python": sys.executable,
         "cache": str(cache_root()),
     }
 
 
 def print_findings(findings: Mapping[str, Any], *, stream: TextIO) -> None:
     """Print the findings, one line each; what is missing says how to get it."""
-    for name, value in findings["facts"].items():
-        text = " ".join(value) if isinstance(value, tuple | list) else value
-        stream.write(f"{name:<16} {text}\n")
-    for finding in findings["needed"]:
-        state = f"ok      {finding['found']}" if finding["ok"] else f"MISSING {finding['fix']}"
-        stream.write(f"{finding['name']:<16} {state}\n")
-    for name, problem in findings["datasets"].items():
-        stream.write(f"{name:<22} {problem or 'ok'}\n")
-    stream.write(f"cache            {findings['cache']}\n")
+    lines = [("python", findings["python"]), ("cache", findings["cache"])]
+    for name, finding in findings["runtimes"].items():
+        lines.append(
+            (f"runtime {name}", _write_state(finding, finding["facts"] and finding["facts"]["runtime_version"]))
+        )
+        facts = finding["facts"] or {}
+        for key in ("arch", "cpu", "cpu_features", "os", "accelerator"):
+            value = facts.get(key)
+            text = " ".join(value) if isinstance(value, list | tuple) else value
+            lines.append((f"  {key}", text or "none"))
+    lines += [
+        (f"needs {finding['name']}{finding['expected']}", _write_state(finding, finding["found"]))
+        for finding in findings["needed"]
+    ]
+    lines += [
+        (f"data set {name}", _write_state(finding, finding["needs"] and f"set {finding['needs']}"))
+        for name, finding in findings["datasets"].items()
+    ]
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        stream.write(f"{name:<{width}}  {text}\n")
+
+
+def _write_state(finding: Mapping[str, Any], detail: str | None) -> str:
+    if not finding["ok"]:
+        return f"MISSING  fix: {finding['fix']}"
+    return f"ok  {detail}" if detail else "ok"
+
+
+def _examine_runtime(name: str) -> dict[str, Any]:
+    try:
+        return {"ok": True, "facts": asdict(read_facts(name)), "fix": None}
+    except ToolchainError as error:
+        return {"ok": False, "facts": None, "fix": error.fix or error.what}
+
+
+def _examine_requirements() -> list[dict[str, Any]]:
+    """Return the state of every distribution that this one asks for, without its extras."""
+    requirements = [Requirement(text) for text in metadata.requires("edge-toolchain") or []]
+    return [
+        _examine_requirement(requirement)
+        for requirement in requirements
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    ]
 
 
 def _examine_requirement(requirement: Requirement) -> dict[str, Any]:
-    wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
     try:
         found = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
         found = None
-    fits = found is not None and requirement.specifier.contains(found, prereleases=True)
+    ok = found is not None and requirement.specifier.contains(found, prereleases=True)
+    fix = f"python -m pip install '{requirement.name}{requirement.specifier}'"
     return {
         "name": requirement.name,
         "expected": str(requirement.specifier),
         "found": found,
-        "ok": fits or not wanted,
-        "fix": None if fits else f"python -m pip install '{requirement.name}{requirement.specifier}'",
+        "ok": ok,
+        "fix": None if ok else fix,
     }
 
 
-def _examine_dataset(name: str) -> str | None:
-    """Return why a data set cannot be read without options; None where it can."""
-    try:
-        load_dataset(name, {})
-    except ToolchainError as error:
-        return str(error).replace("\n", " ").replace("  ", " ")
-    return None
+def _examine_datasets() -> dict[str, dict[str, Any]]:
+    """Return whether each data set is there; `needs` is the option of one that lies where the user says."""
+    if importlib.util.find_spec("numpy") is None:  # they cannot even be listed; the requirements say how to get it
+        return {}
+    from toolchain.data import list_datasets, load_dataset
+
+    findings: dict[str, dict[str, Any]] = {}
+    for name in list_datasets():
+        finding: dict[str, Any] = {"ok": True, "needs": None, "fix": None}
+        try:
+            load_dataset(name, {})
+        except ToolchainError as error:
+            if error.code == ExitCode.USAGE:
+                finding["needs"] = f"{error.where}.{error.expected}"
+            else:
+                finding |= {"ok": False, "fix": error.fix or error.what}
+        findings[name] = finding
+    return findings

@@ -9,12 +9,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from toolchain.agent.contents import check_contents
 from toolchain.agent.golden import open_golden
-from toolchain.agent.manifest import read_manifest
+from toolchain.agent.manifest import MANIFEST_NAME, read_manifest
+from toolchain.agent.payloads import describe_difference
 from toolchain.agent.session import Session, open_session
 from toolchain.data import load_dataset
 from toolchain.data.feeds import bind_feeds
 from toolchain.errors import usage
+from toolchain.onnx_file import read_onnx
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -23,6 +26,8 @@ Arrays = dict[str, NDArray[Any]]
 class Payload:
     """A model that can be run, and real inputs for it, one run each; none where it brings none."""
 
+    name: Path
+    """As the user called it."""
     path: Path
     """The ONNX file."""
     session: Session
@@ -32,30 +37,43 @@ class Payload:
 def open_payload(path: Path, *, data: Path | None, threads: int, samples: int) -> Payload:
     """Return the model of an ONNX file, or of a bundle's preferred candidate, with at most so many samples.
 
-    Raises ToolchainError as opening and reading do; exit 2 for a path that is neither.
+    Raises ToolchainError before the runtime sees a file: exit 2 for a path that is neither, 3 for data that is
+    missing, 11 for a bundle that differs from its manifest, 23 for a malformed file.
     """
-    if (path / "manifest.json").is_file():
-        manifest, _ = read_manifest(path)
-        model = path / manifest.candidates[0].path
-        session = open_session(manifest.runtime, model, threads)
-        golden = open_golden(path, manifest)
-        feeds = [golden.read_inputs(index, index + 1) for index in range(min(samples, golden.samples))]
-        return Payload(path=model, session=session, feeds=feeds)
+    if (path / MANIFEST_NAME).is_file():
+        return _open_bundle(path, threads, samples)
     if path.suffix != ".onnx" or not path.is_file():
-        raise usage("nothing to measure there", where=str(path), expected="an .onnx file or a bundle's folder")
+        raise usage(
+            "there is no model to measure",
+            where=str(path),
+            expected="an .onnx file or a bundle's folder",
+            found="a folder" if path.is_dir() else "another file" if path.exists() else "nothing",
+            fix="check the path",
+        )
+    read_onnx(path)  # in a process of its own, with limits: nobody vouches for the file
     session = open_session("onnxruntime", path, threads)
     if data is None:
-        return Payload(path=path, session=session, feeds=())
+        return Payload(name=path, path=path, session=session, feeds=())
     dataset = load_dataset("npz", {"path": str(data.resolve())})
-    return Payload(
-        path=path,
-        session=session,
-        feeds=list(bind_feeds(dataset.evaluation, session.inputs, where=str(data), count=samples)),
-    )
+    feeds = bind_feeds(dataset.evaluation, session.inputs, where=str(data), count=samples)
+    return Payload(name=path, path=path, session=session, feeds=feeds)
 
 
 def choose_feeds(payloads: Sequence[Payload]) -> Sequence[Arrays]:
-    """Return the first payload's own inputs that there are; raises ToolchainError (exit 2) where there are none."""
+    """Return the inputs of the first payload that brings some, which all of them take.
+
+    Raises ToolchainError (exit 2): there are none, or the payloads' inputs differ in name, dtype or shape.
+    """
+    for payload in payloads[1:]:
+        difference = describe_difference(payloads[0].session.inputs, payload.session.inputs)
+        if difference is not None:
+            raise usage(
+                "the models do not take the same inputs",
+                where=str(payload.name),
+                expected=f"the inputs of {payloads[0].name}",
+                found=difference,
+                fix="compare models that were made from the same one",
+            )
     for payload in payloads:
         if payload.feeds:
             return payload.feeds
@@ -66,3 +84,15 @@ def choose_feeds(payloads: Sequence[Payload]) -> Sequence[Arrays]:
         found="none",
         fix="give real samples; random ones prove nothing",
     )
+
+
+def _open_bundle(path: Path, threads: int, samples: int) -> Payload:
+    manifest, _ = read_manifest(path)
+    check_contents(path, manifest)
+    model = path / manifest.candidates[0].path
+    session = open_session(manifest.runtime, model, threads)
+    golden = open_golden(path, manifest)
+    batch = golden.find_batch(session.inputs) or 1
+    runs = min(samples, golden.samples) // batch
+    feeds = [golden.read_inputs(index * batch, (index + 1) * batch) for index in range(runs)]
+    return Payload(name=path, path=model, session=session, feeds=feeds)

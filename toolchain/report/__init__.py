@@ -11,7 +11,7 @@ from toolchain.errors import storage
 from toolchain.report.junit import render_junit
 from toolchain.report.shape import Report
 
-__all__ = ["write_reports"]
+__all__ = ["remove_reports", "write_reports"]
 
 
 def write_reports(out_dir: Path, report: Report, samples: Mapping[str, Sequence[float]] | None = None) -> None:
@@ -39,10 +39,21 @@ def write_reports(out_dir: Path, report: Report, samples: Mapping[str, Sequence[
         raise storage(error) from error
 
 
+def remove_reports(out_dir: Path) -> None:
+    """Remove the reports of an earlier run; raises ToolchainError (exit 14) where they cannot be removed."""
+    try:
+        for name in ("report.json", "junit.xml", "report.html"):
+            (out_dir / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise storage(error) from error
+
+
 def _render_page(report: Report, samples: Mapping[str, Sequence[float]]) -> str:
     # Here, and not above: whoever only builds or prints a report does not wait for the template engine.
     from toolchain.report.html import render_html
 
+    if not samples:  # of a run that an error stopped, or on an emulated board: nothing to draw, and no matplotlib needed
+        return render_html(report, drawings=[])
     try:
         from toolchain.report.latency_figures import draw_latency
 

@@ -12,8 +12,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from toolchain.atomic import write_atomically
 from toolchain.errors import malformed, usage
-from toolchain.weights import write_atomically
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,293 @@
+"""Every exit code that this machine can reach, by the real command; and the same command passes without the fault."""
+
+import fcntl
+import os
+import pickle
+import shutil
+import signal
+import time
+
+import pytest
+
+BAD_BUILD = "def build(*, channels: int = 8, classes: int = 4) -> nn.Module:\n"
+
+
+def read_traceback(project):
+    return (project.cache / "traceback.txt").read_text()
+
+
+def test_a_proven_model_is_exit_0(deployed):
+    report = deployed.read_report()
+    assert report["metric"]["reference"] > 0.5  # of four classes: the net has learnt something
+    assert report["metric"]["samples"] == 64
+    assert report["parity"][0]["sqnr_db"] > 20
+    assert report["placement"]["precision_share_macs"] == {"int8": 1.0}
+    assert [stage["name"] for stage in report["stages"]] == [
+        *("export", "optimize", "golden", "lower-int8", "lower-float32", "bundle", "deploy", "verify"),
+    ]
+
+
+def test_code_of_the_user_that_breaks_is_exit_1_with_its_traceback_in_a_file_alone(project):
+    project = project.with_cache(project.folder / "cache")
+    shutil.copytree(project.folder / "models", project.folder / "whole")
+    project.edit("models/tiny/model.py", "    return nn.Sequential(", '    {}["depth"]\n    return nn.Sequential(')
+    result = project.deploy()
+    project.assert_stopped(result, 1, "unexpected error")
+    assert result.stderr.count("\n", result.stderr.index("unexpected error")) == 3
+    assert "KeyError: 'depth'" in result.stderr
+    assert str(project.cache / "traceback.txt") in result.stderr
+    assert 'in build\n    {}["depth"]' in read_traceback(project)
+    assert not (project.out / "bundle").exists()
+    assert not (project.out / "report.json").exists()
+
+
+def test_a_module_that_fails_on_its_input_is_exit_2(project):
+    project.edit(
+        "models/tiny/model.py",
+        "nn.Flatten()",
+        'type("Broken", (nn.Module,), {"forward": lambda self, x: {}["features"]})()',
+    )
+    result = project.deploy()
+    project.assert_stopped(result, 2, "usage")
+    assert "found KeyError: 'features'" in result.stderr
+    project.edit(
+        "models/tiny/model.py",
+        'type("Broken", (nn.Module,), {"forward": lambda self, x: {}["features"]})()',
+        "nn.Flatten()",
+    )
+    project.assert_passed(project.deploy())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["deploy", "tny", "--target", "board"], "fix: write tiny"),
+        (["deploy", "tiny", "--target", "bord"], "fix: write board"),
+        (["deploy", "tiny", "--target", "board", "--fast"], "No such option: --fast"),
+        (["deploy", "tiny", "--target", "board", "--precision", "fp16"], "expected one of int8, float32, found fp16"),
+        (["deploy", "tiny", "--target", "board", "--device", "lab"], "found lab"),
+        (["deploy", "tiny", "--target", "board", "--calibration", "data/tiny.npz"], "--calibration"),
+        (["deploy", "none/recipe.toml"], "does not exist"),
+        (["deploy", "none.onnx", "--calibration", "data/tiny.npz"], "does not exist"),
+        (["deploy"], "Missing"),
+        (["deplyo", "tiny"], "deplyo"),
+        (["verify", "none"], "there is no bundle folder"),
+        (["train", "tiny", "--epochs", "0"], "--epochs"),
+        (["train", "tiny"], "[train]"),
+        (["compress", "tiny"], "[[compress]]"),
+    ],
+)
+def test_a_wrong_command_line_is_exit_2_and_leaves_nothing(project, arguments, message):
+    result = project.run(*arguments)
+    project.assert_stopped(result, 2, "usage")
+    assert message in result.stderr
+    assert not (project.folder / "dist").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("models/tiny/recipe.toml", "[gate]"),
+        ("models/tiny/recipe.toml", "int8_share_min = 2"),
+        ("targets/board.toml", "thread = 1"),
+    ],
+)
+def test_a_wrong_recipe_or_target_is_exit_2(project, path, line):
+    before = (project.folder / path).read_text()
+    (project.folder / path).write_text(f"{before}\n{line}\n")
+    result = project.deploy()
+    project.assert_stopped(result, 2, "usage")
+    assert str(project.folder / path) in result.stderr
+    assert not (project.folder / "dist").exists()
+
+
+def test_missing_weights_are_exit_3(project):
+    project.weights.rename(project.folder / "weights")
+    result = project.deploy()
+    project.assert_stopped(result, 3, "missing")
+    assert str(project.weights) in result.stderr
+    (project.folder / "weights").rename(project.weights)
+    project.assert_passed(project.deploy())
+
+
+def test_missing_data_is_exit_3_and_says_how_to_get_it(project):
+    project.edit_recipe('name = "npz"', 'name = "cifar10"')
+    project.edit_recipe('path = "data/tiny.npz"', 'folder = "none"')
+    result = project.deploy()
+    project.assert_stopped(result, 3, "missing")
+    assert "fix: download" in result.stderr
+
+
+def test_a_target_that_asks_for_a_signature_is_exit_10(project):
+    project.edit("targets/board.toml", 'signature = "optional"', 'signature = "required"')
+    result = project.deploy()
+    project.assert_stopped(result, 10, "signature")
+    assert 'signature = "optional"' in result.stderr
+    project.edit("targets/board.toml", 'signature = "required"', 'signature = "optional"')
+    project.assert_passed(project.deploy())
+
+
+@pytest.mark.parametrize("path", ["golden/input-0.npy", "payload/int8.onnx", "agent/verify.py"])
+def test_a_flipped_byte_in_the_bundle_is_exit_11(deployed_copy, path):
+    file = deployed_copy.out / "bundle" / path
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    result = deployed_copy.run("verify", deployed_copy.out / "bundle")
+    assert result.code == 11
+    deployed_copy.assert_message(result.stderr, "content")
+    assert path in result.stderr
+    file.write_bytes(whole)
+    assert deployed_copy.run("verify", deployed_copy.out / "bundle").code == 0
+
+
+def test_a_bundle_is_verified_where_it_lies_and_not_another_one_beside_it(deployed_copy):
+    other = deployed_copy.out / "other"
+    shutil.copytree(deployed_copy.out / "bundle", other)
+    (other / "extra").touch()
+    assert deployed_copy.run("verify", deployed_copy.out / "bundle").code == 0
+    assert deployed_copy.run("verify", other).code == 11
+
+
+@pytest.mark.parametrize(
+    ("lines", "fact"),
+    [
+        (['arch = "riscv64"'], "arch: expected riscv64"),
+        (['runtime_version = ">=999"'], "runtime_version: expected >=999"),
+        (['accelerator = "sm_87"'], "accelerator: expected sm_87, found none"),
+        (['cpu_features = ["flux"]'], "cpu_features: expected flux"),
+    ],
+)
+def test_a_board_that_does_not_fit_is_exit_12_and_keeps_its_bundle(deployed_copy, lines, fact):
+    before = deployed_copy.read_report()["bundle_id"]
+    target = deployed_copy.folder / "targets" / "board.toml"
+    whole = target.read_text()
+    target.write_text("\n".join([whole, "[compatible]", *lines]))
+    result = deployed_copy.deploy()
+    deployed_copy.assert_stopped(result, 12, "incompatible")
+    assert fact in result.stderr
+    assert read_manifest_id(deployed_copy) == before
+
+
+def read_manifest_id(project):
+    from toolchain.agent.manifest import read_manifest
+
+    return read_manifest(project.out / "bundle")[1]
+
+
+def test_a_folder_that_another_deploy_has_is_exit_17(deployed_copy):
+    report = (deployed_copy.out / "report.json").read_bytes()
+    with (deployed_copy.out / ".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = deployed_copy.deploy()
+    assert result.code == 17
+    deployed_copy.assert_message(result.stderr, "busy")
+    assert (deployed_copy.out / "report.json").read_bytes() == report  # it is the other deploy's
+    deployed_copy.assert_passed(deployed_copy.deploy())
+
+
+def test_outputs_that_differ_too_much_are_exit_18(project):
+    project.edit_recipe("[gates]", "[gates]\nsqnr_db_min = { int8 = 250, float32 = 250 }")
+    report = project.assert_refused(project.deploy(), 18, "fail")
+    assert any("SQNR" in reason and "under 250 dB" in reason for reason in report["reasons"])
+    assert not all(output["passed"] for output in report["parity"])
+    project.edit_recipe("\nsqnr_db_min = { int8 = 250, float32 = 250 }", "")
+    project.assert_passed(project.deploy())
+
+
+def test_a_latency_over_its_gate_is_exit_19_and_too_few_samples_for_the_gate_are_exit_20(project):
+    out = project.folder / "dist" / "tiny" / "real"
+    project.edit_recipe("[gates]", "[gates]\nlatency_p90_ms_max = 1e-6")
+    report = project.assert_refused(project.deploy(target="real"), 19, "fail", out)
+    assert "the gate is 1e-06 ms" in report["reasons"][0]
+    assert report["latency"]["deployed"]["p90_upper_ms"] > 1e-6
+    project.edit_recipe("latency_p90_ms_max = 1e-6", "latency_p90_ms_max = 1e6")
+    report = project.assert_refused(project.deploy("--latency-samples", 20, target="real"), 20, "invalid", out)
+    assert "20 samples are too few" in report["reasons"][0]
+    assert report["latency"]["deployed"]["p90_ms"] is None
+    assert project.run("verify", out / "bundle", "--latency-samples", 20).code == 20
+    assert project.run("verify", out / "bundle").code == 0
+    project.assert_passed(project.deploy(target="real"), out)
+
+
+def test_less_int8_than_the_gate_asks_for_is_exit_19(project, deployed):
+    layer = deployed.read_report()["placement"]["layers"][0]["name"]
+    project.edit_recipe("[quantize]", f'[quantize]\nkeep_float = ["{layer}"]')
+    project.edit_recipe("[gates]", "[gates]\nint8_share_min = 1.0")
+    report = project.assert_refused(project.deploy("--precision", "int8"), 19, "fail")
+    assert "of the MACs ran in int8" in report["reasons"][0]
+    assert report["placement"]["fallbacks"][0]["name"] == layer
+    project.edit_recipe("int8_share_min = 1.0", "int8_share_min = 0.1")
+    project.assert_passed(project.deploy("--precision", "int8"))
+
+
+def write_pickle(path):
+    path.write_bytes(pickle.dumps({"weight": os.getpid}))
+
+
+def write_zip(path):
+    import torch
+
+    torch.save({"weight": torch.zeros(1)}, path)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [(write_pickle, "executes the code in it"), (write_zip, "executes the code in it"), (truncate, "corrupt")],
+)
+def test_weights_that_are_unsafe_or_broken_are_exit_23(project, damage, message):
+    damage(project.weights)
+    result = project.deploy()
+    project.assert_stopped(result, 23, "malformed")
+    assert message in result.stderr
+    assert str(project.weights) in result.stderr
+
+
+def test_a_truncated_onnx_file_is_exit_23(project, deployed):
+    whole = (deployed.out / "bundle" / "payload" / "reference.onnx").read_bytes()
+    path = project.folder / "net.onnx"
+    path.write_bytes(whole[:-100])
+    out = project.folder / "out"
+    deploy = ["deploy", "net.onnx", "--calibration", "data/tiny.npz", "--target", "board", "--out", out]
+    result = project.run(*deploy)
+    project.assert_stopped(result, 23, "malformed", out)
+    assert str(path) in result.stderr
+    path.write_bytes(whole)
+    project.assert_passed(project.run(*deploy, "--precision", "float32"), out)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"schema": 1', "null"])
+def test_a_malformed_manifest_is_exit_23(deployed_copy, text):
+    (deployed_copy.out / "bundle" / "manifest.json").write_text(text)
+    result = deployed_copy.run("verify", deployed_copy.out / "bundle")
+    assert result.code == 23
+    deployed_copy.assert_message(result.stderr, "malformed")
+
+
+def test_a_metric_that_drops_too_far_is_exit_24(project):
+    project.edit_recipe("[gates]", '[[compress]]\nmethod = "magnitude_pruning"\namount = 0.95\n\n[gates]')
+    project.edit_recipe("metric_drop_max = 0.05", "metric_drop_max = 0.0")
+    report = project.assert_refused(project.deploy("--precision", "float32"), 24, "fail")
+    assert report["metric"]["drop"] > 0
+    assert "top1 drops" in report["reasons"][0]
+    project.edit_recipe("metric_drop_max = 0.0", "metric_drop_max = 1.0")
+    project.assert_passed(project.deploy("--precision", "float32"))
+
+
+def test_an_interrupt_is_exit_130_and_the_next_run_passes(deployed_copy):
+    process = deployed_copy.start("deploy", "tiny", "--target", "board")
+    log = deployed_copy.out / "log.jsonl"
+    log.unlink()
+    while process.poll() is None and not (log.exists() and '"verify"' in log.read_text()):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert stderr.endswith("interrupted: what was finished is kept; the same command goes on from there\n")
+    assert not (deployed_copy.out / "report.json").exists()  # of the run before: nothing was proven
+    deployed_copy.assert_nothing_half_written()
+    deployed_copy.assert_passed(deployed_copy.deploy())

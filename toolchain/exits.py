@@ -1,0 +1,82 @@
+"""How a command ends: whatever it raises becomes a message on stderr and an exit code of the contract."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+import traceback
+
+import typer
+
+from toolchain.cache import cache_root
+from toolchain.errors import ExitCode, ToolchainError, missing, storage, usage
+
+# EFBIG: the limit of a user (ulimit -f) or of a file system.
+_STORAGE_ERRNOS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EFBIG}
+
+# What shells use for a process that SIGINT ended; typer returns it for a KeyboardInterrupt.
+_INTERRUPTED = 130
+
+
+def run_command(app: typer.Typer) -> int:
+    """Run the command that sys.argv names and return its exit code; never a traceback.
+
+    A command that was asked for --json and ends in an error prints {"exit_code", "error"}, as a report.json holds them.
+    """
+    try:
+        code = int(app(prog_name="toolchain", standalone_mode=False) or ExitCode.PROVEN)
+    except typer.TyperException as error:
+        # Without arguments the help was shown, and there is nothing to add.
+        return _fail(_explain_usage(error)) if error.format_message() else ExitCode.USAGE
+    except ToolchainError as error:
+        return _fail(error)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    except ModuleNotFoundError as error:
+        return _fail(_explain_missing_module(error))
+    except OSError as error:
+        return _fail(storage(error) if error.errno in _STORAGE_ERRNOS else _explain_unexpected(error))
+    except Exception as error:  # noqa: BLE001 - the outermost frame: users get a message, and the traceback in a file
+        return _fail(_explain_unexpected(error))
+    if code == _INTERRUPTED:
+        sys.stderr.write("interrupted: what was finished is kept; the same command goes on from there\n")
+    return code
+
+
+def _fail(error: ToolchainError) -> int:
+    sys.stderr.write(f"{error}\n")
+    if "--json" in sys.argv[1:]:
+        sys.stdout.write(json.dumps({"exit_code": int(error.code), "error": error.to_dict()}) + "\n")
+    return int(error.code)
+
+
+def _explain_usage(error: typer.TyperException) -> ToolchainError:
+    """Return the error for what the parser of the command line refused."""
+    context = getattr(error, "ctx", None)
+    command = "toolchain" if context is None else context.command_path
+    return usage(error.format_message().rstrip("."), where="the command line", fix=f"see {command} --help")
+
+
+def _explain_missing_module(error: ModuleNotFoundError) -> ToolchainError:
+    if error.name is None or error.name.partition(".")[0] == "toolchain":
+        return _explain_unexpected(error)
+    return missing(
+        f"the Python module {error.name} is not installed",
+        where=sys.executable,
+        fix="install the toolchain again: python -m pip install edge-toolchain",
+    )
+
+
+def _explain_unexpected(error: Exception) -> ToolchainError:
+    """Return the error for what nobody foresaw; its traceback goes to a file, because it is for us."""
+    path = cache_root() / "traceback.txt"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        where = f"the traceback is in {path}"
+    except OSError as reason:
+        where = f"the traceback could not be kept in {path}: {reason.strerror}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    what = ": ".join([type(error).__name__, *lines[:1]])
+    return ToolchainError(ExitCode.UNEXPECTED, what, where, fix="report it with that file")

@@ -1,0 +1,37 @@
+"""What commands print: a person's form, or one JSON document on stdout for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from toolchain.report.shape import Report
+
+
+def show_report(report: Report, *, as_json: bool, out: Path | None) -> int:
+    """Print the report of a run and return its exit code; for machines a person's form goes to stderr."""
+    from toolchain.report.terminal import print_report
+
+    print_report(report, stream=sys.stderr if as_json else sys.stdout, out_dir=out)
+    if as_json:
+        _write_json(report)
+    return report["exit_code"]
+
+
+def print_rows(rows: Any, *, as_json: bool, show: Callable[..., None] | None = None) -> None:
+    """Print the rows of a command; without `show` they are a name and a text each."""
+    if as_json:
+        _write_json(rows)
+    elif show is not None:
+        show(rows, stream=sys.stdout)
+    else:
+        width = max((len(name) for name in rows), default=0)
+        for name, text in rows.items():
+            sys.stdout.write(f"{name:<{width}}  {text}\n")
+
+
+def _write_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")
