@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import onnx
 
 from toolchain.errors import usage
-from toolchain.lower.calibration import calibrate
+from toolchain.lower.calibration import choose_ranges, list_methods, observe_tensors
 from toolchain.lower.onnxruntime import plan_int8, weighted_layers
 from toolchain.lower.qdq import QdqPlan, Scheme
 from toolchain.lower.ranges import TensorRange
@@ -43,6 +43,8 @@ class Int8Lowering:
     plan: QdqPlan
     scheme: Scheme
     ranges: Mapping[str, TensorRange]
+    methods_db: Mapping[str, float]
+    """SQNR in dB of the model all in int8, by calibration method, those that were tried; the highest was taken."""
     kept_in_float: Mapping[str, str]
     """Layers that could be int8 and stay in float: name to reason."""
     sqnr_db: Mapping[str, float]
@@ -68,24 +70,7 @@ def lower_int8(
     """
     plan = plan_int8(model)
     requested = _find_requested(model, options.keep_float)
-    ranges = calibrate(
-        model,
-        plan.tensors,
-        feeds,
-        method=options.calibration,
-        symmetric=scheme.symmetric,
-        on_batch=start_steps("calibrate", len(feeds)),
-    )
-    float_session = open_model(model, threads=threads)
-    samples = feeds[:_SEARCH_SAMPLES]
-    bench = Bench(
-        model=model,
-        ranges=ranges,
-        scheme=scheme,
-        feeds=samples,
-        references=[float_session.run(feed) for feed in samples],
-        threads=threads,
-    )
+    bench, methods_db = _calibrate(model, plan, feeds, options, scheme, threads, start_steps)
     reasons = dict.fromkeys(requested, "the recipe keeps it in float")
     times: dict[str, LayerTime] = {}
     if options.choose_by_measurement:
@@ -102,11 +87,47 @@ def lower_int8(
         model=bench.build(keep),
         plan=final,
         scheme=scheme,
-        ranges={name: ranges[name] for name in final.tensors},
+        ranges={name: bench.ranges[name] for name in final.tensors},
+        methods_db=methods_db,
         kept_in_float=reasons,
         sqnr_db=bench.measure_outputs_db(keep),
         trials=trials,
     )
+
+
+def _calibrate(
+    model: onnx.ModelProto,
+    plan: QdqPlan,
+    feeds: Sequence[Arrays],
+    options: QuantizeSection,
+    scheme: Scheme,
+    threads: int,
+    start_steps: StartSteps,
+) -> tuple[Bench, dict[str, float]]:
+    """Return the bench with the ranges of the best method that may be taken, and the SQNR of each in dB.
+
+    No method is the best for every model: clipping helps where outliers are noise, and hurts where they carry the
+    answer. All of them read the same histograms, so that trying them costs one session each.
+    """
+    methods = list_methods() if options.calibration == "auto" else (options.calibration,)
+    on_batch = start_steps("calibrate", len(feeds))
+    observations = observe_tensors(model, plan.tensors, feeds, counting=methods != ("minmax",), on_batch=on_batch)
+    samples = feeds[:_SEARCH_SAMPLES]
+    float_session = open_model(model, threads=threads)
+    references = [float_session.run(feed) for feed in samples]
+    benches = {
+        method: Bench(
+            model=model,
+            ranges=choose_ranges(observations, method=method, symmetric=scheme.symmetric),
+            scheme=scheme,
+            feeds=samples,
+            references=references,
+            threads=threads,
+        )
+        for method in methods
+    }
+    methods_db = {method: bench.measure_sqnr_db(frozenset()) for method, bench in benches.items()}
+    return benches[max(methods_db, key=lambda method: methods_db[method])], methods_db
 
 
 def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[str, ...]:
