@@ -11,7 +11,7 @@ from toolchain.agent.manifest import PRECISIONS
 from toolchain.errors import ToolchainError, usage
 from toolchain.toml_file import Section, check_table, read_toml
 
-CalibrationMethod = Literal["minmax", "percentile", "entropy", "mse"]
+CalibrationMethod = Literal["auto", "minmax", "percentile", "entropy", "mse"]
 
 
 class ModelSection(Section):
@@ -58,7 +58,8 @@ class TrainSection(Section):
 class QuantizeSection(Section):
     """How int8 is made."""
 
-    calibration: CalibrationMethod = "mse"
+    calibration: CalibrationMethod = "auto"
+    """How ranges are chosen; "auto" takes the method whose int8 model is the nearest to the float model."""
     keep_float: list[str] = Field(default_factory=list)
     """Names of ONNX nodes that stay in float."""
     choose_by_measurement: bool = True

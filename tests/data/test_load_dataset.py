@@ -21,7 +21,9 @@ def test_a_module_of_the_package_that_is_no_data_set_is_refused_by_name():
     assert caught.value.code is ExitCode.USAGE
 
 
-@pytest.mark.parametrize(("name", "known"), [("fashion_mnist", "folder, download"), ("fashion_mnist_small", "no key at all")])
+@pytest.mark.parametrize(
+    ("name", "known"), [("fashion_mnist", "folder, download"), ("fashion_mnist_small", "no key at all")]
+)
 def test_an_unknown_option_is_a_usage_error_that_lists_the_known(name, known):
     with pytest.raises(ToolchainError) as caught:
         load_dataset(name, {"foldr": "x"})

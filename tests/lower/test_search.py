@@ -40,8 +40,21 @@ def test_the_gate_is_reached_with_the_fewest_layers(powers):
     measure = model_with_noise(noise)
     result = find_guilty_layers(list(noise), measure, sqnr_db_min=20)
     assert measure(frozenset(result.keep_float)) >= 20
-    if result.keep_float:
-        assert measure(frozenset(result.keep_float[:-1])) < 20
+    for layer in result.keep_float:
+        assert measure(frozenset(result.keep_float) - {layer}) < 20
+
+
+def test_of_two_equally_noisy_layers_the_cheap_one_stays_in_float():
+    noise = {"cheap": 0.009, "dear": 0.009}
+    result = find_guilty_layers(list(noise), model_with_noise(noise), costs={"cheap": 1, "dear": 100}, sqnr_db_min=20)
+    assert result.keep_float == ("cheap",)
+
+
+def test_a_layer_that_turns_out_not_to_be_needed_returns_to_int8():
+    noise = {"loud": 0.5, "free": 0.001, "quiet": 0.005}
+    costs = {"loud": 100, "free": -5, "quiet": 100}
+    result = find_guilty_layers(list(noise), model_with_noise(noise), costs=costs, sqnr_db_min=20)
+    assert result.keep_float == ("loud",)
 
 
 def test_proposals_grow_from_the_worst_layer_to_all_slow_ones():

@@ -26,7 +26,8 @@ def make_batch(model, seed=1):
     """Return random samples for a model; a symbolic axis has 2."""
     rng = np.random.default_rng(seed)
     batch = {}
-    for value in model.graph.input:
+    initialized = {tensor.name for tensor in model.graph.initializer}
+    for value in [value for value in model.graph.input if value.name not in initialized]:
         shape = [axis.dim_value or 2 for axis in value.type.tensor_type.shape.dim]
         dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         is_float = np.issubdtype(dtype, np.floating)

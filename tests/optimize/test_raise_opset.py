@@ -50,6 +50,20 @@ def test_resize_of_opset_11_keeps_what_it_says(assert_acts):
     assert_acts(raise_opset, parse_model(graph, 11))
 
 
+def test_initializers_that_an_old_file_lists_as_inputs_become_constants(assert_acts):
+    model = parse_model("g (float[N, 4] x) => (float[N, 4] y) <float[4] w> { y = Add (x, w) }", 9, ir_version=3)
+    model.graph.input.append(onnx.helper.make_tensor_value_info("w", 1, [4]))
+    raised = assert_acts(raise_opset, model)
+    assert [value.name for value in raised.graph.input] == ["x"]
+    assert raised.ir_version == 10
+
+
+def test_an_initializer_that_a_caller_may_override_stays_an_input(assert_acts):
+    model = parse_model("g (float[N, 4] x) => (float[N, 4] y) <float[4] w> { y = Add (x, w) }", 13, ir_version=7)
+    model.graph.input.append(onnx.helper.make_tensor_value_info("w", 1, [4]))
+    assert [value.name for value in assert_acts(raise_opset, model).graph.input] == ["x", "w"]
+
+
 def test_an_operator_without_a_conversion_is_named():
     model = parse_model(
         "g (float[N, 4] x, int64[1, 4] i, float[1, 4] u) => (float[N, 4] y) { y = Scatter <axis = 0> (x, i, u) }",

@@ -59,13 +59,28 @@ def test_the_bias_of_a_batched_matmul_stays_an_add(assert_idle):
     )
 
 
-def test_an_if_with_a_constant_condition_does_not_break_the_order_of_nodes(assert_acts):
+def test_an_if_of_constant_condition_becomes_its_branch(assert_acts):
     model = parse_model(
         """g (float[N, 4] x) => (float[N, 4] y) <bool c = {1}> {
         r = Relu (x)
-        i = If (c) <then_branch = t () => (float[N, 4] a) { p = Neg (r) a = Exp (p) },
-                    else_branch = e () => (float[N, 4] b) { b = Abs (r) }>
-        d = Identity (i) y = Add (d, r) }"""
+        t = If (c) <then_branch = p () => (float[N, 4] a) { s = Neg (r) a = Exp (s) },
+                    else_branch = q () => (float[N, 4] b) { b = Abs (r) }>
+        y = Add (t, r) }"""
+    )
+    assert list_operators(assert_acts(simplify, model)) == ["Relu", "Neg", "Exp", "Add"]
+
+
+def test_an_if_inside_of_an_if_does_not_break_the_order_of_nodes(assert_acts):
+    model = parse_model(
+        """g (float[N, 4] x) => (float[N, 4] y) <bool c = {1}, float[4] v, float[4] w> {
+        r = Relu (x)
+        t = If (c) <then_branch = p () => (float[N, 4] a) {
+                s = Neg (r)
+                u = If (c) <then_branch = p2 () => (float[N, 4] a2) { a2 = Exp (s) },
+                            else_branch = q2 () => (float[N, 4] b2) { b2 = Abs (s) }>
+                a = Sin (u) },
+            else_branch = q () => (float[N, 4] b) { b = Abs (r) }>
+        k = Mul (v, w) y = Add (t, k) }"""
     )
     onnx.checker.check_model(assert_acts(simplify, model))
 
@@ -79,3 +94,9 @@ def test_weights_are_scaled_by_the_formula(assert_acts):
     gain = arrays["scale"] / np.sqrt(arrays["var"] + 1e-5)
     assert np.allclose(fused[conv.input[1]], arrays["w"] * gain[:, None, None, None], atol=1e-6)
     assert np.allclose(fused[conv.input[2]], arrays["shift"] - gain * arrays["mean"], atol=1e-6)
+
+
+def test_the_notes_of_a_model_are_kept_and_none_are_added(assert_acts):
+    model = parse_model(NORM)
+    model.metadata_props.add(key="author", value="somebody")
+    assert assert_acts(simplify, model).metadata_props == model.metadata_props

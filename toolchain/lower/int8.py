@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import onnx
 
 from toolchain.errors import usage
-from toolchain.lower.calibration import calibrate
+from toolchain.lower.calibration import choose_ranges, list_methods, observe_tensors
 from toolchain.lower.onnxruntime import plan_int8, weighted_layers
 from toolchain.lower.qdq import QdqPlan, Scheme
 from toolchain.lower.ranges import TensorRange
-from toolchain.lower.search import find_guilty_layers
-from toolchain.lower.speed import SpeedTrial, find_slow_layers
+from toolchain.lower.search import LayerTime, find_guilty_layers
+from toolchain.lower.speed import SpeedTrial, find_slow_layers, time_both
 from toolchain.lower.trial import Arrays, Bench, open_model
 from toolchain.recipe import QuantizeSection
 
@@ -43,6 +43,8 @@ class Int8Lowering:
     plan: QdqPlan
     scheme: Scheme
     ranges: Mapping[str, TensorRange]
+    methods_db: Mapping[str, float]
+    """SQNR in dB of the model all in int8, by calibration method, those that were tried; the highest was taken."""
     kept_in_float: Mapping[str, str]
     """Layers that could be int8 and stay in float: name to reason."""
     sqnr_db: Mapping[str, float]
@@ -68,30 +70,16 @@ def lower_int8(
     """
     plan = plan_int8(model)
     requested = _find_requested(model, options.keep_float)
-    ranges = calibrate(
-        model,
-        plan.tensors,
-        feeds,
-        method=options.calibration,
-        symmetric=scheme.symmetric,
-        on_batch=start_steps("calibrate", len(feeds)),
-    )
-    float_session = open_model(model, threads=threads)
-    samples = feeds[:_SEARCH_SAMPLES]
-    bench = Bench(
-        model=model,
-        ranges=ranges,
-        scheme=scheme,
-        feeds=samples,
-        references=[float_session.run(feed) for feed in samples],
-        threads=threads,
-    )
+    bench, methods_db = _calibrate(model, plan, feeds, options, scheme, threads, start_steps)
     reasons = dict.fromkeys(requested, "the recipe keeps it in float")
-    reasons |= _keep_accurate(bench, plan, frozenset(reasons), sqnr_db_min, start_steps)
+    times: dict[str, LayerTime] = {}
+    if options.choose_by_measurement:
+        times = time_both(bench, weighted_layers(plan), frozenset(reasons))
+    reasons |= _keep_accurate(bench, plan, frozenset(reasons), times, sqnr_db_min, start_steps)
     trials: tuple[SpeedTrial, ...] = ()
     if options.choose_by_measurement:
-        on_step = start_steps("search for layers that int8 slows down", 0)
-        slow, trials = find_slow_layers(bench, plan, frozenset(reasons), on_step=on_step)
+        on_step = start_steps("search for layers that int8 slows down", len(plan.nodes).bit_length())
+        slow, trials = find_slow_layers(bench, plan, frozenset(reasons), times, on_step=on_step)
         reasons |= slow
     keep = frozenset(reasons)
     final = plan_int8(model, keep)
@@ -99,11 +87,47 @@ def lower_int8(
         model=bench.build(keep),
         plan=final,
         scheme=scheme,
-        ranges={name: ranges[name] for name in final.tensors},
+        ranges={name: bench.ranges[name] for name in final.tensors},
+        methods_db=methods_db,
         kept_in_float=reasons,
         sqnr_db=bench.measure_outputs_db(keep),
         trials=trials,
     )
+
+
+def _calibrate(
+    model: onnx.ModelProto,
+    plan: QdqPlan,
+    feeds: Sequence[Arrays],
+    options: QuantizeSection,
+    scheme: Scheme,
+    threads: int,
+    start_steps: StartSteps,
+) -> tuple[Bench, dict[str, float]]:
+    """Return the bench with the ranges of the best method that may be taken, and the SQNR of each in dB.
+
+    No method is the best for every model: clipping helps where outliers are noise, and hurts where they carry the
+    answer. All of them read the same histograms, so that trying them costs one session each.
+    """
+    methods = list_methods() if options.calibration == "auto" else (options.calibration,)
+    on_batch = start_steps("calibrate", len(feeds))
+    observations = observe_tensors(model, plan.tensors, feeds, counting=methods != ("minmax",), on_batch=on_batch)
+    samples = feeds[:_SEARCH_SAMPLES]
+    float_session = open_model(model, threads=threads)
+    references = [float_session.run(feed) for feed in samples]
+    benches = {
+        method: Bench(
+            model=model,
+            ranges=choose_ranges(observations, method=method, symmetric=scheme.symmetric),
+            scheme=scheme,
+            feeds=samples,
+            references=references,
+            threads=threads,
+        )
+        for method in methods
+    }
+    methods_db = {method: bench.measure_sqnr_db(frozenset()) for method, bench in benches.items()}
+    return benches[max(methods_db, key=lambda method: methods_db[method])], methods_db
 
 
 def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[str, ...]:
@@ -121,7 +145,12 @@ def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[
 
 
 def _keep_accurate(
-    bench: Bench, plan: QdqPlan, keep: frozenset[str], sqnr_db_min: float, start_steps: StartSteps
+    bench: Bench,
+    plan: QdqPlan,
+    keep: frozenset[str],
+    times: Mapping[str, LayerTime],
+    sqnr_db_min: float,
+    start_steps: StartSteps,
 ) -> dict[str, str]:
     """Return the layers that must stay in float for every output to keep its SQNR, each with the reason."""
     layers = [name for name in weighted_layers(plan) if name not in keep]
@@ -132,6 +161,7 @@ def _keep_accurate(
         lambda guilty: bench.measure_sqnr_db(keep | guilty),
         rank_sqnr_db=lambda guilty: bench.measure_sqnr_db(keep | guilty, samples=_RANK_SAMPLES),
         sqnr_db_min=sqnr_db_min + _SEARCH_MARGIN_DB,
+        costs={name: time.float_us - time.int8_us for name, time in times.items()},
         on_step=start_steps("search for layers that int8 spoils", len(layers)),
     )
     return {

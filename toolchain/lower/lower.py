@@ -90,6 +90,7 @@ def _describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
     layers = [{"name": node.name, "op": node.op_type, "precision": "int8"} for node in lowering.plan.nodes]
     return {
         "scheme": asdict(lowering.scheme),
+        "calibration_sqnr_db": dict(lowering.methods_db),
         "sqnr_db": dict(lowering.sqnr_db),
         "kept_in_float": [{"name": name, "op": ops[name], "reason": reason} for name, reason in float_reasons.items()],
         "layers": layers,

@@ -6,13 +6,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+# The cost of a layer that float does not slow down: small against the microseconds of any other.
+_FREE = 0.01
+
 
 @dataclass(frozen=True)
 class AccuracySearch:
     """What it took to reach the SQNR gate."""
 
     keep_float: tuple[str, ...]
-    """Layers to keep in float, the guiltiest first."""
+    """Layers to keep in float."""
     sqnr_db: float
     """The least SQNR over the outputs with these layers in float."""
     alone_db: Mapping[str, float]
@@ -23,16 +26,19 @@ def find_guilty_layers(
     layers: Sequence[str],
     measure_sqnr_db: Callable[[frozenset[str]], float],
     *,
-    rank_sqnr_db: Callable[[frozenset[str]], float] | None = None,
     sqnr_db_min: float,
+    costs: Mapping[str, float] | None = None,
+    rank_sqnr_db: Callable[[frozenset[str]], float] | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> AccuracySearch:
-    """Return the fewest layers that must stay in float for every output to reach an SQNR.
+    """Return layers that must stay in float for every output to reach an SQNR, at the least loss of time.
 
-    measure_sqnr_db(keep_float) runs the model with those layers in float and returns the least SQNR of its
-    outputs; rank_sqnr_db does the same on fewer samples, for the ranking alone. The noise that layers add is treated as independent, so that their powers add up: each layer is
-    measured alone in int8, they are ranked by the noise that they cause, and the shortest prefix that passes
-    is found by bisection, each step measured on the whole model.
+    measure_sqnr_db(keep_float) runs the model with those layers in float and returns the least SQNR of its outputs;
+    rank_sqnr_db does the same on fewer samples, for the ranking alone. costs: the time that a layer in float costs
+    (equal where absent). The noise that layers add is treated as independent, so that their powers add up: each layer
+    is measured alone in int8, layers are ranked by noise over cost, the shortest prefix that passes is found by
+    bisection, and then every layer of it that is not needed returns to int8, the costliest first. Each step but the
+    ranking is measured on the whole model.
     """
     everything = frozenset(layers)
     sqnr_db = measure_sqnr_db(frozenset())
@@ -43,7 +49,8 @@ def find_guilty_layers(
     for layer in layers:
         alone_db[layer] = (rank_sqnr_db or measure_sqnr_db)(everything - {layer})
         on_step()
-    ranked = sorted(layers, key=lambda layer: alone_db[layer])
+    cost = {layer: max((costs or {}).get(layer, 1.0), _FREE) for layer in layers}
+    ranked = sorted(layers, key=lambda layer: alone_db[layer] + 10 * math.log10(cost[layer]))
     too_few, enough, enough_db = 0, len(ranked), math.inf
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
@@ -53,7 +60,14 @@ def find_guilty_layers(
             enough, enough_db = middle, middle_db
         else:
             too_few = middle
-    return AccuracySearch(tuple(ranked[:enough]), enough_db, alone_db)
+    keep = ranked[:enough]
+    for layer in sorted(keep, key=lambda layer: -cost[layer]):
+        fewer = frozenset(keep) - {layer}
+        fewer_db = measure_sqnr_db(fewer)
+        on_step()
+        if fewer_db >= sqnr_db_min:
+            keep, enough_db = [name for name in keep if name != layer], fewer_db
+    return AccuracySearch(tuple(keep), enough_db, alone_db)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ convolutions at high resolution, small layers between which conversions cost mor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from toolchain.agent.latency import measure_latency
+from toolchain.agent.latency import is_faster, measure_latency
 from toolchain.agent.session import Session
 from toolchain.lower.layer_times import time_layers
 from toolchain.lower.onnxruntime import weighted_layers
@@ -30,22 +30,28 @@ class SpeedTrial:
     speedup: float
     speedup_low: float
     """Lower end of the 99 % interval."""
+    faster: bool
+    """The interval lies above 1 by more than two sessions of one model differ."""
 
 
 def find_slow_layers(
-    bench: Bench, plan: QdqPlan, keep_float: frozenset[str], *, on_step: Callable[[], None]
+    bench: Bench,
+    plan: QdqPlan,
+    keep_float: frozenset[str],
+    times: Mapping[str, LayerTime],
+    *,
+    on_step: Callable[[], None],
 ) -> tuple[dict[str, str], tuple[SpeedTrial, ...]]:
     """Return the layers that make the model faster when they stay in float, each with the reason, and the trials.
 
-    The profile of both models proposes sets of layers; each set, and last all layers together, is built and
+    The times of layers propose sets of them; each set, and last all layers together, is built and
     measured as a whole model, in turns with the plain int8 model. The set that is surely the fastest wins, if it
     is faster beyond doubt; otherwise no layer is returned.
     """
     layers = tuple(name for name in weighted_layers(plan) if name not in keep_float)
     if not layers:
         return {}, ()
-    times = _time_both(bench, layers, keep_float)
-    proposals = {*propose_slow_layers(times), layers}
+    proposals = {*propose_slow_layers({name: times[name] for name in layers if name in times}), layers}
     plain: tuple[str, ...] = ()
     sessions = {plain: open_model(bench.build(keep_float), threads=bench.threads)}
     for proposal in sorted(proposals, key=len):
@@ -57,16 +63,18 @@ def find_slow_layers(
     for proposal in sorted(proposals, key=len):
         ratio = measurement.compare(_name_trial(plain), _name_trial(proposal))
         if ratio.ratio is not None and ratio.low is not None:
-            trials.append(SpeedTrial(layers=proposal, speedup=ratio.ratio, speedup_low=ratio.low))
+            trial = SpeedTrial(layers=proposal, speedup=ratio.ratio, speedup_low=ratio.low, faster=is_faster(ratio))
+            trials.append(trial)
     winner = max(trials, key=lambda trial: trial.speedup_low, default=None)
-    if winner is None or winner.speedup_low <= 1.0:
+    if winner is None or not winner.faster:
         return {}, tuple(trials)
-    gain = f"the model is {winner.speedup:.2f} times as fast with {len(winner.layers)} layers in float"
+    what = "this layer" if len(winner.layers) == 1 else f"these {len(winner.layers)} layers"
+    gain = f"the model is {winner.speedup:.2f} times as fast with {what} in float"
     return {name: _explain(name, times, gain) for name in winner.layers}, tuple(trials)
 
 
-def _time_both(bench: Bench, layers: tuple[str, ...], keep_float: frozenset[str]) -> dict[str, LayerTime]:
-    """Return the time of each layer that both profiles show."""
+def time_both(bench: Bench, layers: Sequence[str], keep_float: frozenset[str]) -> dict[str, LayerTime]:
+    """Return the time of each layer in float and in int8, where both profiles show it."""
     feed = bench.feeds[0]
     int8_us = time_layers(bench.build(keep_float), layers, feed, threads=bench.threads)
     float_us = time_layers(bench.model, layers, feed, threads=bench.threads)

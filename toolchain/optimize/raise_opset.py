@@ -1,10 +1,11 @@
 """Converts the model to opset 21.
 
-Why 21: per-channel Q/DQ needs 13, LayerNormalization 17, axes of ReduceMean as an input 18, Gelu 20, and 21 is the
-newest that TensorRT 10.3 (JetPack 6) parses. With opset 18, ONNX Runtime 1.32 does not recognize the GELU that
-PyTorch exports (5 nodes); with 21 it is one node: vit_b_16 takes 174 ms and not 245.
+Why 21: per-channel Q/DQ needs 13, LayerNormalization 17, axes of ReduceMean as an input 18, Gelu 20, Q/DQ of 4 and 16 bits
+21. With opset 18, ONNX Runtime 1.32 does not recognize the GELU that PyTorch exports (5 nodes); with 21 it is one node:
+vit_b_16 takes 174 ms and not 245. A newer opset brings nothing that the passes or the lowering use.
 
-The converter is onnx's own. It leaves one thing to us: before opset 11, Resize and Upsample had one rule for
+The converter is onnx's own. It leaves two things to us. Before IR version 4, every initializer had to be listed as an
+input too, which since then means that a caller may override it. Before opset 11, Resize and Upsample had one rule for
 coordinates, x_original = x_resized / scale, rounded down; later that is coordinate_transformation_mode "asymmetric" and
 nearest_mode "floor", and the default is another.
 """
@@ -20,6 +21,10 @@ from toolchain.errors import usage
 from toolchain.onnx_safety import first_line, iter_nodes
 
 OPSET = 21
+
+# The IR version that came with opset 21, and the first in which initializers need not be inputs (ONNX, docs/IR.md).
+_IR_VERSION = 10
+_CONSTANT_IR_VERSION = 4
 
 # The first opset in which Resize says how it maps coordinates (ONNX changelog, Resize-11).
 _RESIZE_OPSET = 11
@@ -51,6 +56,12 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
         for node in iter_nodes(converted):
             if node.op_type == "Resize":
                 _keep_old_coordinates(node)
+    if converted.ir_version < _CONSTANT_IR_VERSION:
+        initialized = {tensor.name for tensor in converted.graph.initializer}
+        inputs = [value for value in converted.graph.input if value.name not in initialized]
+        del converted.graph.input[:]
+        converted.graph.input.extend(inputs)
+    converted.ir_version = max(converted.ir_version, _IR_VERSION)
     return converted
 
 

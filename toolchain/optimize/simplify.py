@@ -17,19 +17,21 @@ import onnx
 import onnxsim
 from google.protobuf.message import Message
 
-# Optimizers of onnxsim 0.8.1 that make things worse:
-_SKIPPED = [
-    # leaves nodes before the ones they read from, and then fails, on a voice activity model (silero_vad, opset 15)
-    "eliminate_if_with_const_cond",
-    # MatMul + Add of rank 3 becomes Reshape, Gemm, Shape, Slice, Concat, Reshape: ONNX Runtime then misses BiasGelu and
-    # SkipLayerNormalization (MiniLM-L3: 117 nodes become 159)
-    "fuse_matmul_add_bias_into_gemm_batched",
-]
+from toolchain.onnx_safety import iter_nodes
+
+# Makes MatMul + Add of rank 3 a Gemm between Reshape, Shape, Slice and Concat: ONNX Runtime then misses BiasGelu and
+# SkipLayerNormalization (MiniLM-L3: 117 nodes become 159).
+_BATCHED_GEMM = "fuse_matmul_add_bias_into_gemm_batched"
+
+# Replaces an If of constant condition by its branch. Where that branch holds another such If, onnxsim 0.8.1 puts the
+# inner branch before the nodes that it reads from, and fails (voice activity model silero_vad, opset 15).
+_CONSTANT_IF = "eliminate_if_with_const_cond"
 
 
 def apply(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the simplified model; the same where onnxsim finds nothing to do."""
-    simplified, _ = onnxsim.simplify(model, skipped_optimizers=list(_SKIPPED), certify=False)
+    skipped = [_BATCHED_GEMM, _CONSTANT_IF] if _nests_ifs(model) else [_BATCHED_GEMM]
+    simplified, _ = onnxsim.simplify(model, skipped_optimizers=skipped, certify=False)
     result: onnx.ModelProto = simplified
     if _describe(result) == _describe(model):
         return model
@@ -37,6 +39,17 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
     del result.metadata_props[:]
     result.metadata_props.extend(model.metadata_props)
     return result
+
+
+def _nests_ifs(model: onnx.ModelProto) -> bool:
+    branches = (
+        attribute.g
+        for node in iter_nodes(model)
+        if node.op_type == "If"
+        for attribute in node.attribute
+        if attribute.HasField("g")
+    )
+    return any(inner.op_type == "If" for branch in branches for inner in iter_nodes(branch))
 
 
 def _describe(model: onnx.ModelProto) -> tuple[Any, ...]:

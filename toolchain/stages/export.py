@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
-from toolchain.cache import Entry, hash_file, read_versions
+from toolchain.cache import Entry, read_versions
 from toolchain.stages.run import PARITY_SAMPLES, Run, hash_code, write_json
 
 
@@ -13,7 +14,9 @@ def export(run: Run, weights: Path | None) -> Entry:
     if weights is None:
         return _import_onnx(run)
     inputs = {
-        "code": hash_code("builder.py", "weights.py", "export.py", "onnx_file.py", "float_parity.py"),
+        "code": hash_code(
+            "builder.py", "weights.py", "export.py", "onnx_file.py", "onnx_safety.py", "float_parity.py", "agent"
+        ),
         "versions": read_versions("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "numpy"),
         **run.identify_model(weights),
         **run.identify_calibration(PARITY_SAMPLES),
@@ -31,17 +34,9 @@ def export(run: Run, weights: Path | None) -> Entry:
 
 
 def _import_onnx(run: Run) -> Entry:
-    path = run.recipe.folder / (run.recipe.model.onnx or "")
-    inputs = {
-        "code": hash_code("onnx_file.py", "onnx_safety.py"),
-        "versions": read_versions("onnx"),
-        "model": hash_file(path) if path.is_file() else None,
-        "folder": str(path.parent),  # external data is looked for beside the file
-    }
+    """Read the recipe's ONNX file anew in every run: only its content says which other files its weights lie in."""
+    from toolchain.onnx_file import read_onnx, write_onnx
 
-    def build(folder: Path) -> None:
-        from toolchain.onnx_file import read_onnx, write_onnx
-
-        write_onnx(read_onnx(path), folder / "model.onnx")
-
-    return run.stage("import", inputs, build)
+    model = read_onnx(run.recipe.folder / (run.recipe.model.onnx or ""))
+    content = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
+    return run.stage("import", {"model": content}, lambda folder: write_onnx(model, folder / "model.onnx"))

