@@ -47,7 +47,9 @@ def bind_feeds(samples: Samples, inputs: Sequence[TensorSpec], *, where: str, co
     """
     total = len(samples) if count is None else min(count, len(samples))
     if total == 0:
-        raise usage("the data set is empty", where=where, expected="at least one sample", found="none")
+        raise usage(
+            "the data set is empty", where=where, expected="at least one sample", found="none", fix="add real samples"
+        )
     arrays = samples.batch(0, 1)
     wanted = [spec.name for spec in inputs]
     if len(arrays) == 1 and len(wanted) == 1:

@@ -55,6 +55,7 @@ def load(options: Mapping[str, Any]) -> Dataset:
             where=chosen.evaluation,
             expected=", ".join(sorted(calibration.arrays)),
             found=", ".join(sorted(evaluation.arrays)),
+            fix="give both files one array per graph input, under the same names",
         )
     return Dataset(name="npz", train=None, calibration=calibration, evaluation=evaluation, classes=None, licence=None)
 
@@ -69,7 +70,13 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
         archive = np.load(path, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise malformed("this is one bare array", where=str(path), expected="an .npz file", found="an .npy file")
+            raise malformed(
+                "this is one bare array",
+                where=str(path),
+                expected="an .npz file",
+                found="an .npy file",
+                fix="write it with numpy.savez, under the name of the graph's input",
+            )
         with archive:
             arrays = {name: archive[name] for name in archive.files}
     # MemoryError: a header that declares more than there is. NotImplementedError: an unknown compression.
@@ -81,6 +88,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             where=str(path),
             expected="an .npz file of plain arrays, as numpy.savez writes it",
             found=str(error) or type(error).__name__,
+            fix="write plain arrays of numbers with numpy.savez, or copy the file again",
         ) from error
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
@@ -92,7 +100,13 @@ def _load_samples(path: Path) -> ArraySamples:
     arrays = read_npz(path)
     labels = arrays.pop(_LABELS, None)
     if not arrays:
-        raise usage("the file holds no input", where=str(path), expected="one array per graph input")
+        raise usage(
+            "the file holds no input",
+            where=str(path),
+            expected="one array per graph input",
+            found="none",
+            fix="write them with numpy.savez, under the names of the inputs",
+        )
     everything = arrays if labels is None else {**arrays, _LABELS: labels}
     lengths = {name: len(array) if array.ndim else 0 for name, array in everything.items()}
     if 0 in lengths.values():
@@ -101,6 +115,7 @@ def _load_samples(path: Path) -> ArraySamples:
             where=str(path),
             expected="at least 1 along the first axis",
             found=", ".join(f"{name} {everything[name].shape}" for name, length in lengths.items() if length == 0),
+            fix="give real samples, such as 256 of them",
         )
     if len(set(lengths.values())) > 1:
         raise usage(
@@ -108,16 +123,24 @@ def _load_samples(path: Path) -> ArraySamples:
             where=str(path),
             expected="the same first axis in all",
             found=", ".join(f"{name} {length}" for name, length in lengths.items()),
+            fix="take the same samples for every array",
         )
     for name, array in arrays.items():
         if np.issubdtype(array.dtype, np.floating) and bool(np.isnan(array).any()):
-            raise usage("an input holds NaN", where=f"{path}: {name}", expected="numbers")
+            raise usage(
+                "an input holds NaN",
+                where=f"{path}: {name}",
+                expected="numbers",
+                found="NaN",
+                fix="leave out the samples that are broken",
+            )
     if labels is not None and (labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer)):
         raise usage(
             "the labels are not classes",
             where=f"{path}: {_LABELS}",
             expected=f"integers of shape ({len(labels)},)",
             found=f"{labels.dtype} of shape {labels.shape}",
+            fix="give the index of its class for each sample, or leave the labels out",
         )
     return ArraySamples(
         arrays=arrays,
