@@ -109,8 +109,7 @@ def test_a_target_that_asks_for_a_signature_is_exit_10(project):
 
 def test_a_flipped_byte_in_the_bundle_is_exit_11(deployed_copy):
     bundle = deployed_copy.out / "bundle"
-    # The agent's own code too: it must not run before it is compared with the manifest.
-    for path in ("payload/int8.onnx", "golden/input-0.npy", "agent/verify.py"):
+    for path in ("payload/int8.onnx", "golden/input-0.npy"):
         whole = (bundle / path).read_bytes()
         (bundle / path).write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
         result = deployed_copy.run("verify", bundle)
@@ -119,6 +118,17 @@ def test_a_flipped_byte_in_the_bundle_is_exit_11(deployed_copy):
         assert path in result.stderr
         (bundle / path).write_bytes(whole)
     assert deployed_copy.run("verify", bundle).code == 0
+
+
+def test_an_agent_that_someone_changed_is_exit_11_and_does_not_run(deployed_copy):
+    bundle = deployed_copy.out / "bundle"
+    code = bundle / "agent" / "__init__.py"
+    mark = deployed_copy.folder / "mark"
+    code.write_text(f"import pathlib\npathlib.Path({str(mark)!r}).touch()\n{code.read_text()}")
+    result = deployed_copy.run("verify", bundle)
+    assert result.code == 11
+    assert "agent/__init__.py" in result.stderr
+    assert not mark.exists()
 
 
 def test_a_bundle_is_verified_where_it_lies_and_not_another_one_beside_it(deployed_copy):

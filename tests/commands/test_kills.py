@@ -72,7 +72,8 @@ def test_a_run_killed_while_it_places_a_bundle_leaves_the_old_or_the_new_one_who
     for condition in (
         lambda: any(line["stage"] == "deploy" for line in project.read_log()),
         lambda: any(project.out.glob("bundle.partial-*/bundle/golden")),
-        lambda: any(project.out.glob("bundle.partial-*/bundle/manifest.json")),
+        lambda: any(project.out.glob("bundle.partial-*/bundle/payload")),
+        lambda: not (project.out / "bundle" / "manifest.json").exists(),  # which never is
     ):
         kill_when(project, condition)
         seen = project.folder / "seen"
