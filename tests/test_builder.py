@@ -21,7 +21,9 @@ def build_nothing():
 def write_recipe(folder, build="model.py:build", options="", model=MODEL):
     (folder / "model.py").write_text(model)
     path = folder / "recipe.toml"
-    path.write_text(f'[model]\nbuild = "{build}"\nbuild_options = {{ {options} }}\n[data]\nname = "npz"\n')
+    path.write_text(
+        f'[model]\nbuild = "{build}"\nbuild_options = {{ {options} }}\nweights = "w"\n[data]\nname = "npz"\n'
+    )
     return read_recipe(path)
 
 

@@ -40,7 +40,9 @@ def test_the_small_stem_keeps_the_size_of_the_picture():
 def test_an_unknown_stem_is_a_usage_error(tmp_path):
     (tmp_path / "model.py").write_text((MODELS / "resnet18/model.py").read_text())
     path = tmp_path / "recipe.toml"
-    path.write_text('[model]\nbuild = "model.py:build"\nbuild_options = { stem = "big" }\n[data]\nname = "npz"\n')
+    path.write_text(
+        '[model]\nbuild = "model.py:build"\nbuild_options = { stem = "big" }\nweights = "w"\n[data]\nname = "npz"\n'
+    )
     with pytest.raises(ToolchainError) as caught:
         build_model(read_recipe(path))
     assert caught.value.code is ExitCode.USAGE
