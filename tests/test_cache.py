@@ -231,6 +231,13 @@ def test_the_hash_of_sources_changes_with_a_file_and_with_its_name(tmp_path):
     first = hash_sources(folder)
     (folder / "notes.txt").write_text("not code")
     assert hash_sources(folder) == first
+    (folder / ".venv" / "lib").mkdir(parents=True)
+    (folder / ".venv" / "lib" / "other.py").write_text("not of this project")
+    assert hash_sources(folder) == first
+    (folder / "below").mkdir()
+    (folder / "below" / "inner.py").write_text("b = 1\n")
+    assert hash_sources(folder) != first
+    (folder / "below" / "inner.py").unlink()
     (folder / "one.py").write_text("a = 2\n")
     second = hash_sources(folder)
     (folder / "one.py").rename(folder / "two.py")

@@ -96,9 +96,12 @@ def hash_json(value: object) -> str:
 
 
 def hash_sources(*paths: Path) -> str:
-    """Return the sha256 over the Python files at the paths (folders: all below): the version of that code."""
-    files = sorted({file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])})
-    return hash_json([[file.name, hash_file(file)] for file in files])
+    """Return the sha256 over the Python files at the paths (folders: all below): the version of that code.
+
+    Hidden folders, such as the .venv of a project whose recipe lies at its top, are no part of it.
+    """
+    files = [file for path in paths for file in (_list_sources(path) if path.is_dir() else [path])]
+    return hash_json([[file.name, hash_file(file)] for file in sorted(files)])
 
 
 def read_versions(*distributions: str) -> dict[str, str]:
@@ -110,6 +113,16 @@ def read_versions(*distributions: str) -> dict[str, str]:
         return {name: metadata.version(name) for name in distributions}
     except metadata.PackageNotFoundError as error:
         raise missing(f"{error.name} is not installed", fix=f"python -m pip install {error.name}") from error
+
+
+def _list_sources(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for path in folder.iterdir():
+        if path.is_dir() and not path.name.startswith("."):
+            found += _list_sources(path)
+        elif path.suffix == ".py" and path.is_file():
+            found.append(path)
+    return found
 
 
 def _check_entry(folder: Path) -> str | None:

@@ -9,13 +9,13 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError, EncodeError
 
-from toolchain.errors import ExitCode, ToolchainError, malformed, storage, usage
+from toolchain.atomic import write_atomically
+from toolchain.errors import ExitCode, ToolchainError, malformed, usage
 from toolchain.onnx_safety import check_model, inline_external_data
 
 # A protobuf message, and so an ONNX model with its weights inside, is smaller than 2 GiB (protobuf's encoding guide).
@@ -69,20 +69,7 @@ def write_onnx(model: onnx.ModelProto, path: Path) -> None:
         raise usage(
             "the model is too large for one ONNX file", where=str(path), expected="less than 2 GiB", found=str(error)
         ) from error
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            partial = Path(file.name)
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                partial.chmod(0o644)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise storage(error) from error
+    write_atomically(path, data)
 
 
 def _read_bytes(path: Path) -> bytes:

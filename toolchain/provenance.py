@@ -23,16 +23,13 @@ def describe_run(folder: Path) -> dict[str, Any]:
 
 
 def find_git_commit(folder: Path) -> str | None:
-    """Return the commit that the folder is at, None where it is in no repository or git is not installed."""
+    """Return the commit that the folder is at, "-dirty" behind it where files differ from it.
+
+    None where the folder is in no repository or git is not installed.
+    """
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,6 +64,21 @@ class Project:
             **options,
         )
 
+    def start_anew(self, *arguments):
+        """Start a deploy without the event log of the one before, so that wait_for sees this one's."""
+        (self.out / "log.jsonl").unlink(missing_ok=True)
+        return self.start(*arguments)
+
+    def wait_for(self, process, stage, event):
+        """Wait until the running command logs an event; return whether it did before it ended."""
+        while True:
+            ended = process.poll() is not None
+            if any((line["stage"], line["event"]) == (stage, event) for line in self.read_log()):
+                return True
+            if ended:
+                return False
+            time.sleep(0.002)
+
     def run(self, *arguments, **options):
         """Run the command to its end."""
         return finish(self.start(*arguments, **options))
@@ -87,8 +103,9 @@ class Project:
 
     def read_log(self, out=None):
         path = (out or self.out) / "log.jsonl"
+        text = path.read_text() if path.exists() else ""
         # The last line may be half-written while the command runs.
-        return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
     def list_partials(self):
         return list(self.cache.glob("*/partial-*"))
@@ -189,7 +206,7 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def deployed(tiny, tmp_path_factory):
-    """Return a project after its first deploy: other tests read what it left, and share its cache."""
+    """Return a project after its first deploy, and the cache of that deploy alone; tests look and do not touch."""
     folder = tmp_path_factory.mktemp("deployed") / "project"
     shutil.copytree(tiny, folder)
     project = Project(folder=folder, cache=folder.parent / "cache")
@@ -197,15 +214,31 @@ def deployed(tiny, tmp_path_factory):
     return project
 
 
+@pytest.fixture(scope="session")
+def shared_cache(deployed):
+    """Return a cache that tests share, so that no two build the same; it began with everything of the first deploy."""
+    folder = deployed.cache.with_name("shared")
+    shutil.copytree(deployed.cache, folder)
+    return folder
+
+
 @pytest.fixture
-def project(deployed, tiny, tmp_path):
-    """Return a fresh copy of the project, with a cache in which everything of the first deploy is found."""
+def project(tiny, shared_cache, tmp_path):
+    """Return a fresh copy of the project."""
     shutil.copytree(tiny, tmp_path / "project")
-    return Project(folder=tmp_path / "project", cache=deployed.cache)
+    return Project(folder=tmp_path / "project", cache=shared_cache)
 
 
 @pytest.fixture
-def deployed_copy(deployed, tmp_path):
+def deployed_copy(deployed, shared_cache, tmp_path):
     """Return a copy of the project with what its first deploy left, to be damaged."""
     shutil.copytree(deployed.folder, tmp_path / "project")
-    return Project(folder=tmp_path / "project", cache=deployed.cache)
+    return Project(folder=tmp_path / "project", cache=shared_cache)
+
+
+@pytest.fixture
+def cached_project(deployed, tiny, tmp_path):
+    """Return a fresh copy of the project with a cache of its own, in which the first deploy is and nothing else."""
+    shutil.copytree(tiny, tmp_path / "project")
+    shutil.copytree(deployed.cache, tmp_path / "cache")
+    return Project(folder=tmp_path / "project", cache=tmp_path / "cache")

@@ -1,19 +1,16 @@
-"""Every exit code that this machine can reach, by the real command; and the same command passes without the fault."""
+"""Every exit code that this machine can reach, by the real command; without the fault the same command passes."""
 
 import fcntl
 import os
 import pickle
 import shutil
 import signal
-import time
 
 import pytest
 
-BAD_BUILD = "def build(*, channels: int = 8, classes: int = 4) -> nn.Module:\n"
+from toolchain.agent.manifest import read_manifest
 
-
-def read_traceback(project):
-    return (project.cache / "traceback.txt").read_text()
+BUILD = "    return nn.Sequential("
 
 
 def test_a_proven_model_is_exit_0(deployed):
@@ -27,18 +24,19 @@ def test_a_proven_model_is_exit_0(deployed):
     ]
 
 
-def test_code_of_the_user_that_breaks_is_exit_1_with_its_traceback_in_a_file_alone(project):
-    project = project.with_cache(project.folder / "cache")
-    shutil.copytree(project.folder / "models", project.folder / "whole")
-    project.edit("models/tiny/model.py", "    return nn.Sequential(", '    {}["depth"]\n    return nn.Sequential(')
+def test_code_of_the_user_that_breaks_is_exit_1_with_its_traceback_in_a_file_alone(deployed_copy):
+    project = deployed_copy
+    project.edit("models/tiny/model.py", BUILD, f'    {{}}["depth"]\n{BUILD}')
     result = project.deploy()
     project.assert_stopped(result, 1, "unexpected error")
-    assert result.stderr.count("\n", result.stderr.index("unexpected error")) == 3
-    assert "KeyError: 'depth'" in result.stderr
-    assert str(project.cache / "traceback.txt") in result.stderr
-    assert 'in build\n    {}["depth"]' in read_traceback(project)
-    assert not (project.out / "bundle").exists()
-    assert not (project.out / "report.json").exists()
+    message = result.stderr[result.stderr.index("unexpected error") :]
+    assert message.startswith("unexpected error: KeyError: 'depth'\n  the traceback is in ")
+    traceback = (project.cache / "traceback.txt").read_text()
+    assert str(project.cache / "traceback.txt") in message
+    assert 'in build\n    {}["depth"]' in traceback
+    assert not (project.out / "report.json").exists()  # of the run before: nothing was proven
+    project.edit("models/tiny/model.py", f'    {{}}["depth"]\n{BUILD}', BUILD)
+    project.assert_passed(project.deploy())
 
 
 def test_a_module_that_fails_on_its_input_is_exit_2(project):
@@ -50,12 +48,6 @@ def test_a_module_that_fails_on_its_input_is_exit_2(project):
     result = project.deploy()
     project.assert_stopped(result, 2, "usage")
     assert "found KeyError: 'features'" in result.stderr
-    project.edit(
-        "models/tiny/model.py",
-        'type("Broken", (nn.Module,), {"forward": lambda self, x: {}["features"]})()',
-        "nn.Flatten()",
-    )
-    project.assert_passed(project.deploy())
 
 
 @pytest.mark.parametrize(
@@ -64,17 +56,7 @@ def test_a_module_that_fails_on_its_input_is_exit_2(project):
         (["deploy", "tny", "--target", "board"], "fix: write tiny"),
         (["deploy", "tiny", "--target", "bord"], "fix: write board"),
         (["deploy", "tiny", "--target", "board", "--fast"], "No such option: --fast"),
-        (["deploy", "tiny", "--target", "board", "--precision", "fp16"], "expected one of int8, float32, found fp16"),
-        (["deploy", "tiny", "--target", "board", "--device", "lab"], "found lab"),
-        (["deploy", "tiny", "--target", "board", "--calibration", "data/tiny.npz"], "--calibration"),
-        (["deploy", "none/recipe.toml"], "does not exist"),
-        (["deploy", "none.onnx", "--calibration", "data/tiny.npz"], "does not exist"),
-        (["deploy"], "Missing"),
         (["deplyo", "tiny"], "deplyo"),
-        (["verify", "none"], "there is no bundle folder"),
-        (["train", "tiny", "--epochs", "0"], "--epochs"),
-        (["train", "tiny"], "[train]"),
-        (["compress", "tiny"], "[[compress]]"),
     ],
 )
 def test_a_wrong_command_line_is_exit_2_and_leaves_nothing(project, arguments, message):
@@ -84,21 +66,16 @@ def test_a_wrong_command_line_is_exit_2_and_leaves_nothing(project, arguments, m
     assert not (project.folder / "dist").exists()
 
 
-@pytest.mark.parametrize(
-    ("path", "line"),
-    [
-        ("models/tiny/recipe.toml", "[gate]"),
-        ("models/tiny/recipe.toml", "int8_share_min = 2"),
-        ("targets/board.toml", "thread = 1"),
-    ],
-)
-def test_a_wrong_recipe_or_target_is_exit_2(project, path, line):
-    before = (project.folder / path).read_text()
-    (project.folder / path).write_text(f"{before}\n{line}\n")
+@pytest.mark.parametrize("path", ["models/tiny/recipe.toml", "targets/board.toml"])
+def test_an_unknown_key_in_a_recipe_or_target_is_exit_2(project, path):
+    whole = (project.folder / path).read_text()
+    (project.folder / path).write_text(f"{whole}\n[gate]\n")
     result = project.deploy()
     project.assert_stopped(result, 2, "usage")
-    assert str(project.folder / path) in result.stderr
+    assert f"{project.folder / path}: gate" in result.stderr
     assert not (project.folder / "dist").exists()
+    (project.folder / path).write_text(whole)
+    project.assert_passed(project.deploy())
 
 
 def test_missing_weights_are_exit_3(project):
@@ -116,6 +93,9 @@ def test_missing_data_is_exit_3_and_says_how_to_get_it(project):
     result = project.deploy()
     project.assert_stopped(result, 3, "missing")
     assert "fix: download" in result.stderr
+    project.edit_recipe('name = "cifar10"', 'name = "npz"')
+    project.edit_recipe('folder = "none"', 'path = "data/tiny.npz"')
+    project.assert_passed(project.deploy())
 
 
 def test_a_target_that_asks_for_a_signature_is_exit_10(project):
@@ -127,51 +107,43 @@ def test_a_target_that_asks_for_a_signature_is_exit_10(project):
     project.assert_passed(project.deploy())
 
 
-@pytest.mark.parametrize("path", ["golden/input-0.npy", "payload/int8.onnx", "agent/verify.py"])
-def test_a_flipped_byte_in_the_bundle_is_exit_11(deployed_copy, path):
-    file = deployed_copy.out / "bundle" / path
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
-    result = deployed_copy.run("verify", deployed_copy.out / "bundle")
-    assert result.code == 11
-    deployed_copy.assert_message(result.stderr, "content")
-    assert path in result.stderr
-    file.write_bytes(whole)
-    assert deployed_copy.run("verify", deployed_copy.out / "bundle").code == 0
+def test_a_flipped_byte_in_the_bundle_is_exit_11(deployed_copy):
+    bundle = deployed_copy.out / "bundle"
+    # The agent's own code too: it must not run before it is compared with the manifest.
+    for path in ("payload/int8.onnx", "golden/input-0.npy", "agent/verify.py"):
+        whole = (bundle / path).read_bytes()
+        (bundle / path).write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+        result = deployed_copy.run("verify", bundle)
+        assert result.code == 11
+        deployed_copy.assert_message(result.stderr, "content")
+        assert path in result.stderr
+        (bundle / path).write_bytes(whole)
+    assert deployed_copy.run("verify", bundle).code == 0
 
 
 def test_a_bundle_is_verified_where_it_lies_and_not_another_one_beside_it(deployed_copy):
     other = deployed_copy.out / "other"
     shutil.copytree(deployed_copy.out / "bundle", other)
-    (other / "extra").touch()
-    assert deployed_copy.run("verify", deployed_copy.out / "bundle").code == 0
-    assert deployed_copy.run("verify", other).code == 11
+    (deployed_copy.out / "bundle" / "extra").touch()
+    assert deployed_copy.run("verify", other).code == 0
+    assert deployed_copy.run("verify", deployed_copy.out / "bundle").code == 11
 
 
 @pytest.mark.parametrize(
-    ("lines", "fact"),
-    [
-        (['arch = "riscv64"'], "arch: expected riscv64"),
-        (['runtime_version = ">=999"'], "runtime_version: expected >=999"),
-        (['accelerator = "sm_87"'], "accelerator: expected sm_87, found none"),
-        (['cpu_features = ["flux"]'], "cpu_features: expected flux"),
-    ],
+    ("line", "fact"),
+    [('arch = "riscv64"', "arch: expected riscv64"), ('runtime_version = ">=999"', "runtime_version: expected >=999")],
 )
-def test_a_board_that_does_not_fit_is_exit_12_and_keeps_its_bundle(deployed_copy, lines, fact):
-    before = deployed_copy.read_report()["bundle_id"]
+def test_a_board_that_does_not_fit_is_exit_12_and_keeps_its_bundle(deployed_copy, line, fact):
+    _, before = read_manifest(deployed_copy.out / "bundle")
     target = deployed_copy.folder / "targets" / "board.toml"
     whole = target.read_text()
-    target.write_text("\n".join([whole, "[compatible]", *lines]))
+    target.write_text(f"{whole}\n[compatible]\n{line}\n")
     result = deployed_copy.deploy()
     deployed_copy.assert_stopped(result, 12, "incompatible")
     assert fact in result.stderr
-    assert read_manifest_id(deployed_copy) == before
-
-
-def read_manifest_id(project):
-    from toolchain.agent.manifest import read_manifest
-
-    return read_manifest(project.out / "bundle")[1]
+    assert read_manifest(deployed_copy.out / "bundle")[1] == before
+    target.write_text(whole)
+    deployed_copy.assert_passed(deployed_copy.deploy())
 
 
 def test_a_folder_that_another_deploy_has_is_exit_17(deployed_copy):
@@ -186,10 +158,11 @@ def test_a_folder_that_another_deploy_has_is_exit_17(deployed_copy):
 
 
 def test_outputs_that_differ_too_much_are_exit_18(project):
+    # 200 dB is the most that parity says of anything, equal outputs included.
     project.edit_recipe("[gates]", "[gates]\nsqnr_db_min = { int8 = 250, float32 = 250 }")
     report = project.assert_refused(project.deploy(), 18, "fail")
-    assert any("SQNR" in reason and "under 250 dB" in reason for reason in report["reasons"])
-    assert not all(output["passed"] for output in report["parity"])
+    assert all("SQNR" in reason and "under 250 dB" in reason for reason in report["reasons"])
+    assert [candidate["status"] for candidate in report["candidates"]] == ["rejected", "rejected"]
     project.edit_recipe("\nsqnr_db_min = { int8 = 250, float32 = 250 }", "")
     project.assert_passed(project.deploy())
 
@@ -205,7 +178,6 @@ def test_a_latency_over_its_gate_is_exit_19_and_too_few_samples_for_the_gate_are
     assert "20 samples are too few" in report["reasons"][0]
     assert report["latency"]["deployed"]["p90_ms"] is None
     assert project.run("verify", out / "bundle", "--latency-samples", 20).code == 20
-    assert project.run("verify", out / "bundle").code == 0
     project.assert_passed(project.deploy(target="real"), out)
 
 
@@ -216,34 +188,21 @@ def test_less_int8_than_the_gate_asks_for_is_exit_19(project, deployed):
     report = project.assert_refused(project.deploy("--precision", "int8"), 19, "fail")
     assert "of the MACs ran in int8" in report["reasons"][0]
     assert report["placement"]["fallbacks"][0]["name"] == layer
-    project.edit_recipe("int8_share_min = 1.0", "int8_share_min = 0.1")
+    project.edit_recipe(f'\nkeep_float = ["{layer}"]', "")
     project.assert_passed(project.deploy("--precision", "int8"))
 
 
-def write_pickle(path):
-    path.write_bytes(pickle.dumps({"weight": os.getpid}))
-
-
-def write_zip(path):
-    import torch
-
-    torch.save({"weight": torch.zeros(1)}, path)
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [(write_pickle, "executes the code in it"), (write_zip, "executes the code in it"), (truncate, "corrupt")],
-)
-def test_weights_that_are_unsafe_or_broken_are_exit_23(project, damage, message):
-    damage(project.weights)
-    result = project.deploy()
-    project.assert_stopped(result, 23, "malformed")
-    assert message in result.stderr
-    assert str(project.weights) in result.stderr
+def test_weights_that_are_unsafe_or_broken_are_exit_23(project):
+    whole = project.weights.read_bytes()
+    damages = {"executes the code in it": pickle.dumps({"weight": os.getpid}), "corrupt": whole[:-100]}
+    for message, content in damages.items():
+        project.weights.write_bytes(content)
+        result = project.deploy()
+        project.assert_stopped(result, 23, "malformed")
+        assert message in result.stderr
+        assert str(project.weights) in result.stderr
+    project.weights.write_bytes(whole)
+    project.assert_passed(project.deploy())
 
 
 def test_a_truncated_onnx_file_is_exit_23(project, deployed):
@@ -257,9 +216,10 @@ def test_a_truncated_onnx_file_is_exit_23(project, deployed):
     assert str(path) in result.stderr
     path.write_bytes(whole)
     project.assert_passed(project.run(*deploy, "--precision", "float32"), out)
+    assert project.read_report(out)["model"] == "net"
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"schema": 1', "null"])
+@pytest.mark.parametrize("text", ["", "{}"])
 def test_a_malformed_manifest_is_exit_23(deployed_copy, text):
     (deployed_copy.out / "bundle" / "manifest.json").write_text(text)
     result = deployed_copy.run("verify", deployed_copy.out / "bundle")
@@ -278,13 +238,12 @@ def test_a_metric_that_drops_too_far_is_exit_24(project):
 
 
 def test_an_interrupt_is_exit_130_and_the_next_run_passes(deployed_copy):
-    process = deployed_copy.start("deploy", "tiny", "--target", "board")
-    log = deployed_copy.out / "log.jsonl"
-    log.unlink()
-    while process.poll() is None and not (log.exists() and '"verify"' in log.read_text()):
-        time.sleep(0.002)
+    # More samples than it lives for, so that it cannot end by itself before the signal comes.
+    endless = ["--latency-samples", 10**9, "--latency-limit-s", 10**6]
+    process = deployed_copy.start_anew("deploy", "tiny", "--target", "real", "--out", deployed_copy.out, *endless)
+    assert deployed_copy.wait_for(process, "verify", "start")
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate()
+    _, stderr = process.communicate()
     assert process.returncode == 130
     assert "Traceback" not in stderr
     assert stderr.endswith("interrupted: what was finished is kept; the same command goes on from there\n")

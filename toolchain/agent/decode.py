@@ -12,7 +12,9 @@ from .errors import ExitCode, ToolchainError
 
 
 def _refuse(where: str, expected: str, found: str) -> ToolchainError:
-    return ToolchainError(ExitCode.MALFORMED, "the manifest cannot be read", where, expected, found)
+    return ToolchainError(
+        ExitCode.MALFORMED, "the manifest cannot be read", where, expected, found, "write the bundle again"
+    )
 
 
 def _describe(value: object) -> str:

@@ -79,10 +79,22 @@ def _take_run(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
 
 def _check_array(spec: TensorSpec, array: NDArray[Any], where: str) -> None:
     if array.dtype != np.dtype(spec.dtype):
-        raise usage(f"input {spec.name} has another dtype", where=where, expected=spec.dtype, found=str(array.dtype))
+        raise usage(
+            f"input {spec.name} has another dtype",
+            where=where,
+            expected=spec.dtype,
+            found=str(array.dtype),
+            fix=f"convert the array: array.astype({spec.dtype!r})",
+        )
     fits = len(spec.shape) == array.ndim and all(
         size is None or size == found for size, found in zip(spec.shape, array.shape, strict=True)
     )
     if not fits:
         shape = ", ".join("any" if size is None else str(size) for size in spec.shape)
-        raise usage(f"input {spec.name} has another shape", where=where, expected=f"({shape})", found=str(array.shape))
+        raise usage(
+            f"input {spec.name} has another shape",
+            where=where,
+            expected=f"({shape})",
+            found=str(array.shape),
+            fix="give samples as the model takes them, one along the first axis of the array each",
+        )

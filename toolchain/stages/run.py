@@ -94,7 +94,7 @@ class Run:
         from toolchain.data.feeds import bind_feeds
 
         inputs = open_session("onnxruntime", model, 1).inputs
-        return bind_feeds(self.data.calibration, inputs, where=f"data set {self.data.name}", count=count)
+        return bind_feeds(self.data.calibration, inputs, where=self._name_data(), count=count)
 
     def bind_evaluation(self, model: Path) -> Feeds:
         """Return the evaluation samples as feeds of an ONNX file."""
@@ -102,8 +102,7 @@ class Run:
         from toolchain.data.feeds import bind_feeds
 
         inputs = open_session("onnxruntime", model, 1).inputs
-        where = f"data set {self.data.name}"
-        return bind_feeds(self.data.evaluation, inputs, where=where, count=self.count_evaluation())
+        return bind_feeds(self.data.evaluation, inputs, where=self._name_data(), count=self.count_evaluation())
 
     def describe_inputs(self) -> dict[str, Any]:
         """Return the hashes and versions that the bundle is made from: the same for the same inputs."""
@@ -114,6 +113,10 @@ class Run:
             "evaluation_sha256": self.data.evaluation.sha256,
             "versions": read_versions(*libraries),
         }
+
+    def _name_data(self) -> str:
+        options = [f"{name} = {value}" for name, value in self.recipe.data.options.items()]
+        return ", ".join([f"data set {self.data.name}", *options])
 
     def _record(self, name: str, started_s: float, *, cached: bool, sha256: str | None) -> None:
         duration_s = round(time.monotonic() - started_s, 3)

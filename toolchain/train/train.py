@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,14 +12,18 @@ from accelerate import Accelerator
 from torch import nn
 
 from toolchain.builder import build_model
+from toolchain.cache import read_versions
 from toolchain.data import Dataset, TrainingSamples, load_dataset
 from toolchain.data.dataset import IMAGE_INPUT
 from toolchain.errors import ExitCode, ToolchainError, usage
+from toolchain.provenance import find_git_commit
 from toolchain.recipe import Recipe, TrainSection
 from toolchain.train.evaluate import measure_top1
 from toolchain.train.fit import FitSettings, OnProgress, cross_entropy, fit, start_accelerator
-from toolchain.train.provenance import find_git_commit, list_versions
 from toolchain.weights import save_weights
+
+# What a training depends on beside our own code.
+_LIBRARIES = ("torch", "torchvision", "accelerate", "numpy")
 
 
 @dataclass(frozen=True)
@@ -183,5 +188,5 @@ def _describe_machine(accelerator: Accelerator) -> dict[str, object]:
         "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
         "device": accelerator.device.type,
-        "versions": list_versions(),
+        "versions": {"python": platform.python_version(), **read_versions(*_LIBRARIES)},
     }

@@ -1,0 +1,58 @@
+import io
+
+import pytest
+
+from toolchain.errors import ExitCode, ToolchainError
+from toolchain.measure.bench import bench_payloads, print_bench
+
+
+def bench(*paths, on_progress=lambda step, done, total: None):
+    return bench_payloads(paths, data=None, threads=1, on_progress=on_progress)
+
+
+def test_every_payload_has_a_row_and_the_first_is_the_reference(make_bundle, write_model):
+    bundle, path = make_bundle(), write_model("float32")
+    steps = []
+    rows = bench(bundle, path, bundle, on_progress=lambda *step: steps.append(step))
+    assert [row["payload"] for row in rows] == [str(bundle), str(path), str(bundle)]
+    assert rows[0]["speedup"] is None
+    for row in rows[1:]:
+        assert 0 < row["speedup"]["low"] <= row["speedup"]["ratio"] <= row["speedup"]["high"]
+    for row in rows:
+        assert row["threads"] == 1
+        assert row["latency"]["samples"] >= 11  # what p50 needs
+        assert 0 < row["latency"]["p50_ms"] <= row["latency"]["p50_upper_ms"]
+    assert steps[-1] == ("latency", 100, 100)
+
+
+def test_without_data_nothing_is_measured(write_model):
+    with pytest.raises(ToolchainError) as caught:
+        bench(write_model("float32"))
+    assert caught.value.code == ExitCode.USAGE
+
+
+LATENCY = {
+    "p50_ms": 1.5,
+    "p50_upper_ms": 1.6,
+    "p90_ms": 2.0,
+    "p90_upper_ms": 2.25,
+    "p99_ms": None,
+    "p99_upper_ms": None,
+    "samples": 100,
+}
+
+
+def test_the_table_shows_bounds_and_speedups_and_a_dash_for_what_is_not_proven():
+    rows = [
+        {"payload": "dist/a/rather/long/path/" * 4, "latency": LATENCY, "speedup": None},
+        {"payload": "b", "latency": LATENCY, "speedup": {"ratio": 2.0, "low": 1.9, "high": 2.1}},
+        {"payload": "c", "latency": LATENCY, "speedup": {"ratio": 2.0, "low": None, "high": None}},
+        {"payload": "d", "latency": LATENCY, "speedup": {"ratio": None, "low": None, "high": None}},
+    ]
+    stream = io.StringIO()
+    print_bench(rows, stream=stream)
+    lines = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
+    assert lines[1] == f"{'dist/a/rather/long/path/' * 4} 1.5 (≤ 1.6) 2 (≤ 2.25) - 100 reference"
+    assert lines[2] == "b 1.5 (≤ 1.6) 2 (≤ 2.25) - 100 ×2.00 (1.90–2.10)"
+    assert lines[3].endswith("100 ×2.00")
+    assert lines[4].endswith("100 -")

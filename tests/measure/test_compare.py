@@ -1,0 +1,84 @@
+import io
+
+import onnx
+import pytest
+
+from toolchain.errors import ExitCode, ToolchainError
+from toolchain.measure.compare import compare_models, print_comparison
+
+
+class Steps(list):
+    """What on_progress got."""
+
+    def __call__(self, step, done, total):
+        self.append((step, done, total))
+
+
+def compare(a, b, *, layers=False, steps=None):
+    return compare_models(a, b, data=None, layers=layers, on_progress=Steps() if steps is None else steps)
+
+
+def test_a_model_does_not_differ_from_itself(make_bundle):
+    bundle = make_bundle()
+    rows = compare(bundle, bundle, layers=True)
+    assert rows[-1]["output"] == "logits"
+    assert len(rows) > 1
+    assert all((row["max_abs"], row["sqnr_db"], row["nonfinite"]) == (0.0, 200.0, 0) for row in rows)
+
+
+def test_int8_differs_from_float_and_how_much_is_told(make_bundle, write_model):
+    (row,) = compare(write_model("float32"), make_bundle())
+    assert 20 < row["sqnr_db"] < 80
+    assert row["max_abs"] >= row["p99_abs"] > 0
+
+
+def test_layers_come_in_the_order_of_the_first_model_before_the_outputs(make_bundle, write_model):
+    path = write_model("float32")
+    rows = compare(path, make_bundle(), layers=True)
+    names = [row["output"] for row in rows]
+    order = [name for node in onnx.load(path).graph.node for name in node.output]
+    # What int8 lacks, or holds as integers, is not compared.
+    assert names == [name for name in order if name in names]
+    assert names[-1] == "logits"
+    assert {"hidden", "active"} <= set(names)
+    assert rows[names.index("hidden")]["sqnr_db"] < 80
+
+
+def test_models_without_a_common_inner_tensor_are_compared_by_their_outputs_alone(make_bundle, write_model, tmp_path):
+    path = tmp_path / "renamed.onnx"
+    model = onnx.load(write_model("float32"))
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for index, name in enumerate(names):
+                if name in {"hidden", "active", "pooled", "flat"}:
+                    names[index] = f"{name}_renamed"
+    onnx.save(model, path)
+    assert [row["output"] for row in compare(path, make_bundle(), layers=True)] == ["logits"]
+
+
+def test_not_a_number_is_counted(make_bundle, write_model):
+    (row,) = compare(make_bundle(), write_model("nan"))
+    assert row["nonfinite"] == 4 * 64
+
+
+def test_outputs_of_other_names_are_exit_18(make_bundle, write_model):
+    with pytest.raises(ToolchainError) as caught:
+        compare(make_bundle(), write_model("float32", output="scores"))
+    assert caught.value.code == ExitCode.PARITY
+
+
+@pytest.mark.parametrize(("layers", "total"), [(False, 64), (True, 128)])
+def test_progress_comes_run_by_run(make_bundle, layers, total):
+    steps = Steps()
+    bundle = make_bundle()
+    compare(bundle, bundle, layers=layers, steps=steps)
+    assert steps == [("compare", done, total) for done in range(1, total + 1)]
+
+
+def test_the_table_has_a_line_per_tensor():
+    row = {"output": "logits", "sqnr_db": 36.71, "cosine": 0.9999, "max_abs": 0.387, "p99_abs": 0.1, "nonfinite": 3}
+    stream = io.StringIO()
+    print_comparison([row, {**row, "output": "a/very/long/name/" * 6}], stream=stream)
+    lines = stream.getvalue().splitlines()
+    assert lines[1].split() == ["logits", "36.7", "0.999900", "0.387", "0.1", "3"]
+    assert lines[2].split()[0] == "a/very/long/name/" * 6

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from toolchain.agent.manifest import read_manifest
+from toolchain.errors import ExitCode, ToolchainError
+from toolchain.measure.payload import choose_feeds, open_payload
+
+
+@pytest.fixture
+def data(samples, tmp_path):
+    inputs, _, labels = samples
+    path = tmp_path / "data.npz"
+    np.savez(path, input=inputs, labels=labels)
+    return path
+
+
+def open_path(path, data=None, samples=8):
+    return open_payload(path, data=data, threads=1, samples=samples)
+
+
+def refuse(code, call, *arguments, **options):
+    with pytest.raises(ToolchainError) as caught:
+        call(*arguments, **options)
+    assert caught.value.code == code
+    return caught.value
+
+
+def test_a_bundle_brings_its_own_data_and_its_first_candidate(make_bundle, samples):
+    bundle = make_bundle()
+    payload = open_path(bundle)
+    assert payload.path == bundle / read_manifest(bundle)[0].candidates[0].path
+    assert len(payload.feeds) == 8
+    assert np.array_equal(payload.feeds[3]["input"], samples[0][3:4])
+    assert payload.session.run(payload.feeds[0])["logits"].shape == (1, 4)
+
+
+def test_no_more_samples_are_read_than_a_bundle_has(make_bundle, samples):
+    assert len(open_path(make_bundle(), samples=1000).feeds) == len(samples[0])
+
+
+def test_an_onnx_file_takes_its_data_from_an_npz(write_model, data, samples):
+    payload = open_path(write_model("float32"), data)
+    assert len(payload.feeds) == 8
+    assert np.array_equal(payload.feeds[7]["input"], samples[0][7:8])
+
+
+def test_an_onnx_file_without_data_borrows_that_of_another_payload(write_model, make_bundle):
+    payloads = [open_path(write_model("float32")), open_path(make_bundle())]
+    assert len(payloads[0].feeds) == 0
+    assert choose_feeds(payloads) is payloads[1].feeds
+
+
+def test_no_data_at_all_is_refused(write_model):
+    error = refuse(ExitCode.USAGE, choose_feeds, [open_path(write_model("float32"))])
+    assert error.where == "--data"
+
+
+def test_models_of_other_inputs_are_refused(write_model, data, tmp_path):
+    first = open_path(write_model("float32"), data)
+    other = write_model("float32", batch=2)
+    wide = tmp_path / "wide.onnx"
+    wide.write_bytes(other.read_bytes().replace(b"input", b"image"))
+    error = refuse(ExitCode.USAGE, choose_feeds, [first, open_path(wide)])
+    assert error.where == str(wide)
+    assert "image" in error.found
+
+
+def test_a_bundle_that_differs_from_its_manifest_is_not_opened(make_bundle):
+    bundle = make_bundle()
+    path = bundle / "payload" / "int8.onnx"
+    path.write_bytes(path.read_bytes()[:-1])
+    refuse(ExitCode.CONTENT, open_path, bundle)
+
+
+def test_a_broken_onnx_file_is_refused_before_the_runtime_sees_it(write_model):
+    path = write_model("float32")
+    path.write_bytes(path.read_bytes()[:-10])
+    refuse(ExitCode.MALFORMED, open_path, path)
+
+
+@pytest.mark.parametrize(("name", "found"), [("none.onnx", "nothing"), ("notes.txt", "another file"), ("", "a folder")])
+def test_a_path_that_is_no_model_is_refused(tmp_path, name, found):
+    (tmp_path / "notes.txt").touch()
+    error = refuse(ExitCode.USAGE, open_path, tmp_path / name)
+    assert error.found == found
+
+
+def test_missing_data_is_exit_3(write_model, tmp_path):
+    refuse(ExitCode.MISSING, open_path, write_model("float32"), tmp_path / "none.npz")
+
+
+def test_data_of_another_shape_is_refused(write_model, tmp_path):
+    np.savez(tmp_path / "bad.npz", input=np.zeros((4, 1, 8, 8), np.float32))
+    error = refuse(ExitCode.USAGE, open_path, write_model("float32"), tmp_path / "bad.npz")
+    assert error.where == str(tmp_path / "bad.npz")

@@ -1,0 +1,104 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from toolchain.cli import app, main
+
+COMMANDS = {
+    *("deploy", "lower", "verify", "compare", "bench", "compress", "export", "train", "doctor"),
+    *("models", "targets", "devices", "methods"),
+}
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Return a function that runs the command line in this process, in an empty folder, and returns how it ended."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path / "cache"))
+
+    def run_command_line(*arguments):
+        monkeypatch.setattr(sys, "argv", ["toolchain", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return (caught.value.code, *capsys.readouterr())
+
+    return run_command_line
+
+
+def test_there_are_the_commands_of_the_contract():
+    assert {command.callback.__name__ for command in app.registered_commands} == COMMANDS
+
+
+def test_no_command_shows_the_help_and_is_exit_2(run):
+    code, stdout, stderr = run()
+    assert (code, stderr) == (2, "")
+    assert set(stdout.split()) >= COMMANDS
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_has_help(run, command):
+    code, stdout, _ = run(command, "--help")
+    assert code == 0
+    assert f"toolchain {command}" in stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["deploy"], "model"),
+        (["deploy", "nothing"], "no model is called nothing"),
+        (["deploy", "resnet8", "--target", "moon"], "no target is called moon"),
+        (["deploy", "resnet8", "--precision", "fp16"], "does not list fp16"),
+        (["deploy", "resnet8", "--device", "lab"], "no device is called lab"),
+        (["deploy", "none/recipe.toml"], "does not exist"),
+        (["deploy", "none.onnx"], "does not exist"),
+        (["deploy", "resnet8", "--calibration", "data.npz"], "a recipe names its own data"),
+        (["deploy", "resnet8", "--latency-samples", "0"], "--latency-samples"),
+        (["verify", "none", "--device", "lab"], "no device is called lab"),
+        (["lower", "none.onnx"], "--calibration"),
+        (["train", "resnet8", "--epochs", "0"], "--epochs"),
+        (["compress", "resnet8"], "compresses nothing"),
+        (["compare", "none.onnx", "other.onnx"], "there is no model"),
+        (["bench"], "payloads"),
+        (["bench", "none.onnx", "--threads", "0"], "--threads"),
+        (["doctor", "--device", "lab"], "no device is called lab"),
+        (["models", "--all"], "--all"),
+    ],
+)
+def test_a_wrong_command_line_is_exit_2_says_why_and_leaves_nothing(run, tmp_path, arguments, message):
+    code, stdout, stderr = run(*arguments)
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith("usage: ")
+    assert message in stderr
+    assert "\n  fix: " in stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_that_is_not_there_is_exit_2(run):
+    code, stdout, stderr = run("verify", "none", "--quiet")
+    assert (code, stdout) == (2, "")
+    assert stderr == "usage: there is no bundle folder none\n  fix: check the path\n"
+
+
+def test_the_known_models_and_targets_are_listed_with_their_files(run):
+    for command, name in (("models", "resnet8"), ("targets", "cpu")):
+        code, stdout, _ = run(command, "--json")
+        assert code == 0
+        assert json.loads(stdout)[name].endswith(".toml")
+        assert run(command)[1].splitlines()[0].split() == list(next(iter(json.loads(stdout).items())))
+
+
+def test_devices_and_methods_are_listed(run):
+    assert "local" in json.loads(run("devices", "--json")[1])
+    assert "magnitude_pruning" in json.loads(run("methods", "--json")[1])
+
+
+def test_the_command_starts_without_the_heavy_libraries():
+    code = (
+        "import sys, toolchain.cli, toolchain.pipeline\n"
+        "print([name for name in ('torch', 'onnx', 'onnxruntime', 'matplotlib', 'numba') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

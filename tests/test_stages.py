@@ -1,0 +1,274 @@
+"""The keys of the stages: a change asks anew for what depends on it, and for nothing else. Nothing is built here."""
+
+import dataclasses
+import io
+import json
+import shutil
+from importlib import metadata
+
+import numpy as np
+import pytest
+
+import toolchain.stages.run
+from toolchain import stages
+from toolchain.agent.facts import Facts
+from toolchain.cache import Entry, hash_json
+from toolchain.errors import ExitCode, ToolchainError
+from toolchain.progress import Progress
+from toolchain.recipe import read_recipe
+from toolchain.target import read_target
+
+RECIPE = """
+[model]
+build = "model.py:build"
+build_options = { classes = 4 }
+weights = "weights.safetensors"
+[data]
+name = "npz"
+options = { path = "CALIBRATION", evaluation = "EVALUATION" }
+calibration_samples = 8
+[train]
+epochs = 2
+[[compress]]
+method = "magnitude_pruning"
+amount = 0.5
+[gates]
+metric_drop_max = 0.01
+"""
+
+TARGET = """
+runtime = "onnxruntime"
+precision = ["int8", "float32"]
+signature = "optional"
+"""
+
+FACTS = Facts(
+    arch="x86_64",
+    cpu="one",
+    cpu_features=("avx2",),
+    os="",
+    python="",
+    runtime="onnxruntime",
+    runtime_version="1.0",
+    accelerator=None,
+)
+
+FLOAT = {"export", "optimize", "golden"}
+COMPRESSED = {"compress", "export compressed", "optimize compressed", "golden compressed"}
+LOWER = {"lower-int8", "lower-float32"}
+ALL = FLOAT | COMPRESSED | LOWER | {"bundle"}
+
+
+class KeyCache:
+    """A cache that has everything: the content of an entry stands for its key."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.keys = []
+
+    def has(self, stage, inputs):
+        return True
+
+    def get_or_build(self, stage, inputs, build):
+        key = hash_json({"stage": stage, **inputs})
+        folder = self.folder / key
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "weights.safetensors").write_text(key)
+        names = {name for name, _ in self.keys}
+        self.keys.append((f"{stage} compressed" if stage in names else stage, key))
+        return Entry(folder, key, cached=True)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Return a folder with everything that a run reads."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "weights.safetensors").write_text("weights")
+    (folder / "model.py").write_text("def build(classes): ...\n")
+    paths = {"CALIBRATION": folder / "calibration.npz", "EVALUATION": folder / "evaluation.npz"}
+    text = RECIPE
+    for name, path in paths.items():
+        np.savez(path, input=np.full((16, 3), len(name), np.float32), labels=np.zeros(16, np.int64))
+        text = text.replace(name, str(path))
+    (folder / "recipe.toml").write_text(text)
+    (folder / "board.toml").write_text(TARGET)
+    return folder
+
+
+def list_keys(project, facts=FACTS):
+    """Return the key of every stage of a run, in the pipeline's order."""
+    recipe, target = read_recipe(project / "recipe.toml"), read_target(project / "board.toml")
+    cache = KeyCache(project / "entries")
+    with Progress(stream=io.StringIO(), quiet=True) as progress:
+        run = stages.Run(recipe=recipe, cache=cache, progress=progress)
+        weights = stages.train(run)
+        exported = stages.export(run, weights)
+        model = stages.optimize(run, exported)
+        golden = stages.golden(run, exported, weights)
+        small = stages.compress(run, weights)
+        small_export = stages.export(run, small)
+        small_model = stages.optimize(run, small_export)
+        small_golden = stages.golden(run, small_export, small)
+        lowered = {name: stages.lower(run, small_model, target, name, facts) for name in target.precision}
+        stages.bundle(run, target, lowered, reference=model, golden=small_golden, float_golden=golden)
+    return dict(cache.keys)
+
+
+def list_changed(before, after):
+    assert before.keys() == after.keys() == ALL
+    return {name for name in before if before[name] != after[name]}
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def test_nothing_changes_without_a_change(project):
+    assert list_keys(project) == list_keys(project)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("[train]", "# a comment\n[train]", set()),
+        ("metric_drop_max = 0.01", "metric_drop_max = 0.02", {"bundle"}),
+        ("[gates]", "[gates]\nint8_share_min = 0.5", {"bundle"}),
+        ("[gates]", "[gates]\nsqnr_db_min = { int8 = 30 }", {"lower-int8", "bundle"}),
+        ("[gates]", '[quantize]\ncalibration = "entropy"\n[gates]', {"lower-int8", "bundle"}),
+        ("[gates]", '[quantize]\nkeep_float = ["conv"]\n[gates]', {"lower-int8", "bundle"}),
+        ("calibration_samples = 8", "calibration_samples = 9", {"lower-int8", "bundle"}),
+        ("amount = 0.5", "amount = 0.6", COMPRESSED | LOWER | {"bundle"}),
+        ("classes = 4", "classes = 5", ALL),
+        ("calibration_samples = 8", "evaluation_samples = 4", {"golden", "golden compressed", "lower-int8", "bundle"}),
+        ("calibration_samples = 8", 'metric = "none"', {"golden", "golden compressed", "lower-int8", "bundle"}),
+    ],
+)
+def test_a_change_of_the_recipe_asks_for_what_depends_on_it(project, old, new, changed):
+    if "none" in new:
+        edit(project / "recipe.toml", "metric_drop_max = 0.01", "")
+    before = list_keys(project)
+    edit(project / "recipe.toml", old, new)
+    assert list_changed(before, list_keys(project)) == changed
+
+
+@pytest.mark.parametrize(
+    ("line", "changed"),
+    [
+        ("threads = 2", LOWER | {"bundle"}),
+        ('activation_type = "int8"', LOWER | {"bundle"}),
+        ("emulated = true", {"bundle"}),
+        ("[gates]\nlatency_p90_ms_max = 5", {"bundle"}),
+        ('[compatible]\narch = "aarch64"', {"bundle"}),
+    ],
+)
+def test_a_change_of_the_target_asks_for_what_depends_on_it(project, line, changed):
+    before = list_keys(project)
+    (project / "board.toml").write_text(f"{TARGET}\n{line}\n")
+    assert list_changed(before, list_keys(project)) == changed
+
+
+def test_the_order_of_preference_is_part_of_the_bundle(project):
+    before = list_keys(project)
+    edit(project / "board.toml", '["int8", "float32"]', '["float32", "int8"]')
+    assert list_changed(before, list_keys(project)) == {"bundle"}
+
+
+def test_another_cpu_is_measured_anew(project):
+    before = list_keys(project)
+    after = list_keys(project, dataclasses.replace(FACTS, cpu="two"))
+    assert list_changed(before, after) == {"lower-int8", "bundle"}
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "model.py"])
+def test_other_weights_or_another_model_ask_for_everything(project, name):
+    before = list_keys(project)
+    (project / name).write_text("x = 1\n")
+    assert list_changed(before, list_keys(project)) == ALL
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [("calibration", ALL), ("evaluation", {"golden", "golden compressed", "bundle"})],
+)
+def test_other_data_asks_for_what_looks_at_it(project, name, changed):
+    before = list_keys(project)
+    np.savez(project / f"{name}.npz", input=np.ones((16, 3), np.float32), labels=np.zeros(16, np.int64))
+    after = list_changed(before, list_keys(project))
+    assert after == changed - {"compress"}  # magnitude_pruning, the one method, looks at no data
+
+
+@pytest.mark.parametrize(
+    ("library", "direct"),
+    [
+        ("torch", {"compress", "export", "golden"}),
+        ("torchvision", {"compress", "export", "golden"}),
+        ("onnxscript", {"export", "optimize"}),
+        ("onnxsim", {"optimize"}),
+        ("onnx", {"export", "optimize", "lower-int8", "lower-float32"}),
+        ("onnxruntime", {"export", "optimize", "golden", "lower-int8", "lower-float32"}),
+        ("rich", set()),
+        ("typer", set()),
+    ],
+)
+def test_another_version_of_a_library_asks_for_what_names_it(project, monkeypatch, library, direct):
+    before = list_keys(project)
+    find_version = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "0.0.1" if name == library else find_version(name))
+    changed = list_changed(before, list_keys(project))
+    assert {name for name in direct if name in changed} == direct
+    if not direct:
+        assert changed == set()
+    elif library == "onnxsim":  # what comes before it stays
+        assert changed.isdisjoint({"export", "golden", "compress", "export compressed", "golden compressed"})
+
+
+@pytest.mark.parametrize(
+    ("file", "direct"),
+    [
+        ("builder.py", {"compress", "export"}),
+        ("weights.py", {"compress", "export"}),
+        ("compress/compress.py", {"compress"}),
+        ("export.py", {"export", "golden"}),
+        ("optimize/simplify.py", {"optimize"}),
+        ("float_parity.py", {"export", "optimize"}),
+        ("lower/int8.py", {"lower-int8"}),
+        ("lower/calibration/search.py", {"lower-int8"}),
+        ("agent/verify.py", {"bundle"}),
+        ("agent/parity.py", {"golden", "lower-int8", "bundle"}),
+        ("bundle/write.py", {"bundle"}),
+        ("cli.py", set()),
+        ("report/html.py", set()),
+    ],
+)
+def test_another_version_of_our_own_code_asks_for_what_runs_it(project, monkeypatch, tmp_path, file, direct):
+    code = tmp_path / "code"
+    ignored = shutil.ignore_patterns("__pycache__", "*.npz")
+    shutil.copytree(toolchain.stages.run._CODE, code, ignore=ignored)
+    monkeypatch.setattr(toolchain.stages.run, "_CODE", code)
+    before = list_keys(project)
+    with (code / file).open("a") as stream:
+        stream.write("# changed\n")
+    changed = list_changed(before, list_keys(project))
+    assert direct <= changed
+    if not direct:
+        assert changed == set()
+
+
+def test_a_model_without_weights_and_without_a_way_to_make_them_is_exit_3(project):
+    (project / "weights.safetensors").unlink()
+    edit(project / "recipe.toml", "[train]\nepochs = 2\n", "")
+    with pytest.raises(ToolchainError, match="has no weights") as caught:
+        list_keys(project)
+    assert caught.value.code == ExitCode.MISSING
+
+
+def test_keys_are_json_and_name_no_path_of_the_project(project, monkeypatch):
+    seen = []
+    monkeypatch.setattr(KeyCache, "has", lambda self, stage, inputs: seen.append((stage, json.dumps(inputs))) or True)
+    list_keys(project)
+    for stage, text in seen:
+        if stage != "bundle":  # its provenance holds the recipe, whose data options are paths here
+            assert str(project) not in text
