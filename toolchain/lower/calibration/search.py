@@ -13,10 +13,10 @@ from toolchain.lower.ranges import TensorRange
 
 Floats = NDArray[np.float64]
 
-# The coarse grid: 25 bounds from the observed one down to 1/32 of it, a fifth of an octave apart. Below 1/32 the
+# The coarse grid: 16 bounds from the observed one down to 1/32 of it, a third of an octave apart. Below 1/32 the
 # histogram has fewer bins than the quantizer has levels, and no cost computed on it means anything.
-_COARSE = np.exp2(-np.linspace(0.0, 5.0, 26))
-# A finer grid has 9 bounds between the neighbours of the best so far; the second is 1 % apart.
+_COARSE = np.exp2(-np.linspace(0.0, 5.0, 16))
+# A finer grid has 9 bounds between the neighbours of the best so far; the second is 1.5 % apart.
 _FINE_POINTS = 9
 _FINE_ROUNDS = 2
 
@@ -60,6 +60,8 @@ def _fold(observation: Observation) -> Distribution:
 
 
 def _search(distribution: Distribution, cost: Cost) -> tuple[float, float]:
+    if distribution.low == distribution.high:
+        return 0.0, 0.0
     low_shares, high_shares = _COARSE, _COARSE
     low_share, high_share = 1.0, 1.0
     for remaining in range(_FINE_ROUNDS, -1, -1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toolchain.lower.calibration.observation import BINS_PER_SIDE, Observation
 from toolchain.lower.ranges import TensorRange
@@ -33,7 +34,7 @@ def choose_range(observation: Observation, *, symmetric: bool) -> TensorRange:
     )
 
 
-def _edge(side: np.ndarray, dropped: float) -> int:
+def _edge(side: NDArray[np.int64], dropped: float) -> int:
     """Return how many bins of one side, from zero outwards, leave at most `dropped` values beyond them."""
     beyond = np.cumsum(side[::-1])
     return int(side.size - np.searchsorted(beyond, dropped, side="right"))
