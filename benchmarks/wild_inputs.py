@@ -1,4 +1,4 @@
-"""Plausible inputs for the models of benchmarks/wild.py: photographs, voiced sound, text bytes and tokens; no noise.
+"""Plausible inputs for the models of benchmarks/wild.py: photographs, printed words, voiced sound, text bytes and tokens; no noise.
 
 Random numbers would drive a trained model where no real input does, and prove nothing. The photographs are those that
 matplotlib ships; the sound is a synthetic voice (harmonics with an envelope).
@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib.cbook
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 Feed = dict[str, NDArray[Any]]
 
@@ -39,6 +39,19 @@ def _take_photo(generator: np.random.Generator, height: int, width: int) -> NDAr
     left, top = (int(generator.integers(0, size - side + 1)) for size in picture.size)
     crop = picture.crop((left, top, left + side, top + side)).resize((width, height))
     return np.ascontiguousarray(np.asarray(crop, dtype=np.float32).transpose(2, 0, 1)[None] / 255)
+
+
+def _draw_text(generator: np.random.Generator, height: int, width: int, lines: int) -> NDArray[np.float32]:
+    """Return printed words on paper, (1, 3, height, width), in 0 to 1."""
+    words = (__doc__ or "").split()
+    page = Image.new("RGB", (width, height), tuple(generator.integers(200, 256, 3).tolist()))
+    draw = ImageDraw.Draw(page)
+    size = height / lines * 0.7
+    for line in range(lines):
+        text = " ".join(generator.choice(words, 4))
+        ink = tuple(generator.integers(0, 90, 3).tolist())
+        draw.text((generator.uniform(0, width / 8), line * height / lines), text, ink, ImageFont.load_default(size))
+    return np.ascontiguousarray(np.asarray(page, dtype=np.float32).transpose(2, 0, 1)[None] / 255)
 
 
 def _make_voice(generator: np.random.Generator, samples: int) -> NDArray[np.float32]:
@@ -78,9 +91,9 @@ _MAKERS: dict[str, Any] = {
     "320n": lambda g: {"images": _take_photo(g, 320, 320)},
     "nsfw": lambda g: {"input:0": np.ascontiguousarray((_take_photo(g, 224, 224) * 255 - 110).transpose(0, 2, 3, 1))},
     "orientation": lambda g: {"x": _normalize(_take_photo(g, 224, 224))},
-    "det_infer": lambda g: {"x": _normalize(_take_photo(g, 320, 320))},
-    "rec_infer": lambda g: {"x": _take_photo(g, 48, 320) * 2 - 1},
-    "cls_infer": lambda g: {"x": _take_photo(g, 48, 192) * 2 - 1},
+    "det_infer": lambda g: {"x": _normalize(_draw_text(g, 320, 320, 8))},
+    "rec_infer": lambda g: {"x": _draw_text(g, 48, 320, 1) * 2 - 1},
+    "cls_infer": lambda g: {"x": _draw_text(g, 48, 192, 1) * 2 - 1},
     "sequence": lambda g: {
         "input": _make_voice(g, 576),
         "h": np.zeros((1, 1, 128), np.float32),
