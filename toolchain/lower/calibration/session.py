@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from toolchain.errors import malformed, usage
+from toolchain.onnx_safety import first_line
 
 # ONNX Runtime's exceptions have no common base; these are the ones that a model or its data can cause.
 _SESSION_ERRORS = (
@@ -68,7 +69,7 @@ class TensorSession:
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except _SESSION_ERRORS as error:
-            raise malformed("ONNX Runtime does not open the model", found=_first_line(error)) from error
+            raise malformed("ONNX Runtime does not open the model", found=first_line(error)) from error
         types = {value.name: value.type for value in (*self._session.get_inputs(), *self._session.get_outputs())}
         for name in tensors:
             if types.get(name) not in _FLOATS:
@@ -82,7 +83,7 @@ class TensorSession:
         try:
             values = self._session.run(self._made, dict(batch)) if self._made else []
         except _SESSION_ERRORS as error:
-            raise usage("the model does not run on the calibration data", found=_first_line(error)) from error
+            raise usage("the model does not run on the calibration data", found=first_line(error)) from error
         return {name: batch[name] for name in self._given} | dict(zip(self._made, values, strict=True))
 
     def check(self, batch: Batch, index: int) -> None:
@@ -105,7 +106,7 @@ class TensorSession:
                     found=str(array.dtype),
                     fix=f"convert the array to {expected}",
                 )
-            if not _fits(array, value.shape) or array.size == 0:
+            if not _fits(array, value.shape) or array.shape[:1] == (0,):
                 raise usage(
                     f"the calibration data has a wrong shape for input {name}",
                     where=where,
@@ -122,8 +123,4 @@ def _fits(array: NDArray[Any], shape: Sequence[int | str | None]) -> bool:
 
 
 def _describe(shape: Sequence[int | str | None]) -> str:
-    return "(" + ", ".join("any" if axis is None else str(axis) for axis in shape) + "), no axis empty"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+    return "(" + ", ".join("any" if axis is None else str(axis) for axis in shape) + "), at least one sample"

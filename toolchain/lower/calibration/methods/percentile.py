@@ -10,8 +10,8 @@ from toolchain.lower.ranges import TensorRange
 
 COUNTS = True
 
-# ONNX Runtime's default.
-_KEPT = 0.99999
+# ONNX Runtime's default, a percentile of 99.999.
+_DROPPED_SHARE = 1e-5
 
 
 def choose_range(observation: Observation, *, symmetric: bool) -> TensorRange:
@@ -21,7 +21,7 @@ def choose_range(observation: Observation, *, symmetric: bool) -> TensorRange:
     """
     counts = observation.counts
     positive, negative = counts[BINS_PER_SIDE:], counts[BINS_PER_SIDE - 1 :: -1]
-    dropped = (1.0 - _KEPT) * float(counts.sum())
+    dropped = _DROPPED_SHARE * float(counts.sum())
     if symmetric:
         largest = max(-observation.low, observation.high, 0.0)
         high = min(_edge(positive + negative, dropped) * observation.width, largest)

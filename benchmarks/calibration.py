@@ -1,0 +1,182 @@
+"""Streaming calibration against ONNX Runtime's quantize_static, side by side in one run: time and memory.
+
+    python -m benchmarks.calibration [--images 128] [--repeats 3] [--output FILE.jsonl]
+    python -m benchmarks.calibration_quality        what the ranges are worth
+
+mobilenet_v2 at 224 (benchmarks/mobilenet.py), pictures one by one, from the float ONNX file to the int8 file: theirs is
+one call of quantize_static (uint8 activations, int8 weights per channel), ours is plan, calibrate, write. Every case is
+a fresh process, with all CPUs; its time runs from its first import to the file written, its memory is the peak that the
+kernel recorded. Ours and theirs take turns, and each number is the median over the repeats.
+
+One JSON line per method: method, model, images, ours_s, theirs_s, time_ratio, ours_mb, theirs_mb, memory_ratio (how many
+times less); for minmax also ranges_equal: whether every range is ONNX Runtime's, bit for bit. ONNX Runtime has no MSE
+calibration, so its line has ours alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_MODEL = "mobilenet_v2"
+# Ours to ONNX Runtime's name.
+_METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy", "mse": None}
+
+
+def prepare(folder: Path, images: int) -> None:
+    """Write model.onnx and images.npy, float32 (images, 3, 224, 224)."""
+    from benchmarks.mobilenet import build_mobilenet, read_pictures
+    from toolchain.export import export_onnx
+
+    pictures = read_pictures(0, images)
+    np.save(folder / "images.npy", pictures)
+    export_onnx(build_mobilenet(), {"input": pictures[:1]}, folder / "model.onnx")
+
+
+def read_batches(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the pictures one by one from disk."""
+    pictures = np.load(folder / "images.npy", mmap_mode="r")
+    for index in range(len(pictures)):
+        yield {"input": np.array(pictures[index : index + 1])}
+
+
+def run_ours(method: str, folder: Path) -> dict[str, tuple[float, float]]:
+    """Quantize with our calibration and writer; return the ranges."""
+    import onnx
+
+    from toolchain.agent.facts import read_facts
+    from toolchain.lower.calibration import calibrate
+    from toolchain.lower.onnxruntime import choose_scheme, plan_int8
+    from toolchain.lower.qdq import write_qdq
+
+    model = onnx.load(folder / "model.onnx")
+    plan = plan_int8(model)
+    facts = read_facts("onnxruntime")
+    scheme = choose_scheme(facts.arch, frozenset(facts.cpu_features), "auto")
+    ranges = calibrate(model, plan.tensors, read_batches(folder), method=method, symmetric=scheme.symmetric)
+    onnx.save(write_qdq(model, plan, ranges, scheme), folder / "ours.onnx")
+    return {name: (found.low, found.high) for name, found in ranges.items()}
+
+
+def run_theirs(method: str, folder: Path) -> dict[str, tuple[float, float]]:
+    """Quantize with quantize_static; return MinMax's ranges, from its cache (with other methods, writing it fails)."""
+    from onnxruntime import quantization
+
+    batches = read_batches(folder)
+
+    class Reader(quantization.CalibrationDataReader):
+        def get_next(self) -> Any:
+            return next(batches, None)
+
+    cache = folder / "theirs.json" if method == "MinMax" else None
+    if cache is not None:
+        cache.unlink(missing_ok=True)
+    quantization.quantize_static(
+        folder / "model.onnx",
+        folder / "theirs.onnx",
+        Reader(),
+        per_channel=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+        calibrate_method=quantization.CalibrationMethod[method],
+        calibration_cache_path=cache,
+    )
+    if cache is None:
+        return {}
+    return {
+        name: tuple(float(np.ravel(entry[side]["data"])[0]) for side in ("lowest", "highest"))
+        for name, entry in json.loads(cache.read_text())["data"].items()
+    }
+
+
+def run_case(side: str, method: str, folder: Path) -> None:
+    """Run one case and print what it took, as the last line."""
+    start = time.perf_counter()
+    ranges = run_ours(method, folder) if side == "ours" else run_theirs(method, folder)
+    seconds = time.perf_counter() - start
+    # Not ru_maxrss: a process inherits it from the one that started it.
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    if peak is None:
+        raise OSError("the kernel tells no peak memory in /proc/self/status")
+    print("\n" + json.dumps({"seconds": seconds, "mb": int(peak[1]) / 1024, "ranges": ranges}))
+
+
+def start_case(side: str, method: str, folder: Path) -> dict[str, Any]:
+    """Run one case in a process of its own, and return what it printed."""
+    command = [sys.executable, "-m", "benchmarks.calibration", "--case", side, method, str(folder)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def compare_method(method: str, folder: Path, images: int, repeats: int) -> dict[str, Any]:
+    """Return the row of one method."""
+    theirs_name = _METHODS[method]
+    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "theirs": []}
+    for _ in range(repeats):
+        runs["ours"].append(start_case("ours", method, folder))
+        if theirs_name is not None:
+            runs["theirs"].append(start_case("theirs", theirs_name, folder))
+    seconds, mb = (
+        {side: statistics.median(run[key] for run in done) for side, done in runs.items() if done}
+        for key in ("seconds", "mb")
+    )
+    compared = "theirs" in seconds
+    row = {
+        "method": method,
+        "model": _MODEL,
+        "images": images,
+        "ours_s": round(seconds["ours"], 3),
+        "theirs_s": round(seconds["theirs"], 3) if compared else None,
+        "time_ratio": round(seconds["theirs"] / seconds["ours"], 2) if compared else None,
+        "ours_mb": round(mb["ours"], 1),
+        "theirs_mb": round(mb["theirs"], 1) if compared else None,
+        "memory_ratio": round(mb["theirs"] / mb["ours"], 2) if compared else None,
+    }
+    if method == "minmax":
+        row["ranges_equal"] = all(
+            [min(theirs[0], 0.0), max(theirs[1], 0.0)] == ours
+            for name, ours in runs["ours"][0]["ranges"].items()
+            for theirs in [runs["theirs"][0]["ranges"][name]]
+        )
+    return row
+
+
+def main() -> None:
+    """Print one row per method, and write them to a file where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--methods", nargs="+", choices=_METHODS, default=list(_METHODS))
+    parser.add_argument("--output", type=Path, help="also write the lines to this file")
+    parser.add_argument("--case", nargs=3, metavar=("SIDE", "METHOD", "FOLDER"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.case is not None:
+        side, method, folder = arguments.case
+        run_case(side, method, Path(folder))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        prepare(Path(temporary), arguments.images)
+        # The first of ours may compile the counting loop, which happens once a machine.
+        start_case("ours", "percentile", Path(temporary))
+        rows = []
+        for method in arguments.methods:
+            rows.append(compare_method(method, Path(temporary), arguments.images, arguments.repeats))
+            print(json.dumps(rows[-1]), flush=True)
+    if arguments.output is not None:
+        arguments.output.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
