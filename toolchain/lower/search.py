@@ -29,12 +29,14 @@ def find_guilty_layers(
     sqnr_db_min: float,
     costs: Mapping[str, float] | None = None,
     rank_sqnr_db: Callable[[frozenset[str]], float] | None = None,
+    known_db: Mapping[str, float] | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> AccuracySearch:
     """Return layers that must stay in float for every output to reach an SQNR, at the least loss of time.
 
     measure_sqnr_db(keep_float) runs the model with those layers in float and returns the least SQNR of its outputs;
-    rank_sqnr_db does the same on fewer samples, for the ranking alone. costs: the time that a layer in float costs
+    rank_sqnr_db does the same on fewer samples, for the ranking alone; known_db is the ranking of an earlier search.
+    costs: the time that a layer in float costs
     (equal where absent). The noise that layers add is treated as independent, so that their powers add up: each layer
     is measured alone in int8, layers are ranked by noise over cost, the shortest prefix that passes is found by
     bisection, and then every layer of it that is not needed returns to int8, the costliest first. Each step but the
@@ -45,8 +47,8 @@ def find_guilty_layers(
     on_step()
     if sqnr_db >= sqnr_db_min:
         return AccuracySearch((), sqnr_db, {})
-    alone_db: dict[str, float] = {}
-    for layer in layers:
+    alone_db = dict(known_db or {})
+    for layer in [layer for layer in layers if layer not in alone_db]:
         alone_db[layer] = (rank_sqnr_db or measure_sqnr_db)(everything - {layer})
         on_step()
     cost = {layer: max((costs or {}).get(layer, 1.0), _FREE) for layer in layers}

@@ -5,21 +5,36 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from toolchain.agent.parity import Parity
+from toolchain.agent.parity import SQNR_DB_LIMIT, compare
 from toolchain.agent.session import Session, open_session
 from toolchain.lower.onnxruntime import plan_int8
 from toolchain.lower.qdq import Scheme, write_qdq
 from toolchain.lower.ranges import TensorRange
 
 Arrays = Mapping[str, NDArray[np.generic]]
+
+
+# Resamples of the bootstrap, and the quantile of them that is taken as the lower bound.
+_DRAWS = 400
+_LOW_QUANTILE = 0.02
+
+
+@dataclass(frozen=True)
+class SqnrEstimate:
+    """SQNR of an output in dB on the samples seen, and what it surely keeps on others like them."""
+
+    sqnr_db: float
+    low_db: float
 
 
 @dataclass(frozen=True)
@@ -36,24 +51,51 @@ class Bench:
     threads: int
     """Of the target, for trials of speed; trials of accuracy take all there are."""
 
+    def on(self, feeds: Sequence[Arrays]) -> Bench:
+        """Return the same bench on other samples."""
+        session = open_model(self.model, threads=os.cpu_count() or 1)
+        return replace(self, feeds=feeds, references=[session.run(feed) for feed in feeds])
+
     def build(self, keep_float: frozenset[str]) -> onnx.ModelProto:
         """Return the int8 model with these layers in float."""
         return write_qdq(self.model, plan_int8(self.model, keep_float), self.ranges, self.scheme)
 
-    def measure_outputs_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> dict[str, float]:
-        """Return the SQNR in dB of every output with these layers in float; -inf for one that is not finite.
-
-        On the first `samples` of the feeds, or on all.
-        """
+    def measure_outputs_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> dict[str, SqnrEstimate]:
+        """Return the SQNR of every output with these layers in float, on the first `samples` of the feeds, or on all."""
         session = open_model(self.build(keep_float), threads=os.cpu_count() or 1)
-        parity = Parity()
+        signal: dict[str, list[float]] = defaultdict(list)
+        noise: dict[str, list[float]] = defaultdict(list)
         for feed, reference in zip(self.feeds[:samples], self.references[:samples], strict=True):
-            parity.add(reference, session.run(feed))
-        return {row.output: -math.inf if row.nonfinite else row.sqnr_db for row in parity.summarize()}
+            for row in compare(reference, session.run(feed)):
+                power = float(np.square(reference[row.output], dtype=np.float64).sum())
+                signal[row.output].append(power)
+                noise[row.output].append(math.inf if row.nonfinite else power * 10 ** (-row.sqnr_db / 10))
+        return {name: _estimate(np.array(signal[name]), np.array(noise[name])) for name in signal}
 
-    def measure_sqnr_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> float:
-        """Return the least SQNR in dB over the outputs with these layers in float."""
-        return min(self.measure_outputs_db(keep_float, samples=samples).values())
+    def measure_sqnr_db(self, keep_float: frozenset[str]) -> float:
+        """Return what the worst output surely keeps, in dB, with these layers in float."""
+        return min(estimate.low_db for estimate in self.measure_outputs_db(keep_float).values())
+
+    def rank_sqnr_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> float:
+        """Return the SQNR of the worst output in dB on the first `samples` of the feeds, or on all, without a bound."""
+        return min(estimate.sqnr_db for estimate in self.measure_outputs_db(keep_float, samples=samples).values())
+
+
+def _estimate(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> SqnrEstimate:
+    """Return the SQNR from the powers of each sample (N,), and its lower bound.
+
+    The bound is the percentile bootstrap (Efron 1979) over samples: an output whose noise comes from a few samples has
+    a low one, because other samples may hold more of them.
+    """
+    draws = np.random.default_rng(0).integers(0, len(signal), (_DRAWS, len(signal)))
+    low = np.quantile(_to_db(signal[draws].sum(axis=1), noise[draws].sum(axis=1)), _LOW_QUANTILE)
+    return SqnrEstimate(sqnr_db=float(_to_db(signal.sum(), noise.sum())), low_db=float(low))
+
+
+def _to_db(signal: Any, noise: Any) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = 10 * np.log10(np.asarray(signal) / np.asarray(noise))
+    return np.clip(np.nan_to_num(ratio, nan=SQNR_DB_LIMIT), -SQNR_DB_LIMIT, SQNR_DB_LIMIT)
 
 
 def open_model(model: onnx.ModelProto, *, threads: int) -> Session:
