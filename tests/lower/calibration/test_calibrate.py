@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import RESIDUAL, parse_model
 from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 
+from tests.lower.conftest import parse_model
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower.calibration import calibrate, choose_ranges, list_methods, observe_tensors
 
@@ -14,8 +14,8 @@ TENSORS = ("image", "c1", "r1", "c2", "r2", "p", "f", "scores")
 
 
 @pytest.fixture
-def model():
-    return parse_model(RESIDUAL)
+def model(residual):
+    return residual
 
 
 def make_batches(sizes=(1, 1, 1, 1), seed=0):

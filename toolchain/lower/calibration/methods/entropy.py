@@ -19,10 +19,11 @@ from toolchain.lower.ranges import TensorRange
 
 COUNTS = True
 
-# A bin is an atom when it exceeds 4 times the median of its 16 neighbours (a level of the full range) and holds more
-# than 1e-5 of all values: in a thin tail the median is 0.
+# A bin is an atom when it holds more than twice the median of its window, 16 bins (about a level of the full range), and
+# more than 1e-5 of all values: in a thin tail the median is 0. With 4 times, what is left of the constant background
+# outweighs the rest of ResNet-18's first layer, and two of eight draws of Fashion-MNIST lose 6 dB.
 _ATOM_WINDOW = 16
-_ATOM_RATIO = 4.0
+_ATOM_RATIO = 2.0
 _ATOM_SHARE = 1e-5
 # What a level that holds no value counts as, so that clipping onto it costs much and not infinitely much.
 _EMPTY_LEVEL = 1e-3
