@@ -1,6 +1,9 @@
 import errno
 import json
+import os
+import signal
 import sys
+from contextlib import suppress
 
 import pytest
 import typer
@@ -19,6 +22,8 @@ def run(monkeypatch, tmp_path, capsys):
 
         @app.command()
         def command(as_json: bool = typer.Option(False, "--json"), count: int = typer.Option(1, min=1)):
+            if callable(body):
+                return body()
             if isinstance(body, BaseException):
                 raise body
             return body
@@ -83,6 +88,32 @@ def test_an_interrupt_is_exit_130_in_one_line(run, error):
     code, stdout, stderr = run(error)
     assert (code, stdout) == (130, "")
     assert stderr == "interrupted: what was finished is kept; the same command goes on from there\n"
+
+
+def interrupt_and_swallow():
+    """Do what a library does that imports another one in a bare try."""
+    with suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupt_that_a_library_swallowed_is_exit_130_and_not_the_error_that_came_of_it(run):
+    def body():
+        interrupt_and_swallow()
+        raise usage("the module cannot be exported", fix="rewrite it")
+
+    code, stdout, stderr = run(body)
+    assert (code, stdout) == (130, "")
+    assert stderr == "interrupted: what was finished is kept; the same command goes on from there\n"
+
+
+def test_a_command_that_succeeded_in_spite_of_an_interrupt_succeeded(run):
+    assert run(interrupt_and_swallow) == (0, "", "")
+
+
+def test_interrupts_are_pythons_own_again_after_a_command(run):
+    before = signal.getsignal(signal.SIGINT)
+    run(None)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EFBIG])

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import typer
 
@@ -24,31 +28,49 @@ def run_command(app: typer.Typer) -> int:
 
     A command that was asked for --json and ends in an error prints {"exit_code", "error"}, as a report.json holds them.
     """
+    with _listen_for_interrupts() as interrupts:
+        outcome = _run(app)
+    # A library that swallows an interrupt goes on half-imported, and fails with a message that misleads.
+    if (interrupts and outcome != ExitCode.PROVEN) or outcome == _INTERRUPTED:
+        sys.stderr.write("interrupted: what was finished is kept; the same command goes on from there\n")
+        return _INTERRUPTED
+    if isinstance(outcome, int):
+        return outcome
+    sys.stderr.write(f"{outcome}\n")
+    if "--json" in sys.argv[1:]:
+        sys.stdout.write(json.dumps({"exit_code": int(outcome.code), "error": outcome.to_dict()}) + "\n")
+    return int(outcome.code)
+
+
+def _run(app: typer.Typer) -> int | ToolchainError:
+    """Return the code that the command returned, or the error that describes what it raised."""
     try:
-        code = int(app(prog_name="toolchain", standalone_mode=False) or ExitCode.PROVEN)
+        return int(app(prog_name="toolchain", standalone_mode=False) or ExitCode.PROVEN)
     except typer.TyperException as error:
         # Without arguments the help was shown, and there is nothing to add.
-        return _fail(_explain_usage(error)) if error.format_message() else ExitCode.USAGE
+        return _explain_usage(error) if error.format_message() else ExitCode.USAGE
     except ToolchainError as error:
-        return _fail(error)
+        return error
     except (KeyboardInterrupt, typer.Abort):
-        code = _INTERRUPTED
-    except ModuleNotFoundError as error:
-        return _fail(_explain_missing_module(error))
-    except OSError as error:
-        return _fail(storage(error) if error.errno in _STORAGE_ERRNOS else _explain_unexpected(error))
+        return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the outermost frame: users get a message, and the traceback in a file
-        return _fail(_explain_unexpected(error))
-    if code == _INTERRUPTED:
-        sys.stderr.write("interrupted: what was finished is kept; the same command goes on from there\n")
-    return code
+        return _explain(error)
 
 
-def _fail(error: ToolchainError) -> int:
-    sys.stderr.write(f"{error}\n")
-    if "--json" in sys.argv[1:]:
-        sys.stdout.write(json.dumps({"exit_code": int(error.code), "error": error.to_dict()}) + "\n")
-    return int(error.code)
+@contextmanager
+def _listen_for_interrupts() -> Iterator[list[int]]:
+    """Raise KeyboardInterrupt for every SIGINT, as Python does, and keep a list of them."""
+    interrupts: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _explain_usage(error: typer.TyperException) -> ToolchainError:
@@ -58,14 +80,17 @@ def _explain_usage(error: typer.TyperException) -> ToolchainError:
     return usage(error.format_message().rstrip("."), where="the command line", fix=f"see {command} --help")
 
 
-def _explain_missing_module(error: ModuleNotFoundError) -> ToolchainError:
-    if error.name is None or error.name.partition(".")[0] == "toolchain":
-        return _explain_unexpected(error)
-    return missing(
-        f"the Python module {error.name} is not installed",
-        where=sys.executable,
-        fix="install the toolchain again: python -m pip install edge-toolchain",
-    )
+def _explain(error: Exception) -> ToolchainError:
+    """Return the error for what is none of ours."""
+    if isinstance(error, OSError) and error.errno in _STORAGE_ERRNOS:
+        return storage(error)
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "toolchain":
+        return missing(
+            f"the Python module {error.name} is not installed",
+            where=sys.executable,
+            fix="install the toolchain again: python -m pip install edge-toolchain",
+        )
+    return _explain_unexpected(error)
 
 
 def _explain_unexpected(error: Exception) -> ToolchainError:

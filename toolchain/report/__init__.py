@@ -52,9 +52,8 @@ def _render_page(report: Report, samples: Mapping[str, Sequence[float]]) -> str:
     # Here, and not above: whoever only builds or prints a report does not wait for the template engine.
     from toolchain.report.html import render_html
 
-    if (
-        not samples
-    ):  # of a run that an error stopped, or on an emulated board: nothing to draw, and no matplotlib needed
+    # Of a run that an error stopped, or on an emulated board: nothing to draw, and no matplotlib needed.
+    if not samples:
         return render_html(report, drawings=[])
     try:
         from toolchain.report.latency_figures import draw_latency
