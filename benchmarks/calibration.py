@@ -4,9 +4,10 @@
     python -m benchmarks.calibration_quality        what the ranges are worth
 
 mobilenet_v2 at 224 (benchmarks/mobilenet.py), pictures one by one, from the float ONNX file to the int8 file: theirs is
-one call of quantize_static (uint8 activations, int8 weights per channel), ours is plan, calibrate, write. Every case is
-a fresh process, with all CPUs; its time runs from its first import to the file written, its memory is the peak that the
-kernel recorded. Ours and theirs take turns, and each number is the median over the repeats.
+one call of quantize_static (uint8 activations, int8 weights per channel), ours is load, plan, calibrate, write. Every
+case is a fresh process, with all CPUs. Its time is that of the call, without the imports before it and with the loading
+of our compiled loop; its memory is the peak that the kernel recorded for the process. Ours and theirs take turns, and
+each number is the median over the repeats.
 
 One JSON line per method: method, model, images, ours_s, theirs_s, time_ratio, ours_mb, theirs_mb, memory_ratio (how many
 times less); for minmax also ranges_equal: whether every range is ONNX Runtime's, bit for bit. ONNX Runtime has no MSE
@@ -23,11 +24,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+Bounds = dict[str, tuple[float, float]]
 
 _MODEL = "mobilenet_v2"
 # Ours to ONNX Runtime's name.
@@ -45,14 +48,15 @@ def prepare(folder: Path, images: int) -> None:
 
 
 def read_batches(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the pictures one by one from disk."""
-    pictures = np.load(folder / "images.npy", mmap_mode="r")
-    for index in range(len(pictures)):
+    """Yield the pictures one by one from disk; none of them stays in memory, or in a map that would count as such."""
+    count = len(np.load(folder / "images.npy", mmap_mode="r"))
+    for index in range(count):
+        pictures = np.load(folder / "images.npy", mmap_mode="r")
         yield {"input": np.array(pictures[index : index + 1])}
 
 
-def run_ours(method: str, folder: Path) -> dict[str, tuple[float, float]]:
-    """Quantize with our calibration and writer; return the ranges."""
+def bind_ours(method: str, folder: Path) -> Callable[[], Bounds]:
+    """Return what quantizes with our calibration and writer, and returns the ranges."""
     import onnx
 
     from toolchain.agent.facts import read_facts
@@ -60,53 +64,62 @@ def run_ours(method: str, folder: Path) -> dict[str, tuple[float, float]]:
     from toolchain.lower.onnxruntime import choose_scheme, plan_int8
     from toolchain.lower.qdq import write_qdq
 
-    model = onnx.load(folder / "model.onnx")
-    plan = plan_int8(model)
-    facts = read_facts("onnxruntime")
-    scheme = choose_scheme(facts.arch, frozenset(facts.cpu_features), "auto")
-    ranges = calibrate(model, plan.tensors, read_batches(folder), method=method, symmetric=scheme.symmetric)
-    onnx.save(write_qdq(model, plan, ranges, scheme), folder / "ours.onnx")
-    return {name: (found.low, found.high) for name, found in ranges.items()}
+    def run() -> Bounds:
+        model = onnx.load(folder / "model.onnx")
+        plan = plan_int8(model)
+        facts = read_facts("onnxruntime")
+        scheme = choose_scheme(facts.arch, frozenset(facts.cpu_features), "auto")
+        ranges = calibrate(model, plan.tensors, read_batches(folder), method=method, symmetric=scheme.symmetric)
+        onnx.save(write_qdq(model, plan, ranges, scheme), folder / "ours.onnx")
+        return {name: (found.low, found.high) for name, found in ranges.items()}
+
+    return run
 
 
-def run_theirs(method: str, folder: Path) -> dict[str, tuple[float, float]]:
-    """Quantize with quantize_static; return MinMax's ranges, from its cache (with other methods, writing it fails)."""
+def bind_theirs(method: str, folder: Path) -> Callable[[], Bounds]:
+    """Return what quantizes with quantize_static, and returns MinMax's ranges (of other methods, its cache fails)."""
     from onnxruntime import quantization
 
     batches = read_batches(folder)
+    cache = folder / "theirs.json" if method == "MinMax" else None
+    if cache is not None:
+        cache.unlink(missing_ok=True)
 
     class Reader(quantization.CalibrationDataReader):
         def get_next(self) -> Any:
             return next(batches, None)
 
-    cache = folder / "theirs.json" if method == "MinMax" else None
-    if cache is not None:
-        cache.unlink(missing_ok=True)
-    quantization.quantize_static(
-        folder / "model.onnx",
-        folder / "theirs.onnx",
-        Reader(),
-        per_channel=True,
-        activation_type=quantization.QuantType.QUInt8,
-        weight_type=quantization.QuantType.QInt8,
-        calibrate_method=quantization.CalibrationMethod[method],
-        calibration_cache_path=cache,
-    )
-    if cache is None:
-        return {}
-    return {
-        name: tuple(float(np.ravel(entry[side]["data"])[0]) for side in ("lowest", "highest"))
-        for name, entry in json.loads(cache.read_text())["data"].items()
-    }
+    def run() -> Bounds:
+        quantization.quantize_static(
+            folder / "model.onnx",
+            folder / "theirs.onnx",
+            Reader(),
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            calibrate_method=quantization.CalibrationMethod[method],
+            calibration_cache_path=cache,
+        )
+        if cache is None:
+            return {}
+        entries = json.loads(cache.read_text(encoding="utf-8"))["data"]
+        return {name: (_read_bound(entry["lowest"]), _read_bound(entry["highest"])) for name, entry in entries.items()}
+
+    return run
+
+
+def _read_bound(entry: dict[str, Any]) -> float:
+    return float(np.ravel(entry["data"])[0])
 
 
 def run_case(side: str, method: str, folder: Path) -> None:
     """Run one case and print what it took, as the last line."""
+    run = bind_ours(method, folder) if side == "ours" else bind_theirs(method, folder)
     start = time.perf_counter()
-    ranges = run_ours(method, folder) if side == "ours" else run_theirs(method, folder)
+    ranges = run()
     seconds = time.perf_counter() - start
     # Not ru_maxrss: a process inherits it from the one that started it.
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
     if peak is None:
         raise OSError("the kernel tells no peak memory in /proc/self/status")
     print("\n" + json.dumps({"seconds": seconds, "mb": int(peak[1]) / 1024, "ranges": ranges}))
