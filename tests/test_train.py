@@ -348,7 +348,7 @@ from pathlib import Path
 from accelerate import PartialState
 from toolchain.errors import ToolchainError
 from toolchain.recipe import read_recipe
-from toolchain.train import train_model
+from toolchain.train import stop_accelerator, train_model
 
 folder = Path(sys.argv[1])
 found = []
@@ -360,6 +360,7 @@ for path in sys.argv[2:]:
     except ToolchainError as error:
         found.append({"code": int(error.code)})
 (folder / f"rank{PartialState().process_index}.json").write_text(json.dumps(found))
+stop_accelerator()
 """
 
 

@@ -127,15 +127,19 @@ def train(
     quiet: Quiet = False,
 ) -> int:
     """Train a model's weights; an interrupted run goes on where it stopped."""
-    from toolchain.train import train_model
+    from toolchain.train import stop_accelerator, train_model
     from toolchain.train.show import show_training
 
     recipe = find_recipe(model)
-    with _show_progress(quiet=quiet) as progress:
-        result = train_model(
-            recipe, out=out, epochs=epochs, seed=seed, resume=not fresh, on_progress=show_training(progress)
-        )
-    sys.stdout.write(f"{result.weights}: top-1 {result.metric:.2%} of {result.samples} test samples\n")
+    try:
+        with _show_progress(quiet=quiet) as progress:
+            result = train_model(
+                recipe, out=out, epochs=epochs, seed=seed, resume=not fresh, on_progress=show_training(progress)
+            )
+    finally:
+        stop_accelerator()
+    if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
+        sys.stdout.write(f"{result.weights}: top-1 {result.metric:.2%} of {result.samples} test samples\n")
     return ExitCode.PROVEN
 
 

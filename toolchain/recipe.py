@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,9 @@ from toolchain.errors import ToolchainError, usage
 from toolchain.toml_file import Section, check_table, read_toml
 
 CalibrationMethod = Literal["auto", "minmax", "percentile", "entropy", "mse"]
+
+# Options of data sets that name a file or folder.
+_PATH_OPTIONS = frozenset({"evaluation", "folder", "path"})
 
 
 class ModelSection(Section):
@@ -102,6 +106,13 @@ class Recipe(Section):
     def folder(self) -> Path:
         """The folder that the paths inside the recipe are relative to."""
         return self._path.parent
+
+    def resolve_options(self, options: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Return the options of a data set with the paths in them relative to the recipe, as all of its paths are."""
+        return {
+            key: str(self.folder / value) if key in _PATH_OPTIONS and isinstance(value, str) else value
+            for key, value in options.items()
+        }
 
     @property
     def path(self) -> Path:

@@ -89,12 +89,12 @@ def test_missing_weights_are_exit_3(project):
 
 def test_missing_data_is_exit_3_and_says_how_to_get_it(project):
     project.edit_recipe('name = "npz"', 'name = "cifar10"')
-    project.edit_recipe('path = "data/tiny.npz"', 'folder = "none"')
+    project.edit_recipe('path = "../../data/tiny.npz"', 'folder = "none"')
     result = project.deploy()
     project.assert_stopped(result, 3, "missing")
     assert "fix: download" in result.stderr
     project.edit_recipe('name = "cifar10"', 'name = "npz"')
-    project.edit_recipe('folder = "none"', 'path = "data/tiny.npz"')
+    project.edit_recipe('folder = "none"', 'path = "../../data/tiny.npz"')
     project.assert_passed(project.deploy())
 
 

@@ -13,16 +13,19 @@ from toolchain.target import Precision, Target
 def lower(run: Run, optimized: Entry, target: Target, precision: Precision, facts: Facts) -> Entry:
     """Return model.onnx, what the runtime gets, and lowering.json, what was decided and why."""
     samples = run.recipe.data.calibration_samples
+    options = run.recipe.quantize
+    if target.emulated:  # the time of an emulated board, or of this machine in its place, decides nothing
+        options = options.model_copy(update={"choose_by_measurement": False})
     inputs = {
         "code": hash_code("lower", "onnx_graph.py", "agent"),
-        "versions": read_versions("onnx", "onnxruntime", "numpy"),
+        "versions": read_versions("onnx", "onnxruntime", "numpy", "numba"),
         "model": optimized.sha256,
         "target": [target.runtime, target.threads, target.activation_type],
         "precision": precision,
     }
     if precision != "float32":
         inputs |= {
-            "quantize": run.recipe.quantize.model_dump(),
+            "quantize": options.model_dump(),
             "sqnr_db_min": run.recipe.gates.sqnr_db_min,
             # Precision is chosen by measurement, so that another CPU makes another result.
             "machine": [facts.arch, facts.cpu, list(facts.cpu_features)],
@@ -39,7 +42,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
             precision=precision,
             facts=facts,
             feeds=run.bind_calibration(path, samples),
-            options=run.recipe.quantize,
+            options=options,
             sqnr_db_min=run.recipe.gates.sqnr_db_min,
         )
         lower_model(request, folder, start_steps=run.progress.steps)

@@ -38,7 +38,7 @@ class Run:
     data: Dataset = field(init=False)
 
     def __post_init__(self) -> None:
-        self.data = load_dataset(self.recipe.data.name, self.recipe.data.options)
+        self.data = load_dataset(self.recipe.data.name, self.recipe.resolve_options(self.recipe.data.options))
 
     def stage(self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Entry:
         """Return the entry of a stage, made now or found in the cache, and record it."""
@@ -108,7 +108,8 @@ class Run:
         """Return the hashes and versions that the bundle is made from: the same for the same inputs."""
         libraries = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "numpy")
         return {
-            "recipe": self.recipe.model_dump(),
+            # Where the data lies says nothing; its hash stands below.
+            "recipe": self.recipe.model_dump(exclude={"data": {"options"}, "train": {"options"}}),
             "calibration_sha256": self.data.calibration.sha256,
             "evaluation_sha256": self.data.evaluation.sha256,
             "versions": read_versions(*libraries),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
@@ -76,6 +76,14 @@ def start_accelerator() -> Accelerator:
             "--num_processes N -m toolchain train MODEL; both train on CPUs too",
         )
     return accelerator
+
+
+def stop_accelerator() -> None:
+    """Part from the other processes; to be called when a process has done all its training, well or not.
+
+    A process that exits in the group may be aborted: gloo's threads then run into the end of the interpreter.
+    """
+    PartialState().destroy_process_group()
 
 
 def cross_entropy(label_smoothing: float = 0.0) -> Loss:

@@ -144,8 +144,8 @@ def _check_recipe(recipe: Recipe, out: Path | None) -> tuple[TrainSection, Path]
 
 def _load_data(recipe: Recipe, section: TrainSection) -> Dataset:
     if section.data is None:
-        return load_dataset(recipe.data.name, recipe.data.options)
-    return load_dataset(section.data, section.options)
+        return load_dataset(recipe.data.name, recipe.resolve_options(recipe.data.options))
+    return load_dataset(section.data, recipe.resolve_options(section.options))
 
 
 def _check_outputs(model: nn.Module, dataset: Dataset, samples: TrainingSamples) -> None:
