@@ -174,7 +174,9 @@ def test_bytes_that_are_no_text_are_no_recipe(tmp_path):
 
 def test_paths_of_data_are_relative_to_the_recipe(tmp_path):
     path = tmp_path / "recipe.toml"
-    path.write_text('[model]\nonnx = "a.onnx"\n[data]\nname = "npz"\noptions = { path = "b.npz", evaluation = "/c.npz" }\n')
+    path.write_text(
+        '[model]\nonnx = "a.onnx"\n[data]\nname = "npz"\noptions = { path = "b.npz", evaluation = "/c.npz" }\n'
+    )
     recipe = read_recipe(path)
     resolved = recipe.resolve_options({**recipe.data.options, "size": 8})
     assert resolved == {"path": str(tmp_path / "b.npz"), "evaluation": "/c.npz", "size": 8}

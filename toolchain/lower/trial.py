@@ -67,7 +67,7 @@ class Bench:
         noise: dict[str, list[float]] = defaultdict(list)
         for feed, reference in zip(self.feeds[:samples], self.references[:samples], strict=True):
             for row in compare(reference, session.run(feed)):
-                power = float(np.square(reference[row.output], dtype=np.float64).sum())
+                power = float(np.nansum(np.square(reference[row.output], dtype=np.float64)))
                 signal[row.output].append(power)
                 noise[row.output].append(math.inf if row.nonfinite else power * 10 ** (-row.sqnr_db / 10))
         return {name: _estimate(np.array(signal[name]), np.array(noise[name])) for name in signal}

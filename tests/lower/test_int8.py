@@ -1,0 +1,106 @@
+import numpy as np
+import onnx
+import pytest
+
+from tests.lower.conftest import parse_model, run_model
+from toolchain.errors import ExitCode, ToolchainError
+from toolchain.lower.int8 import lower_int8
+from toolchain.recipe import QuantizeSection
+
+# A layer whose small values decide the output and whose large ones set the range: int8 has no step left for them.
+SPOILED = """
+<ir_version: 10, opset_import: ["": 21]>
+net (float[n, 4] x) => (float[n, 4] y)
+<float[4, 4] w1, float[4, 4] w2, float[4] huge = {1.0, 1.0, 1.0, 3000.0}, float[4] tiny = {1.0, 1.0, 1.0, 0.0}>
+{
+    [first] a = MatMul(x, w1)
+    [stretch] b = Mul(a, huge)
+    [second] c = MatMul(b, w2)
+    [shrink] y = Mul(c, tiny)
+}
+"""
+
+
+def lower(model, feeds, scheme, sqnr_db_min=20.0, **options):
+    options = {"choose_by_measurement": False, "calibration": "minmax", **options}
+    return lower_int8(
+        model,
+        feeds,
+        options=QuantizeSection(**options),
+        scheme=scheme,
+        sqnr_db_min=sqnr_db_min,
+        threads=1,
+        start_steps=lambda _name, _total: lambda count=1: None,
+    )
+
+
+@pytest.fixture
+def feeds(images):
+    return [{"image": images["image"][index : index + 1]} for index in range(16)]
+
+
+def test_a_good_model_is_int8_everywhere_and_keeps_its_outputs(residual, feeds, scheme):
+    lowering = lower(residual, feeds, scheme)
+    assert dict(lowering.kept_in_float) == {}
+    assert lowering.sqnr_db["scores"] >= 20
+    onnx.checker.check_model(lowering.model, full_check=True)
+
+
+def test_the_best_of_all_calibration_methods_is_taken(residual, feeds, scheme):
+    lowering = lower(residual, feeds, scheme, calibration="auto")
+    assert set(lowering.methods_db) == {"minmax", "percentile", "entropy", "mse"}
+    best = max(lowering.methods_db, key=lowering.methods_db.get)
+    assert lowering.ranges == lower(residual, feeds, scheme, calibration=best).ranges
+
+
+def test_without_measurement_the_same_input_gives_the_same_bytes(residual, feeds, scheme):
+    first, second = (lower(residual, feeds, scheme).model.SerializeToString(deterministic=True) for _ in range(2))
+    assert first == second
+
+
+def test_layers_that_the_recipe_names_stay_in_float_with_the_reason(residual, feeds, scheme):
+    lowering = lower(residual, feeds, scheme, keep_float=["conv2"])
+    assert dict(lowering.kept_in_float) == {"conv2": "the recipe keeps it in float"}
+    assert "w2" in {tensor.name for tensor in lowering.model.graph.initializer}
+
+
+def test_a_name_that_no_layer_has_is_a_usage_error(residual, feeds, scheme):
+    with pytest.raises(ToolchainError, match="no layer is called conv9") as caught:
+        lower(residual, feeds, scheme, keep_float=["conv9"])
+    assert caught.value.code == ExitCode.USAGE
+
+
+def test_a_layer_that_spoils_an_output_goes_back_to_float_and_is_named(scheme):
+    model = parse_model(SPOILED)
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "w2")
+    values = np.eye(4, dtype=np.float32)  # no mixing: the huge column is cut off, the others are the output
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, "w2"))
+    generator = np.random.default_rng(0)
+    feeds = [{"x": generator.standard_normal((1, 4)).astype(np.float32)} for _ in range(16)]
+    lowering = lower(model, feeds, scheme)
+    assert list(lowering.kept_in_float) == ["second"]
+    assert "dB" in lowering.kept_in_float["second"]
+    assert lowering.sqnr_db["y"] >= 20
+
+
+def test_a_model_without_a_layer_for_int8_comes_back_as_it_is(scheme):
+    model = parse_model(
+        '<ir_version: 10, opset_import: ["": 21]> net (float[n, 4] x) => (float[n, 4] y) { y = Relu(x) }'
+    )
+    feeds = [{"x": np.ones((1, 4), np.float32)}]
+    lowering = lower(model, feeds, scheme)
+    assert [node.op_type for node in lowering.model.graph.node] == ["Relu"]
+    np.testing.assert_array_equal(run_model(lowering.model, feeds[0])["y"], feeds[0]["x"])
+
+
+def test_an_impossible_gate_leaves_every_layer_in_float(residual, feeds, scheme):
+    lowering = lower(residual, feeds, scheme, sqnr_db_min=150.0)
+    assert set(lowering.kept_in_float) == {"conv1", "conv2", "gemm"}
+    assert not any(node.op_type == "QuantizeLinear" for node in lowering.model.graph.node)
+
+
+def test_the_search_by_measurement_only_takes_layers_away(residual, feeds, scheme):
+    lowering = lower(residual, feeds, scheme, choose_by_measurement=True)
+    assert set(lowering.kept_in_float) <= {"conv1", "conv2", "gemm"}
+    assert lowering.trials
+    assert lowering.sqnr_db["scores"] >= 20

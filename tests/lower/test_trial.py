@@ -1,0 +1,39 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from tests.lower.conftest import observe_ranges
+from toolchain.lower.onnxruntime import plan_int8
+from toolchain.lower.trial import Bench
+
+
+@pytest.fixture
+def bench(residual, images, scheme):
+    ranges = observe_ranges(residual, images, plan_int8(residual).tensors)
+    empty = Bench(model=residual, ranges=ranges, scheme=scheme, feeds=(), references=(), threads=1)
+    return empty.on([{"image": images["image"][index : index + 1]} for index in range(16)])
+
+
+def test_the_bound_lies_under_the_estimate(bench):
+    estimate = bench.measure_outputs_db(frozenset())["scores"]
+    assert 20 < estimate.low_db < estimate.sqnr_db
+
+
+def test_everything_in_float_is_exact(bench):
+    assert bench.measure_sqnr_db(frozenset({"conv1", "conv2", "gemm"})) > 120
+
+
+def test_noise_from_a_single_sample_lowers_the_bound_far_below_the_estimate(bench):
+    references = [dict(reference) for reference in bench.references]
+    even = bench.measure_outputs_db(frozenset())["scores"]
+    references[3] = {"scores": -references[3]["scores"]}
+    uneven = dataclasses.replace(bench, references=references).measure_outputs_db(frozenset())["scores"]
+    assert even.sqnr_db - even.low_db < uneven.sqnr_db - uneven.low_db
+
+
+def test_an_output_that_is_not_finite_has_the_worst_sqnr(bench):
+    references = [{"scores": np.full_like(reference["scores"], math.nan)} for reference in bench.references]
+    broken = dataclasses.replace(bench, references=references)
+    assert broken.measure_sqnr_db(frozenset()) == -200.0
