@@ -159,7 +159,7 @@ def test_a_change_of_the_recipe_asks_for_what_depends_on_it(project, old, new, c
     [
         ("threads = 2", LOWER | {"bundle"}),
         ('activation_type = "int8"', LOWER | {"bundle"}),
-        ("emulated = true", {"bundle"}),
+        ("emulated = true", {"lower-int8", "bundle"}),  # an emulated board times no layers
         ("[gates]\nlatency_p90_ms_max = 5", {"bundle"}),
         ('[compatible]\narch = "aarch64"', {"bundle"}),
     ],

@@ -99,7 +99,7 @@ def test_train_makes_weights_that_a_deploy_takes(project):
     project.weights.unlink()
     project.edit_recipe(
         "[gates]",
-        '[train]\ndata = "image_folder"\noptions = { folder = "pictures", size = 8 }\nbatch_size = 16\n\n[gates]',
+        '[train]\ndata = "image_folder"\noptions = { folder = "../../pictures", size = 8 }\nbatch_size = 16\n\n[gates]',
     )
     result = project.run("train", "tiny", "--epochs", 1)
     assert result.code == 0, result.stderr
