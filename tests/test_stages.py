@@ -54,7 +54,7 @@ FACTS = Facts(
 )
 
 FLOAT = {"export", "optimize", "golden"}
-COMPRESSED = {"compress", "export compressed", "optimize compressed", "golden compressed"}
+COMPRESSED = {"compress-1-magnitude_pruning", "export compressed", "optimize compressed", "golden compressed"}
 LOWER = {"lower-int8", "lower-float32"}
 ALL = FLOAT | COMPRESSED | LOWER | {"bundle"}
 
@@ -68,6 +68,9 @@ class KeyCache:
 
     def has(self, stage, inputs):
         return True
+
+    def find_work_folder(self, stage, inputs):
+        return self.folder / "work"
 
     def get_or_build(self, stage, inputs, build):
         key = hash_json({"stage": stage, **inputs})
@@ -197,14 +200,14 @@ def test_other_data_asks_for_what_looks_at_it(project, name, changed):
     before = list_keys(project)
     np.savez(project / f"{name}.npz", input=np.ones((16, 3), np.float32), labels=np.zeros(16, np.int64))
     after = list_changed(before, list_keys(project))
-    assert after == changed - {"compress"}  # magnitude_pruning, the one method, looks at no data
+    assert after == changed
 
 
 @pytest.mark.parametrize(
     ("library", "direct"),
     [
-        ("torch", {"compress", "export", "golden"}),
-        ("torchvision", {"compress", "export", "golden"}),
+        ("torch", {"compress-1-magnitude_pruning", "export", "golden"}),
+        ("torchvision", {"compress-1-magnitude_pruning", "export", "golden"}),
         ("onnxscript", {"export", "optimize"}),
         ("onnxsim", {"optimize"}),
         ("onnx", {"export", "optimize", "lower-int8", "lower-float32"}),
@@ -222,15 +225,19 @@ def test_another_version_of_a_library_asks_for_what_names_it(project, monkeypatc
     if not direct:
         assert changed == set()
     elif library == "onnxsim":  # what comes before it stays
-        assert changed.isdisjoint({"export", "golden", "compress", "export compressed", "golden compressed"})
+        assert changed.isdisjoint(
+            {"export", "golden", "compress-1-magnitude_pruning", "export compressed", "golden compressed"}
+        )
 
 
 @pytest.mark.parametrize(
     ("file", "direct"),
     [
-        ("builder.py", {"compress", "export"}),
-        ("weights.py", {"compress", "export"}),
-        ("compress/compress.py", {"compress"}),
+        ("builder.py", {"compress-1-magnitude_pruning", "export"}),
+        ("weights.py", {"compress-1-magnitude_pruning", "export"}),
+        ("structure.py", {"compress-1-magnitude_pruning", "export"}),
+        ("compress/compress.py", {"compress-1-magnitude_pruning"}),
+        ("compress/methods/magnitude_pruning.py", {"compress-1-magnitude_pruning"}),
         ("export.py", {"export", "golden"}),
         ("optimize/simplify.py", {"optimize"}),
         ("float_parity.py", {"export", "optimize"}),

@@ -14,10 +14,10 @@ from torch import nn
 
 from toolchain.data.dataset import ImageSamples
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.fit import FitSettings, cross_entropy, fit, measure_top1, start_accelerator
+from toolchain.fit.augment import augment_images
 from toolchain.recipe import read_recipe
-from toolchain.train import FitSettings, cross_entropy, fit, start_accelerator, train_model
-from toolchain.train.augment import augment_images
-from toolchain.train.evaluate import measure_top1
+from toolchain.train import train_model
 
 SETTINGS = FitSettings(epochs=4, batch_size=16, learning_rate=0.1, weight_decay=1e-4, crop_padding=1)
 
@@ -143,9 +143,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_pat
     checkpoint = tmp_path / "run.pt"
     calls = []
 
-    def loss(model, images, labels):
+    def loss(model, batch):
         calls.append(1)
-        return cross_entropy()(model, images, labels) * (float("nan") if len(calls) == 6 else 1.0)
+        return cross_entropy()(model, batch) * (float("nan") if len(calls) == 6 else 1.0)
 
     with pytest.raises(ToolchainError) as caught:
         train(make_model(), checkpoint=checkpoint, loss=loss)
@@ -188,7 +188,7 @@ def test_top1_counts_the_last_incomplete_batch():
 
 
 def augment(images, **kwargs):
-    return augment_images(images, **kwargs, generator=torch.Generator().manual_seed(0))
+    return augment_images(images, **kwargs, generator=torch.Generator().manual_seed(0))[0]
 
 
 def test_augmentation_off_changes_nothing():
@@ -348,7 +348,8 @@ from pathlib import Path
 from accelerate import PartialState
 from toolchain.errors import ToolchainError
 from toolchain.recipe import read_recipe
-from toolchain.train import stop_accelerator, train_model
+from toolchain.fit import stop_accelerator
+from toolchain.train import train_model
 
 folder = Path(sys.argv[1])
 found = []

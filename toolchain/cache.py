@@ -49,6 +49,10 @@ class Cache:
     def _find_folder(self, stage: str, inputs: Mapping[str, Any]) -> Path:
         return self._root / stage / hash_json({"stage": stage, **inputs})
 
+    def find_work_folder(self, stage: str, inputs: Mapping[str, Any]) -> Path:
+        """Return a folder for what a long build wants to find again after an interruption; the build removes it."""
+        return self._root / "work" / self._find_folder(stage, inputs).name
+
     def get_or_build(self, stage: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Entry:
         """Return the entry for a stage and its inputs; build(folder) makes the files where there is none.
 

@@ -127,8 +127,9 @@ def train(
     quiet: Quiet = False,
 ) -> int:
     """Train a model's weights; an interrupted run goes on where it stopped."""
-    from toolchain.train import stop_accelerator, train_model
-    from toolchain.train.show import show_training
+    from toolchain.fit import stop_accelerator
+    from toolchain.fit.show import show_training
+    from toolchain.train import train_model
 
     recipe = find_recipe(model)
     try:
@@ -171,6 +172,7 @@ def compress(
 ) -> int:
     """Apply a recipe's compression methods and keep the weights."""
     from toolchain import stages
+    from toolchain.fit import stop_accelerator
 
     recipe = find_recipe(model)
     if not recipe.compress:
@@ -182,12 +184,15 @@ def compress(
             fix="add one; `toolchain methods` lists the methods",
         )
     path = out or Path(f"{recipe.name}.safetensors")
-    with _show_progress(quiet=quiet) as progress:
-        run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-        weights = stages.compress(run, stages.train(run))
-    if weights is not None:
+    try:
+        with _show_progress(quiet=quiet) as progress:
+            run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+            weights = stages.compress(run, stages.train(run))
+    finally:
+        stop_accelerator()
+    if weights is not None and os.environ.get("RANK", "0") == "0":
         write_atomically(path, weights.read_bytes())
-    sys.stdout.write(f"{path}\n")
+        sys.stdout.write(f"{path}\n")
     return ExitCode.PROVEN
 
 

@@ -1,29 +1,34 @@
-"""Weights on disk: safetensors in, safetensors out, and beside them where they come from."""
+"""Weights on disk: safetensors in, safetensors out, and beside them where they come from.
+
+The weights of a compressed model carry its edits (toolchain/structure.py) in their header.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from toolchain.atomic import write_atomically
 from toolchain.errors import malformed, missing
+from toolchain.structure import Edit, apply_edit, dump_edits, fit_shapes, parse_edits
 
 # First bytes of what torch.save, pickle.dump and legacy torch write.
 _PICKLE_STARTS = {b"PK\x03\x04": "a zip file with a pickle in it, as torch.save writes it", b"\x80": "a pickle"}
 
 _LISTED_MAX = 3  # enough to recognize the mistake
+_EDITS_KEY = "edge_toolchain.edits"
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a safetensors file into the model, in place.
+def load_weights(model: nn.Module, path: Path) -> list[Edit]:
+    """Load a safetensors file into the model, in place; return the edits of a compressed model, made before.
 
     Raises ToolchainError: no such file (exit 3); a pickle, a corrupt file, other names, shapes or types than the
     model's, values that are not finite (exit 23).
@@ -32,7 +37,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise missing(f"there are no weights at {path}", fix=_how_to_get(path))
     _refuse_pickle(path)
     try:
-        tensors: dict[str, Tensor] = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            header: dict[str, str] = file.metadata() or {}
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
     except (SafetensorError, OSError, KeyError) as error:  # KeyError: a dtype that torch does not have
         raise malformed(
             "the weights are corrupt",
@@ -41,17 +48,28 @@ def load_weights(model: nn.Module, path: Path) -> None:
             found=str(error),
             fix=_how_to_get(path),
         ) from error
+    edits: list[Edit] = []
+    if _EDITS_KEY in header:
+        edits = parse_edits(header[_EDITS_KEY], where=str(path))
+        for edit in edits:
+            apply_edit(model, edit, where=str(path))
+        fit_shapes(model, tensors)
     _check_tensors(path, model.state_dict(), tensors)
     model.load_state_dict(tensors)
+    return edits
 
 
-def save_weights(model: nn.Module, path: Path, provenance: Mapping[str, Any]) -> str:
+def save_weights(
+    model: nn.Module, path: Path, provenance: Mapping[str, Any], *, edits: Sequence[Edit] | None = None
+) -> str:
     """Write the weights to path and their provenance to a .json beside it; return the sha256 of the weights.
+
+    edits: of a compressed model; None for one that is as its builder returns it.
 
     Raises ToolchainError (exit 14) when the disk is full or not writable; nothing half-written is left.
     """
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-    content = save(tensors)
+    content = save(tensors, metadata=None if edits is None else {_EDITS_KEY: dump_edits(edits)})
     sha256 = hashlib.sha256(content).hexdigest()
     write_atomically(path, content)
     text = json.dumps({**provenance, "weights_sha256": sha256}, indent=2, ensure_ascii=False)

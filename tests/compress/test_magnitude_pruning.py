@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from toolchain.compress import compress_model, list_methods
+from tests.compress.conftest import build_net
 from toolchain.errors import ExitCode, ToolchainError
 
 
@@ -12,41 +12,46 @@ def small_model():
     return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 36, 10))
 
 
-def compress(**entry):
-    return compress_model(small_model(), [{"method": "magnitude_pruning", **entry}], where="recipe.toml")
+def read_weights(model):
+    return torch.cat([p.flatten() for n, p in model.named_parameters() if n.endswith("weight")])
 
 
-def test_global_pruning_zeroes_the_smallest_of_all_weights():
-    before = torch.cat([p.flatten() for n, p in small_model().named_parameters() if n.endswith("weight")])
-    after = torch.cat([p.flatten() for n, p in compress(amount=0.5).named_parameters() if n.endswith("weight")])
+def test_global_pruning_zeroes_the_smallest_of_all_weights(compress):
+    before = read_weights(small_model())
+    after = read_weights(compress(small_model(), method="magnitude_pruning", amount=0.5).model)
     threshold = before.abs().sort().values[len(before) // 2 - 1]
     np.testing.assert_array_equal((after == 0).numpy(), (before.abs() <= threshold).numpy())
 
 
-def test_layer_pruning_zeroes_the_same_share_everywhere():
-    for name, parameter in compress(amount=0.25, scope="layer").named_parameters():
+def test_layer_pruning_zeroes_the_same_share_everywhere(compress):
+    draft = compress(small_model(), method="magnitude_pruning", amount=0.25, scope="layer")
+    for name, parameter in draft.model.named_parameters():
         share = (parameter == 0).float().mean().item()
         assert share == (pytest.approx(0.25, abs=0.01) if name.endswith("weight") else 0)
 
 
-def test_the_state_dict_keeps_its_names():
-    assert compress(amount=0.5).state_dict().keys() == small_model().state_dict().keys()
+def test_a_skipped_layer_is_not_pruned(compress):
+    draft = compress(small_model(), method="magnitude_pruning", amount=0.5, skip=["2"])
+    assert not (draft.model[2].weight == 0).any()
+    assert (draft.model[0].weight == 0).any()
 
 
-@pytest.mark.parametrize(
-    "entry",
-    [{"method": "magic"}, {}, {"method": "magnitude_pruning", "amount": 1.5}, {"method": "magnitude_pruning", "x": 1}],
-)
-def test_a_wrong_entry_is_a_usage_error_that_names_its_place(entry):
-    with pytest.raises(ToolchainError, match=r"compress\[0\]") as caught:
-        compress_model(small_model(), [entry], where="recipe.toml")
-    assert caught.value.code == ExitCode.USAGE
+def test_the_state_dict_keeps_its_names(compress):
+    draft = compress(small_model(), method="magnitude_pruning", amount=0.5)
+    assert draft.model.state_dict().keys() == small_model().state_dict().keys()
 
 
-def test_a_model_without_weights_is_refused():
-    with pytest.raises(ToolchainError, match="no layer"):
-        compress_model(nn.ReLU(), [{"method": "magnitude_pruning", "amount": 0.5}], where="recipe.toml")
+def test_what_was_pruned_stays_zero_through_a_training(compress):
+    net = build_net()
+    before = net.blocks[0].conv1.weight.detach().clone()
+    draft = compress(net, method="magnitude_pruning", amount=0.5, scope="layer", finetune={"epochs": 2})
+    weight = draft.model.blocks[0].conv1.weight
+    assert (weight == 0).float().mean().item() == pytest.approx(0.5, abs=0.01)
+    kept = weight != 0
+    assert not torch.equal(weight[kept], before[kept])
 
 
-def test_every_method_has_a_summary():
-    assert list_methods()["magnitude_pruning"].startswith("set the weights")
+def test_a_model_without_weights_is_refused(compress):
+    with pytest.raises(ToolchainError, match="no layer") as caught:
+        compress(nn.ReLU(), method="magnitude_pruning", amount=0.5)
+    assert caught.value.code is ExitCode.USAGE

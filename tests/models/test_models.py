@@ -8,9 +8,8 @@ import torch
 from toolchain.builder import build_model
 from toolchain.data import load_dataset
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.fit import measure_top1, start_accelerator
 from toolchain.recipe import read_recipe
-from toolchain.train import start_accelerator
-from toolchain.train.evaluate import measure_top1
 from toolchain.weights import load_weights
 
 MODELS = Path(__file__).parents[2] / "models"

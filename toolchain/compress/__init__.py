@@ -1,9 +1,11 @@
 """Compression: a module in, a smaller module out. One method a file; the file's stem is the name in a recipe.
 
-A method module offers SUMMARY (one line), Options (a pydantic model that forbids unknown keys) and
-apply(model, options) -> nn.Module.
+A method module offers SUMMARY (one line), TRAINS, Options (a pydantic model that forbids unknown keys) and
+apply(draft, options, material).
 """
 
-from toolchain.compress.compress import compress_model, list_methods
+from toolchain.compress.compress import compress_draft, list_methods, read_entry
+from toolchain.compress.draft import Draft
+from toolchain.compress.material import FinetuneSection, Material
 
-__all__ = ["compress_model", "list_methods"]
+__all__ = ["Draft", "FinetuneSection", "Material", "compress_draft", "list_methods", "read_entry"]

@@ -1,30 +1,41 @@
-"""Applies the methods that a recipe lists, in its order."""
+"""Applies one entry of a recipe's [[compress]]: a method, and the training that wins back what it costs."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
 
 from pydantic import BaseModel
 
 from toolchain.compress import methods
+from toolchain.compress.draft import Draft
+from toolchain.compress.material import FinetuneSection, Material
 from toolchain.errors import usage
-from toolchain.toml_file import check_table
-
-if TYPE_CHECKING:
-    from torch import nn
+from toolchain.toml_file import Section, check_table
 
 
 class Method(Protocol):
     """What a module of a method offers."""
 
     SUMMARY: str
+    """One line: what it does."""
+    TRAINS: bool
+    """Whether it trains by itself, with the entry's finetune; the others are followed by it where there is one."""
     Options: type[BaseModel]
 
-    def apply(self, model: nn.Module, options: Any) -> nn.Module:
-        """Return the compressed model; the one that came in may be changed."""
+    def apply(self, draft: Draft, options: Any, material: Material) -> None:
+        """Compress the draft in place.
+
+        Raises ToolchainError (exit 2) that names the layer where the method cannot do what is asked.
+        """
+
+
+class _Common(Section):
+    """What every entry may have beside its method's options."""
+
+    finetune: FinetuneSection | None = None
 
 
 def list_methods() -> dict[str, str]:
@@ -32,26 +43,50 @@ def list_methods() -> dict[str, str]:
     return {name: _load_method(name).SUMMARY for name in _list_names()}
 
 
-def compress_model(model: nn.Module, entries: Sequence[Mapping[str, Any]], *, where: str) -> nn.Module:
-    """Return the model after every entry of a recipe's [[compress]], in order.
+def read_entry(entry: Mapping[str, Any], where: str) -> tuple[str, Any, FinetuneSection | None]:
+    """Return an entry's method, its options and its training.
 
-    Raises ToolchainError (exit 2): an entry without a method, an unknown method, a wrong option.
+    Raises ToolchainError (exit 2): no method, an unknown one, a wrong option.
     """
-    for index, entry in enumerate(entries):
-        place = f"{where}: compress[{index}]"
-        options = dict(entry)
-        name = options.pop("method", None)
-        if name not in _list_names():
-            raise usage(
-                "there is no such compression method",
-                where=place,
-                expected=f"method = one of {', '.join(_list_names())}",
-                found=repr(name),
-            )
-        method = _load_method(name)
-        options_table = check_table(method.Options, options, what=f"the options of {name}", where=place)
-        model = method.apply(model, options_table)
-    return model
+    table = dict(entry)
+    name = table.pop("method", None)
+    if name not in _list_names():
+        raise usage(
+            "there is no such compression method",
+            where=where,
+            expected=f"method = one of {', '.join(_list_names())}",
+            found=repr(name),
+        )
+    common = {key: table.pop(key) for key in _Common.model_fields if key in table}
+    return (
+        str(name),
+        check_table(_load_method(str(name)).Options, table, what=f"the options of {name}", where=where),
+        check_table(_Common, common, what="the entry", where=where).finetune,
+    )
+
+
+def compress_draft(draft: Draft, entry: Mapping[str, Any], material: Material) -> None:
+    """Apply an entry to the draft, in place.
+
+    Raises ToolchainError: exit 2 as read_entry does, and where the method does not fit the model or its place in the
+    recipe; exit 24 where a training diverges.
+    """
+    name, options, finetune = read_entry(entry, material.where)
+    method = _load_method(name)
+    if fixed := draft.list_fixed():
+        raise usage(
+            f"{name} would change weights that are quantized already",
+            where=material.where,
+            expected=f"{name} before the method that quantizes",
+            found=f"{fixed[0]} is quantized",
+            fix="change the order of the entries",
+        )
+    if method.TRAINS:
+        material.require_finetune(name)
+    method.apply(draft, options, material)
+    if finetune is not None and not method.TRAINS:
+        material.fit(draft, finetune, name="finetune")
+    draft.model.eval()
 
 
 def _list_names() -> list[str]:

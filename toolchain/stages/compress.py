@@ -1,30 +1,132 @@
-"""Compress: the recipe's methods, in its order."""
+"""Compress: the recipe's methods in its order, each a stage of its own, so that a later one that changes costs only itself."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from toolchain.cache import read_versions
+from pydantic import JsonValue
+
+from toolchain.cache import hash_file, hash_sources, read_versions
+from toolchain.data import load_dataset
+from toolchain.project import find_recipe
+from toolchain.recipe import Recipe
 from toolchain.stages.run import Run, hash_code
+from toolchain.stages.together import build_together
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from toolchain.data.dataset import TrainingSamples
 
 
 def compress(run: Run, weights: Path | None) -> Path | None:
-    """Return the weights of the compressed model; those that came in where the recipe compresses nothing."""
-    entries = run.recipe.compress
-    if not entries or weights is None:
-        return weights
-    inputs = {
-        "code": hash_code("compress", "builder.py", "weights.py"),
-        "versions": read_versions("torch", "torchvision", "numpy"),
-        "compress": entries,
-        **run.identify_model(weights),
-    }
+    """Return the weights of the compressed model; those that came in where the recipe compresses nothing.
 
-    def build(folder: Path) -> None:
-        from toolchain.compress import compress_model
+    Raises ToolchainError (exit 2) for a wrong entry, before any of them is worked on.
+    """
+    if weights is None:
+        return None
+    for index, entry in enumerate(run.recipe.compress):
+        weights = _apply_entry(run, weights, index, entry)
+    return weights
+
+
+def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonValue]) -> Path:
+    name = f"compress-{index + 1}-{entry.get('method')}"
+    inputs: dict[str, Any] = {
+        "code": hash_code("builder.py", "weights.py", "structure.py", "fit", *_list_code(str(entry.get("method")))),
+        "versions": read_versions("torch", "torchvision", "accelerate", "numpy"),
+        "entry": dict(entry),
+        **run.identify_model(weights),
+        **run.identify_calibration(len(run.data.calibration)),
+    }
+    trains = "finetune" in entry or "sparsify" in entry
+    if trains:
+        inputs["training"] = _describe_training(run.recipe)
+    if "teacher" in entry:
+        inputs["teacher"] = _identify_teacher(find_teacher(run.recipe, str(entry["teacher"])))
+
+    def build(folder: Path, work: Path) -> None:
+        from toolchain.compress import Draft, Material, compress_draft, read_entry
+        from toolchain.fit.show import show_training
         from toolchain.weights import save_weights
 
-        model = compress_model(run.load_model(weights), entries, where=str(run.recipe.path))
-        save_weights(model, folder / "weights.safetensors", {"compress": entries})
+        places = [f"{run.recipe.path}: compress[{number}]" for number in range(len(run.recipe.compress))]
+        checked = [read_entry(*pair) for pair in zip(run.recipe.compress, places, strict=True)]
+        draft = Draft(*run.load_compressed(weights))
+        material = Material(
+            calibration=run.data.calibration,
+            load_training=lambda: _load_training(run),
+            load_teacher=lambda teacher: _load_teacher(find_teacher(run.recipe, teacher)),
+            finetune=checked[index][2],
+            folder=work,
+            on_progress=show_training(run.progress),
+            where=places[index],
+        )
+        compress_draft(draft, entry, material)
+        save_weights(draft.model, folder / "weights.safetensors", {"compress": dict(entry)}, edits=draft.edits)
 
-    return run.stage("compress", inputs, build).folder / "weights.safetensors"
+    return build_together(run, name, inputs, _in_work_folder(run, name, inputs, build)) / "weights.safetensors"
+
+
+def _list_code(method: str) -> list[str]:
+    """Return the files that a method's result depends on: its own and the shared ones, not the other methods."""
+    folder = Path(__file__).parent.parent / "compress"
+    shared = [f"compress/{path.name}" for path in sorted(folder.glob("*.py"))]
+    own = [f"compress/methods/{method}.py"] if (folder / "methods" / f"{method}.py").is_file() else []
+    return shared + own
+
+
+def _in_work_folder(
+    run: Run, name: str, inputs: Mapping[str, Any], build: Callable[[Path, Path], None]
+) -> Callable[[Path], None]:
+    """Return the build with a folder for its checkpoints, which an interrupted run leaves to the next one."""
+    work = run.cache.find_work_folder(name, inputs)
+
+    def build_in_folder(folder: Path) -> None:
+        work.mkdir(parents=True, exist_ok=True)
+        build(folder, work)
+        shutil.rmtree(work, ignore_errors=True)
+
+    return build_in_folder
+
+
+def find_teacher(recipe: Recipe, name: str) -> Recipe:
+    """Return a teacher's recipe: a name in models/, or the path of a recipe, relative to the student's."""
+    return find_recipe(str(recipe.folder / name) if name.endswith(".toml") else name)
+
+
+def _identify_teacher(teacher: Recipe) -> dict[str, Any]:
+    weights = teacher.folder / (teacher.model.weights or "")
+    return {
+        "builder": hash_sources(teacher.folder),
+        "build": [teacher.model.build, teacher.model.build_options],
+        "weights": hash_file(weights) if weights.is_file() else None,  # loading it says what is missing
+    }
+
+
+def _load_teacher(teacher: Recipe) -> nn.Module:
+    from toolchain.builder import build_model
+    from toolchain.weights import load_weights
+
+    model = build_model(teacher)
+    load_weights(model, teacher.folder / (teacher.model.weights or ""))
+    return model.eval()
+
+
+def _describe_training(recipe: Recipe) -> list[Any]:
+    """Return what says which samples a training learns from; their hash would mean loading them in every run."""
+    section = recipe.train
+    if section is None or section.data is None:
+        return [recipe.data.name, recipe.data.options]
+    return [section.data, section.options]
+
+
+def _load_training(run: Run) -> TrainingSamples | None:
+    section = run.recipe.train
+    if section is None or section.data is None:
+        return run.data.train
+    return load_dataset(section.data, run.recipe.resolve_options(section.options)).train

@@ -15,7 +15,14 @@ def export(run: Run, weights: Path | None) -> Entry:
         return _import_onnx(run)
     inputs = {
         "code": hash_code(
-            "builder.py", "weights.py", "export.py", "onnx_file.py", "onnx_safety.py", "float_parity.py", "agent"
+            "builder.py",
+            "weights.py",
+            "structure.py",
+            "export.py",
+            "onnx_file.py",
+            "onnx_safety.py",
+            "float_parity.py",
+            "agent",
         ),
         "versions": read_versions("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "numpy"),
         **run.identify_model(weights),

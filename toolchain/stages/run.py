@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from toolchain.data.feeds import Feeds
+    from toolchain.structure import Edit
 
 _CODE = Path(__file__).parent.parent
 
@@ -79,14 +80,18 @@ class Run:
         """The task metric; None where the recipe asks for none."""
         return None if self.recipe.data.metric == "none" else self.recipe.data.metric
 
-    def load_model(self, weights: Path) -> nn.Module:
-        """Return the recipe's module with these weights, in evaluation mode."""
+    def load_compressed(self, weights: Path) -> tuple[nn.Module, list[Edit]]:
+        """Return the recipe's module with these weights, in evaluation mode, and how it differs from its builder's."""
         from toolchain.builder import build_model
         from toolchain.weights import load_weights
 
         model = build_model(self.recipe)
-        load_weights(model, weights)
-        return model.eval()
+        edits = load_weights(model, weights)
+        return model.eval(), edits
+
+    def load_model(self, weights: Path) -> nn.Module:
+        """Return the recipe's module with these weights, in evaluation mode."""
+        return self.load_compressed(weights)[0]
 
     def bind_calibration(self, model: Path, count: int) -> Feeds:
         """Return the first `count` calibration samples as feeds of an ONNX file."""

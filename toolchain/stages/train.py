@@ -26,8 +26,8 @@ def train(run: Run) -> Path | None:
             where=str(weights),
             fix="bring a safetensors file of the model's state dict; the README beside the recipe says how",
         )
+    from toolchain.fit.show import show_training
     from toolchain.train import train_model
-    from toolchain.train.show import show_training
 
     with run.timed("train"):
         train_model(recipe, on_progress=show_training(run.progress))

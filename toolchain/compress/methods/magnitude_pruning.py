@@ -1,46 +1,41 @@
 """Unstructured pruning: the weights of least magnitude become zero (Han et al. 2015, arXiv:1506.02626).
 
-The shapes stay, so ONNX Runtime is not faster for it; the file compresses better, and the zeros are the start
-of a sparse format.
+The shapes stay, so ONNX Runtime is not faster for it; the file gets smaller where zeros are packed.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
+from torch.nn.utils import prune
 
-from toolchain.errors import usage
-from toolchain.toml_file import Section
-
-if TYPE_CHECKING:
-    from torch import nn
+from toolchain.compress.draft import Draft
+from toolchain.compress.layers import LayerOptions, select_layers
+from toolchain.compress.material import Material
 
 SUMMARY = "set the weights of least magnitude to zero, per layer or over the whole model"
+TRAINS = False
 
 
-class Options(Section):
+class Options(LayerOptions):
     """How much to prune, and over what."""
 
     amount: Annotated[float, Field(gt=0, lt=1)]
     """The share of the weights that becomes zero."""
     scope: Literal["global", "layer"] = "global"
-    """Compare magnitudes over the whole model, or within each layer."""
+    """Compare magnitudes over all layers, or within each."""
 
 
-def apply(model: nn.Module, options: Options) -> nn.Module:
-    """Return the model with the smallest weights of its convolutions and linear layers at zero."""
-    from torch import nn
-    from torch.nn.utils import prune
-
-    layers = [(module, "weight") for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    if not layers:
-        raise usage("magnitude_pruning finds no layer to prune", expected="a Conv2d or Linear", found="none")
+def apply(draft: Draft, options: Options, material: Material) -> None:  # noqa: ARG001 - a method's signature
+    """Set the smallest weights of convolutions and linear layers to zero; they stay zero."""
+    layers = select_layers(draft.model, options, method="magnitude_pruning")
+    parameters = [(module, "weight") for module in layers.values()]
     if options.scope == "global":
-        prune.global_unstructured(layers, pruning_method=prune.L1Unstructured, amount=options.amount)
+        prune.global_unstructured(parameters, pruning_method=prune.L1Unstructured, amount=options.amount)
     else:
-        for module, name in layers:
+        for module, name in parameters:
             prune.l1_unstructured(module, name, amount=options.amount)  # type: ignore[no-untyped-call]
-    for module, name in layers:
-        prune.remove(module, name)  # type: ignore[no-untyped-call]
-    return model
+    for name, module in layers.items():
+        prune.remove(module, "weight")  # type: ignore[no-untyped-call]
+        draft.keep_zeros(name)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from toolchain.fit.loop import OnProgress, Progress
 from toolchain.progress import Advance
 from toolchain.progress import Progress as RunProgress
-from toolchain.train.fit import OnProgress, Progress
 
 
 def show_training(progress: RunProgress) -> OnProgress:

@@ -16,10 +16,9 @@ from toolchain.cache import read_versions
 from toolchain.data import Dataset, TrainingSamples, load_dataset
 from toolchain.data.dataset import IMAGE_INPUT
 from toolchain.errors import ExitCode, ToolchainError, usage
+from toolchain.fit import FitSettings, OnProgress, cross_entropy, fit, measure_top1, start_accelerator
 from toolchain.provenance import find_git_commit
 from toolchain.recipe import Recipe, TrainSection
-from toolchain.train.evaluate import measure_top1
-from toolchain.train.fit import FitSettings, OnProgress, cross_entropy, fit, start_accelerator
 from toolchain.weights import save_weights
 
 # What a training depends on beside our own code.

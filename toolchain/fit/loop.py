@@ -3,26 +3,54 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from toolchain.data.dataset import IMAGE_INPUT, TrainingSamples
 from toolchain.errors import ExitCode, ToolchainError, usage
-from toolchain.train.augment import augment_images
-from toolchain.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from toolchain.fit.augment import augment_images
+from toolchain.fit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
-Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
-"""From the model, pictures `(N, C, H, W)` and labels `(N,)` to a scalar; a distillation loss asks its teacher too."""
+
+@dataclass(frozen=True)
+class Batch:
+    """What one process sees in one step."""
+
+    images: Tensor
+    """Augmented, `(N, C, H, W)`."""
+    labels: Tensor
+    """`(N,)`."""
+    indices: NDArray[np.int64]
+    """Where each picture lies in the training set, `(N,)`: for what is kept by picture, such as a teacher's logits."""
+    mirrored: Tensor
+    """Whether the augmentation mirrored it, bool `(N,)`."""
+
+
+Loss = Callable[[nn.Module, Batch], Tensor]
+"""From the model and a batch to a scalar; a distillation loss asks its teacher too."""
+
+
+class Hook:
+    """What a compression method does between the steps; a subclass does one or both.
+
+    It keeps no state of its own that the model does not show: a resumed training makes its hooks anew.
+    """
+
+    def before_step(self, done: float) -> None:
+        """Act before a step; done is the share of the training that lies behind, from 0 to below 1."""
+
+    def after_step(self, learning_rate: float) -> None:
+        """Act on the weights that the optimizer has just changed with this learning rate."""
 
 
 @dataclass(frozen=True)
@@ -58,39 +86,11 @@ class Progress:
 OnProgress = Callable[[Progress], None]
 
 
-def start_accelerator() -> Accelerator:
-    """Return accelerate's view of the processes that train together, in bfloat16 where the hardware has it."""
-    on_cpu = not torch.accelerator.is_available()
-    accelerator = Accelerator(cpu=on_cpu, mixed_precision="bf16" if _has_bfloat16(on_cpu=on_cpu) else "no")
-    # `accelerate launch --cpu --num_processes N` starts one process and no second (1.15), unless mpirun is asked for:
-    # it sets the address of the main process, and no number of processes.
-    alone = "ACCELERATE_USE_CPU" in os.environ and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if accelerator.num_processes != launched or (accelerator.num_processes == 1 and alone):
-        raise usage(
-            "the processes would not train together",
-            where="environment: WORLD_SIZE",
-            expected="several processes" if alone else f"{launched} processes",
-            found=str(accelerator.num_processes),
-            fix="start with: torchrun --nproc_per_node N -m toolchain train MODEL, or accelerate launch --multi_gpu "
-            "--num_processes N -m toolchain train MODEL; both train on CPUs too",
-        )
-    return accelerator
-
-
-def stop_accelerator() -> None:
-    """Part from the other processes; to be called when a process has done all its training, well or not.
-
-    A process that exits in the group may be aborted: gloo's threads then run into the end of the interpreter.
-    """
-    PartialState().destroy_process_group()
-
-
 def cross_entropy(label_smoothing: float = 0.0) -> Loss:
     """Return the loss of a classifier."""
 
-    def loss(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(model(images), labels, label_smoothing=label_smoothing)
+    def loss(model: nn.Module, batch: Batch) -> Tensor:
+        return F.cross_entropy(model(batch.images), batch.labels, label_smoothing=label_smoothing)
 
     return loss
 
@@ -102,20 +102,27 @@ def fit(
     *,
     accelerator: Accelerator,
     loss: Loss,
+    hooks: Sequence[Hook] = (),
     checkpoint: Path | None = None,
     resume: bool = False,
     on_progress: OnProgress | None = None,
 ) -> None:
     """Train the model in place; an interrupted run that resumes ends at the same weights as one that was not.
 
-    A checkpoint is written after each epoch. Raises ToolchainError when the loss is no number any more (exit 24;
-    the last checkpoint stays), or when the checkpoint belongs to other settings, data or weights (exit 2).
+    Parameters without an axis, such as a learned range, are not decayed. A checkpoint is written after each epoch.
+    Raises ToolchainError when the loss is no number any more (exit 24; the last checkpoint stays), or when the
+    checkpoint belongs to other settings, data or weights (exit 2).
     """
     steps = max(1, len(samples) // settings.batch_size)
     identity = json.dumps({**asdict(settings), "data_sha256": samples.sha256}, sort_keys=True)
     model.to(memory_format=torch.channels_last)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [parameter for parameter in parameters if parameter.ndim > 0]},
+        {"params": [parameter for parameter in parameters if parameter.ndim == 0], "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.SGD(
-        model.parameters(),
+        groups,
         lr=settings.learning_rate,
         momentum=0.9,
         nesterov=True,
@@ -131,15 +138,20 @@ def fit(
         prepared.train()
         total = 0.0
         with torch.random.fork_rng(devices=[]):
-            for step, (images, labels) in enumerate(_draw_batches(samples, settings, epoch, accelerator)):
+            for step, batch in enumerate(_draw_batches(samples, settings, epoch, accelerator)):
+                for hook in hooks:
+                    hook.before_step((epoch * steps + step) / (settings.epochs * steps))
                 prepared_optimizer.zero_grad()
-                value = loss(prepared, images, labels)
+                value = loss(prepared, batch)
                 # Every process sees the mean, so that all stop together.
                 mean = float(accelerator.reduce(value.detach(), reduction="mean"))
                 if not np.isfinite(mean):
                     raise _explain_divergence(epoch + 1, step + 1, mean, checkpoint)
                 accelerator.backward(value)
                 prepared_optimizer.step()
+                with torch.no_grad():
+                    for hook in hooks:
+                        hook.after_step(float(schedule.get_last_lr()[0]))
                 schedule.step()
                 total += mean
                 if on_progress is not None and accelerator.is_main_process:
@@ -154,17 +166,9 @@ def fit(
     model.eval()
 
 
-def _has_bfloat16(*, on_cpu: bool) -> bool:
-    """Return whether bfloat16 is fast here: without these instructions it is slower than float32."""
-    if not on_cpu:
-        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    features = torch.cpu.get_capabilities()
-    return any(features.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
-
-
 def _draw_batches(
     samples: TrainingSamples, settings: FitSettings, epoch: int, accelerator: Accelerator
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[Batch]:
     """Yield this process's share of each batch of an epoch: the same order for any number of processes."""
     labels = samples.labels
     if labels is None:
@@ -176,11 +180,18 @@ def _draw_batches(
     # The last, incomplete batch is left out; every epoch leaves out other samples.
     for start in range(0, max(1, len(samples) - settings.batch_size + 1), settings.batch_size):
         mine: NDArray[np.int64] = order[start : start + settings.batch_size][rank::count]
-        images = torch.from_numpy(samples.take(mine)[IMAGE_INPUT])
-        images = augment_images(
-            images, crop_padding=settings.crop_padding, flip=settings.flip, generator=generator
-        ).contiguous(memory_format=torch.channels_last)
-        yield images.to(accelerator.device), torch.from_numpy(labels[mine]).to(accelerator.device)
+        images, mirrored = augment_images(
+            torch.from_numpy(samples.take(mine)[IMAGE_INPUT]),
+            crop_padding=settings.crop_padding,
+            flip=settings.flip,
+            generator=generator,
+        )
+        yield Batch(
+            images=images.contiguous(memory_format=torch.channels_last).to(accelerator.device),
+            labels=torch.from_numpy(labels[mine]).to(accelerator.device),
+            indices=mine,
+            mirrored=mirrored,
+        )
 
 
 def _derive_seed(seed: int, epoch: int, rank: int) -> int:
@@ -204,5 +215,5 @@ def _explain_divergence(epoch: int, step: int, loss: float, checkpoint: Path | N
         where=f"epoch {epoch}, step {step}" + (f" (the checkpoint before it stays in {checkpoint})" if kept else ""),
         expected="a finite loss",
         found=str(loss),
-        fix="lower train.learning_rate in the recipe and train with --fresh",
+        fix="lower the learning_rate in the recipe; `toolchain train` then starts anew with --fresh",
     )

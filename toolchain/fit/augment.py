@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def augment_images(images: Tensor, *, crop_padding: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """Return each picture of `(N, C, H, W)` shifted by up to crop_padding pixels, and half of them mirrored.
+def augment_images(
+    images: Tensor, *, crop_padding: int, flip: bool, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return each picture of `(N, C, H, W)` shifted by up to crop_padding pixels and half of them mirrored; and which.
 
     The border repeats its last pixel: black stays black whatever the normalization made of it.
     """
@@ -23,4 +25,4 @@ def augment_images(images: Tensor, *, crop_padding: int, flip: bool, generator: 
     columns = left[:, None] + torch.where(mirrored[:, None], width - 1 - columns, columns)
     sample = torch.arange(count)[:, None, None]
     # Advanced indices around the channel axis move it last: (N, H, W, C), which is channels_last in memory.
-    return padded[sample, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return padded[sample, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2), mirrored

@@ -1,0 +1,122 @@
+"""What a method has to work with beside the model: data, training, a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from toolchain.compress.draft import Draft
+from toolchain.compress.zeros import KeepZerosHook
+from toolchain.data.dataset import Samples, TrainingSamples
+from toolchain.errors import usage
+from toolchain.fit import FitSettings, Hook, Loss, OnProgress, cross_entropy, fit, measure_top1, start_accelerator
+from toolchain.toml_file import Section
+
+
+class FinetuneSection(Section):
+    """How to win accuracy back after a method, or how long a method that trains takes."""
+
+    epochs: int = Field(ge=1)
+    learning_rate: float = Field(default=0.01, gt=0)
+    """The peak of the one-cycle schedule; a tenth of what trains from scratch."""
+    batch_size: int = Field(default=128, ge=1)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a method has to work with beside the model."""
+
+    calibration: Samples
+    load_training: Callable[[], TrainingSamples | None]
+    """Loads the set to learn from only where a method trains."""
+    load_teacher: Callable[[str], nn.Module]
+    """From the name of a model or the path of a recipe to its float model, trained, in evaluation mode."""
+    finetune: FinetuneSection | None
+    """The entry's own."""
+    folder: Path
+    """For checkpoints and what a method keeps between two runs; it goes when the entry is done."""
+    on_progress: OnProgress
+    where: str
+    """The entry's place in the recipe, for errors."""
+
+    def require_finetune(self, method: str) -> FinetuneSection:
+        """Return the entry's training; raises ToolchainError (exit 2) where a method that trains has none."""
+        if self.finetune is None:
+            raise usage(
+                f"{method} trains the model, and the entry does not say how long",
+                where=self.where,
+                expected="finetune = { epochs = 2 }",
+                found="no finetune",
+                fix="add it to the entry",
+            )
+        return self.finetune
+
+    def take_training(self) -> TrainingSamples:
+        """Return the labelled set to learn from; raises ToolchainError (exit 2) where there is none."""
+        samples = self.load_training()
+        if samples is None or samples.labels is None:
+            raise usage(
+                "the data has nothing to train on",
+                where=self.where,
+                expected="a data set with a labelled training part",
+                found="none",
+                fix="name one in train.data of the recipe, or leave finetune out",
+            )
+        return samples
+
+    def fit(
+        self,
+        draft: Draft,
+        settings: FinetuneSection,
+        *,
+        name: str,
+        loss: Loss | None = None,
+        hooks: Sequence[Hook] = (),
+        trained: nn.Module | None = None,
+    ) -> None:
+        """Train the draft's model in place; wanted zeros stay, an interrupted training goes on where it stopped.
+
+        Args:
+            draft: Its layers' weights must be free to move.
+            settings: How long and how fast.
+            name: Of the checkpoint: one per training of an entry.
+            loss: None takes the cross entropy with the labels.
+            hooks: Run in their order, before the zeros are restored.
+            trained: What is trained in the model's place: a module that holds it, and adapters beside it.
+
+        Raises ToolchainError: exit 2 for a model with quantized weights, exit 24 for a loss that is no number.
+        """
+        if fixed := draft.list_fixed():
+            raise usage(
+                "a training would move weights that are quantized already",
+                where=self.where,
+                expected="trainings before the method that quantizes",
+                found=f"{fixed[0]} is quantized",
+                fix="put this entry before that method in the recipe",
+            )
+        fit(
+            draft.model if trained is None else trained,
+            self.take_training(),
+            FitSettings(**settings.model_dump()),
+            accelerator=start_accelerator(),
+            loss=loss or cross_entropy(),
+            hooks=[*hooks, KeepZerosHook(draft.model, draft.list_zero_keepers())],
+            checkpoint=self.folder / f"{name}.pt",
+            resume=True,
+            on_progress=self.on_progress,
+        )
+
+    def measure_top1(self, model: nn.Module, samples: Samples) -> float:
+        """Return the share of samples that the model classifies right, as a fraction."""
+        return measure_top1(model, samples, accelerator=start_accelerator())
+
+    def example(self, count: int = 1) -> torch.Tensor:
+        """Return the first pictures of the calibration set `(count, C, H, W)`."""
+        return torch.from_numpy(next(iter(self.calibration.batch(0, count).values())))
