@@ -91,7 +91,23 @@ def test_samples_inside_the_bundle_are_refused_because_they_would_change_it(make
 def test_facts_are_those_of_this_machine():
     code, facts, _ = run_agent("facts")
     assert code == 0
-    assert {"arch", "cpu", "cpu_features", "os", "python", "runtime", "runtime_version", "accelerator"} == set(facts)
+    own = {"arch", "cpu", "cpu_features", "os", "python", "runtime", "runtime_version", "accelerator"}
+    assert own | {"board"} == set(facts)
+
+
+def test_facts_tell_what_the_disk_of_a_root_has_even_before_it_is_made(tmp_path):
+    _, facts, _ = run_agent("facts", "--root", tmp_path / "not" / "yet")
+    board = facts["board"]
+    assert board["disk_free_bytes"] > 0
+    assert board["memory_bytes"] >= board["memory_available_bytes"] > 0
+    assert board["ssh_keygen"].endswith("ssh-keygen")
+    assert board["is_clock_plausible"] is True
+
+
+def test_a_board_without_its_runtime_still_tells_the_rest():
+    code, document, _ = run_agent("facts", "--runtime", "no_such_runtime")
+    assert (code, document["error"]["code"]) == (ExitCode.USAGE, ExitCode.USAGE)
+    assert document["board"]["time"].endswith("Z")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +118,7 @@ def test_what_nobody_expected_is_json_too_with_a_traceback_on_stderr(monkeypatch
     def fail(*_arguments, **_options):
         raise error
 
-    monkeypatch.setattr(command, "verify_bundle", fail)
+    monkeypatch.setattr(command, "build_parser", fail)
     assert command.main(["verify", str(tmp_path)]) == code
     printed = capsys.readouterr()
     assert type(error).__name__ in json.loads(printed.out)["error"]["what"]

@@ -27,6 +27,8 @@ FILES = ("agent/__main__.py", "golden/in.npy", "golden/labels.npy", "golden/out.
 def make_manifest(**changes):
     fields = {
         "schema": 1,
+        "counter": 7,
+        "expires": "2027-01-31T00:00:00Z",
         "model": "small",
         "target": "cpu",
         "runtime": "onnxruntime",
@@ -137,7 +139,7 @@ def test_a_value_of_the_wrong_type_is_refused_everywhere(place):
     wrong_values = {
         dict: [[], None],
         list: [{}, "text"],
-        str: [1, None if place[-1] != "runtime_version" else 1.5],
+        str: [1, None if place[-1] not in ("runtime_version", "expires") else 1.5],
         bool: [1, "true"],
         int: ["1", True, 1.5],
         float: ["0.5", True],
@@ -194,6 +196,12 @@ def test_paths_that_only_differ_in_case_are_refused(first, second):
     ("place", "value"),
     [
         (("schema",), 2),
+        (("counter",), -1),
+        (("counter",), 2**53),
+        (("expires",), "2027-01-31"),
+        (("expires",), "2027-02-30T00:00:00Z"),
+        (("expires",), "2027-1-31T00:00:00Z"),
+        (("expires",), "2027-01-31T00:00:00+01:00"),
         (("threads",), 0),
         (("signature",), "none"),
         (("candidates",), []),

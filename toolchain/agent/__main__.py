@@ -1,48 +1,24 @@
 """The agent's command: `python -B -m agent verify .` in a bundle, `python -m toolchain.agent verify BUNDLE` on a host.
 
--B keeps Python from adding its bytecode to the bundle, which then would hold files that its manifest does not list. One JSON object goes to stdout, progress lines as JSON to stderr; the exit code is the verdict's.
+-B keeps Python from adding its bytecode to the bundle, which then would hold files that its manifest does not list. One
+JSON object goes to stdout (install first sends what it wants, see offer.py and receive.py), progress lines as JSON to
+stderr; the exit code is the verdict's.
 """
 
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import sys
 import traceback
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, Dict, NoReturn, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
-from .errors import ExitCode, ToolchainError
-from .facts import read_facts
-from .latency import DEFAULT_LIMIT_S, DEFAULT_SAMPLES
-from .verify import verify_bundle
+from .arguments import build_parser
+from .errors import STORAGE_ERRNOS, ExitCode, ToolchainError
+from .self_test import LatencyOptions
 
-_STORAGE_ERRNOS = (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Raise what argparse would print, so that wrong arguments come out as JSON too."""
-        raise ToolchainError(ExitCode.USAGE, message, fix="see --help")
-
-
-def _build_parser() -> _Parser:
-    parser = _Parser(prog="agent", description="Verify a bundle on this board.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    verify = commands.add_parser("verify", help="prove a bundle: parity, task metric, latency")
-    verify.add_argument("bundle", type=Path, help="the bundle's folder")
-    verify.add_argument("--samples", type=Path, help="write every latency sample to this JSON file")
-    verify.add_argument(
-        "--latency-samples", type=int, default=DEFAULT_SAMPLES, help="samples of each payload (default %(default)s)"
-    )
-    verify.add_argument(
-        "--latency-limit-s", type=float, default=DEFAULT_LIMIT_S, help="time for them in seconds (default %(default)s)"
-    )
-    facts = commands.add_parser("facts", help="tell what this board is")
-    facts.add_argument("--runtime", default="onnxruntime", help="the runtime to look for (default %(default)s)")
-    return parser
+_Answer = Tuple[ExitCode, Dict[str, Any]]
 
 
 def _report_progress(step: str, done: int, total: int) -> None:
@@ -51,9 +27,20 @@ def _report_progress(step: str, done: int, total: int) -> None:
     sys.stderr.flush()
 
 
-def _verify(options: argparse.Namespace) -> Tuple[ExitCode, Dict[str, Any]]:
-    if options.latency_samples < 1 or not options.latency_limit_s > 0:
+def _check_numbers(options: argparse.Namespace) -> None:
+    if hasattr(options, "latency_samples") and (options.latency_samples < 1 or not options.latency_limit_s > 0):
         raise ToolchainError(ExitCode.USAGE, "latency needs at least 1 sample and a time limit above 0")
+    limit_s = getattr(options, "limit_s", None)
+    if limit_s is not None and not 0 < limit_s < float("inf"):
+        raise ToolchainError(ExitCode.USAGE, "a time limit is above 0", "--limit-s", found=str(limit_s))
+    if getattr(options, "keep", 2) < 2:
+        what = "the active release and the previous one are always kept"
+        raise ToolchainError(ExitCode.USAGE, what, "--keep", "2 or more", str(options.keep))
+
+
+def _verify(options: argparse.Namespace) -> _Answer:
+    from .verify import verify_bundle
+
     samples_path = options.samples
     if samples_path is not None and options.bundle.resolve() in samples_path.resolve().parents:
         what = "the samples would become a part of the bundle"
@@ -69,18 +56,77 @@ def _verify(options: argparse.Namespace) -> Tuple[ExitCode, Dict[str, Any]]:
     return verification.exit_code, verification.measurements
 
 
-def _run(arguments: Sequence[str]) -> Tuple[ExitCode, Dict[str, Any]]:
+def _facts(options: argparse.Namespace) -> _Answer:
+    from .board import read_board_facts
+    from .facts import read_facts
+
+    board = {"board": asdict(read_board_facts(options.root))}
     try:
-        options = _build_parser().parse_args(arguments)
-        if options.command == "facts":
-            return ExitCode.PROVEN, asdict(read_facts(options.runtime))
-        return _verify(options)
+        return ExitCode.PROVEN, {**asdict(read_facts(options.runtime)), **board}
+    except ToolchainError as error:  # without its runtime a board still has the other facts
+        return error.code, {"error": error.to_dict(), **board}
+
+
+def _read_latency(options: argparse.Namespace) -> LatencyOptions:
+    return LatencyOptions(samples=options.latency_samples, limit_s=options.latency_limit_s)
+
+
+def _deploy(options: argparse.Namespace) -> _Answer:
+    from .faults import parse_fault
+    from .install import COMMANDS, run_states
+    from .steps import Options
+
+    states = [state.name for state in COMMANDS[options.command]]
+    return run_states(
+        options.command,
+        options.root.absolute(),
+        Options(
+            who=options.who,
+            is_signature_required=getattr(options, "signature", None) == "required",
+            latency=_read_latency(options),
+            keep=getattr(options, "keep", 2),
+        ),
+        _report_progress,
+        limit_s=options.limit_s,
+        fault=None if options.fault is None else parse_fault(options.fault, states),
+    )
+
+
+def _status(options: argparse.Namespace) -> _Answer:
+    from .status import read_status
+
+    return ExitCode.PROVEN, read_status(options.root.absolute())
+
+
+def _check(options: argparse.Namespace) -> _Answer:
+    from .install import STATES
+    from .status import check_release
+
+    limit_s = options.limit_s or STATES["self_test"].limit_s
+    return check_release(options.root.absolute(), options.bundle, _read_latency(options), limit_s=limit_s)
+
+
+_COMMANDS = {
+    "verify": _verify,
+    "facts": _facts,
+    "install": _deploy,
+    "rollback": _deploy,
+    "status": _status,
+    "check": _check,
+}
+
+
+def _run(arguments: Sequence[str]) -> _Answer:
+    try:
+        options = build_parser().parse_args(arguments)
+        _check_numbers(options)
+        return _COMMANDS[options.command](options)
     except ToolchainError as error:
         return error.code, {"error": error.to_dict()}
     except Exception as error:  # noqa: BLE001 - the outermost frame: whoever called gets JSON and an exit code
         traceback.print_exc()
         code = ExitCode.UNEXPECTED
-        if isinstance(error, OSError) and error.errno in _STORAGE_ERRNOS:
+        if isinstance(error, OSError) and error.errno in STORAGE_ERRNOS:
             code = ExitCode.STORAGE
         return code, {"error": ToolchainError(code, f"{type(error).__name__}: {error}").to_dict()}
 

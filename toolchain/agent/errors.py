@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 from typing import Dict, Optional
 
@@ -29,6 +30,9 @@ class ExitCode(IntEnum):
     MALFORMED = 23
     METRIC = 24
 
+
+# A disk that is full, read-only, not ours, or broken.
+STORAGE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 # The first word of the message, so that a log can be searched for it.
 _KINDS: Dict[ExitCode, str] = {

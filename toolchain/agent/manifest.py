@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Tuple, cast
 
+from .clock import parse_utc
 from .decode import decode, parse_json
 from .errors import ExitCode, ToolchainError
 
@@ -27,6 +28,8 @@ DTYPES = (
 )
 PRECISIONS = ("int8", "fp16", "float32")
 SIGNATURES = ("required", "optional")
+# The largest whole number that every reader of JSON keeps exact (RFC 8259, section 6).
+COUNTER_MAX = 2**53 - 1
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,15 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of manifest.json, key by key; `candidates` are in order of preference."""
+    """The content of manifest.json, key by key; `candidates` are in order of preference.
+
+    `counter` only grows from bundle to bundle: a board refuses one below what it had. Where `expires` is set, it is in
+    seconds since 1970 or smaller, so that a board's clock can be held against it. `expires` is UTC: 2027-01-31T00:00:00Z.
+    """
 
     schema: int
+    counter: int
+    expires: Optional[str]
     model: str
     target: str
     runtime: str
@@ -202,9 +211,20 @@ def _check_tensors(specs: Tuple[TensorSpec, ...], golden: Mapping[str, str], whe
         _require(spec.dtype in DTYPES, f"{where}.{spec.name}", f"one of {', '.join(DTYPES)}", spec.dtype)
 
 
+def _is_utc(text: str) -> bool:
+    try:
+        parse_utc(text)
+    except ValueError:
+        return False
+    return True
+
+
 def check_manifest(manifest: Manifest) -> None:
     """Refuse (exit 23) a manifest whose parts do not fit together, or that names an unsafe path."""
     _require(manifest.schema == SCHEMA, "schema", str(SCHEMA), manifest.schema)
+    _require(0 <= manifest.counter <= COUNTER_MAX, "counter", f"0 to {COUNTER_MAX}", manifest.counter)
+    expires = manifest.expires
+    _require(expires is None or _is_utc(expires), "expires", "UTC such as 2027-01-31T00:00:00Z", expires)
     _require(manifest.threads >= 1, "threads", "1 or more", manifest.threads)
     _require(manifest.signature in SIGNATURES, "signature", " or ".join(SIGNATURES), manifest.signature)
     _check_files(manifest.files)

@@ -69,6 +69,9 @@ class BundleInputs:
     gates: Gates
     provenance: Mapping[str, Any]
     """JSON values: versions, seeds, hashes of the data. Times and paths make every bundle another one."""
+    counter: int = 0
+    expires: str | None = None
+    """See agent/manifest.py: a board refuses a lower counter than it had, and a bundle after its time."""
 
 
 def _copy_payloads(inputs: BundleInputs, folder: Path) -> tuple[str, tuple[Candidate, ...]]:
@@ -148,6 +151,8 @@ def write_bundle(inputs: BundleInputs, folder: Path) -> Manifest:
     _copy_agent(folder)
     manifest = Manifest(
         schema=SCHEMA,
+        counter=inputs.counter,
+        expires=inputs.expires,
         model=inputs.model,
         target=inputs.target,
         runtime=inputs.runtime,

@@ -1,0 +1,34 @@
+"""Reads the date: the only place that does (durations are measured in latency.py)."""
+
+from __future__ import annotations
+
+import calendar
+import time
+
+_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+# 2026-01-01, before the first bundle that could expire. A board without a battery wakes up in 1970.
+EARLIEST_S = 1_767_225_600
+
+
+def read_time_s() -> int:
+    """Return the seconds since 1970 as this board believes."""
+    return int(time.time())
+
+
+def format_utc(time_s: int) -> str:
+    """Return a time as in a manifest, such as 2027-01-31T00:00:00Z."""
+    return time.strftime(_FORMAT, time.gmtime(time_s))
+
+
+def parse_utc(text: str) -> int:
+    """Return the seconds since 1970 of such a time; raises ValueError for any other spelling."""
+    time_s = calendar.timegm(time.strptime(text, _FORMAT))
+    if format_utc(time_s) != text:
+        message = f"not as {_FORMAT}: {text!r}"
+        raise ValueError(message)
+    return time_s
+
+
+def is_plausible(time_s: int, *, not_before_s: int) -> bool:
+    """Return whether a clock can be right: not before this project, nor before a time that is known to be past."""
+    return time_s >= max(EARLIEST_S, not_before_s)

@@ -1,0 +1,73 @@
+"""Writes that survive a power cut: a file, a link or a tree is the old one or the new one, whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+_FILE_MODE = 0o644
+_FOLDER_MODE = 0o755
+TEMPORARY_SUFFIX = ".new"
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk."""
+    descriptor = os.open(str(folder), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Write all of a folder to the disk, with plain modes: nothing in it is setuid or runs by itself."""
+    for path in folder.iterdir():
+        if stat.S_ISDIR(path.lstat().st_mode):
+            sync_tree(path)
+        else:
+            descriptor = os.open(str(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                os.fchmod(descriptor, _FILE_MODE)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    folder.chmod(_FOLDER_MODE)
+    sync_folder(folder)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replace a file in one step."""
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def write_link(path: Path, target: str) -> None:
+    """Point a link to another target in one step."""
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    if os.path.lexists(str(temporary)):
+        temporary.unlink()
+    temporary.symlink_to(target)
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename within one file system, and write both folders to the disk."""
+    source.rename(target)
+    sync_folder(target.parent)
+    sync_folder(source.parent)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file, a link, or a folder with everything in it; nothing is followed out of it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(str(path))
+    elif os.path.lexists(str(path)):
+        path.unlink()

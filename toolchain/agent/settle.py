@@ -1,0 +1,85 @@
+"""Settles what a run left that failed or was killed: the old release is active or the new one, and nothing is half."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Optional
+
+from .durable import TEMPORARY_SUFFIX, move, remove_tree
+from .manifest import read_manifest
+from .slots import CURRENT, PARTIAL, PREVIOUS, REPLACED, Slots
+from .trust import EMPTY, TrustState, read_state, write_state
+
+
+def _bring_back_replaced(slots: Slots) -> None:
+    # Killed between the two renames of Slots.place: the release is missing, and the verified copy is still staged.
+    for path in slots.staging.glob(f"*{REPLACED}"):
+        bundle_id = path.name[: -len(REPLACED)]
+        if not os.path.lexists(str(slots.find_release(bundle_id))):
+            move(path, slots.find_release(bundle_id))
+
+
+def _settle_links(slots: Slots) -> TrustState:
+    # The rename of `current` decides. Where the state does not know of it yet, the state follows.
+    state = read_state(slots.root)
+    current = slots.read_link(CURRENT)
+    if current is None and state.current is not None and slots.find_release(state.current).is_dir():
+        slots.switch(CURRENT, state.current)
+        current = state.current
+    settled = state
+    if current is not None and current != state.current:
+        settled = record_switch(slots, state, current)
+    previous = settled.previous
+    if previous is not None and not slots.find_release(previous).is_dir():
+        previous = None
+    if slots.read_link(PREVIOUS) != previous:
+        slots.switch(PREVIOUS, previous)
+    proven = tuple(bundle_id for bundle_id in settled.proven if slots.find_release(bundle_id).is_dir())
+    settled = replace(settled, current=current, previous=previous, proven=proven)
+    if settled not in (state, EMPTY):
+        write_state(slots.root, settled)
+    return settled
+
+
+def record_switch(slots: Slots, state: TrustState, current: str) -> TrustState:
+    """Return the state after `current` was switched: what was active is the previous one, the counter never falls."""
+    counter = read_manifest(slots.find_release(current))[0].counter
+    others = tuple(bundle_id for bundle_id in state.proven if bundle_id != current)
+    previous = state.previous if state.current == current else state.current
+    return replace(
+        state,
+        counter=max(state.counter, counter),
+        current=current,
+        previous=previous,
+        proven=(*others, current),
+    )
+
+
+def _settle_unproven(slots: Slots, state: TrustState, discard: Optional[str]) -> None:
+    # Verified, but not through its self-test: back to staging, from where the next deploy of it goes on.
+    found = [bundle_id for bundle_id in slots.list_releases() if bundle_id not in state.proven]
+    for bundle_id in found:
+        partial = slots.find_partial(bundle_id)
+        if bundle_id == discard or os.path.lexists(str(partial)):
+            slots.discard(slots.find_release(bundle_id))
+        else:
+            move(slots.find_release(bundle_id), partial)
+
+
+def settle(slots: Slots, *, discard: Optional[str] = None) -> TrustState:
+    """Bring a board to old or new; return its trust state. `discard` is a bundle of which nothing unproven is to stay.
+
+    Whatever else was uploaded in part stays in staging, for the next deploy of that bundle to go on with.
+    """
+    _bring_back_replaced(slots)
+    state = _settle_links(slots)
+    _settle_unproven(slots, state, discard)
+    for path in slots.staging.iterdir():
+        if not path.name.endswith(PARTIAL):
+            remove_tree(path)
+        elif discard is not None and path == slots.find_partial(discard):
+            slots.discard(path)
+    for path in slots.root.glob(f"*{TEMPORARY_SUFFIX}"):
+        remove_tree(path)
+    return state

@@ -1,0 +1,62 @@
+"""The trust state of a board, ROOT/state.json: which releases it has proven, and below which counter it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Optional, Tuple, cast
+
+from .decode import decode, parse_json
+from .durable import write_file
+from .errors import ExitCode, ToolchainError
+
+STATE_NAME = "state.json"
+SCHEMA = 1
+_BUNDLE_ID = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class TrustState:
+    """`counter` is the highest that was active here; `proven` are releases that passed their self-test, oldest first."""
+
+    schema: int
+    counter: int
+    current: Optional[str]
+    previous: Optional[str]
+    proven: Tuple[str, ...]
+
+
+EMPTY = TrustState(schema=SCHEMA, counter=0, current=None, previous=None, proven=())
+
+
+def is_bundle_id(text: str) -> bool:
+    """Return whether a text has the form of a bundle_id."""
+    return _BUNDLE_ID.fullmatch(text) is not None
+
+
+def read_state(root: Path) -> TrustState:
+    """Return the trust state, the empty one where there is none; raises ToolchainError (exit 23) for a broken file."""
+    path = root / STATE_NAME
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return EMPTY
+    try:
+        state = cast("TrustState", decode(TrustState, parse_json(data, STATE_NAME), STATE_NAME))
+    except ToolchainError as error:
+        fix = f"restore {path}; or remove it: its counter then starts again at that of the active release"
+        what = "the board's trust state cannot be read"
+        raise ToolchainError(ExitCode.MALFORMED, what, error.where, error.expected, error.found, fix) from error
+    named = [bundle_id for bundle_id in (state.current, state.previous, *state.proven) if bundle_id is not None]
+    if state.schema != SCHEMA or not all(map(is_bundle_id, named)):
+        what = "the board's trust state is not one of this agent's"
+        fix = "deploy with the newest toolchain that was ever used for this board"
+        raise ToolchainError(ExitCode.MALFORMED, what, str(path), f"schema {SCHEMA}", str(state.schema), fix)
+    return state
+
+
+def write_state(root: Path, state: TrustState) -> None:
+    """Replace the trust state in one step."""
+    write_file(root / STATE_NAME, (json.dumps(asdict(state), sort_keys=True) + "\n").encode("utf-8"))
