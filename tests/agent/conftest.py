@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -134,16 +136,6 @@ class Answer:
         return self.document["error"]
 
 
-def send_offer(stdin, bundle):
-    header = {
-        "protocol": 1,
-        "manifest_bytes": len(bundle.manifest_bytes),
-        "signature_bytes": len(bundle.signature_bytes),
-    }
-    stdin.write(json.dumps(header).encode() + b"\n" + bundle.manifest_bytes + bundle.signature_bytes)
-    stdin.flush()
-
-
 def read_content(content, offset):
     if isinstance(content, bytes):
         yield content[offset:]
@@ -159,20 +151,34 @@ class Host:
     """The other end of one `install`: a process, and what it wanted."""
 
     process: subprocess.Popen
-    stderr_path: Path
+    stderr: BinaryIO
     wanted: list | None = None
     first_line: bytes = b""
 
     def offer(self, bundle):
         """Send the offer and read what the board wants; None where it ended instead."""
-        try:
-            send_offer(self.process.stdin, bundle)
-        except BrokenPipeError:
-            return None
+        self.send_offer(bundle)
+        return self.read_wanted()
+
+    def send_offer(self, bundle):
+        header = {
+            "protocol": 1,
+            "manifest_bytes": len(bundle.manifest_bytes),
+            "signature_bytes": len(bundle.signature_bytes),
+        }
+        with contextlib.suppress(BrokenPipeError):  # the agent ended already
+            self.process.stdin.write(json.dumps(header).encode() + b"\n")
+            self.process.stdin.write(bundle.manifest_bytes + bundle.signature_bytes)
+            self.process.stdin.flush()
+
+    def read_wanted(self):
         self.first_line = self.process.stdout.readline()
         document = json.loads(self.first_line) if self.first_line else {}
         self.wanted = document.get("wanted")
         return self.wanted
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def send(self, bundle, limit_bytes=None):
         """Send what is wanted, or only its first bytes."""
@@ -193,7 +199,9 @@ class Host:
         code = self.process.wait()
         self.process.stdout.close()
         line = rest or (self.first_line if self.wanted is None else b"")
-        stderr = self.stderr_path.read_text()
+        self.stderr.seek(0)
+        stderr = self.stderr.read().decode()
+        self.stderr.close()
         return Answer(code, json.loads(line) if line else None, stderr, self.wanted)
 
 
@@ -214,16 +222,11 @@ class Board:
         """Start an `install` and return its host's end."""
         command = [*prefix, sys.executable, "-B", "-m", "toolchain.agent", "install", "--root", self.root]
         command += ["--who", "test", *self.options, *options]
-        stderr_path = self.root.with_name(f"stderr-{len(list(self.root.parent.iterdir()))}")
-        with stderr_path.open("wb") as stderr:
-            process = subprocess.Popen(
-                list(map(str, command)),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=self.environment,
-            )
-        return Host(process, stderr_path=stderr_path)
+        stderr = tempfile.TemporaryFile()  # noqa: SIM115 - Host closes it
+        process = subprocess.Popen(
+            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=self.environment
+        )
+        return Host(process, stderr)
 
     def install(self, bundle, *options, send=None, limit_bytes=None, prefix=()):
         """Run an `install` from offer to end; `send` is the bundle whose bytes come in place of the offered one's."""
@@ -241,7 +244,7 @@ class Board:
         try:
             change()
         finally:
-            host.process.send_signal(signal.SIGCONT)
+            host.resume()
             answer = host.finish()
         return answer
 
@@ -400,6 +403,29 @@ def board_with_old_and_new(board_with_old, good, quick_environment, tmp_path_fac
     assert board.install(good["new"]).code == 0
     board.assert_settled(good["new"].id, good["old"].id)
     return root
+
+
+@pytest.fixture
+def real_board(keys, tmp_path):
+    """Return an empty board with the real runtime."""
+    root = tmp_path / "board/root"
+    root.mkdir(parents=True)
+    write_signers(root, keys)
+    repository = Path(__file__).parents[2]
+    return Board(root, {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"})
+
+
+@pytest.fixture
+def real_bundle(make_bundle, sign):
+    """Return a function that makes a signed bundle of real payloads with the real agent."""
+
+    def make(**changes):
+        folder = make_bundle(**changes)
+        manifest_bytes = (folder / "manifest.json").read_bytes()
+        paths = [entry["path"] for entry in json.loads(manifest_bytes)["files"]]
+        return sign(Bundle({path: (folder / path).read_bytes() for path in paths}, manifest_bytes))
+
+    return make
 
 
 @pytest.fixture

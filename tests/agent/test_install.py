@@ -103,7 +103,9 @@ def test_a_file_that_had_come_whole_is_not_sent_again(board, good, quick, sign):
 
 def test_what_came_before_a_power_cut_is_sent_again_where_it_is_not_what_was_sent(board, good, quick, sign):
     bundle = make_large(quick, sign)
-    board.install(bundle, limit_bytes=2 * SYNCED_BYTES + 20_000)
+    small_bytes = 500  # of what comes after it
+    answer = board.install(bundle, limit_bytes=len(b"large") + 2 * SYNCED_BYTES + 12345 + small_bytes)
+    assert answer.code == ExitCode.CONNECTION_LOST
     large = board.root / "staging" / f"{bundle.id}.partial" / "payload/large.bin"
     assert large.stat().st_size == 2 * SYNCED_BYTES + 12345
     with large.open("r+b") as file:

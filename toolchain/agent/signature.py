@@ -82,9 +82,9 @@ def verify_signature(
             fix = f"sign with a key that is valid now; or renew this one in {allowed_signers}; is the board's clock right?"
         raise _refuse("the signature is not of an allowed signer", f"{key}: {text}", fix)
     reasons = []
-    for principals in text.splitlines():
-        # A line of allowed_signers may name several, and patterns, of which each matches itself.
-        principal = next((name for name in principals.split(",") if not name.startswith("!")), principals)
+    # A line of allowed_signers may name several, and patterns, of which each matches itself; !NAME is one to refuse.
+    names = [name for line in text.splitlines() for name in line.split(",") if not name.startswith("!")]
+    for principal in names:
         options = ["-n", NAMESPACE, "-f", str(allowed_signers), "-I", principal, "-s", str(signature_path)]
         # ssh-keygen itself refuses everything where the file of revoked keys cannot be read.
         revoked = [] if revoked_keys is None else ["-r", str(revoked_keys)]

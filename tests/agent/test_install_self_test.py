@@ -1,0 +1,105 @@
+"""A release that does not prove itself is not activated, and goes: with the real agent and runtime, and with broken ones."""
+
+import json
+
+import pytest
+
+from toolchain.agent.errors import ExitCode
+
+
+def assert_rolled_back(board, good, answer, code):
+    assert answer.code == code, answer
+    board.assert_settled(good["old"].id, None)
+    assert board.log[-1]["code"] == code
+    assert board.install(good["new"]).code == ExitCode.PROVEN
+    board.assert_settled(good["new"].id, good["old"].id)
+
+
+def test_real_payloads_are_proven_on_the_board_and_checked_again_later(real_board, real_bundle):
+    bundle = real_bundle(signature="required")
+    answer = real_board.install(bundle)
+    assert answer.code == ExitCode.PROVEN, answer
+    real_board.assert_settled(bundle.id, None)
+    measurements = answer.document["measurements"]
+    assert (measurements["verdict"], measurements["shipped"]) == ("pass", "int8")
+    assert measurements["bundle_id"] == answer.document["bundle_id"] == bundle.id
+    steps = {json.loads(line)["step"] for line in answer.stderr.splitlines()}
+    assert {"receive", "open", "parity int8"} <= steps
+    checked = real_board.run("check")
+    assert (checked.code, checked.document["bundle_id"]) == (ExitCode.PROVEN, bundle.id)
+    assert checked.document["measurements"]["verdict"] == "pass"
+    real_board.assert_settled(bundle.id, None)
+
+
+def test_payloads_without_parity_are_exit_18_with_their_measurements(real_board, real_bundle, write_model):
+    answer = real_board.install(real_bundle(candidates={"int8": write_model("negated")}))
+    assert answer.code == answer.document["exit_code"] == ExitCode.PARITY
+    assert answer.document["measurements"]["verdict"] == "fail"
+    assert answer.document["measurements"]["candidates"][0]["parity"][0]["passed"] is False
+    real_board.assert_invariant(None)
+    assert real_board.list_releases() == real_board.list_staged() == []
+    assert real_board.state_bytes is None
+
+
+def test_int8_that_runs_in_float_is_exit_19(real_board, real_bundle, write_model):
+    answer = real_board.install(real_bundle(candidates={"int8": write_model("float32")}))
+    assert answer.code == ExitCode.LATENCY
+    assert "ran in int8" in answer.document["measurements"]["reasons"][0]
+    assert real_board.list_releases() == real_board.list_staged() == []
+
+
+@pytest.mark.parametrize("code", [ExitCode.PARITY, ExitCode.LATENCY, ExitCode.INVALID, ExitCode.METRIC])
+def test_a_verdict_that_fails_is_the_exit_code_and_the_release_goes(board, good, quick, sign, code):
+    answer = board.install(sign(quick(body=f"code, reasons = {int(code)}, ['the reason']")))
+    assert answer.document["measurements"]["reasons"] == ["the reason"]
+    assert answer.document["state"]["current"] == good["old"].id
+    assert_rolled_back(board, good, answer, code)
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
+        ("sys.exit(0)", "no JSON object"),
+        ("sys.exit(18)", "no JSON object"),
+        ("print('[]'); sys.exit(0)", "no JSON object"),
+        ("raise RuntimeError", "no JSON object"),
+        ("print(json.dumps({'exit_code': 0})); sys.exit(18)", "but 0 in its words"),
+        ("print(json.dumps({'exit_code': 0})); sys.exit(0)", "no JSON object"),
+    ],
+)
+def test_a_self_test_that_ends_without_a_verdict_is_exit_21(board, good, quick, sign, body, found):
+    answer = board.install(sign(quick(body=body)))
+    assert found in answer.error["found"]
+    assert_rolled_back(board, good, answer, ExitCode.ROLLED_BACK)
+
+
+def test_a_self_test_that_hangs_is_ended_and_exit_21(board, good, quick, sign):
+    answer = board.install(sign(quick(body="time.sleep(3600)")), "--limit-s", "3")
+    assert "self_test took longer than 3 s" in answer.error["what"]
+    assert_rolled_back(board, good, answer, ExitCode.ROLLED_BACK)
+
+
+@pytest.mark.parametrize(("code", "told"), [(23, 23), (12, 12), (3, 3), (1, 21), (2, 21)])
+def test_what_the_self_test_reports_in_place_of_a_verdict_is_told(board, good, quick, sign, code, told):
+    error = {"code": code, "what": "no verdict", "where": "here", "expected": None, "found": None, "fix": None}
+    answer = board.install(sign(quick(body=f"print(json.dumps({{'error': {error}}})); sys.exit({code})")))
+    assert (answer.error["what"], answer.error["where"]) == ("no verdict", "here")
+    assert_rolled_back(board, good, answer, told)
+
+
+def test_a_proven_release_that_fails_its_self_test_now_stays(board, good, quick, sign, tmp_path):
+    # Such as for noise of a busy board: the same bytes were proven, and they are what is active.
+    flag = tmp_path / "fail"
+    bundle = sign(quick(body=f"code = 20 if os.path.exists({str(flag)!r}) else 0", counter=1_790_000_002))
+    assert board.install(bundle).code == ExitCode.PROVEN
+    flag.touch()
+    assert board.install(bundle).code == ExitCode.INVALID
+    board.assert_settled(bundle.id, good["old"].id)
+
+
+def test_the_self_test_gets_the_options_for_the_latency(board, quick, sign):
+    bundle = sign(quick(body="reasons = [' '.join(sys.argv[1:])]"))
+    answer = board.install(bundle, "--latency-samples", "77", "--latency-limit-s", "1.5")
+    assert answer.document["measurements"]["reasons"][0].endswith("--latency-samples 77 --latency-limit-s 1.5")
