@@ -26,7 +26,12 @@ import hashlib, json, os, pathlib, signal, sys, time
 reasons, code = [], 0
 {body}
 samples = sys.argv[sys.argv.index("--samples") + 1]
-pathlib.Path(samples).write_text(json.dumps({{"int8": [1.0]}}))
+try:
+    pathlib.Path(samples).write_text(json.dumps({{"int8": [1.0]}}))
+except OSError as error:  # as the real agent does
+    fields = dict.fromkeys(("where", "expected", "found", "fix"))
+    print(json.dumps({{"error": {{"code": 14, "what": str(error), **fields}}}}))
+    sys.exit(14)
 bundle_id = hashlib.sha256(pathlib.Path("manifest.json").read_bytes()).hexdigest()
 verdict = "fail" if code else "pass"
 print(json.dumps({{"bundle_id": bundle_id, "verdict": verdict, "exit_code": code, "reasons": reasons}}))
@@ -81,9 +86,9 @@ def compute_sha256(content):
     return digest.hexdigest()
 
 
-def describe_file(path, content):
+def describe_file(path, content, sha256=None):
     size_bytes = len(content) if isinstance(content, bytes) else content.stat().st_size
-    return {"path": path, "size_bytes": size_bytes, "sha256": compute_sha256(content)}
+    return {"path": path, "size_bytes": size_bytes, "sha256": sha256 or compute_sha256(content)}
 
 
 @dataclass
@@ -105,8 +110,11 @@ class Bundle:
         return Bundle(self.files, self.manifest_bytes, signed.stdout)
 
 
-def make_quick(*, body="", content=b"weights", extra=None, change=None, **changes):
-    """Return an unsigned bundle with the quick agent; `change` edits the manifest after the files were listed."""
+def make_quick(*, body="", content=b"weights", extra=None, change=None, sha256=None, **changes):
+    """Return an unsigned bundle with the quick agent; `change` edits the manifest after the files were listed.
+
+    `sha256` are hashes that are known already, by path.
+    """
     files = {
         "agent/__init__.py": b"",
         "agent/__main__.py": QUICK_AGENT.format(body=body).encode(),
@@ -116,7 +124,7 @@ def make_quick(*, body="", content=b"weights", extra=None, change=None, **change
         **(extra or {}),
     }
     manifest = {**copy.deepcopy(MANIFEST), **changes}
-    manifest["files"] = [describe_file(path, files[path]) for path in sorted(files)]
+    manifest["files"] = [describe_file(path, files[path], (sha256 or {}).get(path)) for path in sorted(files)]
     if change is not None:
         change(manifest)
     return Bundle(files, json.dumps(manifest).encode())
@@ -220,7 +228,7 @@ class Board:
 
     def start(self, *options, prefix=()):
         """Start an `install` and return its host's end."""
-        command = [*prefix, sys.executable, "-B", "-m", "toolchain.agent", "install", "--root", self.root]
+        command = [*prefix, sys.executable, "-m", "toolchain.agent", "install", "--root", self.root]
         command += ["--who", "test", *self.options, *options]
         stderr = tempfile.TemporaryFile()  # noqa: SIM115 - Host closes it
         process = subprocess.Popen(
@@ -249,7 +257,7 @@ class Board:
         return answer
 
     def run(self, command, *options):
-        arguments = [sys.executable, "-B", "-m", "toolchain.agent", command, "--root", self.root, *options]
+        arguments = [sys.executable, "-m", "toolchain.agent", command, "--root", self.root, *options]
         done = subprocess.run(
             list(map(str, arguments)), capture_output=True, text=True, env=self.environment, check=False
         )
@@ -345,16 +353,29 @@ def keys(tmp_path_factory):
     return {name: folder / name for name in ("allowed", "revoked", "stranger")}
 
 
+def make_environment(folder, *paths):
+    """Return the environment of an agent's process. Its bytecode is kept in a folder: compiling takes half of a run."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPYCACHEPREFIX": str(folder)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, (*paths, Path(__file__).parents[2])))
+    return environment
+
+
 @pytest.fixture(scope="session")
-def quick_environment(tmp_path_factory):
+def bytecode(tmp_path_factory):
+    """Return the folder in which the agents' processes keep their bytecode."""
+    return tmp_path_factory.mktemp("bytecode")
+
+
+@pytest.fixture(scope="session")
+def quick_environment(bytecode, tmp_path_factory):
     """Return the environment of a board whose runtime is loaded at once."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "onnxruntime/capi").mkdir(parents=True)
     (folder / "onnxruntime/__init__.py").write_text(QUICK_RUNTIME)
     (folder / "onnxruntime/capi/__init__.py").write_text("")
     (folder / "onnxruntime/capi/onnxruntime_pybind11_state.py").write_text(QUICK_NATIVE)
-    repository = Path(__file__).parents[2]
-    return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{repository}", "OMP_NUM_THREADS": "1"}
+    return make_environment(bytecode, folder)
 
 
 @pytest.fixture
@@ -406,13 +427,12 @@ def board_with_old_and_new(board_with_old, good, quick_environment, tmp_path_fac
 
 
 @pytest.fixture
-def real_board(keys, tmp_path):
+def real_board(keys, bytecode, tmp_path):
     """Return an empty board with the real runtime."""
     root = tmp_path / "board/root"
     root.mkdir(parents=True)
     write_signers(root, keys)
-    repository = Path(__file__).parents[2]
-    return Board(root, {**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"})
+    return Board(root, make_environment(bytecode))
 
 
 @pytest.fixture

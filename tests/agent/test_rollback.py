@@ -67,9 +67,8 @@ def test_status_tells_that_the_active_release_is_damaged(board, good):
 
 def test_status_of_a_board_that_has_nothing_yet(empty_board):
     status = empty_board.run("status").document
-    assert status == {
-        **{"current": None, "previous": None, "counter": 0, "releases": [], "log_tail": [], "verified": False},
-    }
+    nothing = {"current": None, "previous": None, "counter": 0, "releases": [], "log_tail": [], "verified": False}
+    assert status == nothing
 
 
 def test_status_and_check_change_nothing(board, good):

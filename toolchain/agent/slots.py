@@ -73,7 +73,7 @@ class Slots:
     def check_release(self, bundle_id: str) -> Manifest:
         """Return the manifest of a release whose every byte is the manifest's; raises ToolchainError (exit 11, 23)."""
         folder = self.find_release(bundle_id)
-        if not folder.is_dir():
+        if not is_bundle_id(bundle_id) or not folder.is_dir():
             fix = "deploy it again; `status` lists what there is"
             raise ToolchainError(ExitCode.USAGE, f"there is no release {bundle_id}", str(self.releases), fix=fix)
         manifest, found = read_manifest(folder)
