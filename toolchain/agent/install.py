@@ -160,6 +160,7 @@ def run_states(
             slots=Slots(root),
             channel=Channel(0, 1, on_bytes=watchdog.extend),
             on_progress=on_progress,
+            extend_limit=watchdog.extend,
             stack=stack,
             self_test_limit_s=limit_s or _SELF_TEST.limit_s,
         )

@@ -100,37 +100,40 @@ def _index_releases(releases: Iterable[Path]) -> Dict[str, Path]:
     return paths
 
 
-def _open_new(path: Path) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, _FILE_MODE)
-
-
-def _copy_file(source: Path, target: Path, sha256: str) -> bool:
-    """Copy a file if it really has this hash; return whether it had."""
+def _copy_file(source: Path, target: Path, sha256: str, on_block: Callable[[], None]) -> bool:
+    """Copy a file if it really has this hash; return whether it had. Until it is whole it has no name in the bundle."""
     digest = hashlib.sha256()
-    with source.open("rb") as original, os.fdopen(_open_new(target), "wb") as copy:
+    with source.open("rb") as original, target.open("wb") as copy:
         for block in iter(lambda: original.read(_BLOCK_BYTES), b""):
             digest.update(block)
             copy.write(block)
-        copy.truncate()
-    if digest.hexdigest() == sha256:
-        return True
-    target.unlink()
-    return False
+            on_block()
+        copy.flush()
+        os.fdatasync(copy.fileno())
+    return digest.hexdigest() == sha256
 
 
-def copy_from_releases(folder: Path, wanted: Sequence[WantedFile], releases: Iterable[Path]) -> List[WantedFile]:
+def copy_from_releases(
+    folder: Path, wanted: Sequence[WantedFile], releases: Iterable[Path], on_block: Callable[[], None]
+) -> List[WantedFile]:
     """Copy the wanted files that another release has with the same hash; return those that it has not.
 
     A file that has begun to come from the host goes on from there. Copies, not hard links: runtimes refuse links to the
-    files of a model (onnx 1.21), and two releases must not become damaged together.
+    files of a model (onnx 1.21), and two releases must not become damaged together. on_block is called for progress.
     """
     index = _index_releases(releases)
+    temporary = folder.parent / "copy"
     left = []
     for item in wanted:
         source = index.get(item.sha256)
         is_there = source is not None and not source.is_symlink() and source.is_file()
-        if item.offset or source is None or not is_there or not _copy_file(source, folder / item.path, item.sha256):
+        if item.offset or source is None or not is_there:
+            left.append(item)
+        elif _copy_file(source, temporary, item.sha256, on_block):
+            path = folder / item.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(path)
+        else:
             left.append(item)
     return left
 
@@ -143,7 +146,9 @@ def receive_files(folder: Path, wanted: Sequence[WantedFile], channel: Channel, 
     total = sum(item.size_bytes - item.offset for item in wanted)
     done = 0
     for item in wanted:
-        descriptor = _open_new(folder / item.path)
+        path = folder / item.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, _FILE_MODE)
         try:
             os.lseek(descriptor, item.offset, os.SEEK_SET)
             unsynced = 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from .contents import check_contents
-from .durable import move, remove_tree, write_link
+from .durable import move, remove_tree, sync_folder, write_link
 from .errors import ExitCode, ToolchainError
 from .in_use import is_in_use
 from .manifest import Manifest, read_manifest
@@ -30,8 +30,10 @@ class Slots:
         self.releases = root / "releases"
 
     def create_folders(self) -> None:
-        for folder in (self.root, self.staging, self.releases):
-            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for folder in (*reversed(self.root.parents), self.root, self.staging, self.releases):
+            if not folder.is_dir():
+                folder.mkdir(mode=0o755)
+                sync_folder(folder.parent)
 
     def find_release(self, bundle_id: str) -> Path:
         return self.releases / bundle_id

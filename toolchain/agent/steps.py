@@ -44,6 +44,8 @@ class Deployment:
     slots: Slots
     channel: Channel
     on_progress: OnProgress
+    extend_limit: Callable[[], None]
+    """Says that the state makes progress, so that its time limit starts anew."""
     stack: contextlib.ExitStack
     self_test_limit_s: float
     log: Optional[AuditLog] = None
@@ -127,7 +129,7 @@ def receive(run: Deployment) -> None:
     if run.signature_bytes:
         (partial / SIGNATURE_NAME).write_bytes(run.signature_bytes)
     releases = [run.slots.find_release(bundle_id) for bundle_id in run.trust.proven]
-    wanted = copy_from_releases(partial, run.wanted, releases)
+    wanted = copy_from_releases(partial, run.wanted, releases, run.extend_limit)
     run.channel.send(describe_wanted(wanted))
     receive_files(partial, wanted, run.channel, run.on_progress)
 
