@@ -8,7 +8,6 @@ What a state does is in steps.py, how a board is brought back to old or new in s
 from __future__ import annotations
 
 import contextlib
-import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,7 +199,7 @@ def _explain(error: Exception, state: State, limit_s: float) -> ToolchainError:
         fix = "free some space there, or make it writable"
         where = None if error.filename is None else str(error.filename)
         return ToolchainError(ExitCode.STORAGE, f"{error.strerror} ({state.name})", where, fix=fix)
-    traceback.print_exception(type(error), error, error.__traceback__)
+    _tell(error)
     what = f"{state.name} failed: {type(error).__name__}: {error}"
     return ToolchainError(
         ExitCode.ROLLED_BACK, what, fix="deploy again; if it comes back, report it with the board's log"
@@ -216,7 +215,7 @@ def _fail(run: Deployment, state: State, failure: ToolchainError) -> Tuple[ExitC
             is_active = _is_active(run)
             run.trust = settle(run.slots, discard=None if is_resumable else run.bundle_id)
         except Exception as error:  # noqa: BLE001 - as above
-            traceback.print_exception(type(error), error, error.__traceback__)
+            _tell(error)
             failure = _explain_unsettled(failure, error)
     if is_active:
         _write_log_if_possible(run, state, "unsettled", failure)
@@ -229,6 +228,11 @@ def _fail(run: Deployment, state: State, failure: ToolchainError) -> Tuple[ExitC
     if run.result is not None and run.result.exit_code == failure.code:
         return failure.code, _describe(run, [])
     return failure.code, {"error": failure.to_dict()}
+
+
+def _tell(error: Exception) -> None:
+    with contextlib.suppress(OSError):  # a host that is gone does not read it
+        traceback.print_exception(type(error), error, error.__traceback__)
 
 
 def _is_active(run: Deployment) -> bool:
@@ -250,7 +254,7 @@ def _write_log_if_possible(run: Deployment, state: State, verdict: str, failure:
         try:
             run.log.write(state.name, verdict, run.bundle_id, code=int(failure.code), what=failure.what)
         except OSError as error:
-            sys.stderr.write(f"the log could not be written: {error}\n")
+            _tell(error)
 
 
 def _describe(run: Deployment, notes: List[str]) -> Dict[str, Any]:
