@@ -1,6 +1,7 @@
 """Every state, at its entry and its exit: killed, an error, a hang. The states come from the table itself."""
 
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -93,3 +94,10 @@ def test_faults_are_not_offered_in_the_help(board, capsys):
     printed = capsys.readouterr().out
     assert "--who" in printed
     assert "--fault" not in printed
+
+
+def test_the_docs_have_every_state_in_order():
+    text = (Path(__file__).parents[2] / "docs/boards.md").read_text()
+    table = text.partition("| State |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+    assert rows == [state.name for state in INSTALL]
