@@ -58,11 +58,15 @@ def _verify(options: argparse.Namespace) -> _Answer:
 
 def _facts(options: argparse.Namespace) -> _Answer:
     from .board import read_board_facts
-    from .facts import read_facts
 
     board = {"board": asdict(read_board_facts(options.root))}
     try:
+        from .facts import read_facts
+
         return ExitCode.PROVEN, {**asdict(read_facts(options.runtime)), **board}
+    except ModuleNotFoundError as error:  # numpy
+        missing = _explain_missing(error)
+        return missing.code, {"error": missing.to_dict(), **board}
     except ToolchainError as error:  # without its runtime a board still has the other facts
         return error.code, {"error": error.to_dict(), **board}
 
@@ -106,6 +110,16 @@ def _check(options: argparse.Namespace) -> _Answer:
     return check_release(options.root.absolute(), options.bundle, _read_latency(options), limit_s=limit_s)
 
 
+def _enroll(options: argparse.Namespace) -> _Answer:
+    from .channel import Channel
+    from .enroll import enroll_signers
+
+    def ignore_bytes() -> None:
+        """Nothing waits for them."""
+
+    return ExitCode.PROVEN, enroll_signers(options.root, options.who, Channel(0, 1, on_bytes=ignore_bytes))
+
+
 _COMMANDS = {
     "verify": _verify,
     "facts": _facts,
@@ -113,7 +127,13 @@ _COMMANDS = {
     "rollback": _deploy,
     "status": _status,
     "check": _check,
+    "enroll": _enroll,
 }
+
+
+def _explain_missing(error: ModuleNotFoundError) -> ToolchainError:
+    fix = f"install it for {sys.executable}: python3 -m pip install {error.name}"
+    return ToolchainError(ExitCode.MISSING, f"the Python module {error.name} is not installed", fix=fix)
 
 
 def _run(arguments: Sequence[str]) -> _Answer:
@@ -123,6 +143,9 @@ def _run(arguments: Sequence[str]) -> _Answer:
         return _COMMANDS[options.command](options)
     except ToolchainError as error:
         return error.code, {"error": error.to_dict()}
+    except ModuleNotFoundError as error:
+        missing = _explain_missing(error)
+        return missing.code, {"error": missing.to_dict()}
     except Exception as error:  # noqa: BLE001 - the outermost frame: whoever called gets JSON and an exit code
         traceback.print_exc()
         code = ExitCode.UNEXPECTED

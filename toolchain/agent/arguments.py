@@ -78,4 +78,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_latency(check)
     _add_limit(check)
     check.add_argument("--bundle", help="the bundle_id (default: the active release)")
+
+    enroll = commands.add_parser("enroll", help="take the file of those who may sign from stdin")
+    _add_root(enroll)
+    enroll.add_argument("--who", required=True, help="who does this, for the log")
     return parser
