@@ -1,7 +1,8 @@
 # The commands that people type. `make deploy` and `make test` need Python >= 3.11, make and git; nothing else.
 PYTHON ?= python3
 MODEL  ?= resnet8
-TARGET ?= cpu
+# The device's own where DEVICE names one, else cpu.
+TARGET ?=
 DEVICE ?=
 
 VENV      := .venv
@@ -13,7 +14,7 @@ TOOLCHAIN := $(VENV)/bin/toolchain
 setup: $(VENV)/.installed
 
 deploy: setup
-	@$(TOOLCHAIN) deploy $(MODEL) --target $(TARGET) $(if $(DEVICE),--device $(DEVICE))
+	@$(TOOLCHAIN) deploy $(MODEL) $(if $(TARGET),--target $(TARGET)) $(if $(DEVICE),--device $(DEVICE))
 
 train: setup
 	@$(TOOLCHAIN) train $(MODEL)

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
+from tests.native_board import NativeBoard
 from toolchain.agent.manifest import Compatible, Gates, MetricSpec, TensorSpec
 from toolchain.bundle import BundleInputs, GoldenBatch, write_bundle
 
@@ -157,3 +158,14 @@ def make_bundle(bundle_inputs, tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def native(tmp_path):
+    """Return this machine as a board that ssh leads to."""
+    folder = tmp_path / "native"
+    folder.mkdir()
+    board = NativeBoard(folder)
+    board.start()
+    yield board
+    board.stop()

@@ -14,6 +14,7 @@ from toolchain import stages
 from toolchain.agent.facts import Facts
 from toolchain.cache import Entry, hash_json
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.freshness import Freshness
 from toolchain.progress import Progress
 from toolchain.recipe import read_recipe
 from toolchain.target import read_target
@@ -42,6 +43,7 @@ precision = ["int8", "float32"]
 signature = "optional"
 """
 
+FRESHNESS = Freshness(counter=0, expires=None)
 FACTS = Facts(
     arch="x86_64",
     cpu="one",
@@ -99,7 +101,7 @@ def project(tmp_path):
     return folder
 
 
-def list_keys(project, facts=FACTS):
+def list_keys(project, facts=FACTS, freshness=FRESHNESS):
     """Return the key of every stage of a run, in the pipeline's order."""
     recipe, target = read_recipe(project / "recipe.toml"), read_target(project / "board.toml")
     cache = KeyCache(project / "entries")
@@ -114,7 +116,8 @@ def list_keys(project, facts=FACTS):
         small_model = stages.optimize(run, small_export)
         small_golden = stages.golden(run, small_export, small)
         lowered = {name: stages.lower(run, small_model, target, name, facts) for name in target.precision}
-        stages.bundle(run, target, lowered, reference=model, golden=small_golden, float_golden=golden)
+        made_from = {"reference": model, "golden": small_golden, "float_golden": golden}
+        stages.bundle(run, target, lowered, **made_from, freshness=freshness)
     return dict(cache.keys)
 
 
@@ -127,6 +130,11 @@ def edit(path, old, new):
     text = path.read_text()
     assert text.count(old) == 1
     path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("changed", [Freshness(1, None), Freshness(0, "2027-01-31T00:00:00Z")], ids=str)
+def test_another_freshness_asks_for_another_bundle_alone(project, changed):
+    assert list_changed(list_keys(project), list_keys(project, freshness=changed)) == {"bundle"}
 
 
 def test_nothing_changes_without_a_change(project):

@@ -8,17 +8,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from toolchain.atomic import write_atomically
 from toolchain.cache import Cache, cache_root
+from toolchain.cli_boards import add_board_commands, examine_boards, report_on_each
+from toolchain.device import Device, find_devices
 from toolchain.errors import ExitCode, usage
 from toolchain.exits import run_command
 from toolchain.progress import Progress
 from toolchain.project import find_recipe, find_target, list_models, list_targets
-from toolchain.stdout import print_rows, show_report
+from toolchain.report.shape import Report
+from toolchain.stdout import print_rows
 
 app = typer.Typer(
     help="Take a trained PyTorch model to a proven artifact on an edge board.",
@@ -32,8 +35,14 @@ Calibration = Annotated[
     Path | None, typer.Option(help="For an .onnx file: an .npz with one array per input, first axis = samples.")
 ]
 TargetName = Annotated[str, typer.Option("--target", help="A name in targets/, or the path of a TOML file.")]
+TargetOfDevice = Annotated[
+    str | None,
+    typer.Option("--target", help="A name in targets/, or a TOML file; the device's if not given, else cpu."),
+]
 PrecisionName = Annotated[str | None, typer.Option("--precision", help="Only this one of the target's precisions.")]
-Device = Annotated[str | None, typer.Option(help="The board to use; none is this machine.")]
+DeviceNames = Annotated[
+    str | None, typer.Option("--device", help="Boards of devices.toml, as in a,b,c; none is this machine.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the machine's form on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 LatencySamples = Annotated[
@@ -47,54 +56,82 @@ LatencyLimit = Annotated[
 @app.command()
 def deploy(
     model: Model,
-    target: TargetName = "cpu",
-    device: Device = None,
+    target: TargetOfDevice = None,
+    device: DeviceNames = None,
     precision: PrecisionName = None,
-    out: Annotated[Path | None, typer.Option(help="Where results go; dist/MODEL/TARGET if not given.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where results go; dist/MODEL/TARGET or, of a board, its folder DEVICE, if not given."),
+    ] = None,
     calibration: Calibration = None,
+    sign: Annotated[Path | None, typer.Option(help="An OpenSSH key; the device's if not given, else unsigned.")] = None,
+    counter: Annotated[
+        int | None, typer.Option(min=0, help="Boards refuse a lower one than they had; the commit's time if not given.")
+    ] = None,
+    expires_days: Annotated[int | None, typer.Option(min=1, help="Boards refuse the bundle after so many.")] = None,
     latency_samples: LatencySamples = None,
     latency_limit_s: LatencyLimit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
     """Run the whole flow: a proven artifact on the board, or an exit code that says why not."""
-    from toolchain.pipeline import LatencyEffort, deploy_model
+    from toolchain.boards import choose_target, open_transport
+    from toolchain.deploy.transport import LatencyEffort
+    from toolchain.freshness import choose_freshness
+    from toolchain.pipeline import Order, deploy_model
 
     recipe = find_recipe(model, calibration=calibration)
-    chosen = find_target(target, precision=precision)
-    folder = out or Path("dist") / recipe.name / chosen.name
-    with (
-        _open_transport(device, folder) as transport,
-        _show_progress(quiet=quiet, log=folder / "log.jsonl") as progress,
-    ):
-        report = deploy_model(
-            recipe,
-            chosen,
-            out=folder,
-            transport=transport,
+    units: list[Device | None] = [None] if device is None else [*find_devices(device)]
+    chosen = {unit: choose_target(unit, target, precision=precision) for unit in units}
+    freshness = choose_freshness(recipe.folder, counter=counter, expires_days=expires_days)
+
+    def choose_folder(unit: Device | None) -> Path:
+        parts = [] if unit is None else [unit.name]
+        if out is not None:
+            return out.joinpath(*(parts if len(units) > 1 else []))
+        return Path("dist").joinpath(recipe.name, chosen[unit].name, *parts)
+
+    def deploy_to(unit: Device | None) -> Report:
+        folder = choose_folder(unit)
+        own_key = None if unit is None or unit.sign is None else unit.resolve(unit.sign)
+        order = Order(
             effort=LatencyEffort(samples=latency_samples, limit_s=latency_limit_s),
-            progress=progress,
+            freshness=freshness,
+            sign_with=sign or own_key,
         )
-    return show_report(report, as_json=as_json, out=folder)
+        with (
+            open_transport(unit, folder) as transport,
+            _show_progress(quiet=quiet, log=folder / "log.jsonl") as progress,
+        ):
+            return deploy_model(recipe, chosen[unit], out=folder, transport=transport, order=order, progress=progress)
+
+    return report_on_each(units, deploy_to, as_json=as_json, find_out=choose_folder)
 
 
 @app.command()
 def verify(
     bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
-    device: Device = None,
+    device: DeviceNames = None,
     latency_samples: LatencySamples = None,
     latency_limit_s: LatencyLimit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Prove a bundle again: parity, metric, latency; nothing is rebuilt."""
-    from toolchain.pipeline import LatencyEffort, verify_bundle
+    """Prove a bundle again: parity, metric, latency; nothing is rebuilt, and nothing is sent to a board."""
+    from toolchain.boards import verify_on_board
+    from toolchain.deploy.transport import LatencyEffort
+    from toolchain.pipeline import verify_bundle
 
-    _refuse_device(device)
-    with _show_progress(quiet=quiet) as progress:
-        effort = LatencyEffort(samples=latency_samples, limit_s=latency_limit_s)
-        report = verify_bundle(bundle, effort=effort, progress=progress)
-    return show_report(report, as_json=as_json, out=None)
+    effort = LatencyEffort(samples=latency_samples, limit_s=latency_limit_s)
+    units: list[Device | None] = [None] if device is None else [*find_devices(device)]
+
+    def verify_on(unit: Device | None) -> Report:
+        with _show_progress(quiet=quiet) as progress:
+            if unit is None:
+                return verify_bundle(bundle, effort=effort, progress=progress)
+            return verify_on_board(bundle, unit, effort=effort, progress=progress)
+
+    return report_on_each(units, verify_on, as_json=as_json)
 
 
 @app.command()
@@ -234,11 +271,12 @@ def bench(
 
 
 @app.command()
-def doctor(device: Device = None, as_json: AsJson = False) -> int:
-    """Say what is installed here, what is missing, and how to get it."""
+def doctor(device: DeviceNames = None, as_json: AsJson = False) -> int:
+    """Say what is installed here or on boards, what is missing, and how to get it."""
     from toolchain.measure.doctor import examine_machine, print_findings
 
-    _refuse_device(device)
+    if device is not None:
+        return examine_boards(device, as_json=as_json)
     findings = examine_machine()
     print_rows(findings, as_json=as_json, show=print_findings)
     return ExitCode.PROVEN if all(finding["ok"] for finding in findings["needed"]) else ExitCode.MISSING
@@ -259,19 +297,15 @@ def targets(as_json: AsJson = False) -> int:
 
 
 @app.command()
-def devices(as_json: AsJson = False) -> int:
-    """List the boards; this version knows this machine alone."""
-    print_rows({"local": "this machine, with --target cpu"}, as_json=as_json)
-    return ExitCode.PROVEN
-
-
-@app.command()
 def methods(as_json: AsJson = False) -> int:
     """List the compression methods."""
     from toolchain.compress import list_methods
 
     print_rows(list_methods(), as_json=as_json)
     return ExitCode.PROVEN
+
+
+add_board_commands(app)
 
 
 def main() -> None:
@@ -284,21 +318,3 @@ def main() -> None:
 
 def _show_progress(*, quiet: bool, log: Path | None = None) -> Progress:
     return Progress(stream=sys.stderr, quiet=quiet, log_path=log)
-
-
-def _open_transport(device: str | None, out: Path) -> Any:
-    from toolchain.deploy.local import LocalTransport
-
-    _refuse_device(device)
-    return LocalTransport(out)
-
-
-def _refuse_device(device: str | None) -> None:
-    if device is not None:
-        raise usage(
-            f"no device is called {device}",
-            where="--device",
-            expected="no device: this version deploys to this machine alone",
-            found=device,
-            fix="leave it out",
-        )

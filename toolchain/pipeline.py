@@ -4,50 +4,43 @@ from __future__ import annotations
 
 import copy
 import json
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from toolchain import stages
 from toolchain.agent.contents import check_contents
 from toolchain.agent.facts import Facts, check_compatible, read_facts
-from toolchain.agent.manifest import Compatible, read_manifest
+from toolchain.agent.manifest import SIGNATURE_NAME, Compatible, read_manifest
 from toolchain.atomic import write_atomically
+from toolchain.bundle.sign import refuse_unsigned, sign_manifest
 from toolchain.cache import Cache, Entry, cache_root
-from toolchain.deploy.local import run_agent
-from toolchain.deploy.transport import AgentResult, OnProgress, Transport
+from toolchain.deploy.local import measure_folder
+from toolchain.deploy.transport import LatencyEffort, Measured, OnProgress, Shipment, Transport
 from toolchain.errors import ToolchainError
+from toolchain.freshness import Freshness
 from toolchain.progress import Progress
 from toolchain.provenance import describe_run
 from toolchain.recipe import Recipe
 from toolchain.report import remove_reports, write_reports
 from toolchain.report.document import build_error_report, build_report
-from toolchain.report.shape import Report
+from toolchain.report.shape import Report, SignatureState
 from toolchain.target import Target
 
-RunAgent = Callable[[Sequence[str], OnProgress], AgentResult]
-"""Runs the agent of one bundle; see Transport."""
 
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is asked of a deploy beside recipe and target."""
 
-@dataclass(frozen=True)
-class LatencyEffort:
-    """How much is spent on measuring latency; None leaves it to the agent."""
-
-    samples: int | None = None
-    """Of each payload."""
-    limit_s: float | None = None
-
-    def list_arguments(self) -> list[str]:
-        """Return the options of the agent's command."""
-        options = {"--latency-samples": self.samples, "--latency-limit-s": self.limit_s}
-        return [text for name, value in options.items() if value is not None for text in (name, str(value))]
+    effort: LatencyEffort
+    freshness: Freshness
+    sign_with: Path | None = None
+    """An OpenSSH key; None ships the bundle unsigned."""
 
 
 def deploy_model(
-    recipe: Recipe, target: Target, *, out: Path, transport: Transport, effort: LatencyEffort, progress: Progress
+    recipe: Recipe, target: Target, *, out: Path, transport: Transport, order: Order, progress: Progress
 ) -> Report:
     """Take a model to the board, prove it there, write the reports to `out` and return the verdict.
 
@@ -59,12 +52,15 @@ def deploy_model(
     provenance = describe_run(recipe.folder)
     run: stages.Run | None = None
     try:
+        refuse_unsigned(target, order.sign_with)
         run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-        bundle, lowered = _make_bundle(run, target, transport)
+        bundle, lowered = _make_bundle(run, target, transport, order.freshness)
+        shipment = _make_shipment(bundle.folder / "bundle", target, order)
         with run.timed("deploy"):
-            transport.place_bundle(bundle.folder / "bundle")
+            sent_bytes = transport.place_bundle(shipment, show_steps(progress))
+            progress.log("sent", size_bytes=sent_bytes)
         with run.timed("verify"):
-            measured = measure_bundle(transport.run_agent, effort, progress)
+            measured = transport.measure_bundle(show_steps(progress))
     except ToolchainError as error:
         records = run.records if run is not None else []
         write_reports(
@@ -77,10 +73,12 @@ def deploy_model(
     lowerings = _read_lowerings(lowered)
     report = build_report(
         measurements=_name_layers(measured.document, lowerings),
-        manifest=json.loads((bundle.folder / "bundle" / "manifest.json").read_text(encoding="utf-8")),
+        manifest=json.loads((shipment.bundle / "manifest.json").read_text(encoding="utf-8")),
         stages=run.records,
         provenance={**provenance, **run.describe_inputs()},
-        signature="unsigned",
+        signature=_judge_signature(measured, is_signed=shipment.signature is not None),
+        signer=measured.signer,
+        device=transport.device,
         float_reasons={
             layer["name"]: layer["reason"] for document in lowerings.values() for layer in document["kept_in_float"]
         },
@@ -89,9 +87,27 @@ def deploy_model(
     return report
 
 
-def _make_bundle(run: stages.Run, target: Target, transport: Transport) -> tuple[Entry, dict[str, Entry]]:
+def _make_shipment(bundle: Path, target: Target, order: Order) -> Shipment:
+    signature = None
+    if order.sign_with is not None:
+        signature = sign_manifest((bundle / "manifest.json").read_bytes(), order.sign_with)
+    return Shipment(
+        bundle=bundle, signature=signature, signature_required=target.signature == "required", effort=order.effort
+    )
+
+
+def _judge_signature(measured: Measured, *, is_signed: bool) -> SignatureState:
+    if measured.signer is not None:
+        return "verified"
+    return "not checked" if is_signed else "unsigned"
+
+
+def _make_bundle(
+    run: stages.Run, target: Target, transport: Transport, freshness: Freshness
+) -> tuple[Entry, dict[str, Entry]]:
     """Return the bundle, and the lowered payload of every precision that the target lists."""
-    facts = Facts(**transport.read_facts(target.runtime))
+    told = transport.read_facts(target.runtime)
+    facts = Facts(**{field.name: told[field.name] for field in fields(Facts)})
     # The agent asks again; here it saves the work, and keeps the bundle that lies on the board.
     check_compatible(Compatible(**target.compatible.model_dump()), facts)
     float_weights = stages.train(run)
@@ -104,25 +120,16 @@ def _make_bundle(run: stages.Run, target: Target, transport: Transport) -> tuple
         model = stages.optimize(run, exported)
         golden = stages.golden(run, exported, weights)
     candidates: dict[str, Entry] = {name: stages.lower(run, model, target, name, facts) for name in target.precision}
-    bundle = stages.bundle(run, target, candidates, reference=float_model, golden=golden, float_golden=float_golden)
+    bundle = stages.bundle(
+        run,
+        target,
+        candidates,
+        reference=float_model,
+        golden=golden,
+        float_golden=float_golden,
+        freshness=freshness,
+    )
     return bundle, candidates
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What the agent measured on the board: its JSON object, and every latency sample in ms by payload."""
-
-    document: Mapping[str, Any]
-    samples_ms: Mapping[str, Sequence[float]]
-
-
-def measure_bundle(run_agent: RunAgent, effort: LatencyEffort, progress: Progress) -> Measured:
-    """Run the agent of the bundle on the board and return what it measured."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "samples.json"
-        arguments = ["verify", ".", "--samples", str(path), *effort.list_arguments()]
-        result = run_agent(arguments, show_steps(progress))
-        return Measured(document=result.document, samples_ms=json.loads(path.read_text(encoding="utf-8")))
 
 
 def show_steps(progress: Progress) -> OnProgress:
@@ -164,13 +171,20 @@ def verify_bundle(bundle: Path, *, effort: LatencyEffort, progress: Progress) ->
     with progress.stage("verify"):
         manifest, _ = read_manifest(bundle)
         check_contents(bundle, manifest)  # before the agent that lies in it runs
-        measured = measure_bundle(partial(run_agent, bundle), effort, progress)
+        measured = measure_folder(bundle, effort, show_steps(progress))
+    return report_bundle(bundle, measured, device=None)
+
+
+def report_bundle(bundle: Path, measured: Measured, *, device: str | None) -> Report:
+    """Return the report of a bundle that was verified again, outside of a deploy."""
     return build_report(
         measurements=measured.document,
         manifest=json.loads((bundle / "manifest.json").read_text(encoding="utf-8")),
         stages=[],
         provenance=describe_run(bundle),
-        signature="unsigned",
+        signature=_judge_signature(measured, is_signed=(bundle / SIGNATURE_NAME).exists()),
+        signer=measured.signer,
+        device=device,
         bundle_path=str(bundle),
     )
 

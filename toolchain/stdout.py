@@ -11,12 +11,15 @@ from typing import Any
 from toolchain.report.shape import Report
 
 
-def show_report(report: Report, *, as_json: bool, out: Path | None) -> int:
-    """Print the report of a run and return its exit code; for machines a person's form goes to stderr."""
+def show_report(report: Report, *, as_json: bool, out: Path | None, is_part: bool = False) -> int:
+    """Print the report of a run and return its exit code; for machines a person's form goes to stderr.
+
+    is_part: a document for machines comes later, with other reports in it.
+    """
     from toolchain.report.terminal import print_report
 
     print_report(report, stream=sys.stderr if as_json else sys.stdout, out_dir=out)
-    if as_json:
+    if as_json and not is_part:
         _write_json(report)
     return report["exit_code"]
 

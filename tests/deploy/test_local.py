@@ -1,6 +1,5 @@
 import dataclasses
 import errno
-import json
 import os
 import shutil
 import subprocess
@@ -14,7 +13,8 @@ from toolchain.agent.contents import check_contents
 from toolchain.agent.manifest import encode_manifest, read_manifest
 from toolchain.bundle import write_bundle
 from toolchain.deploy import local
-from toolchain.deploy.local import LocalTransport
+from toolchain.deploy.local import LocalTransport, run_agent
+from toolchain.deploy.transport import Shipment
 from toolchain.errors import ExitCode, ToolchainError
 
 
@@ -44,7 +44,7 @@ def other_bundle(bundle_inputs, tmp_path):
 
 def place(out, bundle):
     with LocalTransport(out) as board:
-        board.place_bundle(bundle)
+        board.place_bundle(Shipment(bundle=bundle))
 
 
 def assert_refused(code, out, bundle):
@@ -121,6 +121,7 @@ KILLED_DEPLOYS = """
     from toolchain.agent.contents import check_contents
     from toolchain.agent.manifest import encode_manifest, read_manifest
     from toolchain.deploy import local, swap
+    from toolchain.deploy.transport import Shipment
 
     out, old, new = (Path(argument) for argument in sys.argv[1:4])
     os.fsync = lambda descriptor: None  # a killed process loses nothing that it wrote; a power cut is another test
@@ -129,7 +130,7 @@ KILLED_DEPLOYS = """
 
     def place(bundle):
         with local.LocalTransport(out) as board:
-            board.place_bundle(bundle)
+            board.place_bundle(Shipment(bundle=bundle))
 
     def kill_at(left):
         def count(function):
@@ -260,18 +261,16 @@ def test_facts_are_those_of_this_machine(out):
         assert board.read_facts("onnxruntime")["runtime"] == "onnxruntime"
 
 
-def test_the_bundles_own_agent_verifies_it_and_adds_nothing_to_it(out, make_bundle, tmp_path):
+def test_the_bundles_own_agent_verifies_it_and_adds_nothing_to_it(out, make_bundle):
     steps = []
     with LocalTransport(out) as board:
-        board.place_bundle(make_bundle())
+        board.place_bundle(Shipment(bundle=make_bundle()))
         before = read_tree(out / "bundle")
-        arguments = ["verify", ".", "--samples", str(tmp_path / "samples.json")]
-        result = board.run_agent(arguments, lambda step, done, total: steps.append(step))
-    assert result.exit_code == 0
+        result = board.measure_bundle(lambda step, done, total: steps.append(step))
     assert result.document["verdict"] == "pass"
     assert result.document["bundle_id"] == read_manifest(out / "bundle")[1]
     assert "parity int8" in steps
-    assert json.loads((tmp_path / "samples.json").read_text()) == {}
+    assert result.samples_ms == {}
     assert read_tree(out / "bundle") == before
 
 
@@ -280,7 +279,7 @@ def run_fake_agent(out, source):
     (out / "bundle/agent/__main__.py").write_text(textwrap.dedent(source))
     (out / "bundle/agent/__init__.py").write_text("")
     with LocalTransport(out) as board:
-        return board.run_agent(["verify", "."], ignore_progress)
+        return run_agent(board.bundle, ["verify", "."], ignore_progress)
 
 
 def test_it_is_the_agent_of_the_bundle_that_runs_and_not_another_one(out, monkeypatch):
@@ -298,17 +297,17 @@ def test_an_agent_that_is_killed_is_exit_1_with_the_signal(out):
 
 def test_a_failed_verdict_is_returned_and_not_raised(out, make_bundle, write_model):
     with LocalTransport(out) as board:
-        board.place_bundle(make_bundle(candidates={"float32": write_model("nan")}))
-        result = board.run_agent(["verify", "."], ignore_progress)
+        board.place_bundle(Shipment(bundle=make_bundle(candidates={"float32": write_model("nan")})))
+        result = run_agent(board.bundle, ["verify", "."], ignore_progress)
     assert result.exit_code == ExitCode.PARITY
     assert result.document["verdict"] == "fail"
 
 
 def test_an_error_of_the_agent_is_raised_with_its_code(out, make_bundle):
     with LocalTransport(out) as board:
-        board.place_bundle(make_bundle(signature="required"))
+        board.place_bundle(Shipment(bundle=make_bundle(signature="required")))
         with pytest.raises(ToolchainError) as caught:
-            board.run_agent(["verify", "."], ignore_progress)
+            run_agent(board.bundle, ["verify", "."], ignore_progress)
     assert caught.value.code == ExitCode.SIGNATURE
     assert caught.value.fix
 
@@ -328,7 +327,7 @@ def test_an_agent_does_not_outlive_the_deploy_that_started_it(out, make_bundle, 
     (out / "bundle/agent").mkdir(parents=True)
     (out / "bundle/agent/__main__.py").write_text(textwrap.dedent(source))
     with LocalTransport(out) as board, pytest.raises(KeyboardInterrupt):
-        board.run_agent(["verify", "."], interrupt)
+        run_agent(board.bundle, ["verify", "."], interrupt)
     with pytest.raises(ProcessLookupError):
         os.kill(int(marker.read_text()), 0)
 

@@ -87,6 +87,8 @@ class Run:
     stages: tuple[StageRecord, ...]
     provenance: dict[str, Any]
     signature: SignatureState = "unsigned"
+    signer: str | None = None
+    device: str | None = None
     float_reasons: dict[str, str] = field(default_factory=lambda: dict(FLOAT_REASONS))
 
     def report(self) -> Report:
@@ -96,6 +98,8 @@ class Run:
             stages=self.stages,
             provenance=self.provenance,
             signature=self.signature,
+            signer=self.signer,
+            device=self.device,
             float_reasons=self.float_reasons,
         )
 

@@ -83,6 +83,11 @@ def test_an_unsigned_bundle_is_a_warning_and_a_verified_one_is_not(run):
     assert run.but(signature="verified").report()["warnings"] == []
 
 
+def test_the_unit_is_named_and_this_machine_has_no_name(run):
+    assert run.but(device="lab-pi").report()["device"]["name"] == "lab-pi"
+    assert run.report()["device"]["name"] is None
+
+
 def test_an_unsteady_latency_is_a_warning(run):
     run.measurements["reference"]["latency"]["steady"] = False
     assert any("float reference" in warning and "steady" in warning for warning in run.report()["warnings"])

@@ -111,6 +111,12 @@ def test_only_a_verified_signature_passes(run):
     assert find_gate(run.but(signature="verified").report(), "signature")["status"] == "passed"
 
 
+def test_the_signer_is_named(run):
+    report = run.but(signature="verified", signer="ci@example.org").report()
+    assert find_gate(report, "signature")["measured"] == "signed by ci@example.org"
+    assert report["signer"] == "ci@example.org"
+
+
 def test_a_required_signature_that_was_not_checked_is_not_called_unasked(run):
     run.manifest["signature"] = "required"
     gate = find_gate(run.but(signature="not checked").report(), "signature")

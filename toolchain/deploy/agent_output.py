@@ -16,18 +16,41 @@ _KEPT_LINES = 20
 _ERROR_FIELDS = ("what", "where", "expected", "found", "fix")
 
 
-def follow_progress(lines: Iterable[str], on_progress: OnProgress) -> str:
-    """Report progress lines as they come, and return the last of the other lines."""
-    others: deque[str] = deque(maxlen=_KEPT_LINES)
-    for line in lines:
+class StderrReader:
+    """Takes an agent's stderr line by line: progress is reported at once, the end of everything else is kept."""
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._on_progress = on_progress
+        self._others: deque[str] = deque(maxlen=_KEPT_LINES)
+
+    def add_line(self, line: str) -> None:
         try:
             event = json.loads(line)
+            if event.get("event") == "alive":  # of loader.py: nothing but a sign of life
+                return
             step, done, total = event["step"], event["done"], event["total"]
-        except (ValueError, KeyError, TypeError):  # what a runtime or an interpreter writes beside our lines
-            others.append(line.rstrip("\n"))
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ):  # what a runtime or an interpreter writes beside our lines
+            self._others.append(line.rstrip("\n"))
         else:
-            on_progress(step, done, total)
-    return "\n".join(others)
+            self._on_progress(step, done, total)
+
+    @property
+    def others(self) -> str:
+        """The last lines that were no progress."""
+        return "\n".join(self._others)
+
+
+def follow_progress(lines: Iterable[str], on_progress: OnProgress) -> str:
+    """Report progress lines as they come, and return the last of the other lines."""
+    reader = StderrReader(on_progress)
+    for line in lines:
+        reader.add_line(line)
+    return reader.others
 
 
 def _died(found: str, stderr: str, fix: str) -> ToolchainError:
@@ -54,20 +77,28 @@ def read_agent_output(return_code: int, stdout: str, stderr: str) -> AgentResult
     return_code is subprocess's: negative for a signal. An agent that was killed, that said nothing, or whose exit code
     contradicts its verdict, is exit 1.
     """
+    document = read_agent_document(return_code, stdout, stderr)
+    fix = "run the agent by hand and read its stderr"
+    try:
+        error = _read_error(document)
+        claimed = document.get("exit_code", ExitCode.PROVEN)
+    except (ValueError, KeyError, TypeError, AttributeError) as cause:
+        raise _died(f"exit code {return_code}", stderr, fix) from cause
+    if error is not None:
+        raise error
+    if claimed != return_code:
+        raise _died(f"exit code {return_code}, but {claimed} in its JSON", stderr, fix)
+    return AgentResult(exit_code=return_code, document=document)
+
+
+def read_agent_document(return_code: int, stdout: str, stderr: str) -> Any:
+    """Return the JSON that an agent printed, an error that it reports too; raises as read_agent_output without one."""
     if return_code < 0:
         names = {item.value: item.name for item in signal.Signals}
         found = f"killed by {names.get(-return_code, f'signal {-return_code}')}"
         fix = "look for what killed it: SIGKILL often is the kernel out of memory, SIGSEGV a payload that breaks the runtime"
         raise _died(found, stderr, fix)
-    fix = "run the agent by hand and read its stderr"
     try:
-        document = json.loads(stdout)
-        error = _read_error(document)
-    except (ValueError, KeyError, TypeError, AttributeError) as cause:
-        raise _died(f"exit code {return_code}", stderr, fix) from cause
-    if error is not None:
-        raise error
-    claimed = document.get("exit_code", ExitCode.PROVEN)
-    if claimed != return_code:
-        raise _died(f"exit code {return_code}, but {claimed} in its JSON", stderr, fix)
-    return AgentResult(exit_code=return_code, document=document)
+        return json.loads(stdout)
+    except ValueError as cause:
+        raise _died(f"exit code {return_code}", stderr, "run the agent by hand and read its stderr") from cause

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -18,10 +19,10 @@ from typing import Any, BinaryIO, Self
 
 from toolchain.agent.contents import check_contents
 from toolchain.agent.facts import read_facts
-from toolchain.agent.manifest import read_manifest
+from toolchain.agent.manifest import SIGNATURE_NAME, read_manifest
 from toolchain.deploy.agent_output import follow_progress, read_agent_output
 from toolchain.deploy.swap import replace_folder, restore_folder, sync_folder
-from toolchain.deploy.transport import AgentResult, OnProgress
+from toolchain.deploy.transport import AgentResult, LatencyEffort, Measured, OnProgress, Shipment
 from toolchain.errors import ExitCode, ToolchainError, storage
 
 _PARTIAL = "bundle.partial-"
@@ -59,12 +60,25 @@ def _copy_folder(source: Path, target: Path) -> None:
     sync_folder(target)
 
 
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
 class LocalTransport:
     """Deploys to OUT/bundle on this machine."""
 
     def __init__(self, out: Path) -> None:
         self._out = out.absolute()
         self._lock: BinaryIO | None = None
+        self._effort = LatencyEffort()
+
+    @property
+    def device(self) -> str | None:
+        return None
 
     @property
     def bundle(self) -> Path:
@@ -99,19 +113,23 @@ class LocalTransport:
     def read_facts(self, runtime: str) -> Mapping[str, Any]:
         return asdict(read_facts(runtime))
 
-    def place_bundle(self, bundle_dir: Path) -> None:
+    def place_bundle(self, shipment: Shipment, on_progress: OnProgress | None = None) -> int:  # noqa: ARG002 - a copy on one disk shows none
         """Copy a bundle to OUT/bundle in one step; see Transport."""
+        self._effort = shipment.effort
         with _explain_storage():
             self._settle()
             partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._out))
             try:
                 copy = partial / "bundle"
-                _copy_folder(bundle_dir, copy)
+                _copy_folder(shipment.bundle, copy)
+                if shipment.signature is not None:
+                    _write_synced(copy / SIGNATURE_NAME, shipment.signature)
                 manifest, _ = read_manifest(copy)
                 check_contents(copy, manifest)
                 replace_folder(copy, self.bundle, self._out / _PREVIOUS)
             finally:
                 self._settle()
+        return 0
 
     def _settle(self) -> None:
         # After a deploy that ended anywhere: the old bundle or the new one in its place, and nothing beside it.
@@ -119,12 +137,24 @@ class LocalTransport:
         for path in (*self._out.glob(f"{_PARTIAL}*"), self._out / _PREVIOUS):
             shutil.rmtree(path, ignore_errors=True)
 
-    def run_agent(self, arguments: Sequence[str], on_progress: OnProgress) -> AgentResult:
-        return run_agent(self.bundle, arguments, on_progress)
+    def measure_bundle(self, on_progress: OnProgress) -> Measured:
+        return measure_folder(self.bundle, self._effort, on_progress)
+
+
+def measure_folder(bundle_dir: Path, effort: LatencyEffort, on_progress: OnProgress) -> Measured:
+    """Run the agent of the bundle in a folder of this machine and return what it measured; see Transport."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "samples.json"
+        arguments = ["verify", ".", "--samples", str(path), *effort.list_arguments()]
+        result = run_agent(bundle_dir, arguments, on_progress)
+        return Measured(document=result.document, samples_ms=json.loads(path.read_text(encoding="utf-8")))
 
 
 def run_agent(bundle_dir: Path, arguments: Sequence[str], on_progress: OnProgress) -> AgentResult:
-    """Run a bundle's own agent in a fresh process on this machine; see Transport."""
+    """Run a bundle's own agent in a fresh process on this machine, such as with ["verify", "."], in its folder.
+
+    Raises the ToolchainError that the agent reports, or exit 1 where it died.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     # The bundle's folder comes first among Python's, and nothing that Python caches may be added to it.
     environment["PYTHONDONTWRITEBYTECODE"] = "1"

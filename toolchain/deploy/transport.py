@@ -20,8 +20,49 @@ class AgentResult:
     document: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class LatencyEffort:
+    """How much is spent on measuring latency; None leaves it to the agent."""
+
+    samples: int | None = None
+    """Of each payload."""
+    limit_s: float | None = None
+
+    def list_arguments(self) -> list[str]:
+        """Return the options of the agent's command."""
+        options = {"--latency-samples": self.samples, "--latency-limit-s": self.limit_s}
+        return [text for name, value in options.items() if value is not None for text in (name, str(value))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shipment:
+    """What goes to a board: a bundle's folder without its signature, the signature, and what the target asks for."""
+
+    bundle: Path
+    signature: bytes | None = None
+    """The content of manifest.json.sig; None for an unsigned bundle."""
+    signature_required: bool = False
+    effort: LatencyEffort = LatencyEffort()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What the agent measured on the board, and who vouches for what it measured."""
+
+    document: Mapping[str, Any]
+    """The JSON object of `agent verify`."""
+    samples_ms: Mapping[str, Sequence[float]]
+    """Every latency sample by payload."""
+    signer: str | None = None
+    """Whom of its allowed signers the board found behind the signature; None where it checked none."""
+
+
 class Transport(Protocol):
-    """A way to one board. Entering it takes the board for this deploy alone (exit 17 where another one has it)."""
+    """A way to one board. Entering it takes the output folder for this deploy alone (exit 17 where another has it)."""
+
+    @property
+    def device(self) -> str | None:
+        """The name of the unit; None is this machine."""
 
     def __enter__(self) -> Self: ...
 
@@ -32,14 +73,16 @@ class Transport(Protocol):
     def read_facts(self, runtime: str) -> Mapping[str, Any]:
         """Return the board's facts, as `agent facts` prints them."""
 
-    def place_bundle(self, bundle_dir: Path) -> None:
-        """Copy a bundle to the board in one step: at every moment the board has the old one or the new one, whole.
+    def place_bundle(self, shipment: Shipment, on_progress: OnProgress) -> int:
+        """Bring a bundle to the board and return how many bytes of its files had to be sent.
 
-        Raises ToolchainError: exit 11 the copy differs from the manifest, 14 no space or not writable, 23 malformed.
+        At every moment the board has the old bundle or the new one, whole. Raises ToolchainError: exit 10 the board
+        does not trust the signature, 11 the copy differs from the manifest, 12, 13 the board refuses the bundle, 14
+        no space or not writable, 15 to 17 the way to the board, 23 malformed.
         """
 
-    def run_agent(self, arguments: Sequence[str], on_progress: OnProgress) -> AgentResult:
-        """Run the placed bundle's own agent, such as with ["verify", "."], in the bundle's folder on the board.
+    def measure_bundle(self, on_progress: OnProgress) -> Measured:
+        """Have the placed bundle's own agent verify it on the board; call place_bundle first.
 
         Raises the ToolchainError that the agent reports, or exit 1 where it died.
         """

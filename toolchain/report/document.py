@@ -47,6 +47,8 @@ def build_report(
     stages: Sequence[StageRecord],
     provenance: Mapping[str, Any],
     signature: SignatureState,
+    signer: str | None = None,
+    device: str | None = None,
     float_reasons: Mapping[str, str] | None = None,
     bundle_path: str = "bundle",
 ) -> Report:
@@ -61,6 +63,8 @@ def build_report(
         stages: the stages of the run, in order.
         provenance: versions, seeds, data hashes, git commit.
         signature: what is known of the bundle's signature.
+        signer: whom the board found behind it.
+        device: the unit's name; None is this machine.
         float_reasons: why a layer was kept in float, by the name of the layer.
         bundle_path: the bundle's folder, relative to that of report.json.
 
@@ -74,6 +78,8 @@ def build_report(
             stages=stages,
             provenance=_replace_nonfinite(provenance),
             signature=signature,
+            signer=signer,
+            device=device,
             float_reasons=float_reasons or {},
             bundle_path=bundle_path,
         )
@@ -101,6 +107,7 @@ def build_error_report(
         precision=None,
         bundle_id=None,
         signature="not checked",
+        signer=None,
         emulated=False,
         warnings=[],
         artifact=None,
@@ -124,6 +131,8 @@ def _build(
     stages: Sequence[StageRecord],
     provenance: dict[str, Any],
     signature: SignatureState,
+    signer: str | None,
+    device: str | None,
     float_reasons: Mapping[str, str],
     bundle_path: str,
 ) -> Report:
@@ -143,10 +152,11 @@ def _build(
         exit_code=measurements["exit_code"],
         model=manifest["model"],
         target=manifest["target"],
-        device=cast(Device, _pick(measurements["device"], Device)),
+        device=cast(Device, _pick({**measurements["device"], "name": device}, Device)),
         precision=precision,
         bundle_id=measurements["bundle_id"],
         signature=signature,
+        signer=signer,
         emulated=emulated,
         warnings=_list_warnings(candidates, signature, latency, placement, emulated=emulated),
         artifact=_read_artifact(described, bundle_path),
@@ -160,6 +170,7 @@ def _build(
             reasons=reasons,
             precision=precision,
             signature=signature,
+            signer=signer,
             signature_required=manifest["signature"] == "required",
             emulated=emulated,
             limits=manifest["gates"],

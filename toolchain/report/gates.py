@@ -30,6 +30,7 @@ def list_gates(
     reasons: list[str],
     precision: str | None,
     signature: SignatureState,
+    signer: str | None,
     signature_required: bool,
     emulated: bool,
     limits: Mapping[str, Any],
@@ -59,7 +60,7 @@ def list_gates(
             measured="size and sha256 of every file",
             reason=None,
         ),
-        _check_signature(signature, required=signature_required),
+        _check_signature(signature, signer, required=signature_required),
         *([_check_parity(output) for output in parity] or [_refuse_no_parity()]),
         _check_metric(metric, limits["metric_drop_max"]),
         _check_latency(latency, limits["latency_p90_ms_max"], emulated=emulated),
@@ -76,14 +77,14 @@ def list_gates_of_error(code: ExitCode, what: str) -> list[Gate]:
     ]
 
 
-def _check_signature(signature: SignatureState, *, required: bool) -> Gate:
+def _check_signature(signature: SignatureState, signer: str | None, *, required: bool) -> Gate:
     verified = signature == "verified"
     return Gate(
         name="signature",
         group="signature",
         status="passed" if verified else "skipped",
         required="a trusted signature",
-        measured=signature,
+        measured=signature if signer is None else f"signed by {signer}",
         reason=None if verified else "not checked in this run" if required else "not asked for",
     )
 

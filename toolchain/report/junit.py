@@ -46,7 +46,7 @@ def _list_properties(report: Report) -> dict[str, str]:
         "exit_code": str(report["exit_code"]),
         "precision": report["precision"],
         "bundle_id": report["bundle_id"],
-        "device": device["cpu"] if device else None,
+        "device": (device["name"] or device["cpu"]) if device else None,
         "runtime": f"{device['runtime']} {device['runtime_version']}" if device else None,
     }
     return {name: value for name, value in properties.items() if value is not None}

@@ -16,8 +16,9 @@ SCHEMA = 1
 
 
 class Device(TypedDict):
-    """The unit that was measured, as it describes itself."""
+    """The unit that was measured, as it describes itself; `name` is ours of it, null for this machine."""
 
+    name: str | None
     arch: str
     cpu: str
     cpu_features: list[str]
@@ -184,6 +185,7 @@ class Report(TypedDict):
     precision: str | None
     bundle_id: str | None
     signature: SignatureState
+    signer: str | None
     emulated: bool
     warnings: list[str]
     artifact: Artifact | None

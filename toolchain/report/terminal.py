@@ -125,6 +125,8 @@ def _list_facts(report: Report) -> list[tuple[str, str]]:
     device = report["device"]
     if device is not None:
         unit = ", ".join(part for part in (device["cpu"], device["arch"], device["accelerator"]) if part)
+        if device["name"] is not None:
+            unit = f"{device['name']}: {unit}"
         runtime = f"{device['runtime']} {device['runtime_version']}, {write_count(device['threads'], 'thread')}"
         facts = [("device", unit), ("runtime", runtime), *facts]
     return facts

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from toolchain.agent.manifest import Compatible, Gates, MetricSpec
 from toolchain.cache import Entry
+from toolchain.freshness import Freshness
 from toolchain.recipe import Recipe
 from toolchain.stages.run import Run, hash_code
 from toolchain.target import Target
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
 
 
 def bundle(
-    run: Run, target: Target, candidates: Mapping[str, Entry], *, reference: Entry, golden: Entry, float_golden: Entry
+    run: Run,
+    target: Target,
+    candidates: Mapping[str, Entry],
+    *,
+    reference: Entry,
+    golden: Entry,
+    float_golden: Entry,
+    freshness: Freshness,
 ) -> Entry:
     """Return an entry whose folder `bundle` holds everything that the board needs.
 
@@ -33,6 +41,7 @@ def bundle(
         "target": [target.name, target.model_dump()],
         "count": run.count_evaluation(),
         "provenance": run.describe_inputs(),
+        "freshness": [freshness.counter, freshness.expires],
     }
 
     def build(folder: Path) -> None:
@@ -66,6 +75,8 @@ def bundle(
             metric=MetricSpec(name=run.metric_name, reference=read_golden_outputs(float_golden.folder).metric),
             gates=merge_gates(run.recipe, target),
             provenance=run.describe_inputs(),
+            counter=freshness.counter,
+            expires=freshness.expires,
         )
         write_bundle(inputs, folder / "bundle")
 

@@ -1,0 +1,50 @@
+"""Signs a bundle: an SSHSIG signature over its manifest, made by the system's ssh-keygen."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from toolchain.errors import ExitCode, ToolchainError, missing, usage
+from toolchain.target import Target
+
+# A signature holds for one purpose (PROTOCOL.sshsig of OpenSSH): one of a git commit must not open a board.
+SIGNATURE_NAMESPACE = "edge-toolchain-bundle"
+
+
+def sign_manifest(manifest: bytes, key: Path) -> bytes:
+    """Return the signature of the bytes of a manifest.json, as manifest.json.sig holds it.
+
+    key: a private OpenSSH key, or a public one whose private half the ssh-agent or a hardware token has. Raises
+    ToolchainError: exit 2 a key that cannot sign, 3 there is no ssh-keygen.
+    """
+    if not key.is_file():
+        raise usage("there is no key to sign with", where=str(key), fix="make one: ssh-keygen -t ed25519 -f FILE")
+    command = ["ssh-keygen", "-Y", "sign", "-n", SIGNATURE_NAMESPACE, "-f", str(key), "-"]
+    try:
+        done = subprocess.run(command, input=manifest, capture_output=True, check=False)
+    except FileNotFoundError as error:
+        fix = "install OpenSSH's client: openssh-client"
+        raise missing("there is no ssh-keygen", where="PATH", fix=fix) from error
+    if done.returncode or not done.stdout.startswith(b"-----BEGIN SSH SIGNATURE-----"):
+        raise usage(
+            "the key cannot sign",
+            where=str(key),
+            expected="an OpenSSH key, readable by you alone; one with a passphrase in the ssh-agent, and its .pub here",
+            found=done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2],
+            fix=f"make this work first: ssh-keygen -Y sign -n {SIGNATURE_NAMESPACE} -f {key} ANY_FILE",
+        )
+    return done.stdout
+
+
+def refuse_unsigned(target: Target, key: Path | None) -> None:
+    """Refuse (exit 10) to build what the board would refuse: no key where the target requires a signature."""
+    if target.signature == "required" and key is None:
+        raise ToolchainError(
+            ExitCode.SIGNATURE,
+            f"the target {target.name} takes signed bundles alone",
+            str(target.path),
+            "a key to sign with",
+            "none",
+            'give one with --sign KEY, or set signature = "optional" in the target',
+        )

@@ -1,0 +1,183 @@
+"""The commands that are about boards alone: devices, status, rollback, enroll."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from toolchain.device import DEVICES_FILE, Device, explain_no_devices, find_devices, read_devices
+from toolchain.errors import ExitCode, ToolchainError, usage
+from toolchain.progress import Progress
+from toolchain.report.shape import Report
+from toolchain.stdout import print_rows, show_report
+
+DeviceName = Annotated[str, typer.Option("--device", help=f"A device of {DEVICES_FILE}.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the machine's form on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+
+
+def add_board_commands(app: typer.Typer) -> None:
+    """Add this file's commands to the command line."""
+    for command in (devices, status, rollback, enroll):
+        app.command()(command)
+
+
+def devices(as_json: AsJson = False) -> int:
+    """List the boards of devices.toml, and whether each can be reached."""
+    from toolchain.boards import check_reach
+
+    path = Path.cwd() / DEVICES_FILE
+    known = read_devices(path)
+    if not known and not as_json:
+        sys.stdout.write(explain_no_devices(path))
+        return ExitCode.PROVEN
+    # All at once: of boards that are switched off, each takes its time.
+    with ThreadPoolExecutor(max_workers=max(1, len(known))) as pool:
+        rows = dict(zip(known, pool.map(check_reach, known.values()), strict=True))
+    print_rows(rows, as_json=as_json, show=_print_devices)
+    return ExitCode.PROVEN
+
+
+def status(device: DeviceName, as_json: AsJson = False) -> int:
+    """Show what lies on a board: the active release, whether its bytes are still the signed ones, its audit trail."""
+    from toolchain.boards import read_status
+
+    document = read_status(_find_device(device))
+    print_rows(document, as_json=as_json, show=_print_status)
+    return ExitCode.PROVEN
+
+
+def rollback(device: DeviceName, as_json: AsJson = False, quiet: Quiet = False) -> int:
+    """Make a board's previous release the active one again, once the board has proven it."""
+    from toolchain.boards import roll_back
+
+    unit = _find_device(device)
+    with Progress(stream=sys.stderr, quiet=quiet) as progress:
+        document = roll_back(unit, progress)
+    print_rows(document, as_json=as_json, show=_print_state)
+    return ExitCode.PROVEN
+
+
+def enroll(
+    device: Annotated[str, typer.Argument(help=f"A device of {DEVICES_FILE}.")],
+    signers: Annotated[Path, typer.Option(help="An allowed_signers file of OpenSSH: whose bundles the board takes.")],
+    as_json: AsJson = False,
+) -> int:
+    """Tell a board whose signatures it trusts; from then on it takes no unsigned bundle."""
+    from toolchain.boards import enroll_signers
+
+    document = enroll_signers(_find_device(device), signers)
+    print_rows(document, as_json=as_json, show=_print_enrolled)
+    return ExitCode.PROVEN
+
+
+def examine_boards(names: str, *, as_json: bool) -> int:
+    """Print what boards have and lack; returns the exit code of the first that lacks something."""
+    from toolchain.boards import examine_board
+
+    rows = [examine_board(device) for device in find_devices(names)]
+    print_rows(rows, as_json=as_json, show=_print_examined)
+    return next((row["exit_code"] for row in rows if row["exit_code"]), ExitCode.PROVEN)
+
+
+def report_on_each(
+    units: Sequence[Device | None],
+    run: Callable[[Device | None], Report],
+    *,
+    as_json: bool,
+    find_out: Callable[[Device | None], Path] | None = None,
+) -> int:
+    """Run something on every unit and show the reports; returns the exit code of the first that did not pass.
+
+    Several are run one after the other, and an error on one does not keep the others from their turn. None among the
+    units is this machine.
+    """
+    if len(units) == 1:
+        return show_report(run(units[0]), as_json=as_json, out=find_out(units[0]) if find_out else None)
+    outcomes: dict[str, Report | ToolchainError] = {}
+    for unit in units:
+        name = unit.name if unit is not None else "this machine"
+        sys.stderr.write(f"{name}:\n")
+        try:
+            report = outcomes[name] = run(unit)
+        except ToolchainError as error:
+            sys.stderr.write(f"{error}\n")
+            outcomes[name] = error
+        else:
+            show_report(report, as_json=as_json, out=find_out(unit) if find_out else None, is_part=True)
+    code = next((_read_code(outcome) for outcome in outcomes.values() if _read_code(outcome)), ExitCode.PROVEN)
+    if as_json:
+        devices = {
+            name: item if not isinstance(item, ToolchainError) else {"error": item.to_dict()}
+            for name, item in outcomes.items()
+        }
+        print_rows({"exit_code": int(code), "devices": devices}, as_json=True)
+    else:
+        print_rows({name: _describe_outcome(outcome) for name, outcome in outcomes.items()}, as_json=False)
+    return int(code)
+
+
+def _read_code(outcome: Report | ToolchainError) -> int:
+    return int(outcome.code) if isinstance(outcome, ToolchainError) else outcome["exit_code"]
+
+
+def _describe_outcome(outcome: Report | ToolchainError) -> str:
+    if isinstance(outcome, ToolchainError):
+        return f"FAIL  {outcome.what} (exit {int(outcome.code)})"
+    return f"{outcome['verdict'].upper()}  {outcome['model']} {outcome['precision']} (exit {outcome['exit_code']})"
+
+
+def _find_device(name: str) -> Device:
+    found = find_devices(name)
+    if len(found) > 1:
+        raise usage("this command is for one device", where="--device", expected="one name", found=name, fix="name one")
+    return found[0]
+
+
+def _print_devices(rows: Mapping[str, Mapping[str, Any]], *, stream: TextIO) -> None:
+    width = max(map(len, rows))
+    for name, row in rows.items():
+        state = "reachable" if row["reachable"] else f"NOT reachable: {row['problem']}\n  fix: {row['fix']}"
+        stream.write(f"{name:<{width}}  {row['target']}  {row['place']}  {state}\n")
+
+
+def _print_examined(rows: Sequence[Mapping[str, Any]], *, stream: TextIO) -> None:
+    for row in rows:
+        stream.write(f"{row['device']}, for the target {row['target']}\n")
+        for check in row["checks"]:
+            state = "ok" if check["ok"] else "MISSING"
+            stream.write(f"  {check['name']:<22}  {state}  {check['found']}\n")
+            if check["fix"]:
+                stream.write(f"    fix: {check['fix']}\n")
+        for name, value in row["facts"].items():
+            text = " ".join(map(str, value)) if isinstance(value, list) else value
+            stream.write(f"  {name:<22}  {'none' if text in (None, '') else text}\n")
+
+
+def _print_status(document: Mapping[str, Any], *, stream: TextIO) -> None:
+    _print_state(document, stream=stream)
+    if document["current"] is not None:
+        stream.write(f"active    {'as its manifest says' if document['verified'] else 'DAMAGED: deploy again'}\n")
+    _print_list("release", document["releases"], stream)
+    _print_list("log", document["log_tail"], stream)
+
+
+def _print_state(document: Mapping[str, Any], *, stream: TextIO) -> None:
+    for name in ("current", "previous", "counter"):
+        value = document.get(name)
+        stream.write(f"{name:<8}  {'none' if value is None else value}\n")
+
+
+def _print_enrolled(document: Mapping[str, Any], *, stream: TextIO) -> None:
+    _print_list("trusts", document["signers"], stream)
+    _print_list("replaced", document["replaced"], stream)
+
+
+def _print_list(name: str, items: Sequence[Any], stream: TextIO) -> None:
+    stream.writelines(f"{name:<8}  {item if isinstance(item, str) else json.dumps(item)}\n" for item in items)

@@ -1,0 +1,149 @@
+"""The agent on a board: its code is brought there once, its commands are run, what it says is read."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import platform
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import toolchain.agent
+from toolchain.deploy import loader
+from toolchain.deploy.agent_output import read_agent_document, read_agent_output
+from toolchain.deploy.channel import Channel
+from toolchain.deploy.connection import Connection, lost
+from toolchain.deploy.transport import AgentResult, OnProgress
+from toolchain.errors import ExitCode, ToolchainError
+
+# What a POSIX shell exits with where there is no such command, or none that it may execute.
+_NO_COMMAND = (126, 127)
+# The loader puts the board's absolute folder in its place.
+ROOT_ARGUMENT = "{ROOT}"
+
+
+def read_agent_code() -> bytes:
+    """Return the agent's sources as canonical JSON, {path: text}: the same bytes for the same code."""
+    package = Path(toolchain.agent.__file__).parent
+    sources = {
+        f"agent/{path.relative_to(package).as_posix()}": path.read_bytes().decode("utf-8")
+        for path in package.rglob("*.py")
+    }
+    return json.dumps(sources, sort_keys=True).encode("ascii")
+
+
+class Board:
+    """A board that a connection leads to; entering it connects."""
+
+    def __init__(self, connection: Connection, *, root: str, python: str, stall_s: float) -> None:
+        self._connection = connection
+        self._root = root
+        self._python = python
+        self._stall_s = stall_s
+        self._code = read_agent_code()
+
+    def __enter__(self) -> Self:
+        self._connection.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    @property
+    def place(self) -> str:
+        """Where the board is, for people."""
+        return self._connection.place
+
+    def run(
+        self, command: str, *arguments: str, data: bytes = b"", on_progress: OnProgress | None = None
+    ) -> AgentResult:
+        """Run a command of the agent, with `data` on its stdin; raises the ToolchainError that it reports."""
+        with self.start([command, *arguments], on_progress or _ignore) as channel:
+            channel.send([data])
+            return read_result(channel)
+
+    def ask(self, command: str, *arguments: str) -> tuple[Mapping[str, Any], ToolchainError | None]:
+        """Run a command of the agent that answers with an error and with what is known all the same."""
+        with self.start([command, *arguments], _ignore) as channel:
+            line = channel.read_line()
+            code, _, stderr = channel.finish()
+        document = read_agent_document(code, line or "", stderr)
+        try:
+            read_agent_output(code, line or "", stderr)
+        except ToolchainError as error:
+            return document, error
+        return document, None
+
+    @contextmanager
+    def start(self, arguments: Sequence[str], on_progress: OnProgress) -> Iterator[Channel]:
+        """Start a command of the agent; the block talks with it, and the command ends with the block.
+
+        Raises ToolchainError: exit 11 or 14 the agent's code could not be placed, 12 no Python or one that is too old,
+        15 the connection broke.
+        """
+        process = self._connection.start(self._write_command(arguments))
+        with Channel(process, place=self.place, stall_s=self._stall_s, on_progress=on_progress) as channel:
+            hello = self._read_hello(channel)
+            if hello == "missing":
+                channel.send([self._code])
+            yield channel
+
+    def _write_command(self, arguments: Sequence[str]) -> str:
+        text = Path(loader.__file__).read_text(encoding="utf-8")
+        options = [self._root, sha256(self._code).hexdigest(), str(len(self._code)), str(self._stall_s / 3)]
+        return "exec " + shlex.join([self._python, "-B", "-c", text, *options, *arguments])
+
+    def _read_hello(self, channel: Channel) -> str:
+        """Return whether the agent's code is "there" or "missing"; a shell may have written before it."""
+        while (line := channel.read_line()) is not None:
+            document = _parse_line(line)
+            if "agent" in document:
+                return str(document["agent"])
+            if "error" in document:
+                read_result(channel, line)
+        code, _, stderr = channel.finish()
+        if code in _NO_COMMAND:
+            raise ToolchainError(
+                ExitCode.INCOMPATIBLE,
+                "the board has no Python that we can use",
+                self.place,
+                f"a command {self._python}, 3.8 or newer",
+                stderr.rpartition("\n")[2] or "none",
+                "install python3 on the board, or name another with python = in devices.toml",
+            )
+        raise lost(self.place, stderr.rpartition("\n")[2] or f"the agent did not start, exit code {code}")
+
+
+def read_result(channel: Channel, line: str | None = None) -> AgentResult:
+    """Return the last word of a command: its JSON object, and its exit code. line: that word, if it was read already."""
+    line = channel.read_line() if line is None else line
+    code, _, stderr = channel.finish()
+    return read_agent_output(code, line or "", stderr)
+
+
+def describe_caller() -> str:
+    """Return who asks, for the board's audit trail."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = "unknown"
+    return f"{user}@{platform.node()}"
+
+
+def _parse_line(line: str) -> Mapping[str, Any]:
+    try:
+        document = json.loads(line)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _ignore(step: str, done: int, total: int) -> None:
+    """Show nothing."""

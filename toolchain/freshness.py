@@ -1,0 +1,62 @@
+"""How new a bundle is, stated in its manifest, so that a board can refuse an older one or one past its time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from toolchain.errors import usage
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """`counter` only grows from bundle to bundle; `expires` is UTC, such as 2027-01-31T00:00:00Z, or None for never."""
+
+    counter: int
+    expires: str | None
+
+
+def choose_freshness(folder: Path, *, counter: int | None, expires_days: int | None) -> Freshness:
+    """Return the freshness of what is built from a folder: the same for the same commit on the same day.
+
+    The counter is the time of the folder's git commit where none is given, and 0 outside of a repository. The days
+    begin with the next midnight UTC. $SOURCE_DATE_EPOCH stands for both times where it is set, as
+    reproducible-builds.org specifies.
+    """
+    epoch_s = _read_epoch_s()
+    if counter is None:
+        counter = epoch_s if epoch_s is not None else find_commit_time_s(folder) or 0
+    expires = None
+    if expires_days is not None:
+        now = datetime.now(UTC) if epoch_s is None else datetime.fromtimestamp(epoch_s, UTC)
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        expires = (midnight + timedelta(days=expires_days + 1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Freshness(counter=counter, expires=expires)
+
+
+def find_commit_time_s(folder: Path) -> int | None:
+    """Return the time of the folder's git commit in seconds since 1970; None outside of a repository."""
+    command = ["git", "show", "--no-patch", "--format=%ct", "HEAD"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+        return int(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+def _read_epoch_s() -> int | None:
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise usage(
+            "the time of the sources cannot be read",
+            where="SOURCE_DATE_EPOCH",
+            expected="seconds since 1970",
+            found=repr(text),
+            fix="correct the variable, or unset it",
+        )
+    return int(text)
