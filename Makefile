@@ -9,7 +9,7 @@ VENV      := .venv
 PIP       := $(VENV)/bin/python -m pip
 TOOLCHAIN := $(VENV)/bin/toolchain
 
-.PHONY: setup deploy verify train test check bench clean
+.PHONY: setup deploy train test check bench board board-stop clean
 
 setup: $(VENV)/.installed
 
@@ -30,6 +30,13 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m benchmarks
+
+# An ARM board without hardware (docs/emulated_board.md); it needs root.
+board: setup
+	@$(VENV)/bin/python -m emulator start
+
+board-stop: setup
+	@$(VENV)/bin/python -m emulator stop
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,7 @@
+"""An ARM board without hardware: an arm64 Debian root, run instruction by instruction, with an sshd of its own.
+
+    python -m emulator start     (make board)
+    python -m emulator stop      (make board-stop)
+
+Deploying to it is the normal deploy. What it computes is what ARM kernels compute; its latency is no measurement.
+"""
