@@ -9,7 +9,7 @@ VENV      := .venv
 PIP       := $(VENV)/bin/python -m pip
 TOOLCHAIN := $(VENV)/bin/toolchain
 
-.PHONY: setup deploy train test check bench board board-stop clean
+.PHONY: setup deploy train test test-power check bench board board-stop clean
 
 setup: $(VENV)/.installed
 
@@ -21,6 +21,10 @@ train: setup
 
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest -n 2
+
+# Power cuts during a deploy, on a disk of its own (docs/boards.md); it needs root.
+test-power: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m tests.agent.power.cuts --cuts 200 --out docs/power_cuts.json
 
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

@@ -343,14 +343,18 @@ def quick():
     return make_quick
 
 
-@pytest.fixture(scope="session")
-def keys(tmp_path_factory):
+def make_keys(folder):
     """Return the private keys of three signers by name, made by the real ssh-keygen."""
-    folder = tmp_path_factory.mktemp("keys")
     for name in ("allowed", "revoked", "stranger"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", folder / name]
         subprocess.run(command, check=True)
     return {name: folder / name for name in ("allowed", "revoked", "stranger")}
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory):
+    """Return the private keys of three signers by name."""
+    return make_keys(tmp_path_factory.mktemp("keys"))
 
 
 def make_environment(folder, *paths):
@@ -361,6 +365,15 @@ def make_environment(folder, *paths):
     return environment
 
 
+def make_quick_environment(folder):
+    """Return the environment of a board whose runtime is loaded at once, and whose bytecode is kept in the folder."""
+    (folder / "onnxruntime/capi").mkdir(parents=True)
+    (folder / "onnxruntime/__init__.py").write_text(QUICK_RUNTIME)
+    (folder / "onnxruntime/capi/__init__.py").write_text("")
+    (folder / "onnxruntime/capi/onnxruntime_pybind11_state.py").write_text(QUICK_NATIVE)
+    return make_environment(folder / "bytecode", folder)
+
+
 @pytest.fixture(scope="session")
 def bytecode(tmp_path_factory):
     """Return the folder in which the agents' processes keep their bytecode."""
@@ -368,14 +381,9 @@ def bytecode(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def quick_environment(bytecode, tmp_path_factory):
+def quick_environment(tmp_path_factory):
     """Return the environment of a board whose runtime is loaded at once."""
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "onnxruntime/capi").mkdir(parents=True)
-    (folder / "onnxruntime/__init__.py").write_text(QUICK_RUNTIME)
-    (folder / "onnxruntime/capi/__init__.py").write_text("")
-    (folder / "onnxruntime/capi/onnxruntime_pybind11_state.py").write_text(QUICK_NATIVE)
-    return make_environment(bytecode, folder)
+    return make_quick_environment(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture
@@ -394,12 +402,17 @@ def write_signers(root, keys):
     (root / "revoked_keys").write_text(keys["revoked"].with_suffix(".pub").read_text())
 
 
-@pytest.fixture(scope="session")
-def good(keys):
+def make_good(keys):
     """Return the signed bundles "old" and "new"; "new" has one file more than "old" has."""
     old = make_quick(content=b"old weights", counter=COUNTER)
     new = make_quick(content=b"new weights", counter=COUNTER + 1, extra={"payload/new.bin": b"n" * 5000})
     return {name: bundle.sign(keys["allowed"]) for name, bundle in (("old", old), ("new", new))}
+
+
+@pytest.fixture(scope="session")
+def good(keys):
+    """Return the signed bundles "old" and "new"."""
+    return make_good(keys)
 
 
 @pytest.fixture(scope="session")
