@@ -29,7 +29,7 @@ from toolchain.agent.parity import Parity
 from toolchain.agent.session import Session
 from toolchain.errors import ToolchainError
 from toolchain.lower.int8 import lower_int8
-from toolchain.lower.onnxruntime import choose_scheme, plan_int8, weighted_layers
+from toolchain.lower.onnxruntime import choose_scheme, int8_policy, plan_int8
 from toolchain.lower.trial import open_model
 from toolchain.onnx_file import read_onnx
 from toolchain.optimize import optimize
@@ -131,15 +131,15 @@ def judge_model(path: Path) -> dict[str, Any]:
             optimized,
             calibration,
             options=QuantizeSection(),
-            scheme=choose_scheme(facts.arch, frozenset(facts.cpu_features), "auto"),
+            policy=int8_policy(choose_scheme(facts.arch, frozenset(facts.cpu_features), "auto")),
             sqnr_db_min=_GATE_DB,
             threads=1,
             start_steps=lambda _name, _total: _ignore_step,
         )
     except ToolchainError as error:
         return row | {"ours_error": str(error).replace("\n", " ")}
-    layers = len(weighted_layers(plan_int8(optimized)))
-    row |= {"ours_layers": [layers, len(weighted_layers(lowering.plan))]}
+    layers = len(plan_int8(optimized).weighted_layers)
+    row |= {"ours_layers": [layers, len(lowering.plan.weighted_layers)]}
     return row | _judge("ours", lambda: lowering.model, float_session, evaluation)
 
 

@@ -208,8 +208,8 @@ def _check_functions(model: onnx.ModelProto, where: str) -> None:
         )
 
 
-def _check_sizes(model: onnx.ModelProto, where: str) -> None:
-    """Refuse a model with a tensor whose shape is known and that no board could hold, such as an Expand to 10^12."""
+def infer_shapes(model: onnx.ModelProto) -> onnx.GraphProto:
+    """Return the graph with the types and shapes of its tensors, as far as they follow, and without its large weights."""
     source = model.graph
     skeleton = onnx.ModelProto(
         ir_version=model.ir_version,
@@ -230,7 +230,12 @@ def _check_sizes(model: onnx.ModelProto, where: str) -> None:
             ],
         ),
     )
-    graph = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
+    return onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
+
+
+def _check_sizes(model: onnx.ModelProto, where: str) -> None:
+    """Refuse a model with a tensor whose shape is known and that no board could hold, such as an Expand to 10^12."""
+    graph = infer_shapes(model)
     for value in (*graph.input, *graph.value_info, *graph.output):
         tensor_type = value.type.tensor_type
         # An axis of unknown length counts as 1: what is refused is too large for any batch.

@@ -190,10 +190,10 @@ def report_bundle(bundle: Path, measured: Measured, *, device: str | None) -> Re
 
 
 def lower_file(recipe: Recipe, target: Target, *, out: Path, progress: Progress) -> None:
-    """Write model.onnx and lowering.json of one precision into a folder."""
+    """Write model.onnx and lowering.json of one precision into a folder; model.engine too where the host builds it."""
     run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-    facts = read_facts(target.runtime)
+    facts = read_facts("onnxruntime")  # of this machine: it stands in for the board, whose runtime it may not have
     optimized = stages.optimize(run, stages.export(run, stages.train(run)))
     entry = stages.lower(run, optimized, target, target.precision[0], facts)
-    for name in ("model.onnx", "lowering.json"):
-        write_atomically(out / name, (entry.folder / name).read_bytes())
+    for path in [*sorted(entry.folder.glob("model.*")), entry.folder / "lowering.json"]:
+        write_atomically(out / path.name, path.read_bytes())

@@ -40,12 +40,20 @@ class Target(Section):
     threads: int = Field(default=1, ge=1)
     activation_type: Literal["auto", "uint8", "int8"] = "auto"
     """Of int8 activations; "auto" takes what the board's CPU does well and states it in lowering.json."""
+    compute_capabilities: list[str] = Field(default_factory=list)
+    """Of the GPUs that tensorrt_rtx builds for ahead of time, such as "8.6"; for no other runtime."""
     signature: Literal["required", "optional"] = "required"
     emulated: bool = False
     """Latency on an emulated board is no measurement and never gates."""
     compatible: CompatibleSection = Field(default_factory=CompatibleSection)
     gates: TargetGates = Field(default_factory=TargetGates)
     _path: Path = PrivateAttr(default=Path())
+    _listed: tuple[Precision, ...] = PrivateAttr(default=())
+
+    @property
+    def listed_precisions(self) -> tuple[Precision, ...]:
+        """The precisions that the target lists, whether or not it was narrowed to one of them."""
+        return self._listed or tuple(self.precision)
 
     @property
     def name(self) -> str:
@@ -59,6 +67,7 @@ class Target(Section):
         """Return the target with this precision alone."""
         target = self.model_copy(update={"precision": [precision]})
         target._path = self._path
+        target._listed = self.listed_precisions
         return target
 
 
@@ -73,6 +82,14 @@ def read_target(path: Path) -> Target:
             expected="every precision once",
             found=", ".join(target.precision),
             fix="remove one of them",
+        )
+    if bool(target.compute_capabilities) != (target.runtime == "tensorrt_rtx"):
+        raise usage(
+            "compute_capabilities and the runtime do not go together",
+            where=f"{path}: compute_capabilities",
+            expected='some for runtime = "tensorrt_rtx", none for every other',
+            found=f'{target.compute_capabilities or "none"} for "{target.runtime}"',
+            fix='name those of the GPUs to build for, such as ["8.6", "8.9"], or remove them',
         )
     required = target.compatible.runtime_version
     try:

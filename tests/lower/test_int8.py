@@ -5,6 +5,7 @@ import pytest
 from tests.lower.conftest import parse_model, run_model
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower.int8 import lower_int8
+from toolchain.lower.onnxruntime import int8_policy
 from toolchain.recipe import QuantizeSection
 
 # A layer whose small values decide the output and whose large ones set the range: int8 has no step left for them.
@@ -27,7 +28,7 @@ def lower(model, feeds, scheme, sqnr_db_min=20.0, **options):
         model,
         feeds,
         options=QuantizeSection(**options),
-        scheme=scheme,
+        policy=int8_policy(scheme),
         sqnr_db_min=sqnr_db_min,
         threads=1,
         start_steps=lambda _name, _total: lambda count=1: None,

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.lower.conftest import parse_model
-from toolchain.lower.onnxruntime import choose_scheme, plan_int8, weighted_layers
+from toolchain.lower.onnxruntime import choose_scheme, plan_int8
 
 HEAD = '<ir_version: 10, opset_import: ["": 21]>'
 
@@ -13,7 +13,7 @@ def planned(text, keep_float=frozenset()):
 def test_a_residual_block_is_int8_from_end_to_end(residual):
     plan = plan_int8(residual)
     assert [node.name for node in plan.nodes] == ["conv1", "conv2", "add", "pool", "reshape", "gemm"]
-    assert weighted_layers(plan) == ("conv1", "conv2", "gemm")
+    assert plan.weighted_layers == ("conv1", "conv2", "gemm")
 
 
 def test_a_relu_behind_a_convolution_is_absorbed(residual):

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from tests.lower.conftest import observe_ranges
-from toolchain.lower.onnxruntime import plan_int8
+from toolchain.lower.onnxruntime import int8_policy, plan_int8
 from toolchain.lower.trial import Bench
 
 
 @pytest.fixture
 def bench(residual, images, scheme):
     ranges = observe_ranges(residual, images, plan_int8(residual).tensors)
-    empty = Bench(model=residual, ranges=ranges, scheme=scheme, feeds=(), references=(), threads=1)
-    return empty.on([{"image": images["image"][index : index + 1]} for index in range(16)])
+    feeds = [{"image": images["image"][index : index + 1]} for index in range(16)]
+    return Bench.on(residual, lambda keep: int8_policy(scheme).write(residual, ranges, keep), feeds)
 
 
 def test_the_bound_lies_under_the_estimate(bench):

@@ -17,6 +17,8 @@ _LIMITS: dict[ActivationType, tuple[int, int]] = {"uint8": (0, 255), "int8": (-1
 # float32's smallest normal number: a scale below it is flushed to zero by some kernels.
 _SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 
+_LARGEST_FLOAT16 = np.float32(np.finfo(np.float16).max)
+
 # A bias is stored as int32; half of its range leaves room for the sum that is added to it.
 _BIAS_LIMIT = 2**30
 
@@ -30,10 +32,13 @@ class AffineParameters:
     dtype: ActivationType
 
 
-def affine_parameters(tensor_range: TensorRange, dtype: ActivationType, *, symmetric: bool) -> AffineParameters:
+def affine_parameters(
+    tensor_range: TensorRange, dtype: ActivationType, *, symmetric: bool, float16_scale: bool = False
+) -> AffineParameters:
     """Return scale and zero point that cover a range; zero is always exactly representable.
 
-    A symmetric range uses [-127, 127] of int8 around a zero point of 0, as TensorRT demands.
+    A symmetric range uses [-127, 127] of int8 around a zero point of 0, as TensorRT demands; its scale may be asked to
+    be a float16 number.
     """
     low, high = min(tensor_range.low, 0.0), max(tensor_range.high, 0.0)
     lowest, highest = _LIMITS[dtype]
@@ -41,10 +46,25 @@ def affine_parameters(tensor_range: TensorRange, dtype: ActivationType, *, symme
         if dtype != "int8":
             msg = "a symmetric activation is int8: uint8 cannot hold a negative number around a zero point of 0"
             raise ValueError(msg)
-        return AffineParameters(np.float32(max(-low, high, 127 * _SMALLEST_SCALE) / 127), 0, dtype)
+        symmetric_scale = np.float32(max(-low, high, 127 * _SMALLEST_SCALE) / 127)
+        if float16_scale:
+            symmetric_scale = np.float32(round_up_to_float16(symmetric_scale))
+        return AffineParameters(symmetric_scale, 0, dtype)
     scale = np.float32(max((high - low) / (highest - lowest), _SMALLEST_SCALE))
     zero_point = int(np.clip(np.rint(lowest - low / scale), lowest, highest))
     return AffineParameters(scale, zero_point, dtype)
+
+
+def round_up_to_float16(values: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
+    """Return the smallest float16 numbers that are not below positive values, as float32.
+
+    Up, so that what a scale covers stays covered. A value above float16's largest becomes that one: its tensor then
+    saturates, and such a tensor is in no float16 graph.
+    """
+    nearest = np.minimum(np.asarray(values, np.float32), _LARGEST_FLOAT16).astype(np.float16)
+    above = np.nextafter(nearest, np.float16(np.inf))
+    rounded = np.where(nearest.astype(np.float32) < values, above, nearest).astype(np.float32)
+    return np.asarray(np.minimum(rounded, _LARGEST_FLOAT16), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -63,6 +83,7 @@ def quantize_weight(
     bits: int,
     input_scale: np.float32,
     bias: NDArray[np.float32] | None,
+    float16_scales: bool = False,
 ) -> QuantizedWeight:
     """Quantize a weight symmetrically per channel of `axis`, and its bias to int32 at input_scale * scales.
 
@@ -75,6 +96,8 @@ def quantize_weight(
     if bias is not None:
         scales = np.maximum(scales, np.abs(bias) / (float(input_scale) * _BIAS_LIMIT))
     scales = np.where(scales < _SMALLEST_SCALE, 1.0, scales).astype(np.float32)
+    if float16_scales:
+        scales = round_up_to_float16(scales)
     shape = [1] * weight.ndim
     shape[axis] = -1
     values = np.clip(np.rint(weight / scales.reshape(shape)), -limit, limit).astype(np.int8)

@@ -1,4 +1,4 @@
-"""Float ONNX in, int8 ONNX for ONNX Runtime out: calibrate, keep the outputs right, keep the model fast.
+"""Float ONNX in, int8 ONNX by one runtime's policy out: calibrate, keep the outputs right, keep the model fast.
 
 The result is never trusted to be good because it is int8: every output must reach its SQNR on real data,
 and every layer must be worth it. Layers that spoil an output, and layers that int8 makes slower on this
@@ -8,16 +8,19 @@ machine, stay in float and are listed with the reason.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
 
 import onnx
 
 from toolchain.errors import usage
 from toolchain.lower.calibration import choose_ranges, list_methods, observe_tensors
-from toolchain.lower.onnxruntime import plan_int8, weighted_layers
-from toolchain.lower.qdq import QdqPlan, Scheme
+from toolchain.lower.policy import Int8Policy
+from toolchain.lower.qdq import QdqPlan
 from toolchain.lower.ranges import TensorRange
+from toolchain.lower.request import StartSteps
 from toolchain.lower.search import AccuracySearch, LayerTime, find_guilty_layers
 from toolchain.lower.speed import SpeedTrial, find_slow_layers, time_both
 from toolchain.lower.trial import Arrays, Bench
@@ -36,9 +39,6 @@ _SEARCHES = 3
 # To rank layers by the noise that each causes alone, which takes as many trials as there are layers.
 _RANK_SAMPLES = 4
 
-StartSteps = Callable[[str, int], Callable[[], None]]
-"""Given what is done and in how many steps, returns what to call after each step."""
-
 
 @dataclass(frozen=True)
 class Int8Lowering:
@@ -46,7 +46,7 @@ class Int8Lowering:
 
     model: onnx.ModelProto
     plan: QdqPlan
-    scheme: Scheme
+    policy: Int8Policy
     ranges: Mapping[str, TensorRange]
     methods_db: Mapping[str, float]
     """SQNR in dB of the model all in int8, by calibration method, those that were tried; the highest was taken."""
@@ -62,7 +62,7 @@ def lower_int8(
     feeds: Sequence[Arrays],
     *,
     options: QuantizeSection,
-    scheme: Scheme,
+    policy: Int8Policy,
     sqnr_db_min: float,
     threads: int,
     start_steps: StartSteps,
@@ -73,27 +73,29 @@ def lower_int8(
     Raises ToolchainError: exit 2 for a layer in keep_float that the model lacks, 23 where an activation is not
     finite.
     """
-    plan = plan_int8(model)
+    plan = policy.plan(model, frozenset())
     requested = _find_requested(model, options.keep_float)
-    bench, methods_db = _calibrate(model, plan, feeds, options, scheme, threads, start_steps)
-    others = bench.on(feeds[_SEARCH_SAMPLES : _SEARCH_SAMPLES + _CONFIRM_SAMPLES])
+    benches = _calibrate(model, plan, feeds, options, policy, start_steps)
+    methods_db = {method: bench.measure_sqnr_db(frozenset()) for method, (_, bench) in benches.items()}
+    ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
+    others = Bench.on(model, bench.build, feeds[_SEARCH_SAMPLES : _SEARCH_SAMPLES + _CONFIRM_SAMPLES])
     reasons = dict.fromkeys(requested, "the recipe keeps it in float")
     times: dict[str, LayerTime] = {}
     if options.choose_by_measurement:
-        times = time_both(bench, weighted_layers(plan), frozenset(reasons))
+        times = time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads)
     reasons |= _keep_accurate(bench, others, plan, frozenset(reasons), times, sqnr_db_min, start_steps)
     trials: tuple[SpeedTrial, ...] = ()
     if options.choose_by_measurement:
         on_step = start_steps("search for layers that int8 slows down", len(plan.nodes).bit_length())
-        slow, trials = find_slow_layers(bench, plan, frozenset(reasons), times, on_step=on_step)
+        slow, trials = find_slow_layers(bench, plan, frozenset(reasons), times, threads=threads, on_step=on_step)
         reasons |= slow
     keep = frozenset(reasons)
-    final = plan_int8(model, keep)
+    final = policy.plan(model, keep)
     return Int8Lowering(
         model=bench.build(keep),
         plan=final,
-        scheme=scheme,
-        ranges={name: bench.ranges[name] for name in final.tensors},
+        policy=policy,
+        ranges={name: ranges[name] for name in final.tensors},
         methods_db=methods_db,
         kept_in_float=reasons,
         sqnr_db={name: estimate.sqnr_db for name, estimate in bench.measure_outputs_db(keep).items()},
@@ -106,11 +108,10 @@ def _calibrate(
     plan: QdqPlan,
     feeds: Sequence[Arrays],
     options: QuantizeSection,
-    scheme: Scheme,
-    threads: int,
+    policy: Int8Policy,
     start_steps: StartSteps,
-) -> tuple[Bench, dict[str, float]]:
-    """Return the bench with the ranges of the best method that may be taken, and the SQNR of each in dB.
+) -> dict[str, tuple[Mapping[str, TensorRange], Bench]]:
+    """Return the ranges by each method that may be taken, and the bench to judge them by.
 
     No method is the best for every model: clipping helps where outliers are noise, and hurts where they carry the
     answer. All of them read the same histograms, so that trying them costs one session each.
@@ -118,14 +119,13 @@ def _calibrate(
     methods = list_methods() if options.calibration == "auto" else (options.calibration,)
     on_batch = start_steps("calibrate", len(feeds))
     observations = observe_tensors(model, plan.tensors, feeds, counting=methods != ("minmax",), on_batch=on_batch)
-    empty = Bench(model=model, ranges={}, scheme=scheme, feeds=(), references=(), threads=threads)
-    first = empty.on(feeds[:_SEARCH_SAMPLES])
-    benches = {
-        method: replace(first, ranges=choose_ranges(observations, method=method, symmetric=scheme.symmetric))
-        for method in methods
+    found = {
+        method: choose_ranges(observations, method=method, symmetric=policy.scheme.symmetric) for method in methods
     }
-    methods_db = {method: bench.measure_sqnr_db(frozenset()) for method, bench in benches.items()}
-    return benches[max(methods_db, key=lambda method: methods_db[method])], methods_db
+    first = Bench.on(model, lambda _: model, feeds[:_SEARCH_SAMPLES])
+    return {
+        method: (ranges, replace(first, build=partial(policy.write, model, ranges))) for method, ranges in found.items()
+    }
 
 
 def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ def _keep_accurate(
 
     The bench searches; the other samples confirm, because a search flatters itself on those that it chose by.
     """
-    layers = [name for name in weighted_layers(plan) if name not in keep]
+    layers = [name for name in plan.weighted_layers if name not in keep]
     if not layers:
         return {}
     advance = start_steps("search for layers that int8 spoils", len(layers))
@@ -178,4 +178,19 @@ def _keep_accurate(
     return {
         name: f"spoils an output: alone in int8 it leaves {search.alone_db[name]:.1f} dB of SQNR"
         for name in search.keep_float
+    }
+
+
+def describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
+    """Return what lowering.json says of an int8 lowering."""
+    float_reasons = {**lowering.policy.explain_float(lowering.model, lowering.plan), **lowering.kept_in_float}
+    ops = {node.name: node.op_type for node in lowering.model.graph.node}
+    return {
+        "scheme": asdict(lowering.policy.scheme),
+        "calibration_sqnr_db": dict(lowering.methods_db),
+        "sqnr_db": dict(lowering.sqnr_db),
+        "kept_in_float": [{"name": name, "op": ops[name], "reason": reason} for name, reason in float_reasons.items()],
+        "layers": [{"name": node.name, "op": node.op_type, "precision": "int8"} for node in lowering.plan.nodes],
+        "ranges": {name: [range_.low, range_.high] for name, range_ in lowering.ranges.items()},
+        "speed_trials": [asdict(trial) for trial in lowering.trials],
     }

@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import onnx
-from onnx import TensorProto
 
-from toolchain.lower.qdq import QdqPlan, QuantizedNode, Scheme, WeightInput
-from toolchain.onnx_graph import GraphView, attribute_int
+from toolchain.lower.policy import Int8Policy
+from toolchain.lower.qdq import QdqPlan, QuantizedNode, Scheme
+from toolchain.lower.weighted import find_weight
+from toolchain.onnx_graph import GraphView
 
 # Operators whose int8 kernel reads and writes 8-bit tensors. They join only between int8 neighbours:
 # alone, the conversion around them costs more than they gain.
@@ -47,6 +48,11 @@ def choose_scheme(arch: str, cpu_features: frozenset[str], requested: str) -> Sc
     )
 
 
+def int8_policy(scheme: Scheme) -> Int8Policy:
+    """Return how ONNX Runtime's CPU provider computes in int8."""
+    return Int8Policy(plan=plan_int8, scheme=scheme, explain_float=explain_float)
+
+
 def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) -> QdqPlan:
     """Return the nodes that compute in int8, without those whose names are in keep_float."""
     view = GraphView.from_model(model)
@@ -63,11 +69,6 @@ def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) 
     _drop_dead_ends(view, nodes)
     _leave_in_float(view, nodes)
     return QdqPlan(tuple(nodes.values()))
-
-
-def weighted_layers(plan: QdqPlan) -> tuple[str, ...]:
-    """Return the names of the plan's nodes that carry weights: the layers that a search decides about."""
-    return tuple(node.name for node in plan.nodes if node.weight is not None)
 
 
 # Why operators that multiply are never candidates for int8 here.
@@ -94,36 +95,10 @@ def explain_float(model: onnx.ModelProto, plan: QdqPlan) -> dict[str, str]:
 
 def _plan_weighted(view: GraphView, node: onnx.NodeProto) -> QuantizedNode | None:
     """Return the plan of a Conv, Gemm or MatMul with a constant float32 weight."""
-    weight = _weight_input(view, node)
-    if weight is None or view.is_constant(node.input[0]):
-        return None
-    tensor = view.initializers.get(node.input[weight.index])
-    if tensor is None or tensor.data_type != TensorProto.FLOAT:
-        return None
-    if weight.bias_index is not None and node.input[weight.bias_index] not in view.initializers:
+    weight = find_weight(view, node)
+    if weight is None:
         return None
     return QuantizedNode(node.name, node.op_type, (node.input[0],), weight, _absorb(view, node))
-
-
-def _weight_input(view: GraphView, node: onnx.NodeProto) -> WeightInput | None:
-    bias_index = 2 if len(node.input) > 2 and node.input[2] else None
-    if node.op_type == "Conv":
-        return WeightInput(1, 0, bias_index)
-    if node.op_type == "Gemm":
-        plain = attribute_int(node, "transA", 0) == 0 and _is_unscaled(node)
-        bias = view.constant(node.input[2]) if bias_index is not None else None
-        if not plain or (bias_index is not None and (bias is None or bias.ndim != 1)):
-            return None
-        return WeightInput(1, 0 if attribute_int(node, "transB", 0) else 1, bias_index)
-    if node.op_type == "MatMul":
-        weight = view.initializers.get(node.input[1])
-        return WeightInput(1, 1, None) if weight is not None and len(weight.dims) == 2 else None
-    return None
-
-
-def _is_unscaled(node: onnx.NodeProto) -> bool:
-    """Return whether a Gemm computes A @ B + C: the integer kernel has no alpha and beta."""
-    return all(attribute.f == 1.0 for attribute in node.attribute if attribute.name in {"alpha", "beta"})
 
 
 def _plan_between(view: GraphView, node: onnx.NodeProto, returned: frozenset[str]) -> QuantizedNode | None:

@@ -26,7 +26,7 @@ from toolchain.onnx_graph import GraphView, read_names, rename_reads
 
 @dataclass(frozen=True)
 class WeightInput:
-    """The constant input of a node that is stored as int8, and its bias that is stored as int32."""
+    """The constant input of a node that is stored as int8, and its bias, which a scheme may store as int32."""
 
     index: int
     axis: int
@@ -61,6 +61,11 @@ class QdqPlan:
         names = [name for node in self.nodes for name in (*node.activations, node.output) if name]
         return tuple(dict.fromkeys(names))
 
+    @property
+    def weighted_layers(self) -> tuple[str, ...]:
+        """The names of the nodes that carry weights: the layers that a search decides about."""
+        return tuple(node.name for node in self.nodes if node.weight is not None)
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -70,6 +75,10 @@ class Scheme:
     symmetric: bool
     weight_bits: int
     reason: str
+    int32_bias: bool = True
+    """Store the bias of a weighted node as int32; False leaves it in float."""
+    float16_scales: bool = False
+    """Every scale is also a float16 number, so that a graph in float16 can state it without rounding."""
 
 
 def write_qdq(
@@ -99,7 +108,9 @@ def write_qdq(
 def resolve_parameters(plan: QdqPlan, ranges: Mapping[str, TensorRange], scheme: Scheme) -> dict[str, AffineParameters]:
     """Return scale and zero point of every tensor of the plan; an output that shares a range takes its input's."""
     parameters = {
-        name: affine_parameters(ranges[name], scheme.activation_type, symmetric=scheme.symmetric)
+        name: affine_parameters(
+            ranges[name], scheme.activation_type, symmetric=scheme.symmetric, float16_scale=scheme.float16_scales
+        )
         for name in plan.tensors
     }
     for node in plan.nodes:
@@ -169,7 +180,8 @@ class _Emission:
         self, node: onnx.NodeProto, spec: WeightInput, input_scale: np.float32
     ) -> Iterator[onnx.NodeProto]:
         weight = self._view.constant(node.input[spec.index])
-        bias = None if spec.bias_index is None else self._view.constant(node.input[spec.bias_index])
+        bias_index = spec.bias_index if self._scheme.int32_bias else None
+        bias = None if bias_index is None else self._view.constant(node.input[bias_index])
         if weight is None:
             raise KeyError(node.input[spec.index])
         quantized = quantize_weight(
@@ -178,13 +190,14 @@ class _Emission:
             bits=self._scheme.weight_bits,
             input_scale=input_scale,
             bias=None if bias is None else bias.astype(np.float32),
+            float16_scales=self._scheme.float16_scales,
         )
         prefix = f"{node.name}_weight"
         node.input[spec.index] = f"{prefix}_dequantized"
         yield self._dequantize_constant(prefix, quantized.values, quantized.scales, spec.axis)
-        if spec.bias_index is not None and quantized.bias is not None:
+        if bias_index is not None and quantized.bias is not None:
             prefix = f"{node.name}_bias"
-            node.input[spec.bias_index] = f"{prefix}_dequantized"
+            node.input[bias_index] = f"{prefix}_dequantized"
             yield self._dequantize_constant(prefix, quantized.bias, quantized.scales * input_scale, 0)
 
     def _dequantize_constant(

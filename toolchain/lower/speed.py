@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from toolchain.agent.latency import is_faster, measure_latency
 from toolchain.agent.session import Session
 from toolchain.lower.layer_times import time_layers
-from toolchain.lower.onnxruntime import weighted_layers
 from toolchain.lower.qdq import QdqPlan
 from toolchain.lower.search import LayerTime, propose_slow_layers
 from toolchain.lower.trial import Arrays, Bench, open_model
@@ -40,6 +39,7 @@ def find_slow_layers(
     keep_float: frozenset[str],
     times: Mapping[str, LayerTime],
     *,
+    threads: int,
     on_step: Callable[[], None],
 ) -> tuple[dict[str, str], tuple[SpeedTrial, ...]]:
     """Return the layers that make the model faster when they stay in float, each with the reason, and the trials.
@@ -48,14 +48,14 @@ def find_slow_layers(
     measured as a whole model, in turns with the plain int8 model. The set that is surely the fastest wins, if it
     is faster beyond doubt; otherwise no layer is returned.
     """
-    layers = tuple(name for name in weighted_layers(plan) if name not in keep_float)
+    layers = tuple(name for name in plan.weighted_layers if name not in keep_float)
     if not layers:
         return {}, ()
     proposals = {*propose_slow_layers({name: times[name] for name in layers if name in times}), layers}
     plain: tuple[str, ...] = ()
-    sessions = {plain: open_model(bench.build(keep_float), threads=bench.threads)}
+    sessions = {plain: open_model(bench.build(keep_float), threads=threads)}
     for proposal in sorted(proposals, key=len):
-        sessions[proposal] = open_model(bench.build(keep_float | frozenset(proposal)), threads=bench.threads)
+        sessions[proposal] = open_model(bench.build(keep_float | frozenset(proposal)), threads=threads)
         on_step()
     runs = {_name_trial(proposal): _bind_run(session, bench.feeds[0]) for proposal, session in sessions.items()}
     measurement = measure_latency(runs, samples=_SAMPLES, limit_s=_LIMIT_S)
@@ -73,11 +73,11 @@ def find_slow_layers(
     return {name: _explain(name, times, gain) for name in winner.layers}, tuple(trials)
 
 
-def time_both(bench: Bench, layers: Sequence[str], keep_float: frozenset[str]) -> dict[str, LayerTime]:
+def time_both(bench: Bench, layers: Sequence[str], keep_float: frozenset[str], *, threads: int) -> dict[str, LayerTime]:
     """Return the time of each layer in float and in int8, where both profiles show it."""
     feed = bench.feeds[0]
-    int8_us = time_layers(bench.build(keep_float), layers, feed, threads=bench.threads)
-    float_us = time_layers(bench.model, layers, feed, threads=bench.threads)
+    int8_us = time_layers(bench.build(keep_float), layers, feed, threads=threads)
+    float_us = time_layers(bench.model, layers, feed, threads=threads)
     return {
         name: LayerTime(int8_us=int8_us[name], float_us=float_us[name])
         for name in layers

@@ -6,8 +6,8 @@ import math
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 
 from toolchain.agent.parity import SQNR_DB_LIMIT, compare
 from toolchain.agent.session import Session, open_session
-from toolchain.lower.onnxruntime import plan_int8
-from toolchain.lower.qdq import Scheme, write_qdq
-from toolchain.lower.ranges import TensorRange
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -39,26 +36,26 @@ class SqnrEstimate:
 
 @dataclass(frozen=True)
 class Bench:
-    """A float model, its ranges, and runs on real data to judge lowerings by."""
+    """A float model, what makes lowerings of it, and runs on real data to judge them by."""
 
     model: onnx.ModelProto
-    ranges: Mapping[str, TensorRange]
-    scheme: Scheme
+    build: Callable[[frozenset[str]], onnx.ModelProto]
+    """Returns the lowered model with these layers in float."""
     feeds: Sequence[Arrays]
     """What to feed, one run each."""
     references: Sequence[Arrays]
     """What the float model returned for each."""
-    threads: int
-    """Of the target, for trials of speed; trials of accuracy take all there are."""
 
-    def on(self, feeds: Sequence[Arrays]) -> Bench:
-        """Return the same bench on other samples."""
-        session = open_model(self.model, threads=os.cpu_count() or 1)
-        return replace(self, feeds=feeds, references=[session.run(feed) for feed in feeds])
-
-    def build(self, keep_float: frozenset[str]) -> onnx.ModelProto:
-        """Return the int8 model with these layers in float."""
-        return write_qdq(self.model, plan_int8(self.model, keep_float), self.ranges, self.scheme)
+    @classmethod
+    def on(
+        cls,
+        model: onnx.ModelProto,
+        build: Callable[[frozenset[str]], onnx.ModelProto],
+        feeds: Sequence[Arrays],
+    ) -> Bench:
+        """Return the bench for a float model and its lowerings on these samples."""
+        session = open_model(model, threads=os.cpu_count() or 1)
+        return cls(model=model, build=build, feeds=feeds, references=[session.run(feed) for feed in feeds])
 
     def measure_outputs_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> dict[str, SqnrEstimate]:
         """Return the SQNR of every output with these layers in float, on the first `samples` of the feeds, or on all."""

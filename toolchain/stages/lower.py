@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
+from typing import Any
 
 from toolchain.agent.facts import Facts
 from toolchain.cache import Entry, read_versions
@@ -21,9 +23,10 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
         "versions": read_versions("onnx", "onnxruntime", "numpy", "numba"),
         "model": optimized.sha256,
         "target": [target.runtime, target.threads, target.activation_type],
+        **_identify_builder(target),
         "precision": precision,
     }
-    if precision != "float32":
+    if precision != "float32" or target.runtime != "onnxruntime":
         inputs |= {
             "quantize": options.model_dump(),
             "sqnr_db_min": run.recipe.gates.sqnr_db_min,
@@ -48,3 +51,16 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
         lower_model(request, folder, start_steps=run.progress.steps)
 
     return run.stage(f"lower-{precision}", inputs, build)
+
+
+def _identify_builder(target: Target) -> dict[str, Any]:
+    """Return the part of a key that stands for what TensorRT lowerings depend on beside the others."""
+    if target.runtime == "onnxruntime":
+        return {}
+    rtx = "tensorrt_rtx_cu13"
+    installed = importlib.util.find_spec("tensorrt_rtx") is not None
+    return {
+        "listed_precisions": list(target.listed_precisions),
+        "compute_capabilities": target.compute_capabilities,
+        "tensorrt_rtx": read_versions(rtx) if installed else None,
+    }

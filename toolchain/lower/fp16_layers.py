@@ -1,0 +1,142 @@
+"""Float ONNX in, float16 ONNX out: layers whose tensors float16 cannot hold, or that spoil an output, stay in float32.
+
+Two steps, both on the calibration data. First every tensor of the float32 model is looked at: its largest value against
+float16's largest, and the noise of rounding it. Then the float16 model as a whole must keep the SQNR of the gate; where
+it does not, the search that int8 uses too (lower/search.py) finds the fewest layers that must go back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from toolchain.lower.calibration.session import TensorSession
+from toolchain.lower.fp16 import convert_to_float16, find_float16_nodes, find_float_tensors
+from toolchain.lower.request import StartSteps
+from toolchain.lower.search import find_guilty_layers
+from toolchain.lower.trial import Arrays, Bench
+
+FLOAT16_MAX = float(np.finfo(np.float16).max)
+
+# The board will see inputs that the calibration set does not hold: a tensor must stay under half of the largest number.
+_HEADROOM = 2.0
+
+# Elements per step, so that copies of a large tensor stay at some megabytes.
+_CHUNK_ELEMENTS = 1 << 18
+
+# The search looks at so many samples, as that for int8 does (lower/int8.py).
+_SEARCH_SAMPLES = 32
+
+
+@dataclass(frozen=True)
+class Float16Lowering:
+    """The float16 model, and the layers that stayed in float32."""
+
+    model: onnx.ModelProto
+    kept_in_float: Mapping[str, str]
+    """Layers that could be float16 and stay in float32: name to reason."""
+    sqnr_db: Mapping[str, float]
+    """Of every output against the float32 model, on the samples of the search."""
+
+
+@dataclass
+class _Look:
+    """What was seen of one tensor: its largest finite magnitude, and the powers of it and of its rounding."""
+
+    largest: float = 0.0
+    signal: float = 0.0
+    noise: float = 0.0
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        flat = values.reshape(-1)
+        for start in range(0, flat.size, _CHUNK_ELEMENTS):
+            chunk = flat[start : start + _CHUNK_ELEMENTS]
+            chunk = chunk[np.isfinite(chunk)]
+            if chunk.size == 0:
+                continue
+            self.largest = max(self.largest, float(chunk.max()), -float(chunk.min()))
+            kept = np.clip(chunk, -FLOAT16_MAX, FLOAT16_MAX)
+            error = (kept - kept.astype(np.float16)).astype(np.float64)
+            self.signal += float(np.square(kept, dtype=np.float64).sum())
+            self.noise += float(np.dot(error, error))
+
+    def find_problem(self, sqnr_db_min: float) -> str | None:
+        """Return what float16 does to the tensor, or None where it holds it."""
+        if self.largest * _HEADROOM > FLOAT16_MAX:
+            return (
+                f"reaches {self.largest:.4g}: float16 ends at {FLOAT16_MAX:.0f}, and a factor of {_HEADROOM:g} is kept"
+            )
+        if self.noise == 0:
+            return None
+        sqnr_db = 10 * math.log10(self.signal / self.noise)
+        return f"keeps only {sqnr_db:.1f} dB when rounded to float16" if sqnr_db < sqnr_db_min else None
+
+
+def lower_fp16(
+    model: onnx.ModelProto, feeds: Sequence[Arrays], *, sqnr_db_min: float, start_steps: StartSteps
+) -> Float16Lowering:
+    """Return the float16 lowering of an optimized float32 model; sqnr_db_min is what every output must keep, in dB."""
+    on_batch = start_steps("look at the range of every tensor", len(feeds))
+    reasons = find_unsafe_layers(model, feeds, sqnr_db_min=sqnr_db_min, on_batch=on_batch)
+    unsafe = frozenset(reasons)
+    layers = sorted(find_float16_nodes(model, unsafe))
+    bench = Bench.on(model, lambda keep: convert_to_float16(model, keep | unsafe), feeds[:_SEARCH_SAMPLES])
+    search = find_guilty_layers(
+        layers,
+        bench.measure_sqnr_db,
+        sqnr_db_min=sqnr_db_min,
+        on_step=start_steps("search for layers that float16 spoils", len(layers)),
+    )
+    reasons |= {
+        name: f"spoils an output: alone in float16 it leaves {search.alone_db[name]:.1f} dB of SQNR"
+        for name in search.keep_float
+    }
+    keep = frozenset(search.keep_float)
+    return Float16Lowering(
+        model=bench.build(keep),
+        kept_in_float=reasons,
+        sqnr_db={name: estimate.sqnr_db for name, estimate in bench.measure_outputs_db(keep).items()},
+    )
+
+
+def find_unsafe_layers(
+    model: onnx.ModelProto,
+    feeds: Sequence[Arrays],
+    *,
+    sqnr_db_min: float,
+    on_batch: Callable[[], None] = lambda: None,
+) -> dict[str, str]:
+    """Return the nodes that float16 cannot compute because of a tensor that they read or make, with the reason.
+
+    Infinities in the data (masks of attention) are no overflow: float16 has them too.
+    """
+    capable = find_float16_nodes(model)
+    floats = find_float_tensors(model)
+    session = TensorSession(model, _list_made(model, floats), optimize=False)
+    looks: dict[str, _Look] = defaultdict(_Look)
+    for tensor in model.graph.initializer:
+        if tensor.name in floats:
+            looks[tensor.name].add(numpy_helper.to_array(tensor))
+    for feed in feeds:
+        for name, values in session.run(feed).items():
+            looks[name].add(values)
+        on_batch()
+    problems = {name: problem for name, look in looks.items() if (problem := look.find_problem(sqnr_db_min))}
+    reasons: dict[str, str] = {}
+    for node in model.graph.node:
+        spoiled = [name for name in [*node.input, *node.output] if name in problems]
+        if spoiled and node.name in capable:
+            reasons[node.name] = f"tensor {spoiled[0]} {problems[spoiled[0]]}"
+    return reasons
+
+
+def _list_made(model: onnx.ModelProto, floats: frozenset[str]) -> list[str]:
+    made = [name for node in model.graph.node for name in node.output]
+    return [name for name in [value.name for value in model.graph.input] + made if name in floats]

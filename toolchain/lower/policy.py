@@ -1,0 +1,34 @@
+"""The int8 policy of a runtime: what calibration, search and writer must know of it, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import onnx
+
+from toolchain.lower.qdq import QdqPlan, Scheme, write_qdq
+from toolchain.lower.ranges import TensorRange
+
+
+def _leave(model: onnx.ModelProto) -> onnx.ModelProto:
+    return model
+
+
+@dataclass(frozen=True)
+class Int8Policy:
+    """How one runtime computes in int8."""
+
+    plan: Callable[[onnx.ModelProto, frozenset[str]], QdqPlan]
+    """Returns the nodes of a float model that compute in int8, without those that must stay in float."""
+    scheme: Scheme
+    explain_float: Callable[[onnx.ModelProto, QdqPlan], Mapping[str, str]]
+    """Returns why each multiplying node that the plan lacks stays in float, by its name."""
+    finish: Callable[[onnx.ModelProto], onnx.ModelProto] = _leave
+    """What is done to the model with its pairs, such as float16 around them."""
+
+    def write(
+        self, model: onnx.ModelProto, ranges: Mapping[str, TensorRange], keep_float: frozenset[str]
+    ) -> onnx.ModelProto:
+        """Return the int8 model with these layers in float."""
+        return self.finish(write_qdq(model, self.plan(model, keep_float), ranges, self.scheme))

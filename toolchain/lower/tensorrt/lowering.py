@@ -1,0 +1,117 @@
+"""The lowerings for TensorRT: one strongly typed graph that TensorRT 10.3 to 11 and TensorRT for RTX take.
+
+Speed is decided on the board: there the target's precisions are built and measured against each other. So nothing is
+chosen by measurement here, and the same input makes the same file on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
+from toolchain.lower.fp16 import convert_to_float16
+from toolchain.lower.fp16_layers import find_unsafe_layers
+from toolchain.lower.fp16_layers import lower_fp16 as lower_float16
+from toolchain.lower.int8 import describe_int8
+from toolchain.lower.int8 import lower_int8 as lower_to_int8
+from toolchain.lower.request import LowerRequest, StartSteps
+from toolchain.lower.tensorrt.operators import check_operators
+from toolchain.lower.tensorrt.opset import lower_opset
+from toolchain.lower.tensorrt.policy import tensorrt_policy
+from toolchain.lower.tensorrt.profile import find_profile
+from toolchain.lower.tensorrt.rtx import build_engine, check_parses, is_installed
+from toolchain.lower.tensorrt.sparsity import find_sparse_layers
+
+
+def lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
+    """Write the float32 graph."""
+    model = _read_checked(request)
+    return _finish(request, folder, model, model) | {"kept_in_float": []}
+
+
+def lower_fp16(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
+    """Write the float16 graph; layers that float16 cannot hold, or that spoil an output, stay in float32."""
+    model = _read_checked(request)
+    lowering = lower_float16(
+        model, request.feeds, sqnr_db_min=_find_sqnr_db_min(request, "fp16"), start_steps=start_steps
+    )
+    return {
+        **_finish(request, folder, model, lowering.model),
+        "sqnr_db": dict(lowering.sqnr_db),
+        "kept_in_float": _describe_kept(model, lowering.kept_in_float),
+    }
+
+
+def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
+    """Write the int8 graph, with float16 around it where the target lists fp16, and float32 where it does not."""
+    model = _read_checked(request)
+    float16 = "fp16" in request.target.listed_precisions
+    unsafe: dict[str, str] = {}
+    if float16:
+        on_batch = start_steps("look at the range of every tensor", len(request.feeds))
+        sqnr_db_min = _find_sqnr_db_min(request, "fp16")
+        unsafe = find_unsafe_layers(model, request.feeds, sqnr_db_min=sqnr_db_min, on_batch=on_batch)
+    keep_float32 = frozenset(unsafe)
+    lowering = lower_to_int8(
+        model,
+        request.feeds,
+        options=request.options.model_copy(update={"choose_by_measurement": False}),
+        policy=tensorrt_policy(
+            float16=float16, finish=lambda made: convert_to_float16(made, keep_float32) if float16 else made
+        ),
+        sqnr_db_min=_find_sqnr_db_min(request, "int8"),
+        threads=request.target.threads,
+        start_steps=start_steps,
+    )
+    return {
+        **_finish(request, folder, model, lowering.model),
+        **describe_int8(lowering),
+        "around_int8": "float16" if float16 else "float32",
+        "kept_in_float32": _describe_kept(model, unsafe),
+    }
+
+
+def _read_checked(request: LowerRequest) -> onnx.ModelProto:
+    """Return the float model in the opset of TensorRT, after the preflight of its operators."""
+    model = onnx.load(request.model)
+    check_operators(model)
+    return lower_opset(model)
+
+
+def _finish(
+    request: LowerRequest, folder: Path, float_model: onnx.ModelProto, model: onnx.ModelProto
+) -> dict[str, Any]:
+    """Write model.onnx, let NVIDIA's parser judge it where it is there, and build the engine where the host does."""
+    sparse = find_sparse_layers(float_model)
+    profile = find_profile(request.feeds)
+    if is_installed():
+        check_parses(model)
+    (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    if request.target.runtime == "tensorrt_rtx":
+        engine = build_engine(
+            model,
+            compute_capabilities=request.target.compute_capabilities,
+            profile=profile,
+            sparse_weights=bool(sparse),
+        )
+        (folder / "model.engine").write_bytes(engine)
+    return {
+        "parsed_by_nvidia": is_installed(),
+        "compute_capabilities": request.target.compute_capabilities,
+        "sparse_2_4": sparse,
+        "profile": {name: asdict(shapes) for name, shapes in profile.items()},
+    }
+
+
+def _find_sqnr_db_min(request: LowerRequest, precision: str) -> float:
+    return request.sqnr_db_min.get(precision, DEFAULT_SQNR_DB_MIN[precision])
+
+
+def _describe_kept(model: onnx.ModelProto, reasons: Mapping[str, str]) -> list[dict[str, str]]:
+    ops = {node.name: node.op_type for node in model.graph.node}
+    return [{"name": name, "op": ops[name], "reason": reason} for name, reason in reasons.items()]

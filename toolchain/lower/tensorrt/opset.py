@@ -1,0 +1,52 @@
+"""States a model in an opset that every supported TensorRT reads.
+
+TensorRT 10.3 (JetPack 6) reads opsets 9 to 20, 10.15 up to 24, 11 up to 25 (NVIDIA's operator tables and ONNX opset
+guide). The passes leave a model in 21. What 21 changed for the operators that 20 has is the list of types they take and
+new attributes (ONNX changelog), with one exception.
+"""
+
+from __future__ import annotations
+
+import onnx
+
+from toolchain.errors import ExitCode, ToolchainError
+from toolchain.onnx_safety import first_line, iter_nodes
+
+OPSET = 20
+
+# Its scale and bias are per channel since 21, and were per group before (ONNX changelog).
+_CHANGED = frozenset({"GroupNormalization"})
+
+
+def lower_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model in opset 20; the same where it is in that or an older one.
+
+    Raises ToolchainError (exit 12) that names the operator which opset 20 does not have, or has with another meaning.
+    """
+    newest = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if newest <= OPSET:
+        return model
+    for node in iter_nodes(model):
+        if node.op_type in _CHANGED:
+            raise _refuse(f"{node.op_type} at node {node.name}", newest)
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    for entry in result.opset_import:
+        if entry.domain in ("", "ai.onnx"):
+            entry.version = OPSET
+    try:
+        onnx.checker.check_model(result, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise _refuse(first_line(error), newest) from error
+    return result
+
+
+def _refuse(found: str, newest: int) -> ToolchainError:
+    return ToolchainError(
+        ExitCode.INCOMPATIBLE,
+        f"the model needs opset {newest}, which TensorRT 10.3 does not read",
+        None,
+        f"operators of opset {OPSET} or older",
+        found,
+        f"export the model with opset {OPSET}, or write that operator with others",
+    )
