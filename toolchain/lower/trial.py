@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from toolchain.agent.parity import SQNR_DB_LIMIT, compare
 from toolchain.agent.session import Session, open_session
+from toolchain.lower.fp16_emulation import emulate_float16
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -96,8 +97,11 @@ def _to_db(signal: Any, noise: Any) -> Any:
 
 
 def open_model(model: onnx.ModelProto, *, threads: int) -> Session:
-    """Open a model in memory with the agent's own session, so that trials run what a board would run."""
+    """Open a model in memory with the agent's own session, so that trials run what a board would run.
+
+    Float16, which a CPU has no kernels for, is emulated as a GPU computes it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        path.write_bytes(model.SerializeToString())
+        path.write_bytes(emulate_float16(model).SerializeToString())
         return open_session("onnxruntime", path, threads)

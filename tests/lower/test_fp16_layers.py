@@ -1,0 +1,67 @@
+import numpy as np
+import onnx
+import pytest
+
+from tests.lower.conftest import parse_model, run_model
+from toolchain.lower.fp16_emulation import emulate_float16
+from toolchain.lower.fp16_layers import find_unsafe_layers, lower_fp16
+
+HEAD = '<ir_version: 10, opset_import: ["": 20]>'
+
+
+def ignore_steps(_name, _total):
+    return lambda: None
+
+
+@pytest.fixture
+def feeds():
+    generator = np.random.default_rng(0)
+    return [{"x": generator.standard_normal((1, 4)).astype(np.float32)} for _ in range(8)]
+
+
+def test_a_good_model_is_float16_everywhere(residual, images):
+    samples = [{"image": images["image"][index : index + 1]} for index in range(8)]
+    lowering = lower_fp16(residual, samples, sqnr_db_min=50.0, start_steps=ignore_steps)
+    assert dict(lowering.kept_in_float) == {}
+    assert lowering.sqnr_db["scores"] > 50
+
+
+def test_layers_that_overflow_stay_in_float32_with_the_value_as_reason(feeds):
+    model = parse_model(
+        f"{HEAD} net (float[n, 4] x) => (float[n, 4] y) <float big = {{40000.0}}, float small = {{0.00003}}> "
+        "{ [up] a = Mul(x, big) [abs] b = Abs(a) [down] c = Mul(b, small) [relu] y = Relu(c) }"
+    )
+    reasons = find_unsafe_layers(model, feeds, sqnr_db_min=50.0)
+    assert set(reasons) == {"up", "abs", "down"}
+    assert "float16 ends at 65504" in reasons["abs"]
+    lowering = lower_fp16(model, feeds, sqnr_db_min=50.0, start_steps=ignore_steps)
+    assert np.isfinite(run_model(emulate_float16(lowering.model), feeds[0])["y"]).all()
+    assert lowering.sqnr_db["y"] > 50
+
+
+def test_a_constant_that_vanishes_in_float16_keeps_its_layer_in_float32(feeds):
+    model = parse_model(
+        f"{HEAD} net (float[n, 4] x) => (float[n, 4] y) <float tiny = {{1e-12}}> {{ [add] a = Add(x, tiny) [relu] y = Relu(a) }}"
+    )
+    assert list(find_unsafe_layers(model, feeds, sqnr_db_min=50.0)) == ["add"]
+
+
+def test_an_infinite_mask_is_no_overflow(feeds):
+    model = parse_model(
+        f"{HEAD} net (float[n, 4] x) => (float[n, 4] y) <float[4] mask> {{ [add] a = Add(x, mask) [soft] y = Softmax(a) }}"
+    )
+    values = np.array([0, 0, -np.inf, 0], np.float32)
+    next(t for t in model.graph.initializer if t.name == "mask").CopyFrom(onnx.numpy_helper.from_array(values, "mask"))
+    assert find_unsafe_layers(model, feeds, sqnr_db_min=50.0) == {}
+
+
+def test_layers_that_spoil_the_output_are_found_by_the_search(feeds):
+    # Both sides are near 1000 and differ by little: float16 rounds the difference away.
+    model = parse_model(
+        f"{HEAD} net (float[n, 4] x) => (float[n, 4] y) <float far = {{1000.0}}> "
+        "{ [out] a = Add(x, far) [back] b = Sub(a, far) [relu] y = Relu(b) }"
+    )
+    lowering = lower_fp16(model, feeds, sqnr_db_min=60.0, start_steps=ignore_steps)
+    assert {"out", "back"} == set(lowering.kept_in_float)
+    assert all("dB of SQNR" in reason for reason in lowering.kept_in_float.values())
+    assert lowering.sqnr_db["y"] > 60
