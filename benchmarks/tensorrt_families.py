@@ -42,8 +42,8 @@ from toolchain.target import Precision
 from toolchain.weights import load_weights
 
 _OURS = ("resnet8",)
-_CALIBRATION = 8
-_EVALUATION = 8
+_CALIBRATION = 4
+_EVALUATION = 4
 _COMPUTE_CAPABILITIES = ["8.6", "8.9"]
 _PRECISIONS: tuple[Precision, ...] = ("fp16", "int8")
 # Under any SQNR: no layer goes back to float because random filters amplify noise.

@@ -239,6 +239,7 @@ def compare(
     b: Annotated[Path, typer.Argument(help="A bundle's folder, or an .onnx file.")],
     data: Annotated[Path | None, typer.Option(help="An .npz; a bundle brings its own.")] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Also every tensor that both have.")] = False,
+    sqnr_db_min: Annotated[float, typer.Option(help="Name the first layers where B falls under it.")] = 20.0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
@@ -247,9 +248,30 @@ def compare(
     from toolchain.pipeline import show_steps
 
     with _show_progress(quiet=quiet) as progress:
-        rows = compare_models(a, b, data=data, layers=layers, on_progress=show_steps(progress))
+        rows = compare_models(a, b, data=data, layers=layers, on_progress=show_steps(progress), sqnr_db_min=sqnr_db_min)
     print_rows(rows, as_json=as_json, show=print_comparison)
     return ExitCode.PROVEN
+
+
+@app.command()
+def bisect(
+    file: Annotated[Path, typer.Argument(help="A float ONNX file.")],
+    calibration: Annotated[Path, typer.Option(help="An .npz with one array per input, first axis = samples.")],
+    precision: Annotated[str, typer.Option(help="int8 or fp16.")] = "int8",
+    target: TargetName = "cpu",
+    sqnr_db_min: Annotated[float | None, typer.Option(help="In place of the gate of the precision.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Find the fewest layers that must keep a higher precision for every output to pass its gate."""
+    from toolchain.measure.bisect import bisect_layers, print_bisection
+
+    recipe = find_recipe(str(file), calibration=calibration)
+    chosen = find_target(target, precision=precision)
+    with _show_progress(quiet=quiet) as progress:
+        found = bisect_layers(recipe, chosen, sqnr_db_min=sqnr_db_min, progress=progress)
+    print_rows(found, as_json=as_json, show=print_bisection)
+    return ExitCode.PROVEN if found["passed"] else ExitCode.PARITY
 
 
 @app.command()

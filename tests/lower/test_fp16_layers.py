@@ -65,3 +65,10 @@ def test_layers_that_spoil_the_output_are_found_by_the_search(feeds):
     assert {"out", "back"} == set(lowering.kept_in_float)
     assert all("dB of SQNR" in reason for reason in lowering.kept_in_float.values())
     assert lowering.sqnr_db["y"] > 60
+
+
+def test_a_tiny_bias_is_no_reason(feeds):
+    model = parse_model(
+        f"{HEAD} net (float[n, 4] x) => (float[n, 4] y) <float[4, 4] w, float[4] b = {{1e-9, 2e-9, 3e-9, 4e-9}}> {{ [g] y = Gemm(x, w, b) }}"
+    )
+    assert find_unsafe_layers(model, feeds, sqnr_db_min=50.0) == {}

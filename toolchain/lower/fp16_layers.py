@@ -28,6 +28,9 @@ FLOAT16_MAX = float(np.finfo(np.float16).max)
 # The board will see inputs that the calibration set does not hold: a tensor must stay under half of the largest number.
 _HEADROOM = 2.0
 
+# Operators whose third input is a bias.
+_BIASED = frozenset({"Conv", "ConvTranspose", "Gemm", "LayerNormalization"})
+
 # Elements per step, so that copies of a large tensor stay at some megabytes.
 _CHUNK_ELEMENTS = 1 << 18
 
@@ -67,13 +70,16 @@ class _Look:
             self.signal += float(np.square(kept, dtype=np.float64).sum())
             self.noise += float(np.dot(error, error))
 
-    def find_problem(self, sqnr_db_min: float) -> str | None:
-        """Return what float16 does to the tensor, or None where it holds it."""
+    def find_problem(self, sqnr_db_min: float, *, is_bias: bool) -> str | None:
+        """Return what float16 does to the tensor, or None where it holds it.
+
+        A bias is added to a sum: rounding a small one moves the sum by at most 2**-25, which is no loss.
+        """
         if self.largest * _HEADROOM > FLOAT16_MAX:
             return (
                 f"reaches {self.largest:.4g}: float16 ends at {FLOAT16_MAX:.0f}, and a factor of {_HEADROOM:g} is kept"
             )
-        if self.noise == 0:
+        if self.noise == 0 or is_bias:
             return None
         sqnr_db = 10 * math.log10(self.signal / self.noise)
         return f"keeps only {sqnr_db:.1f} dB when rounded to float16" if sqnr_db < sqnr_db_min else None
@@ -128,7 +134,9 @@ def find_unsafe_layers(
         for name, values in session.run(feed).items():
             looks[name].add(values)
         on_batch()
-    problems = {name: problem for name, look in looks.items() if (problem := look.find_problem(sqnr_db_min))}
+    biases = {node.input[2] for node in model.graph.node if node.op_type in _BIASED and len(node.input) > 2}
+    found = {name: look.find_problem(sqnr_db_min, is_bias=name in biases) for name, look in looks.items()}
+    problems = {name: problem for name, problem in found.items() if problem is not None}
     reasons: dict[str, str] = {}
     for node in model.graph.node:
         spoiled = [name for name in [*node.input, *node.output] if name in problems]

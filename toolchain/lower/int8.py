@@ -91,14 +91,16 @@ def lower_int8(
         reasons |= slow
     keep = frozenset(reasons)
     final = policy.plan(model, keep)
+    made = policy.finish(bench.build(keep))
+    finished = replace(bench, build=lambda _: made)
     return Int8Lowering(
-        model=bench.build(keep),
+        model=made,
         plan=final,
         policy=policy,
         ranges={name: ranges[name] for name in final.tensors},
         methods_db=methods_db,
         kept_in_float=reasons,
-        sqnr_db={name: estimate.sqnr_db for name, estimate in bench.measure_outputs_db(keep).items()},
+        sqnr_db={name: estimate.sqnr_db for name, estimate in finished.measure_outputs_db(keep).items()},
         trials=trials,
     )
 
@@ -189,6 +191,7 @@ def describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
         "scheme": asdict(lowering.policy.scheme),
         "calibration_sqnr_db": dict(lowering.methods_db),
         "sqnr_db": dict(lowering.sqnr_db),
+        "held_back": list(lowering.kept_in_float),
         "kept_in_float": [{"name": name, "op": ops[name], "reason": reason} for name, reason in float_reasons.items()],
         "layers": [{"name": node.name, "op": node.op_type, "precision": "int8"} for node in lowering.plan.nodes],
         "ranges": {name: [range_.low, range_.high] for name, range_ in lowering.ranges.items()},

@@ -25,10 +25,10 @@ class Int8Policy:
     explain_float: Callable[[onnx.ModelProto, QdqPlan], Mapping[str, str]]
     """Returns why each multiplying node that the plan lacks stays in float, by its name."""
     finish: Callable[[onnx.ModelProto], onnx.ModelProto] = _leave
-    """What is done to the model with its pairs, such as float16 around them."""
+    """What is done last to the model with its pairs, such as float16 around them; too little to matter to a search."""
 
     def write(
         self, model: onnx.ModelProto, ranges: Mapping[str, TensorRange], keep_float: frozenset[str]
     ) -> onnx.ModelProto:
-        """Return the int8 model with these layers in float."""
-        return self.finish(write_qdq(model, self.plan(model, keep_float), ranges, self.scheme))
+        """Return the model with its pairs, these layers in float, before it is finished."""
+        return write_qdq(model, self.plan(model, keep_float), ranges, self.scheme)

@@ -2,50 +2,59 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
 import onnx
+from onnx import TensorProto
 from rich.console import Console
 from rich.table import Table
 
+from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
 from toolchain.agent.parity import Parity
 from toolchain.agent.session import Session, open_session
 from toolchain.deploy.transport import OnProgress
+from toolchain.lower.fp16_emulation import emulate_float16
 from toolchain.measure.payload import Arrays, choose_feeds, open_payload
 from toolchain.onnx_file import read_onnx
+from toolchain.onnx_graph import read_names
+from toolchain.onnx_safety import infer_shapes
 
 # Enough to rank tensors by their error; a verdict takes the whole evaluation set.
 _SAMPLES = 64
 
 
 def compare_models(
-    a: Path, b: Path, *, data: Path | None, layers: bool, on_progress: OnProgress
+    a: Path,
+    b: Path,
+    *,
+    data: Path | None,
+    layers: bool,
+    on_progress: OnProgress,
+    sqnr_db_min: float = DEFAULT_SQNR_DB_MIN["int8"],
 ) -> list[dict[str, Any]]:
     """Return the distance of B's outputs from A's; with `layers`, first that of every inner tensor that both have.
 
-    Tensors come in A's order, so the first row with a low SQNR is where B leaves A. Raises ToolchainError as opening
-    the payloads does, and exit 2 without data, exit 18 where the outputs have other names, dtypes or shapes.
+    Tensors come in A's order. `leaves` marks those where B leaves A: under sqnr_db_min, although all that they are made
+    from is not. Float16 is emulated as a GPU rounds it. Raises ToolchainError as opening the payloads does, and exit 2
+    without data, exit 18 where the outputs have other names, dtypes or shapes.
     """
     first = open_payload(a, data=data, threads=1, samples=_SAMPLES)
     second = open_payload(b, data=data, threads=1, samples=_SAMPLES)
     feeds = choose_feeds([first, second])
-    inner = _find_common_tensors(first.path, second.path) if layers else []
-    total = len(feeds) * (2 if inner else 1)
-    done = 0
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        on_progress("compare", done, total)
-
-    rows = []
-    if inner:
-        rows += _compare(_watch(first.path, inner), _watch(second.path, inner), feeds, names=inner, advance=advance)
-    return rows + _compare(first.session, second.session, feeds, names=None, advance=advance)
+    models = [emulate_float16(read_onnx(payload.path, trusted=True)) for payload in (first, second)]
+    inner = _find_common_tensors(models[0], models[1]) if layers else []
+    sessions = [_watch(model, inner) for model in models]
+    parity = Parity()
+    for done, feed in enumerate(feeds, start=1):
+        reference, deployed = (_put_first(inner, session.run(feed)) for session in sessions)
+        parity.add(reference, deployed)
+        on_progress("compare", done, len(feeds))
+    return _mark_layers(models[0], [asdict(row) for row in parity.summarize()], sqnr_db_min)
 
 
 def print_comparison(rows: Sequence[dict[str, Any]], *, stream: TextIO) -> None:
@@ -62,41 +71,52 @@ def print_comparison(rows: Sequence[dict[str, Any]], *, stream: TextIO) -> None:
             f"{row['p99_abs']:.3g}",
             str(row["nonfinite"]),
         )
+    leaving = [row for row in rows if row.get("leaves")]
     # Wider than a terminal may be: a name that is cut is of no use.
     Console(file=stream, width=200, highlight=False).print(table)
+    for row in leaving:
+        stream.write(f"B leaves A at {row['layer']} ({row['op']}), tensor {row['output']}: {row['sqnr_db']:.1f} dB\n")
 
 
-def _compare(
-    a: Session, b: Session, feeds: Sequence[Arrays], *, names: Sequence[str] | None, advance: Callable[[], None]
-) -> list[dict[str, Any]]:
-    """Return the parity of the tensors with these names; None takes all outputs."""
-    parity = Parity()
-    for feed in feeds:
-        reference, deployed = a.run(feed), b.run(feed)
-        if names is not None:
-            reference, deployed = ({name: outputs[name] for name in names} for outputs in (reference, deployed))
-        parity.add(reference, deployed)
-        advance()
-    return [asdict(row) for row in parity.summarize()]
+def _put_first(inner: Sequence[str], outputs: Arrays) -> Arrays:
+    return {name: outputs[name] for name in inner} | outputs
 
 
-def _find_common_tensors(a: Path, b: Path) -> list[str]:
+def _mark_layers(model: onnx.ModelProto, rows: list[dict[str, Any]], sqnr_db_min: float) -> list[dict[str, Any]]:
+    """Return the rows with the node that made each tensor, and whether B leaves A there."""
+    sqnr_db = {row["output"]: row["sqnr_db"] for row in rows}
+    reached: dict[str, float] = {}  # tensor -> its SQNR, or the least of what it is made from where it was not compared
+    marks: dict[str, dict[str, Any]] = {}
+    for node in model.graph.node:
+        inputs_db = min((reached.get(name, math.inf) for name in read_names(node)), default=math.inf)
+        for name in node.output:
+            reached[name] = sqnr_db.get(name, inputs_db)
+            leaves = reached[name] < sqnr_db_min <= inputs_db
+            marks[name] = {"layer": node.name, "op": node.op_type, "leaves": leaves}
+    return [{**row, **marks.get(row["output"], {"layer": "", "op": "", "leaves": False})} for row in rows]
+
+
+def _find_common_tensors(a: onnx.ModelProto, b: onnx.ModelProto) -> list[str]:
     """Return the names of the float tensors inside both graphs, in A's order."""
-    models = [onnx.shape_inference.infer_shapes(read_onnx(path, trusted=True)) for path in (a, b)]
     floats = [
-        {value.name for value in model.graph.value_info if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
-        for model in models
+        {
+            value.name
+            for value in infer_shapes(model).value_info
+            if value.type.tensor_type.elem_type == TensorProto.FLOAT
+        }
+        for model in (a, b)
     ]
-    outputs = {value.name for model in models for value in model.graph.output}
+    outputs = {value.name for model in (a, b) for value in model.graph.output}
     inner = (floats[0] & floats[1]) - outputs
-    return [name for node in models[0].graph.node for name in node.output if name in inner]
+    return [name for node in a.graph.node for name in node.output if name in inner]
 
 
-def _watch(path: Path, names: Sequence[str]) -> Session:
+def _watch(model: onnx.ModelProto, names: Sequence[str]) -> Session:
     """Open a model with these inner tensors among its outputs."""
-    model = read_onnx(path, trusted=True)
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     with tempfile.TemporaryDirectory() as folder:
-        watched = Path(folder) / "model.onnx"
-        watched.write_bytes(model.SerializeToString())
-        return open_session("onnxruntime", watched, 1)
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(watched.SerializeToString())
+        return open_session("onnxruntime", path, 1)

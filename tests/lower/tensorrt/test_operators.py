@@ -52,9 +52,13 @@ def test_an_operator_of_another_domain_is_refused():
 
 def test_restricted_uses_are_refused():
     pooled = "MaxPool<kernel_shape = [2, 2], dilations = [2, 2]>"
-    assert "dilations" in refuse(f"net (float[n, 1, 8, 8] x) => (float[n, 1, 6, 6] y) {{ [p] y = {pooled}(x) }}").expected
+    assert (
+        "dilations" in refuse(f"net (float[n, 1, 8, 8] x) => (float[n, 1, 6, 6] y) {{ [p] y = {pooled}(x) }}").expected
+    )
     resized = 'Resize<mode = "cubic">'
-    error = refuse(f"net (float[1, 1, 4, 4] x) => (float[1, 1, 8, 8] y) <float[4] s = {{1.0, 1.0, 2.0, 2.0}}> {{ [r] y = {resized}(x, , s) }}")
+    error = refuse(
+        f"net (float[1, 1, 4, 4] x) => (float[1, 1, 8, 8] y) <float[4] s = {{1.0, 1.0, 2.0, 2.0}}> {{ [r] y = {resized}(x, , s) }}"
+    )
     assert "linear" in error.expected
 
 
@@ -81,7 +85,9 @@ def test_a_model_is_stated_in_opset_20_and_not_changed(residual):
 
 
 def test_an_older_model_comes_back_itself():
-    model = parse_model('<ir_version: 8, opset_import: ["": 17]> net (float[n, 4] x) => (float[n, 4] y) { y = Relu(x) }')
+    model = parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> net (float[n, 4] x) => (float[n, 4] y) { y = Relu(x) }'
+    )
     assert lower_opset(model) is model
 
 
@@ -96,7 +102,7 @@ def test_an_operator_that_opset_20_lacks_is_refused():
 
 def test_an_operator_whose_meaning_changed_is_refused():
     model = parse_model(
-        f'{HEAD.replace("20", "21")} net (float[n, 4, 2, 2] x) => (float[n, 4, 2, 2] y) <float[4] s, float[4] b> '
+        f"{HEAD.replace('20', '21')} net (float[n, 4, 2, 2] x) => (float[n, 4, 2, 2] y) <float[4] s, float[4] b> "
         "{ [g] y = GroupNormalization<num_groups = 2>(x, s, b) }"
     )
     with pytest.raises(ToolchainError, match="opset 21") as caught:

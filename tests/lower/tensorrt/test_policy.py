@@ -71,12 +71,22 @@ def test_the_shortcut_of_a_residual_is_int8_and_the_fused_branch_is_not():
 def test_outputs_are_never_quantized_and_inputs_of_weighted_layers_always():
     nodes = planned(BLOCKS)
     assert all(node.output is None for node in nodes.values())
-    assert [nodes[name].activations[0] for name in ("conv1", "conv2", "conv3", "down", "last")] == ["x", "r1", "r2", "r2", "r4"]
+    assert [nodes[name].activations[0] for name in ("conv1", "conv2", "conv3", "down", "last")] == [
+        "x",
+        "r1",
+        "r2",
+        "r2",
+        "r4",
+    ]
 
 
 def test_a_tensor_is_quantized_once_and_dequantized_for_each_reader(blocks, inputs):
     made = lower(blocks, inputs)
-    of_r2 = [node.op_type for node in made.graph.node if any(name.startswith("r2_quantized") for name in [*node.input, *node.output])]
+    of_r2 = [
+        node.op_type
+        for node in made.graph.node
+        if any(name.startswith("r2_quantized") for name in [*node.input, *node.output])
+    ]
     assert of_r2 == ["QuantizeLinear", "DequantizeLinear", "DequantizeLinear"]
 
 

@@ -6,8 +6,6 @@ from hypothesis import strategies as st
 from toolchain.lower.tensorrt.sparsity import find_sparse_layers, is_sparse
 
 
-
-
 def test_the_groups_run_along_the_input_channels():
     dense = np.ones((4, 8, 3, 3), np.float32)
     along_input = dense.copy()

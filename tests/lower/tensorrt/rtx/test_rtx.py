@@ -60,7 +60,9 @@ def test_an_operator_that_the_parser_lacks_is_refused_by_name():
 
 def test_types_that_strong_typing_forbids_are_refused():
     # float16 times float32 without a Cast: ONNX's own checker, asked for the structure alone, lets it through.
-    model = parse_model(f"{HEAD} net (float[1, 4] x) => (float[1, 4] y) {{ [c] a = Cast<to = 1>(x) [m] y = Mul(a, x) }}")
+    model = parse_model(
+        f"{HEAD} net (float[1, 4] x) => (float[1, 4] y) {{ [c] a = Cast<to = 1>(x) [m] y = Mul(a, x) }}"
+    )
     model.graph.node[0].attribute[0].i = onnx.TensorProto.FLOAT16
     with pytest.raises(ToolchainError):
         build(model)
