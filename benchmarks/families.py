@@ -33,7 +33,6 @@ class Family:
 
 
 FAMILIES = (
-    Family("alexnet"),
     Family("convnext_tiny"),
     Family("densenet121"),
     Family("efficientnet_b0"),
@@ -50,9 +49,10 @@ FAMILIES = (
     Family("shufflenet_v2_x0_5"),
     Family("squeezenet1_1"),
     Family("swin_t"),
-    Family("vgg11"),
     Family("vit_b_16", options={"image_size": 64}),
     Family("wide_resnet50_2"),
+    Family("alexnet"),
+    Family("vgg11"),
 )
 
 

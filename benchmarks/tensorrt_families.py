@@ -42,12 +42,13 @@ from toolchain.target import Precision
 from toolchain.weights import load_weights
 
 _OURS = ("resnet8",)
-_CALIBRATION = 4
+_CALIBRATION = 2
 _EVALUATION = 4
 _COMPUTE_CAPABILITIES = ["8.6", "8.9"]
 _PRECISIONS: tuple[Precision, ...] = ("fp16", "int8")
-# Under any SQNR: no layer goes back to float because random filters amplify noise.
-_GATE_OFF_DB = -200.0
+# Random filters amplify noise from layer to layer as trained ones do not. The gate of int8 is off, so that every layer is
+# int8; that of float16 stands above a cosine of 0.9999, which is 37 dB.
+_GATES_DB = {"int8": -200.0, "fp16": 40.0}
 
 
 def open_module(name: str) -> tuple[nn.Module, int]:
@@ -111,7 +112,7 @@ def _lower(model: Path, precision: Precision, feeds: Sequence[Arrays], folder: P
         facts=read_facts("onnxruntime"),
         feeds=feeds,
         options=QuantizeSection(calibration="minmax"),
-        sqnr_db_min={"int8": _GATE_OFF_DB},
+        sqnr_db_min=_GATES_DB,
     )
     lower_model(request, folder, start_steps=lambda _name, _total: lambda: None)
     document: dict[str, Any] = json.loads((folder / "lowering.json").read_text(encoding="utf-8"))

@@ -67,7 +67,7 @@ def test_nothing_is_kept_where_the_gate_is_low(bisect, target):
 def test_the_layers_that_float16_rounds_away_are_found(bisect):
     found = bisect(ROUNDED, "gpu", "fp16")
     assert found["passed"]
-    assert [layer["op"] for layer in found["keep"]] == ["Add", "Sub"]
+    assert {layer["op"] for layer in found["keep"]} == {"Add", "Sub"}
 
 
 def test_float32_is_a_usage_error(bisect):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import onnx
@@ -53,18 +53,8 @@ def build_engine(
     _add_profile(parsed, config, profile)
     engine = parsed.builder.build_serialized_network(parsed.network, config)
     if engine is None:
-        raise _refuse(None, parsed.logger.describe(), "TensorRT for RTX cannot build this model")
+        raise _refuse(None, "TensorRT says on stderr why", "TensorRT for RTX cannot build this model")
     return bytes(engine)
-
-
-@dataclass
-class _Log:
-    """What TensorRT said: errors and warnings, in order."""
-
-    lines: list[str] = field(default_factory=list)
-
-    def describe(self) -> str:
-        return self.lines[-1] if self.lines else "no reason given"
 
 
 @dataclass(frozen=True)
@@ -74,25 +64,14 @@ class _Parsed:
     builder: Any
     network: Any
     parser: Any
-    logger: Any
 
     @classmethod
     def from_model(cls, model: onnx.ModelProto) -> _Parsed:
         import tensorrt_rtx as trt
 
-        class Logger(trt.ILogger):  # type: ignore[misc]
-            def __init__(self) -> None:
-                trt.ILogger.__init__(self)
-                self.kept = _Log()
-
-            def log(self, severity: Any, text: str) -> None:
-                if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
-                    self.kept.lines.append(text)
-
-            def describe(self) -> str:
-                return self.kept.describe()
-
-        logger = Logger()
+        # TensorRT's own logger, which writes to stderr: one in Python is called from TensorRT's threads while the call
+        # that waits for them holds the interpreter's lock, and neither ever returns.
+        logger = trt.Logger(trt.Logger.ERROR)
         builder = trt.Builder(logger)
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = trt.OnnxParser(network, logger)
@@ -100,7 +79,7 @@ class _Parsed:
             error = parser.get_error(0)
             node = f"{error.node_name()} ({error.node_operator()})" if error.node_name() else None
             raise _refuse(node, error.desc(), "NVIDIA's parser refuses this model")
-        return cls(builder=builder, network=network, parser=parser, logger=logger)
+        return cls(builder=builder, network=network, parser=parser)
 
 
 def _refuse(node: str | None, found: str, what: str) -> ToolchainError:
