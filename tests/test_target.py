@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from toolchain.errors import ExitCode, ToolchainError
@@ -81,6 +83,14 @@ def test_a_target_narrowed_to_a_precision_keeps_everything_else(tmp_path):
         (LEAST + "[gates]\nlatency_p90_ms_max = '5'", "gates.latency_p90_ms_max", "number", "'5'", "correct"),
         (LEAST + "[gates]\nlatency_p90_ms_max = 0", "gates.latency_p90_ms_max", "greater than 0", "0", "correct"),
         (LEAST + "[gates]\nlatency_p90_ms_max = inf", "gates.latency_p90_ms_max", "finite", "inf", "correct"),
+        (LEAST + "compute_capabilities = ['8.6']", "compute_capabilities", "none for every other", "8.6", "remove"),
+        (
+            LEAST.replace("onnxruntime", "tensorrt_rtx"),
+            "compute_capabilities",
+            'some for runtime = "tensorrt_rtx"',
+            "none",
+            "name those",
+        ),
         ("runtime = ", "board.toml", "TOML", "Invalid value", "correct the file"),
     ],
 )
@@ -101,3 +111,17 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ToolchainError, match=r"the target .*board\.toml does not exist") as caught:
         read_target(tmp_path / "board.toml")
     assert caught.value.code == ExitCode.USAGE
+
+
+def test_a_target_narrowed_to_one_precision_still_knows_what_it_lists(tmp_path):
+    target = read_target(write(tmp_path, LEAST))
+    narrowed = target.narrow("int8")
+    assert narrowed.precision == ["int8"]
+    assert narrowed.listed_precisions == target.listed_precisions == ("int8", "float32")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "targets").glob("*.toml")), ids=lambda path: path.stem
+)
+def test_the_built_in_targets_are_valid(path):
+    assert read_target(path).name == path.stem
