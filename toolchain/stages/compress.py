@@ -38,12 +38,12 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     name = f"compress-{index + 1}-{entry.get('method')}"
     inputs: dict[str, Any] = {
         "code": hash_code("builder.py", "weights.py", "structure.py", "fit", *_list_code(str(entry.get("method")))),
-        "versions": read_versions("torch", "torchvision", "accelerate", "numpy"),
+        "versions": read_versions("torch", "torchvision", "accelerate", "numpy", "ckmeans"),
         "entry": dict(entry),
         **run.identify_model(weights),
         **run.identify_calibration(len(run.data.calibration)),
     }
-    trains = "finetune" in entry or "sparsify" in entry
+    trains = not entry.keys().isdisjoint({"finetune", "sparsify", "codebook_finetune"})
     if trains:
         inputs["training"] = _describe_training(run.recipe)
     if "teacher" in entry:
