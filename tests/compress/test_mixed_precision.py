@@ -17,17 +17,18 @@ def measure_size(draft, overhead):
 
 
 def make_sensitive_net():
-    """A net in which the second block's last convolution hardly matters, and the stem does."""
+    """A net in which the branch of the second block hardly matters."""
     net = build_net()
     net.blocks[1].bn2.weight.data *= 1e-3
     return net
 
 
 @pytest.mark.parametrize("scheme", ["linear", "kmeans"])
-def test_the_size_is_within_the_budget_and_the_layer_that_matters_least_has_the_fewest_bits(compress, scheme):
+def test_the_size_is_within_the_budget_and_the_layers_that_matter_least_have_the_fewest_bits(compress, scheme):
     draft = compress(make_sensitive_net(), method="mixed_precision", size_ratio=0.16, scheme=scheme, samples=16)
     bits = read_bits(draft)
-    assert bits["blocks.1.conv2"] == min(bits.values()) < max(bits.values())
+    weak = {"blocks.1.conv1", "blocks.1.conv2"}
+    assert max(bits[name] for name in weak) < min(bits[name] for name in bits.keys() - weak)
     overhead = (lambda b, w: 32 * 2**b) if scheme == "kmeans" else (lambda b, w: 32 * w.shape[0])
     assert measure_size(draft, overhead) <= 0.16
     for name, count in bits.items():

@@ -34,7 +34,7 @@ class Grid:
     def snap(self, weight: Tensor) -> Tensor:
         """Return the nearest point of the grid for each weight; what lies outside of the range goes to its end."""
         integers = torch.clamp(torch.round(weight / self.scale) + self.zero_point, self.lowest, self.highest)
-        return (integers - self.zero_point) * self.scale
+        return (integers - self.zero_point) * self.scale + 0.0  # a negative zero would be one value more
 
 
 def choose_grid(weight: Tensor, *, bits: int, symmetric: bool, per_channel: bool, clipping: Clipping) -> Grid:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from toolchain.errors import usage
 from toolchain.lower.int8 import describe_int8, lower_int8
 from toolchain.lower.layer_times import name_layers
 from toolchain.lower.onnxruntime import choose_scheme, int8_policy
+from toolchain.lower.packing import pack_weights
 from toolchain.lower.request import Lowering, LowerRequest, StartSteps
 from toolchain.lower.tensorrt import lowering as tensorrt
 
@@ -40,9 +41,8 @@ def lower_model(request: LowerRequest, folder: Path, *, start_steps: StartSteps)
 
 
 def _lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
-    """ONNX Runtime takes the float model as it is."""
-    shutil.copyfile(request.model, folder / "model.onnx")
-    return {"kept_in_float": []}
+    """ONNX Runtime takes the float model as it is, with its weights packed."""
+    return {"kept_in_float": [], "packed_weights": _write_packed(onnx.load(request.model), folder)}
 
 
 def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
@@ -57,10 +57,20 @@ def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) ->
         threads=request.target.threads,
         start_steps=start_steps,
     )
-    (folder / "model.onnx").write_bytes(lowering.model.SerializeToString(deterministic=True))
     document = describe_int8(lowering)
     multiplying = [layer["name"] for layer in document["kept_in_float"]] + list(lowering.plan.weighted_layers)
-    return {**document, "layer_names": name_layers(lowering.model, multiplying)}
+    return {
+        **document,
+        "layer_names": name_layers(lowering.model, multiplying),
+        "packed_weights": _write_packed(lowering.model, folder),
+    }
+
+
+def _write_packed(model: onnx.ModelProto, folder: Path) -> list[dict[str, Any]]:
+    """Write the model with packed weights; return what was packed, and how."""
+    packed_model, packed = pack_weights(model)
+    (folder / "model.onnx").write_bytes(packed_model.SerializeToString(deterministic=True))
+    return [asdict(weight) for weight in packed]
 
 
 _LOWERINGS: Mapping[tuple[str, str], Lowering] = {
