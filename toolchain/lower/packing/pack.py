@@ -14,8 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 from toolchain.lower.packing.expand import OPSET_MIN, Expansion
 from toolchain.lower.packing.forms import FormKind, choose_form
 
-# Smaller tensors are mostly biases and scales, and the nodes that expand one take about 300 bytes.
-_ELEMENTS_MIN = 1024
+# Smaller tensors are mostly biases and scales, and the nodes that expand one take some 500 bytes: none would gain.
+_ELEMENTS_MIN = 256
 
 # Expanding takes time when a session opens, so that a tenth is not worth it: 7-bit weights, which every int8 model on a
 # CPU without VNNI has, would be 8/9 of their size; 6-bit ones are 4/5.
