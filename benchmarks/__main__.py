@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_NAMES = ("flow", "calibration", "lowering", "wild", "board_overhead")
+_NAMES = ("flow", "calibration", "lowering", "packing", "fusion", "wild", "board_overhead")
 _RESULTS = Path(__file__).parent / "results"
 _MISSING = 3
 
