@@ -31,6 +31,14 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert json.loads(path.with_suffix(".json").read_text()) == {"seed": 0, "weights_sha256": sha256}
 
 
+def test_a_header_whose_length_begins_as_a_pickle_does_is_loaded(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    model = make_model()
+    contents = (save(model.state_dict(), metadata={"padding": "x" * count}) for count in range(0, 512, 8))
+    path.write_bytes(next(content for content in contents if content[:1] == b"\x80"))
+    load_weights(make_model(), path)
+
+
 def test_a_model_in_channels_last_is_saved(tmp_path):
     path = tmp_path / "weights.safetensors"
     model = make_model().to(memory_format=torch.channels_last)
