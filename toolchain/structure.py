@@ -137,7 +137,7 @@ def fit_shapes(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             module.out_channels, module.in_channels = weight.shape[0], weight.shape[1] * module.groups
         elif isinstance(module, nn.Linear) and weight.ndim == 2:
             module.out_features, module.in_features = weight.shape
-        elif isinstance(module, nn.BatchNorm2d) and weight.ndim == 1:
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and weight.ndim == 1:
             module.num_features = weight.shape[0]
         elif isinstance(module, nn.LayerNorm) and weight.ndim == 1:
             module.normalized_shape = tuple(weight.shape)

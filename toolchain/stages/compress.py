@@ -38,7 +38,7 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     name = f"compress-{index + 1}-{entry.get('method')}"
     inputs: dict[str, Any] = {
         "code": hash_code("builder.py", "weights.py", "structure.py", "fit", *_list_code(str(entry.get("method")))),
-        "versions": read_versions("torch", "torchvision", "accelerate", "numpy", "ckmeans"),
+        "versions": read_versions("accelerate", "ckmeans", "numpy", "torch", "torch-pruning", "torchvision", "versions"),
         "entry": dict(entry),
         **run.identify_model(weights),
         **run.identify_calibration(len(run.data.calibration)),
