@@ -30,6 +30,32 @@ def test_layer_pruning_zeroes_the_same_share_everywhere(compress):
         assert share == (pytest.approx(0.25, abs=0.01) if name.endswith("weight") else 0)
 
 
+def test_a_threshold_zeroes_what_is_not_above_it(compress):
+    before = read_weights(small_model())
+    after = read_weights(compress(small_model(), method="magnitude_pruning", scope="threshold", threshold=0.02).model)
+    np.testing.assert_array_equal((after == 0).numpy(), (before.abs() <= 0.02).numpy())
+    assert torch.equal(after[after != 0], before[after != 0])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "not told how much"),
+        ({"amount": 0.5, "threshold": 0.1}, "not told how much"),
+        ({"threshold": 0.1}, "not told how much"),
+        ({"scope": "threshold", "amount": 0.1}, "not told how much"),
+        ({"scope": "threshold", "threshold": 9.0}, "leaves nothing of 2"),
+        ({"scope": "threshold", "threshold": 1e-9}, "prunes nothing"),
+        ({"amount": 0.0}, "greater than 0"),
+        ({"amount": 1.0}, "less than 1"),
+    ],
+)
+def test_wrong_amounts_are_refused(compress, options, said):
+    with pytest.raises(ToolchainError, match=said) as caught:
+        compress(small_model(), method="magnitude_pruning", **options)
+    assert caught.value.code is ExitCode.USAGE
+
+
 def test_a_skipped_layer_is_not_pruned(compress):
     draft = compress(small_model(), method="magnitude_pruning", amount=0.5, skip=["2"])
     assert not (draft.model[2].weight == 0).any()

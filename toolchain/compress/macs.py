@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_macs(model: nn.Module, pictures: Tensor) -> int:
     """Return the multiply-accumulates of convolutions, linear layers and attention for these pictures.
 
-    Gradients stay enabled: without them attention takes a fused path whose operators the counter does not know.
+    Gradients stay enabled and attention takes its plain form: the counter does not know the fused operators.
     """
-    with FlopCounterMode(display=False) as counter:
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model.eval()(pictures)
     return int(counter.get_total_flops()) // 2  # two operations to a multiply-accumulate
