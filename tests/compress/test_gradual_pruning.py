@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -24,7 +26,7 @@ def test_the_curve_is_that_of_zhu_and_gupta():
 @given(st.lists(st.floats(0, 0.999), min_size=2), st.floats(0.1, 0.9))
 def test_the_curve_never_falls(times, amount):
     levels = [find_level(Options(amount=amount, begin=0.1), done) for done in sorted(times)]
-    assert all(later >= earlier - 1e-12 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later >= earlier - 1e-12 for earlier, later in itertools.pairwise(levels))
     assert all(0 <= level <= amount for level in levels)
 
 
