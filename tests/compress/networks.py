@@ -66,6 +66,12 @@ NETWORKS = {
     "small": build_net,
     "resnet8": seeded(lambda: build_model(find_recipe("resnet8"))),
     "mobilenet_v2": seeded(lambda: mobilenet_v2(width_mult=0.25, num_classes=2)),
+    # The first blocks of it alone, for tests that run it many times.
+    "short_mobilenet_v2": seeded(
+        lambda: mobilenet_v2(
+            width_mult=0.25, num_classes=2, inverted_residual_setting=[[1, 64, 1, 1], [6, 96, 2, 2]], round_nearest=4
+        )
+    ),
     "transformer": seeded(Transformer),
     "mlp": seeded(Mlp),
 }

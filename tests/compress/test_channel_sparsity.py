@@ -27,7 +27,7 @@ def test_scales_around_a_shortcut_are_one_group_per_channel():
     torch.testing.assert_close(gather(net)["blocks.0.conv1"].measure(), net.blocks[0].bn1.weight.abs())
 
 
-@pytest.mark.parametrize("name", ["small", "resnet8", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["small", "resnet8", "short_mobilenet_v2"])
 def test_removing_channels_that_reached_zero_changes_no_output(compress, monkeypatch, tmp_path, name):
     build = NETWORKS[name]
     seen = {}

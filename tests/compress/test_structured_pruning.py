@@ -14,7 +14,7 @@ def list_widths(model):
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
-@pytest.mark.parametrize("name", ["small", "resnet8", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["small", "resnet8", "short_mobilenet_v2"])
 def test_the_ratio_is_reached_with_the_fewest_channels(compress, tmp_path, name, scope):
     build = NETWORKS[name]
     macs = multiply_out(build(), PICTURE)
