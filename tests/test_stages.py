@@ -239,6 +239,27 @@ def test_another_version_of_a_library_asks_for_what_names_it(project, monkeypatc
 
 
 @pytest.mark.parametrize(
+    ("options", "reads"),
+    [
+        ("macs_ratio = 0.5", False),
+        ('macs_ratio = 0.5\nimportance = "taylor"', True),
+        ("macs_ratio = 0.5\nfinetune = { epochs = 1 }", True),
+    ],
+)
+def test_other_training_data_ask_for_the_methods_that_read_them(project, monkeypatch, options, reads):
+    edit(
+        project / "recipe.toml",
+        'method = "magnitude_pruning"\namount = 0.5',
+        f'method = "structured_pruning"\n{options}',
+    )
+    seen = []
+    monkeypatch.setattr(KeyCache, "has", lambda self, stage, inputs: seen.append((stage, dict(inputs))) or True)
+    list_keys(project)
+    (inputs,) = [inputs for stage, inputs in seen if stage == "compress-1-structured_pruning"]
+    assert ("training" in inputs) is reads
+
+
+@pytest.mark.parametrize(
     ("file", "direct"),
     [
         ("builder.py", {"compress-1-magnitude_pruning", "export"}),

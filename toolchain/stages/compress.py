@@ -38,13 +38,13 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     name = f"compress-{index + 1}-{entry.get('method')}"
     inputs: dict[str, Any] = {
         "code": hash_code("builder.py", "weights.py", "structure.py", "fit", *_list_code(str(entry.get("method")))),
-        "versions": read_versions("accelerate", "ckmeans", "numpy", "torch", "torch-pruning", "torchvision", "versions"),
+        "versions": read_versions("accelerate", "ckmeans", "numpy", "torch", "torch-pruning", "torchvision"),
         "entry": dict(entry),
         **run.identify_model(weights),
         **run.identify_calibration(len(run.data.calibration)),
     }
-    trains = not entry.keys().isdisjoint({"finetune", "sparsify", "codebook_finetune"})
-    if trains:
+    # What trains, and importances that take gradients, read the training set.
+    if not {"finetune", "sparsify", "codebook_finetune", "importance"}.isdisjoint(entry):
         inputs["training"] = _describe_training(run.recipe)
     if "teacher" in entry:
         inputs["teacher"] = _identify_teacher(find_teacher(run.recipe, str(entry["teacher"])))
