@@ -107,6 +107,12 @@ class Recipe(Section):
         """The folder that the paths inside the recipe are relative to."""
         return self._path.parent
 
+    @property
+    def builder_folder(self) -> Path:
+        """The folder of the file that builds the model: the recipe's own, or that of the model it borrows."""
+        build = self.model.build
+        return self.folder if build is None else (self.folder / build.rpartition(":")[0]).parent.resolve()
+
     def resolve_options(self, options: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """Return the options of a data set with the paths in them relative to the recipe, as all of its paths are."""
         return {

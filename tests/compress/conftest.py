@@ -66,6 +66,19 @@ def build_net(seed=0, **options):
     return net.eval()
 
 
+def keep_in(folder):
+    """Return what keeps a teacher's outputs in a folder, one for each teacher and data, as the cache of a run does."""
+
+    def keep(name, inputs, build):
+        kept = folder / f"teacher {name} {inputs['data']}"
+        if not kept.exists():
+            kept.mkdir()
+            build(kept)
+        return kept
+
+    return keep
+
+
 @pytest.fixture
 def material(tmp_path):
     """Return what a method gets, without a training of its own."""
@@ -78,6 +91,8 @@ def material(tmp_path):
         folder=tmp_path,
         on_progress=lambda progress: None,
         where="recipe.toml: compress[0]",
+        keep_teacher_outputs=keep_in(tmp_path),
+        show_steps=lambda name, total: lambda count=1: None,
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -15,6 +16,7 @@ from toolchain.compress.zeros import KeepZerosHook
 from toolchain.data.dataset import Samples, TrainingSamples
 from toolchain.errors import usage
 from toolchain.fit import FitSettings, Hook, Loss, OnProgress, cross_entropy, fit, measure_top1, start_accelerator
+from toolchain.progress import Advance
 from toolchain.toml_file import Section
 
 
@@ -45,6 +47,10 @@ class Material:
     on_progress: OnProgress
     where: str
     """The entry's place in the recipe, for errors."""
+    keep_teacher_outputs: Callable[[str, Mapping[str, Any], Callable[[Path], None]], Path]
+    """From a teacher, what else its outputs depend on, and what computes them into a folder: to the folder with them."""
+    show_steps: Callable[[str, int], Advance]
+    """From a name and a number of steps to what shows each of them."""
 
     def require_finetune(self, method: str) -> FinetuneSection:
         """Return the entry's training; raises ToolchainError (exit 2) where a method that trains has none."""

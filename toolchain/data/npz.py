@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.data.dataset import Dataset, hash_files
+from toolchain.data.dataset import IMAGE_INPUT, Dataset, hash_files
 from toolchain.errors import malformed, missing, usage
 from toolchain.toml_file import Section, check_table
 
@@ -24,7 +24,8 @@ class NpzOptions(Section):
 
     path: str
     evaluation: str | None = None
-    """Another file for the evaluation; None evaluates on the arrays that also calibrate."""
+    """Another file for the evaluation, and then labelled pictures in the first one can be trained on; None evaluates on
+    the arrays that also calibrate, and trains on none."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,15 @@ class ArraySamples:
         """Return the rows start to stop of every array."""
         return {name: array[start:stop] for name, array in self.arrays.items()}
 
+    def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Return the rows at the indices `(n,)` of every array."""
+        return {name: array[indices] for name, array in self.arrays.items()}
+
+    @property
+    def are_pictures(self) -> bool:
+        """Whether there is one array `(N, C, H, W)`, under the name of pictures."""
+        return self.arrays.keys() == {IMAGE_INPUT} and self.arrays[IMAGE_INPUT].ndim == 4
+
 
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return the arrays of one file, or of one for calibration and one for evaluation."""
@@ -57,7 +67,15 @@ def load(options: Mapping[str, Any]) -> Dataset:
             found=", ".join(sorted(evaluation.arrays)),
             fix="give both files one array per graph input, under the same names",
         )
-    return Dataset(name="npz", train=None, calibration=calibration, evaluation=evaluation, classes=None, licence=None)
+    trains = evaluation is not calibration and calibration.are_pictures and calibration.labels is not None
+    return Dataset(
+        name="npz",
+        train=calibration if trains else None,
+        calibration=calibration,
+        evaluation=evaluation,
+        classes=None,
+        licence=None,
+    )
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:

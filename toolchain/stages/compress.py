@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from pydantic import JsonValue
 
 from toolchain.cache import hash_file, hash_sources, read_versions
 from toolchain.data import load_dataset
+from toolchain.errors import missing
 from toolchain.project import find_recipe
 from toolchain.recipe import Recipe
 from toolchain.stages.run import Run, hash_code
@@ -65,6 +67,8 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
             folder=work,
             on_progress=show_training(run.progress),
             where=places[index],
+            keep_teacher_outputs=partial(_keep_teacher_outputs, run),
+            show_steps=run.progress.steps,
         )
         compress_draft(draft, entry, material)
         save_weights(draft.model, folder / "weights.safetensors", {"compress": dict(entry)}, edits=draft.edits)
@@ -102,10 +106,16 @@ def find_teacher(recipe: Recipe, name: str) -> Recipe:
 def _identify_teacher(teacher: Recipe) -> dict[str, Any]:
     weights = teacher.folder / (teacher.model.weights or "")
     return {
-        "builder": hash_sources(teacher.folder),
+        "builder": hash_sources(teacher.builder_folder),
         "build": [teacher.model.build, teacher.model.build_options],
         "weights": hash_file(weights) if weights.is_file() else None,  # loading it says what is missing
     }
+
+
+def _keep_teacher_outputs(run: Run, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+    """Return the folder in which a teacher's outputs lie for every student, made now where there is none."""
+    key = {"teacher": _identify_teacher(find_teacher(run.recipe, name)), **inputs}
+    return run.cache.get_or_build("teacher", key, build).folder
 
 
 def _load_teacher(teacher: Recipe) -> nn.Module:
@@ -113,7 +123,12 @@ def _load_teacher(teacher: Recipe) -> nn.Module:
     from toolchain.weights import load_weights
 
     model = build_model(teacher)
-    load_weights(model, teacher.folder / (teacher.model.weights or ""))
+    weights = teacher.folder / (teacher.model.weights or "")
+    if not weights.is_file():
+        raise missing(
+            f"the teacher {teacher.name} has no weights", where=str(weights), fix=f"make train MODEL={teacher.path}"
+        )
+    load_weights(model, weights)
     return model.eval()
 
 

@@ -61,7 +61,7 @@ class Run:
         """Return the part of a key that stands for the module and its weights."""
         section = self.recipe.model
         return {
-            "builder": hash_sources(self.recipe.folder),
+            "builder": hash_sources(self.recipe.builder_folder),
             "build": [section.build, section.build_options],
             "weights": hash_file(weights),
         }
