@@ -204,14 +204,45 @@ def export(
 @app.command()
 def compress(
     model: Model,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="The weights file of the compressed model.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The weights file of the compressed model; a search's folder.")
+    ] = None,
+    search: Annotated[bool, typer.Option("--search", help="Search method, amount and precision instead.")] = False,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Of the search, earlier runs and all workers counted.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="What workers share: a journal file or a database URL; OUT/search.journal if not given."),
+    ] = None,
+    target: TargetName = "cpu",
+    latency_samples: LatencySamples = None,
+    latency_limit_s: LatencyLimit = None,
     quiet: Quiet = False,
 ) -> int:
-    """Apply a recipe's compression methods and keep the weights."""
+    """Apply a recipe's compression methods and keep the weights; or search for the best ones, on real artifacts."""
     from toolchain import stages
     from toolchain.fit import stop_accelerator
 
     recipe = find_recipe(model)
+    if search or trials is not None or storage is not None:
+        if not search or trials is None:
+            raise usage(
+                "a search needs --search and --trials",
+                where="the command line",
+                expected="--search --trials N",
+                found="--search alone" if search else "no --search",
+                fix="give both, or neither",
+            )
+        return _search(
+            recipe,
+            find_target(target),
+            trials=trials,
+            storage=storage,
+            out=out or Path("dist") / recipe.name / f"search-{Path(target).stem}",
+            latency=(latency_samples, latency_limit_s),
+            quiet=quiet,
+        )
     if not recipe.compress:
         raise usage(
             "the recipe compresses nothing",
@@ -230,6 +261,35 @@ def compress(
     if weights is not None and os.environ.get("RANK", "0") == "0":
         write_atomically(path, weights.read_bytes())
         sys.stdout.write(f"{path}\n")
+    return ExitCode.PROVEN
+
+
+def _search(
+    recipe: Any,
+    target: Any,
+    *,
+    trials: int,
+    storage: str | None,
+    out: Path,
+    latency: tuple[int | None, float | None],
+    quiet: bool,
+) -> int:
+    from toolchain.fit import stop_accelerator
+    from toolchain.pipeline import LatencyEffort
+    from toolchain.search import SearchRequest, search_recipe
+
+    effort = LatencyEffort(samples=latency[0], limit_s=latency[1])
+    request = SearchRequest(recipe=recipe, target=target, trials=trials, storage=storage, out=out, effort=effort)
+    try:
+        page = search_recipe(
+            request,
+            open_progress=lambda folder: _show_progress(
+                quiet=quiet, log=None if folder is None else folder / "log.jsonl"
+            ),
+        )
+    finally:
+        stop_accelerator()
+    sys.stdout.write(f"{page}\n")
     return ExitCode.PROVEN
 
 

@@ -15,7 +15,7 @@ from toolchain.toml_file import Section, check_table, read_toml
 CalibrationMethod = Literal["auto", "minmax", "percentile", "entropy", "mse"]
 
 # Options of data sets that name a file or folder.
-_PATH_OPTIONS = frozenset({"evaluation", "folder", "path"})
+PATH_OPTIONS = frozenset({"evaluation", "folder", "path"})
 
 
 class ModelSection(Section):
@@ -82,6 +82,30 @@ class GatesSection(Section):
     latency_p90_ms_max: float | None = Field(default=None, gt=0)
 
 
+class SearchStep(Section):
+    """One place in the order of compression: one of its alternatives, or none."""
+
+    name: str = Field(min_length=1)
+    alternatives: list[dict[str, JsonValue]] = Field(min_length=1)
+    """Entries of [[compress]]; a value { low, high, step, log } or { choices } in them is searched."""
+    optional: bool = True
+    """Whether the step may be left out."""
+
+
+class SearchSection(Section):
+    """What `toolchain compress MODEL --search` tries; toolchain/search/space.py has the steps where none are given."""
+
+    steps: list[SearchStep] = Field(default_factory=list)
+    precision: list[Literal["int8", "fp16", "float32"]] = Field(default_factory=list)
+    """Of the payload; none takes those of the target."""
+    sampler: Literal["tpe", "nsga2", "random"] = "tpe"
+    seed: int = 0
+    stop_drop: float = Field(default=0.05, gt=0, le=1)
+    """A trial whose model loses more than this in PyTorch is stopped before it is exported."""
+    stop_samples: int = Field(default=2000, ge=1)
+    """Evaluation samples that stop_drop is measured on."""
+
+
 class Recipe(Section):
     """A recipe, and the file that it was read from."""
 
@@ -92,6 +116,8 @@ class Recipe(Section):
     """Compression methods in the order of application: a `method` each, and its options."""
     quantize: QuantizeSection = Field(default_factory=QuantizeSection)
     gates: GatesSection = Field(default_factory=GatesSection)
+    search: SearchSection | None = None
+    """None searches what toolchain/search/space.py suggests."""
     _path: Path = PrivateAttr(default=Path())
     _name: str | None = PrivateAttr(default=None)
 
@@ -116,7 +142,7 @@ class Recipe(Section):
     def resolve_options(self, options: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         """Return the options of a data set with the paths in them relative to the recipe, as all of its paths are."""
         return {
-            key: str(self.folder / value) if key in _PATH_OPTIONS and isinstance(value, str) else value
+            key: str(self.folder / value) if key in PATH_OPTIONS and isinstance(value, str) else value
             for key, value in options.items()
         }
 
@@ -170,6 +196,7 @@ def _find_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
         "model.build_options": model.build_options,
         "train": recipe.train,
         "compress": recipe.compress,
+        "search": recipe.search,
     }
     for key, value in asks_for_module.items():
         if model.onnx is not None and value:

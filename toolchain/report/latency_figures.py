@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from matplotlib import rc_context
@@ -18,37 +16,10 @@ from numpy.typing import NDArray
 from toolchain.report.html import Drawing
 from toolchain.report.quantities import write_count, write_digits, write_ms
 from toolchain.report.shape import LatencyNumbers, Report
+from toolchain.report.svg import COLOURS, STYLE, write_svg
 
-# matplotlib needs a colour; the page replaces each by the CSS variable of this name, for light and dark.
-_COLOURS = {
-    "ink": "#010101",
-    "muted": "#020202",
-    "line": "#030303",
-    "reference": "#040404",
-    "deployed": "#050505",
-}
 # In inches at 72 points each: half of a wide page's column, and no less than a phone shows legibly.
 _SIZE_IN = (5.0, 3.8)
-# matplotlib types the keys as a closed list, which differs from version to version.
-_STYLE: dict[Any, Any] = {
-    "text.parse_math": False,
-    "text.usetex": False,
-    "axes.grid": False,
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 11,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "text.color": _COLOURS["ink"],
-    "axes.edgecolor": _COLOURS["line"],
-    "axes.labelcolor": _COLOURS["muted"],
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": _COLOURS["line"],
-    "xtick.labelcolor": _COLOURS["muted"],
-    "ytick.color": _COLOURS["line"],
-    "ytick.labelcolor": _COLOURS["muted"],
-}
 _BINS = 80
 # Medians further apart than this leave the narrower distribution a few bins on a linear axis.
 _LOG_RATIO = 6.0
@@ -109,7 +80,7 @@ def draw_distributions(series: Sequence[Series]) -> Drawing:
     high = min(float(everything.max()), max(float(np.quantile(item.samples_ms, 0.99)) for item in series) * _CLIP_RATIO)
     high = max(high, low * 1.05)
     bins = np.geomspace(low, high, _BINS + 1) if log else np.linspace(low, high, _BINS + 1)
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=_SIZE_IN, layout="constrained")
         rows = figure.subplots(len(series), 1, sharex=True, squeeze=False)[:, 0]
         for axes, item in zip(rows, series, strict=True):
@@ -121,7 +92,7 @@ def draw_distributions(series: Sequence[Series]) -> Drawing:
         rows[-1].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         rows[-1].set_xlim(low, high)
         rows[-1].set_xlabel("latency, ms" + (" (log scale)" if log else ""))
-        svg = _write_svg(figure, salt="distributions")
+        svg = write_svg(figure, salt="distributions")
     beyond = int((everything > high).sum())
     notes = ["The axis is logarithmic." if log else ""]
     if beyond:
@@ -132,7 +103,7 @@ def draw_distributions(series: Sequence[Series]) -> Drawing:
 
 def draw_course(series: Sequence[Series]) -> Drawing:
     """Return the median and the span from p10 to p90 of consecutive runs of two series: drift, throttling."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=_SIZE_IN, layout="constrained")
         axes = figure.subplots()
         top = 0.0
@@ -142,18 +113,18 @@ def draw_course(series: Sequence[Series]) -> Drawing:
             blocks = np.array_split(item.samples_ms, min(_BLOCKS, len(item.samples_ms)))
             middle = np.cumsum([len(block) for block in blocks]) - np.array([len(block) / 2 for block in blocks])
             low, median, high = np.array([np.quantile(block, (0.1, 0.5, 0.9)) for block in blocks]).T
-            axes.fill_between(middle, low, high, color=_COLOURS[item.colour], alpha=0.22, linewidth=0)
-            axes.plot(middle, median, color=_COLOURS[item.colour], linewidth=1.8, linestyle=style)
-            axes.set_title(item.label, loc=side, fontsize=11.5, color=_COLOURS[item.colour], weight="bold")
+            axes.fill_between(middle, low, high, color=COLOURS[item.colour], alpha=0.22, linewidth=0)
+            axes.plot(middle, median, color=COLOURS[item.colour], linewidth=1.8, linestyle=style)
+            axes.set_title(item.label, loc=side, fontsize=11.5, color=COLOURS[item.colour], weight="bold")
             top = max(top, float(high.max()))
         axes.set_ylim(0, top * 1.1)
         axes.margins(x=0.01)
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.grid(axis="y", color=_COLOURS["line"], linewidth=0.6)
+        axes.grid(axis="y", color=COLOURS["line"], linewidth=0.6)
         axes.set_axisbelow(True)
         axes.set_xlabel("run, in the order of measurement")
         axes.set_ylabel("latency, ms")
-        svg = _write_svg(figure, salt="course")
+        svg = write_svg(figure, salt="course")
     description = f"Latency over the course of the measurement: {' and '.join(item.label for item in series)}."
     block = max(1, round(len(series[0].samples_ms) / _BLOCKS))
     return Drawing(
@@ -164,7 +135,7 @@ def draw_course(series: Sequence[Series]) -> Drawing:
 
 
 def _draw_histogram(axes: Axes, item: Series, bins: NDArray[np.float64]) -> None:
-    colour = _COLOURS[item.colour]
+    colour = COLOURS[item.colour]
     share = np.full(len(item.samples_ms), 100 / len(item.samples_ms))
     counts, _, _ = axes.hist(item.samples_ms, bins=list(bins), weights=share, color=colour, alpha=0.85)
     top = float(np.max(counts)) or 1.0
@@ -174,18 +145,18 @@ def _draw_histogram(axes: Axes, item: Series, bins: NDArray[np.float64]) -> None
     axes.set_title(item.label, loc="left", fontsize=11.5, color=colour, weight="bold")
     marks = [("p50", item.numbers["p50_ms"]), ("p90", item.numbers["p90_ms"]), ("p99", item.numbers["p99_ms"])]
     marks_text = " · ".join(f"{name} {write_digits(value)}" for name, value in marks if value is not None)
-    axes.set_title(marks_text, loc="right", fontsize=10, color=_COLOURS["muted"])
+    axes.set_title(marks_text, loc="right", fontsize=10, color=COLOURS["muted"])
     # Each mark is lower than the one before, so that its label has room beside the narrowest distribution.
     for (name, value), height in zip(marks, (1.74, 1.44, 1.14), strict=True):
         if value is not None and bins[0] <= value <= bins[-1]:
-            axes.plot([value, value], [0, top * height], color=_COLOURS["ink"], linewidth=1)
+            axes.plot([value, value], [0, top * height], color=COLOURS["ink"], linewidth=1)
             axes.annotate(
                 name,
                 (value, top * height),
                 xytext=(3, 0),
                 textcoords="offset points",
                 fontsize=9.5,
-                color=_COLOURS["ink"],
+                color=COLOURS["ink"],
                 va="top",
             )
 
@@ -197,16 +168,3 @@ def _describe(series: Sequence[Series]) -> str:
         for item in series
     ]
     return f"Latency distributions. {'; '.join(parts)}."
-
-
-def _write_svg(figure: Figure, salt: str) -> str:
-    """Return the figure as an svg element whose ids are its own and whose colours are the page's."""
-    text = StringIO()
-    with rc_context({"svg.hashsalt": salt}):
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{salt}-", svg)
-    for name, colour in _COLOURS.items():
-        svg = svg.replace(colour, f"var(--{name})")
-    return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)

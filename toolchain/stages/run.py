@@ -114,7 +114,7 @@ class Run:
         libraries = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "numpy")
         return {
             # Where the data lies says nothing; its hash stands below.
-            "recipe": self.recipe.model_dump(exclude={"data": {"options"}, "train": {"options"}}),
+            "recipe": self.recipe.model_dump(exclude={"data": {"options"}, "train": {"options"}, "search": True}),
             "calibration_sha256": self.data.calibration.sha256,
             "evaluation_sha256": self.data.evaluation.sha256,
             "versions": read_versions(*libraries),

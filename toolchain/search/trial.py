@@ -1,0 +1,125 @@
+"""One trial: the recipe with the drawn entries, stopped early where it is hopeless, through the whole flow otherwise."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from toolchain import stages
+from toolchain.cache import Cache, cache_root
+from toolchain.data.dataset import Samples
+from toolchain.deploy.local import LocalTransport
+from toolchain.errors import ExitCode, ToolchainError
+from toolchain.fit import measure_top1, start_accelerator
+from toolchain.pipeline import LatencyEffort, deploy_model
+from toolchain.progress import Progress
+from toolchain.recipe import Recipe
+from toolchain.search.objectives import Objectives
+from toolchain.target import Precision, Target
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What a trial tries."""
+
+    entries: Sequence[Mapping[str, JsonValue]]
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class EarlyStop:
+    """When a trial is not worth the rest of the flow."""
+
+    reference: float
+    """The float model's top-1 in PyTorch, as a fraction."""
+    drop_max: float
+    samples: int
+    """Of the evaluation set, the first so many: both models see the same."""
+
+
+def derive_recipe(recipe: Recipe, draw: Draw) -> Recipe:
+    """Return the recipe that a trial deploys: the entries come after the recipe's own, paths stay relative to it."""
+    entries = [*recipe.compress, *(dict(entry) for entry in draw.entries)]
+    return recipe.model_copy(update={"compress": entries, "search": None}).at(recipe.path, name=recipe.name)
+
+
+def measure_reference(recipe: Recipe, *, samples: int, progress: Progress) -> float:
+    """Return the float model's top-1 on the first evaluation samples; it is trained first where it has no weights."""
+    run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+    weights = stages.train(run)
+    if weights is None:
+        raise TypeError("an ONNX file is not searched")  # the request is checked before
+    with progress.stage("float metric"):
+        return _measure(run, weights, samples)
+
+
+def run_trial(
+    recipe: Recipe,
+    target: Target,
+    draw: Draw,
+    *,
+    stop: EarlyStop,
+    objectives: Objectives,
+    transport: LocalTransport,
+    effort: LatencyEffort,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Return what is kept of a trial: its state, complete or stopped, and its numbers.
+
+    The bundle goes, as its recipe makes it again.
+
+    Raises ToolchainError where something stopped the run, and exit 20 where its measurement is worth nothing.
+    """
+    derived = derive_recipe(recipe, draw)
+    run = stages.Run(recipe=derived, cache=Cache(cache_root()), progress=progress)
+    float_weights = stages.train(run)
+    weights = stages.compress(run, float_weights)
+    if weights is not None and weights != float_weights:
+        with progress.stage("metric"):
+            drop = stop.reference - _measure(run, weights, stop.samples)
+        if drop > stop.drop_max:
+            return {"state": "stopped", "drop": drop}
+    out = transport.bundle.parent
+    try:
+        report = deploy_model(
+            derived, target.narrow(draw.precision), out=out, transport=transport, effort=effort, progress=progress
+        )
+    finally:
+        shutil.rmtree(transport.bundle, ignore_errors=True)
+    if report["verdict"] == "invalid":
+        raise ToolchainError(ExitCode.INVALID, "the measurement is worth nothing", found="; ".join(report["reasons"]))
+    return {"state": "complete", **objectives.read_report(report)}
+
+
+@dataclass(frozen=True)
+class _First:
+    """The first samples of a set."""
+
+    samples: Samples
+    count: int
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        labels = self.samples.labels
+        return None if labels is None else labels[: self.count]
+
+    @property
+    def sha256(self) -> str:
+        return self.samples.sha256
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        return self.samples.batch(start, min(stop, self.count))
+
+
+def _measure(run: stages.Run, weights: Any, samples: int) -> float:
+    first = _First(run.data.evaluation, min(samples, run.count_evaluation()))
+    return measure_top1(run.load_model(weights), first, accelerator=start_accelerator())
