@@ -71,9 +71,13 @@ class Project:
 
     def wait_for(self, process, stage, event):
         """Wait until the running command logs an event; return whether it did before it ended."""
+        return self.wait_for_in(self.out, process, stage, event)
+
+    def wait_for_in(self, out, process, stage, event):
+        """Do so with the log of another folder."""
         while True:
             ended = process.poll() is not None
-            if any((line["stage"], line["event"]) == (stage, event) for line in self.read_log()):
+            if any((line["stage"], line["event"]) == (stage, event) for line in self.read_log(out)):
                 return True
             if ended:
                 return False

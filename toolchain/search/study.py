@@ -163,9 +163,11 @@ def _open_storage(storage: str) -> BaseStorage:
         path = Path(storage)
         path.parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(str(path)))
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
         return RDBStorage(storage)
-    except (ImportError, ValueError, optuna.exceptions.OptunaError) as error:
+    except (ImportError, ValueError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
         raise usage(
             "the storage of the search cannot be opened",
             where="--storage",

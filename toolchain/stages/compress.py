@@ -41,7 +41,7 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     inputs: dict[str, Any] = {
         "code": hash_code("builder.py", "weights.py", "structure.py", "fit", *_list_code(str(entry.get("method")))),
         "versions": read_versions("accelerate", "ckmeans", "numpy", "torch", "torch-pruning", "torchvision"),
-        "entry": dict(entry),
+        "entry": {key: value for key, value in entry.items() if key != "teacher"},
         **run.identify_model(weights),
         **run.identify_calibration(len(run.data.calibration)),
     }
@@ -107,7 +107,7 @@ def _identify_teacher(teacher: Recipe) -> dict[str, Any]:
     weights = teacher.folder / (teacher.model.weights or "")
     return {
         "builder": hash_sources(teacher.builder_folder),
-        "build": [teacher.model.build, teacher.model.build_options],
+        "build": [Path(teacher.model.build or "").name, teacher.model.build_options],
         "weights": hash_file(weights) if weights.is_file() else None,  # loading it says what is missing
     }
 

@@ -62,7 +62,7 @@ class Run:
         section = self.recipe.model
         return {
             "builder": hash_sources(self.recipe.builder_folder),
-            "build": [section.build, section.build_options],
+            "build": [Path(section.build or "").name, section.build_options],
             "weights": hash_file(weights),
         }
 
