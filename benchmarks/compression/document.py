@@ -76,11 +76,17 @@ def _write_row(row: Row, results: Sequence[dict[str, Any]], floats: Sequence[dic
         _write_range(sizes, lambda value: f"{value:.1f}×"),
         _write_range(speeds, lambda value: f"{value:.2f}×") if speeds else "not measured",
         _write_goals(row),
-        ("yes" if all(reached) else "no") if reached else "",
+        _write_reached(reached, complete=len(measured) == len(row.seeds)),
         f"{len(measured)} of {len(row.seeds)}",
         ", ".join(str(result["exit_code"]) for result in results),
         command,
     ]
+
+
+def _write_reached(reached: Sequence[bool], *, complete: bool) -> str:
+    if not reached:
+        return ""
+    return ("yes" if all(reached) else "no") + ("" if complete else ", so far")
 
 
 def _write_goals(row: Row) -> str:

@@ -145,3 +145,22 @@ def test_a_pickle_inside_is_refused_and_not_run(tmp_path):
     np.savez(path, x=np.array([Trap(str(trace))], dtype=object))
     assert refuse({"path": str(path)}).code is ExitCode.MALFORMED
     assert not trace.exists()
+
+
+def test_labelled_pictures_train_where_the_evaluation_is_another_file(tmp_path):
+    labels = np.array([2, 0, 1])
+    write(tmp_path / "b.npz", input=np.ones((3, 1, 4, 4)), labels=labels)
+    options = write(tmp_path / "a.npz", input=np.arange(48.0).reshape(3, 1, 4, 4), labels=labels)
+    assert load_dataset("npz", options).train is None  # they are the evaluation as well
+    train = load_dataset("npz", options | {"evaluation": str(tmp_path / "b.npz")}).train
+    assert train.take(np.array([2, 0]))["input"][:, 0, 0, 0].tolist() == [32.0, 0.0]
+    assert train.labels.tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "arrays", [{"input": np.zeros((3, 1, 4, 4))}, {"x": np.zeros((3, 1, 4, 4)), "labels": np.zeros(3, dtype=int)}]
+)
+def test_what_is_no_labelled_picture_trains_nothing(tmp_path, arrays):
+    write(tmp_path / "b.npz", **arrays)
+    options = write(tmp_path / "a.npz", **arrays) | {"evaluation": str(tmp_path / "b.npz")}
+    assert load_dataset("npz", options).train is None
