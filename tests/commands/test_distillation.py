@@ -11,7 +11,7 @@ def add_student(project, name, seed):
     text = text.replace(
         'path = "../../data/tiny.npz"', 'path = "../../data/learn.npz", evaluation = "../../data/tiny.npz"'
     )
-    entry = f"finetune = {{ epochs = 2, batch_size = 16, learning_rate = 0.001, seed = {seed} }}"
+    entry = f"finetune = {{ epochs = 2, batch_size = 16, learning_rate = 0.0001, seed = {seed} }}"
     compress = f'[[compress]]\nmethod = "distillation"\nteacher = "tiny"\n{entry}\n'
     (project.folder / "models" / "tiny" / f"{name}.toml").write_text(f"{text}\n{compress}")
 

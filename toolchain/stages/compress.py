@@ -41,7 +41,7 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     inputs: dict[str, Any] = {
         "code": hash_code("builder.py", "weights.py", "structure.py", "fit", *_list_code(str(entry.get("method")))),
         "versions": read_versions("accelerate", "ckmeans", "numpy", "torch", "torch-pruning", "torchvision"),
-        "entry": {key: value for key, value in entry.items() if key != "teacher"},
+        "entry": dict(entry),
         **run.identify_model(weights),
         **run.identify_calibration(len(run.data.calibration)),
     }
@@ -49,6 +49,8 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     if not {"finetune", "sparsify", "codebook_finetune", "importance"}.isdisjoint(entry):
         inputs["training"] = _describe_training(run.recipe)
     if "teacher" in entry:
+        # Its content says who it is, and its path differs from folder to folder.
+        inputs["entry"] = {key: value for key, value in entry.items() if key != "teacher"}
         inputs["teacher"] = _identify_teacher(find_teacher(run.recipe, str(entry["teacher"])))
 
     def build(folder: Path, work: Path) -> None:
