@@ -20,8 +20,10 @@ from toolchain.errors import ExitCode, usage
 from toolchain.exits import run_command
 from toolchain.progress import Progress
 from toolchain.project import find_recipe, find_target, list_models, list_targets
+from toolchain.recipe import Recipe
 from toolchain.report.shape import Report
 from toolchain.stdout import print_rows
+from toolchain.target import Target
 
 app = typer.Typer(
     help="Take a trained PyTorch model to a proven artifact on an edge board.",
@@ -265,8 +267,8 @@ def compress(
 
 
 def _search(
-    recipe: Any,
-    target: Any,
+    recipe: Recipe,
+    target: Target,
     *,
     trials: int,
     storage: str | None,
@@ -274,8 +276,8 @@ def _search(
     latency: tuple[int | None, float | None],
     quiet: bool,
 ) -> int:
+    from toolchain.deploy.transport import LatencyEffort
     from toolchain.fit import stop_accelerator
-    from toolchain.pipeline import LatencyEffort
     from toolchain.search import SearchRequest, search_recipe
 
     effort = LatencyEffort(samples=latency[0], limit_s=latency[1])

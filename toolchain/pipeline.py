@@ -79,6 +79,7 @@ def deploy_model(
         signature=_judge_signature(measured, is_signed=shipment.signature is not None),
         signer=measured.signer,
         device=transport.device,
+        notes=measured.notes,
         float_reasons={
             layer["name"]: layer["reason"] for document in lowerings.values() for layer in document["kept_in_float"]
         },

@@ -197,7 +197,7 @@ def test_a_target_that_requires_a_signature_stops_an_unsigned_deploy_before_the_
     assert not native.root.exists()
 
 
-def test_an_older_bundle_is_exit_13_and_one_past_its_time_10_or_13(lab, native, out):
+def test_an_older_bundle_is_exit_13_and_one_with_time_left_passes(lab, native, out):
     lab.assert_passed(deploy(lab, "--counter", "2"), out)
     assert_failed(lab, deploy(lab, "--counter", "1"), 13, "replay", out)
     lab.assert_passed(deploy(lab, "--counter", "3", "--expires-days", "7"), out)

@@ -89,6 +89,7 @@ class Run:
     signature: SignatureState = "unsigned"
     signer: str | None = None
     device: str | None = None
+    notes: tuple[str, ...] = ()
     float_reasons: dict[str, str] = field(default_factory=lambda: dict(FLOAT_REASONS))
 
     def report(self) -> Report:
@@ -100,6 +101,7 @@ class Run:
             signature=self.signature,
             signer=self.signer,
             device=self.device,
+            notes=self.notes,
             float_reasons=self.float_reasons,
         )
 

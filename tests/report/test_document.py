@@ -88,6 +88,10 @@ def test_the_unit_is_named_and_this_machine_has_no_name(run):
     assert run.report()["device"]["name"] is None
 
 
+def test_what_the_board_notes_is_a_warning(run):
+    assert run.but(notes=("record, after the switch: disk full",)).report()["warnings"][0].startswith("record, after")
+
+
 def test_an_unsteady_latency_is_a_warning(run):
     run.measurements["reference"]["latency"]["steady"] = False
     assert any("float reference" in warning and "steady" in warning for warning in run.report()["warnings"])

@@ -188,9 +188,12 @@ def choose(run: Deployment) -> None:
 
 
 def _remove_old(run: Deployment, *, keep: int) -> None:
+    excess = len(run.trust.proven) - keep
+    if excess <= 0:
+        return
     kept = [bundle_id for bundle_id in (run.trust.current, run.trust.previous, run.bundle_id) if bundle_id is not None]
     removable = run.slots.list_removable(kept, run.trust.proven)
-    for bundle_id in removable[: max(0, len(run.trust.proven) - keep)]:
+    for bundle_id in removable[:excess]:
         run.slots.discard(run.slots.find_release(bundle_id))
         proven = tuple(other for other in run.trust.proven if other != bundle_id)
         run.trust = replace(run.trust, proven=proven)

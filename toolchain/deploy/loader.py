@@ -4,6 +4,7 @@ The host sends the text of this file, as `python3 -B -c TEXT ROOT SHA256 SIZE AL
 understood by old Pythons, so that one of them can say that it is too old: no f-strings, no annotated variables.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -95,7 +96,8 @@ def _write_sources(sources: dict, folder: str) -> None:  # type: ignore[type-arg
 def _place_agent(root: str, sha256: str, size_bytes: int) -> str:
     folder = os.path.join(root, "agent", sha256)
     if _is_there(folder, sha256):
-        os.utime(folder)
+        with contextlib.suppress(OSError):  # a disk that became read-only can still tell its status
+            os.utime(folder)
         _say({"agent": "there"})
         return folder
     os.makedirs(os.path.dirname(folder), exist_ok=True)

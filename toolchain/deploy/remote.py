@@ -86,7 +86,10 @@ class RemoteTransport:
 def read_measured(document: Mapping[str, Any]) -> Measured:
     """Return what the agent's `install` and `check` measured."""
     return Measured(
-        document=document["measurements"], samples_ms=document.get("samples_ms", {}), signer=document.get("signer")
+        document=document["measurements"],
+        samples_ms=document.get("samples_ms", {}),
+        signer=document.get("signer"),
+        notes=document.get("notes", ()),
     )
 
 

@@ -55,6 +55,8 @@ class Measured:
     """Every latency sample by payload."""
     signer: str | None = None
     """Whom of its allowed signers the board found behind the signature; None where it checked none."""
+    notes: Sequence[str] = ()
+    """What went wrong after the bundle was active, and is put right by the next command."""
 
 
 class Transport(Protocol):

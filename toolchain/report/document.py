@@ -49,6 +49,7 @@ def build_report(
     signature: SignatureState,
     signer: str | None = None,
     device: str | None = None,
+    notes: Sequence[str] = (),
     float_reasons: Mapping[str, str] | None = None,
     bundle_path: str = "bundle",
 ) -> Report:
@@ -65,6 +66,7 @@ def build_report(
         signature: what is known of the bundle's signature.
         signer: whom the board found behind it.
         device: the unit's name; None is this machine.
+        notes: what the board says beside its verdict, as warnings.
         float_reasons: why a layer was kept in float, by the name of the layer.
         bundle_path: the bundle's folder, relative to that of report.json.
 
@@ -80,6 +82,7 @@ def build_report(
             signature=signature,
             signer=signer,
             device=device,
+            notes=notes,
             float_reasons=float_reasons or {},
             bundle_path=bundle_path,
         )
@@ -133,6 +136,7 @@ def _build(
     signature: SignatureState,
     signer: str | None,
     device: str | None,
+    notes: Sequence[str],
     float_reasons: Mapping[str, str],
     bundle_path: str,
 ) -> Report:
@@ -158,7 +162,7 @@ def _build(
         signature=signature,
         signer=signer,
         emulated=emulated,
-        warnings=_list_warnings(candidates, signature, latency, placement, emulated=emulated),
+        warnings=[*notes, *_list_warnings(candidates, signature, latency, placement, emulated=emulated)],
         artifact=_read_artifact(described, bundle_path),
         reference=_read_reference(manifest, bundle_path),
         metric=metric,

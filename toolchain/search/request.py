@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.pipeline import LatencyEffort
+from toolchain.deploy.transport import LatencyEffort
 from toolchain.recipe import Recipe
 from toolchain.target import Target
 

@@ -15,9 +15,11 @@ from toolchain import stages
 from toolchain.cache import Cache, cache_root
 from toolchain.data.dataset import Samples
 from toolchain.deploy.local import LocalTransport
+from toolchain.deploy.transport import LatencyEffort
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.fit import measure_top1, start_accelerator
-from toolchain.pipeline import LatencyEffort, deploy_model
+from toolchain.freshness import Freshness
+from toolchain.pipeline import Order, deploy_model
 from toolchain.progress import Progress
 from toolchain.recipe import Recipe
 from toolchain.search.objectives import Objectives
@@ -87,8 +89,9 @@ def run_trial(
             return {"state": "stopped", "drop": drop}
     out = transport.bundle.parent
     try:
+        order = Order(effort=effort, freshness=Freshness(counter=0, expires=None))
         report = deploy_model(
-            derived, target.narrow(draw.precision), out=out, transport=transport, effort=effort, progress=progress
+            derived, target.narrow(draw.precision), out=out, transport=transport, order=order, progress=progress
         )
     finally:
         shutil.rmtree(transport.bundle, ignore_errors=True)
