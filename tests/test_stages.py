@@ -17,6 +17,7 @@ from toolchain.errors import ExitCode, ToolchainError
 from toolchain.freshness import Freshness
 from toolchain.progress import Progress
 from toolchain.recipe import read_recipe
+from toolchain.stages.bundle import merge_gates
 from toolchain.target import read_target
 
 RECIPE = """
@@ -308,3 +309,12 @@ def test_keys_are_json_and_name_no_path_of_the_project(project, monkeypatch):
     for stage, text in seen:
         if stage != "bundle":  # its provenance holds the recipe, whose data options are paths here
             assert str(project) not in text
+
+
+def test_float_precisions_of_a_model_trained_for_int8_take_the_gate_of_int8(tmp_path):
+    (tmp_path / "recipe.toml").write_text(f"{RECIPE}sqnr_db_min = {{ int8 = 18.0, fp16 = 30.0 }}\n")
+    (tmp_path / "board.toml").write_text(TARGET)
+    recipe, target = read_recipe(tmp_path / "recipe.toml"), read_target(tmp_path / "board.toml")
+    trained = merge_gates(recipe, target, trained_for_int8=True)
+    assert trained.sqnr_db_min == {"int8": 18.0, "float32": 18.0, "fp16": 30.0}
+    assert merge_gates(recipe, target).sqnr_db_min == {"int8": 18.0, "fp16": 30.0}

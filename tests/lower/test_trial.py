@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from toolchain.lower.trial import Bench
 def bench(residual, images, scheme):
     ranges = observe_ranges(residual, images, plan_int8(residual).tensors)
     feeds = [{"image": images["image"][index : index + 1]} for index in range(16)]
-    return Bench.on(residual, lambda keep: int8_policy(scheme).write(residual, ranges, keep), feeds)
+    build = partial(int8_policy(scheme).write, residual, ranges)
+    return Bench(model=residual, build=build, feeds=(), references=()).on(feeds)
 
 
 def test_the_bound_lies_under_the_estimate(bench):

@@ -18,6 +18,8 @@ _LIMITS: dict[ActivationType, tuple[int, int]] = {"uint8": (0, 255), "int8": (-1
 _SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 
 _LARGEST_FLOAT16 = np.float32(np.finfo(np.float16).max)
+# Of a step: 127 multiples in float32 are off by less than 127 * 2^-23 of one.
+_GRID_TOLERANCE = 1e-3
 
 # A bias is stored as int32; half of its range leaves room for the sum that is added to it.
 _BIAS_LIMIT = 2**30
@@ -65,6 +67,14 @@ def round_up_to_float16(values: NDArray[np.float32] | np.float32) -> NDArray[np.
     above = np.nextafter(nearest, np.float16(np.inf))
     rounded = np.where(nearest.astype(np.float32) < values, above, nearest).astype(np.float32)
     return np.asarray(np.minimum(rounded, _LARGEST_FLOAT16), dtype=np.float32)
+
+
+def is_on_grid(weight: NDArray[np.float32], *, axis: int, bits: int) -> bool:
+    """Return whether every channel of `axis` holds multiples of its own step: largest magnitude / (2^(bits - 1) - 1)."""
+    moved = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1).astype(np.float64)
+    largest = np.abs(moved).max(axis=1, keepdims=True)
+    multiples = moved * (2 ** (bits - 1) - 1) / np.where(largest == 0, 1.0, largest)
+    return bool(np.all(np.abs(multiples - np.rint(multiples)) < _GRID_TOLERANCE))
 
 
 @dataclass(frozen=True)

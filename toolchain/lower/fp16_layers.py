@@ -93,7 +93,8 @@ def lower_fp16(
     reasons = find_unsafe_layers(model, feeds, sqnr_db_min=sqnr_db_min, on_batch=on_batch)
     unsafe = frozenset(reasons)
     layers = sorted(find_float16_nodes(model, unsafe))
-    bench = Bench.on(model, lambda keep: convert_to_float16(model, keep | unsafe), feeds[:_SEARCH_SAMPLES])
+    empty = Bench(model=model, build=lambda keep: convert_to_float16(model, keep | unsafe), feeds=(), references=())
+    bench = empty.on(feeds[:_SEARCH_SAMPLES])
     search = find_guilty_layers(
         layers,
         bench.measure_sqnr_db,

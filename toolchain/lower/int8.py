@@ -16,7 +16,9 @@ from typing import Any
 import onnx
 
 from toolchain.errors import usage
+from toolchain.learned_ranges import LearnedRanges, drop_ranges, read_ranges, restore_pairs
 from toolchain.lower.calibration import choose_ranges, list_methods, observe_tensors
+from toolchain.lower.learned import find_learned, match_weight_bits
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq import QdqPlan
 from toolchain.lower.ranges import TensorRange
@@ -53,7 +55,7 @@ class Int8Lowering:
     kept_in_float: Mapping[str, str]
     """Layers that could be int8 and stay in float: name to reason."""
     sqnr_db: Mapping[str, float]
-    """Of every output against the float model, on the samples of the search."""
+    """Of every output against the float model, or against what was trained for int8, on the samples of the search."""
     trials: tuple[SpeedTrial, ...]
 
 
@@ -73,12 +75,14 @@ def lower_int8(
     Raises ToolchainError: exit 2 for a layer in keep_float that the model lacks, 23 where an activation is not
     finite.
     """
+    learned = read_ranges(model)
+    model, policy = drop_ranges(model), replace(policy, scheme=match_weight_bits(policy.scheme, learned))
     plan = policy.plan(model, frozenset())
     requested = _find_requested(model, options.keep_float)
-    benches = _calibrate(model, plan, feeds, options, policy, start_steps)
+    benches = _calibrate(model, plan, feeds, options, policy, start_steps, learned)
     methods_db = {method: bench.measure_sqnr_db(frozenset()) for method, (_, bench) in benches.items()}
     ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
-    others = Bench.on(model, bench.build, feeds[_SEARCH_SAMPLES : _SEARCH_SAMPLES + _CONFIRM_SAMPLES])
+    others = bench.on(feeds[_SEARCH_SAMPLES : _SEARCH_SAMPLES + _CONFIRM_SAMPLES])
     reasons = dict.fromkeys(requested, "the recipe keeps it in float")
     times: dict[str, LayerTime] = {}
     if options.choose_by_measurement:
@@ -112,19 +116,29 @@ def _calibrate(
     options: QuantizeSection,
     policy: Int8Policy,
     start_steps: StartSteps,
+    learned: LearnedRanges | None,
 ) -> dict[str, tuple[Mapping[str, TensorRange], Bench]]:
     """Return the ranges by each method that may be taken, and the bench to judge them by.
 
     No method is the best for every model: clipping helps where outliers are noise, and hurts where they carry the
-    answer. All of them read the same histograms, so that trying them costs one session each.
+    answer. All of them read the same histograms, so that trying them costs one session each. A learned range is never
+    replaced by a calibrated one.
     """
-    methods = list_methods() if options.calibration == "auto" else (options.calibration,)
-    on_batch = start_steps("calibrate", len(feeds))
-    observations = observe_tensors(model, plan.tensors, feeds, counting=methods != ("minmax",), on_batch=on_batch)
-    found = {
-        method: choose_ranges(observations, method=method, symmetric=policy.scheme.symmetric) for method in methods
-    }
-    first = Bench.on(model, lambda _: model, feeds[:_SEARCH_SAMPLES])
+    known = find_learned(model, plan.tensors, learned)
+    missing = [name for name in plan.tensors if name not in known]
+    trained = restore_pairs(model, learned) if learned is not None else None
+    found: dict[str, dict[str, TensorRange]] = {"learned": known}
+    if missing or not known:
+        methods = list_methods() if options.calibration == "auto" else (options.calibration,)
+        on_batch = start_steps("calibrate", len(feeds))
+        observations = observe_tensors(model, missing, feeds, counting=methods != ("minmax",), on_batch=on_batch)
+        found = {
+            method: choose_ranges(observations, method=method, symmetric=policy.scheme.symmetric) | known
+            for method in methods
+        }
+    first = Bench(model=model, build=lambda _: model, feeds=(), references=(), trained=trained).on(
+        feeds[:_SEARCH_SAMPLES]
+    )
     return {
         method: (ranges, replace(first, build=partial(policy.write, model, ranges))) for method, ranges in found.items()
     }
@@ -195,5 +209,8 @@ def describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
         "kept_in_float": [{"name": name, "op": ops[name], "reason": reason} for name, reason in float_reasons.items()],
         "layers": [{"name": node.name, "op": node.op_type, "precision": "int8"} for node in lowering.plan.nodes],
         "ranges": {name: [range_.low, range_.high] for name, range_ in lowering.ranges.items()},
+        "range_sources": {
+            name: "learned" if range_.learned else "calibrated" for name, range_ in lowering.ranges.items()
+        },
         "speed_trials": [asdict(trial) for trial in lowering.trials],
     }

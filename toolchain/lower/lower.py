@@ -12,6 +12,7 @@ import onnx
 
 from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
 from toolchain.errors import usage
+from toolchain.learned_ranges import drop_ranges, read_ranges
 from toolchain.lower.int8 import describe_int8, lower_int8
 from toolchain.lower.layer_times import name_layers
 from toolchain.lower.onnxruntime import choose_scheme, int8_policy
@@ -37,7 +38,16 @@ def lower_model(request: LowerRequest, folder: Path, *, start_steps: StartSteps)
             found=f"{target.runtime} {precision}",
         )
     document = {"runtime": target.runtime, "precision": precision, **lowering(request, folder, start_steps)}
+    document["trained_for_int8"] = read_ranges(onnx.load(request.model)) is not None
+    _drop_ranges(folder / "model.onnx")
     (folder / "lowering.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+
+
+def _drop_ranges(path: Path) -> None:
+    """Leave what was learned out of the payload: the lowering has used it."""
+    payload = onnx.load(path)
+    if (dropped := drop_ranges(payload)) is not payload:
+        path.write_bytes(dropped.SerializeToString(deterministic=True))
 
 
 def _lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from toolchain.lower.affine import ActivationType, AffineParameters, affine_parameters, quantize_weight
+from toolchain.lower.affine import ActivationType, AffineParameters, affine_parameters, is_on_grid, quantize_weight
 from toolchain.lower.ranges import TensorRange
 from toolchain.onnx_graph import GraphView, read_names, rename_reads
 
@@ -79,6 +79,8 @@ class Scheme:
     """Store the bias of a weighted node as int32; False leaves it in float."""
     float16_scales: bool = False
     """Every scale is also a float16 number, so that a graph in float16 can state it without rounding."""
+    trained_weight_bits: int | None = None
+    """A weight that is on a grid of so many bits keeps it; None where no training put it there."""
 
 
 def write_qdq(
@@ -187,7 +189,7 @@ class _Emission:
         quantized = quantize_weight(
             weight.astype(np.float32),
             axis=spec.axis,
-            bits=self._scheme.weight_bits,
+            bits=self._choose_bits(weight, spec.axis),
             input_scale=input_scale,
             bias=None if bias is None else bias.astype(np.float32),
             float16_scales=self._scheme.float16_scales,
@@ -199,6 +201,12 @@ class _Emission:
             prefix = f"{node.name}_bias"
             node.input[bias_index] = f"{prefix}_dequantized"
             yield self._dequantize_constant(prefix, quantized.bias, quantized.scales * input_scale, 0)
+
+    def _choose_bits(self, weight: NDArray[np.generic], axis: int) -> int:
+        trained = self._scheme.trained_weight_bits
+        if trained is not None and is_on_grid(weight.astype(np.float32), axis=axis, bits=trained):
+            return trained
+        return self._scheme.weight_bits
 
     def _dequantize_constant(
         self, prefix: str, values: NDArray[np.int8] | NDArray[np.int32], scales: NDArray[np.float32], axis: int

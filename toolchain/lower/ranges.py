@@ -1,4 +1,4 @@
-"""The range of a tensor: what calibration finds and quantization uses."""
+"""The range of a tensor: what calibration finds, or a training learned, and quantization uses."""
 
 from __future__ import annotations
 
@@ -11,3 +11,5 @@ class TensorRange:
 
     low: float
     high: float
+    learned: bool = False
+    """By quantization-aware training, and not calibrated."""

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from toolchain.agent.parity import SQNR_DB_LIMIT, compare
 from toolchain.agent.session import Session, open_session
+from toolchain.float_parity import FloatSession
 from toolchain.lower.fp16_emulation import emulate_float16
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -45,18 +46,16 @@ class Bench:
     feeds: Sequence[Arrays]
     """What to feed, one run each."""
     references: Sequence[Arrays]
-    """What the float model returned for each."""
+    """What the model to be kept returned for each: the float model, or the trained one."""
+    trained: onnx.ModelProto | None = None
+    """Of a model trained for int8, what was trained: it is the reference in the float model's place."""
 
-    @classmethod
-    def on(
-        cls,
-        model: onnx.ModelProto,
-        build: Callable[[frozenset[str]], onnx.ModelProto],
-        feeds: Sequence[Arrays],
-    ) -> Bench:
-        """Return the bench for a float model and its lowerings on these samples."""
-        session = open_model(model, threads=os.cpu_count() or 1)
-        return cls(model=model, build=build, feeds=feeds, references=[session.run(feed) for feed in feeds])
+    def on(self, feeds: Sequence[Arrays]) -> Bench:
+        """Return the same bench on other samples."""
+        session: Session | FloatSession = open_model(self.model, threads=os.cpu_count() or 1)
+        if self.trained is not None:  # without fusions, which would make it the int8 model to be judged
+            session = FloatSession(self.trained, threads=os.cpu_count() or 1, fused=False)
+        return replace(self, feeds=feeds, references=[session.run(dict(feed)) for feed in feeds])
 
     def measure_outputs_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> dict[str, SqnrEstimate]:
         """Return the SQNR of every output with these layers in float, on the first `samples` of the feeds, or on all."""

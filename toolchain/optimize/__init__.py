@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from toolchain.agent.parity import Parity
 from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.float_parity import SQNR_DB_MIN, FloatSession, Outputs, check_float_parity
+from toolchain.learned_ranges import check_kept
 from toolchain.onnx_safety import first_line
 from toolchain.optimize import (
     fold_scalar_into_conv,
@@ -107,6 +108,7 @@ def optimize(
         acted = rewritten is not model
         sqnr_db = _EQUAL_SQNR_DB
         if acted:
+            check_kept(model, rewritten, name=f"pass {name}")
             rewritten_outputs = _check_pass(name, model, rewritten, batches, threads)
             pairs = list(zip(outputs, rewritten_outputs, strict=True))
             sqnr_db = _check_values(name, pairs, model, batches, threads)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
 from toolchain.agent.manifest import Compatible, Gates, MetricSpec
 from toolchain.cache import Entry
 from toolchain.freshness import Freshness
@@ -73,7 +75,7 @@ def bundle(
             golden_stacked=run.recipe.model.onnx is not None,
             labels=None if labels is None else labels[: run.count_evaluation()],
             metric=MetricSpec(name=run.metric_name, reference=read_golden_outputs(float_golden.folder).metric),
-            gates=merge_gates(run.recipe, target),
+            gates=merge_gates(run.recipe, target, trained_for_int8=_is_trained_for_int8(candidates)),
             provenance=run.describe_inputs(),
             counter=freshness.counter,
             expires=freshness.expires,
@@ -83,14 +85,29 @@ def bundle(
     return run.stage("bundle", inputs, build)
 
 
-def merge_gates(recipe: Recipe, target: Target) -> Gates:
-    """Return the gates of a bundle: the recipe's, and the board's where the recipe says nothing."""
+def merge_gates(recipe: Recipe, target: Target, *, trained_for_int8: bool = False) -> Gates:
+    """Return the gates of a bundle: the recipe's, and the board's where the recipe says nothing.
+
+    A model trained for int8 is its int8 arithmetic, which the golden outputs are of. Float precisions of it leave that
+    rounding out, and differ by as much as int8 may: they take int8's gate.
+    """
     own, board = recipe.gates, target.gates
+    sqnr_db_min = dict(own.sqnr_db_min)
+    if trained_for_int8:
+        int8_db = sqnr_db_min.get("int8", DEFAULT_SQNR_DB_MIN["int8"])
+        sqnr_db_min = dict.fromkeys(DEFAULT_SQNR_DB_MIN, int8_db) | sqnr_db_min
     return Gates(
         metric_drop_max=own.metric_drop_max,
-        sqnr_db_min=own.sqnr_db_min,
+        sqnr_db_min=sqnr_db_min,
         int8_share_min=own.int8_share_min if own.int8_share_min is not None else board.int8_share_min,
         latency_p90_ms_max=own.latency_p90_ms_max if own.latency_p90_ms_max is not None else board.latency_p90_ms_max,
+    )
+
+
+def _is_trained_for_int8(candidates: Mapping[str, Entry]) -> bool:
+    return any(
+        json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8"))["trained_for_int8"]
+        for entry in candidates.values()
     )
 
 

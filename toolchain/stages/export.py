@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from toolchain.cache import Entry, read_versions
 from toolchain.stages.run import PARITY_SAMPLES, Run, hash_code, write_json
+
+if TYPE_CHECKING:
+    from toolchain.structure import Edit
 
 
 def export(run: Run, weights: Path | None) -> Entry:
@@ -18,7 +23,10 @@ def export(run: Run, weights: Path | None) -> Entry:
             "builder.py",
             "weights.py",
             "structure.py",
+            "compress/range_markers.py",
+            "compress/trace.py",
             "export.py",
+            "learned_ranges.py",
             "onnx_file.py",
             "onnx_safety.py",
             "float_parity.py",
@@ -32,12 +40,26 @@ def export(run: Run, weights: Path | None) -> Entry:
     def build(folder: Path) -> None:
         from toolchain.export import check_export, export_onnx
 
-        model, samples = run.load_model(weights), run.data.calibration
-        export_onnx(model, samples.batch(0, 1), folder / "model.onnx")
+        samples, path = run.data.calibration, folder / "model.onnx"
+        export_onnx(run.load_model(weights), samples.batch(0, 1), path)
+        model, edits = run.load_compressed(weights)
+        _take_learned_ranges(path, edits)
         batch = samples.batch(0, min(PARITY_SAMPLES, len(samples)))
-        write_json(folder / "export.json", {"sqnr_db": check_export(folder / "model.onnx", model, [batch])})
+        write_json(folder / "export.json", {"sqnr_db": check_export(path, model, [batch])})
 
     return run.stage("export", inputs, build)
+
+
+def _take_learned_ranges(path: Path, edits: Sequence[Edit]) -> None:
+    """Make the pairs of learned ranges in a file the float graph that they stand in, and an entry of its metadata."""
+    from toolchain.learned_ranges import take_pairs
+    from toolchain.onnx_file import read_onnx, write_onnx
+    from toolchain.structure import FixWeights, LearnedRange
+
+    count = sum(isinstance(edit, LearnedRange) for edit in edits)
+    if count:
+        bits = max((edit.bits for edit in edits if isinstance(edit, FixWeights)), default=8)
+        write_onnx(take_pairs(read_onnx(path, trusted=True), count=count, weight_bits=bits), path)
 
 
 def _import_onnx(run: Run) -> Entry:

@@ -12,7 +12,15 @@ from toolchain.stages.run import PARITY_SAMPLES, Run, hash_code, write_json
 def optimize(run: Run, exported: Entry) -> Entry:
     """Return model.onnx after all passes, and optimize.json, what each of them did."""
     inputs = {
-        "code": hash_code("optimize", "onnx_file.py", "onnx_graph.py", "onnx_safety.py", "float_parity.py", "agent"),
+        "code": hash_code(
+            "optimize",
+            "onnx_file.py",
+            "onnx_graph.py",
+            "onnx_safety.py",
+            "learned_ranges.py",
+            "float_parity.py",
+            "agent",
+        ),
         "versions": read_versions("onnx", "onnxsim", "onnxruntime", "onnxscript"),
         "model": exported.sha256,
         **run.identify_calibration(PARITY_SAMPLES),

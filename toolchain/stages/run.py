@@ -90,8 +90,13 @@ class Run:
         return model.eval(), edits
 
     def load_model(self, weights: Path) -> nn.Module:
-        """Return the recipe's module with these weights, in evaluation mode."""
-        return self.load_compressed(weights)[0]
+        """Return what is deployed: the recipe's module with these weights, its learned ranges at work."""
+        model, edits = self.load_compressed(weights)
+        if not any(edit.edit == "range" for edit in edits):
+            return model  # what follows takes seconds to import
+        from toolchain.compress.range_markers import insert_learned_ranges
+
+        return insert_learned_ranges(model, edits)
 
     def bind_calibration(self, model: Path, count: int) -> Feeds:
         """Return the first `count` calibration samples as feeds of an ONNX file."""

@@ -1,0 +1,104 @@
+"""Nets that every method is tried on: MLPerf's ResNet-8, mobile nets, a transformer block; pictures of made data."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torchvision.models import mobilenet_v2
+from torchvision.models.mobilenetv2 import MobileNetV2
+
+from toolchain.builder import build_model
+from toolchain.data.dataset import ImageSamples
+from toolchain.project import find_recipe
+from toolchain.weights import load_weights
+
+
+class TransformerBlock(nn.Module):
+    """One block of a vision transformer with plain layers: pictures (N, 3, 8, 8) to logits (N, 2)."""
+
+    def __init__(self, width=16, heads=2):
+        super().__init__()
+        self.width, self.heads = width, heads
+        self.patch = nn.Conv2d(3, width, 4, 4)
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.act, self.down = nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        self.head = nn.Linear(width, 2)
+
+    def forward(self, x):
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        qkv = self.qkv(self.norm1(x)).reshape(-1, 4, 3, self.heads, self.width // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        attended = (query @ key.transpose(-1, -2)).softmax(-1) @ value
+        x = x + self.out(attended.transpose(1, 2).reshape(-1, 4, self.width))
+        x = x + self.down(self.act(self.up(self.norm2(x))))
+        return self.head(x.mean(1))
+
+
+class AttentionNet(nn.Module):
+    """torch's own attention, whose layers torch.fx does not see."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch = nn.Conv2d(3, 16, 4, 4)
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, x):
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        return self.head(self.attention(x, x, x)[0].mean(1))
+
+
+def settle_norms(net, seed=0):
+    """Give the batch norms of an untrained net statistics, so that folding them changes numbers."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+    return net.eval()
+
+
+def build_mobilenet(seed=0):
+    """Return torchvision's MobileNetV2."""
+    torch.manual_seed(seed)
+    return settle_norms(mobilenet_v2(weights=None, num_classes=2))
+
+
+def build_small_mobilenet(seed=0):
+    """Return a MobileNetV2 of three blocks, small enough to be exported in a test."""
+    torch.manual_seed(seed)
+    settings = [[1, 8, 1, 1], [4, 8, 2, 2]]
+    return settle_norms(MobileNetV2(num_classes=2, width_mult=0.5, inverted_residual_setting=settings))
+
+
+def build_resnet8(*, trained=False):
+    """Return ResNet-8 of models/, with its own weights or without."""
+    recipe = find_recipe("resnet8")
+    torch.manual_seed(0)
+    net = build_model(recipe)
+    if trained:
+        load_weights(net, recipe.folder / "weights.safetensors")
+        return net.eval()
+    return settle_norms(net)
+
+
+def build_transformer(seed=0):
+    torch.manual_seed(seed)
+    return TransformerBlock().eval()
+
+
+@dataclass(frozen=True)
+class _Enlarge:
+    factor: int
+
+    def __call__(self, images):
+        return np.repeat(np.repeat(images, self.factor, 2), self.factor, 3).astype(np.float32) / 255
+
+
+def enlarge(samples, factor):
+    """Return the samples with pictures so many times as large."""
+    return ImageSamples(
+        images=samples.images, labels=samples.labels, sha256=f"enlarged {factor}", transform=_Enlarge(factor)
+    )
