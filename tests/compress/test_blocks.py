@@ -23,7 +23,8 @@ def find(model, **options):
         ("resnet8", {"blocks.0": ["norm2"]}),  # the others change shape
         (
             "mobilenet_v2",
-            {f"features.{index}": ["conv.3"] for index in (1, 3, 5, 6, 8, 9, 10, 12, 13, 15, 16)},
+            {"features.1": ["conv.2"]}
+            | {f"features.{index}": ["conv.3"] for index in (3, 5, 6, 8, 9, 10, 12, 13, 15, 16)},
         ),
         (
             "transformer",

@@ -141,6 +141,17 @@ def test_features_of_a_teacher_with_other_channels_and_places_are_adapted(distil
     distill(build_net(channels=8), Wide(channels=24).eval(), features=[PAIR], attention=[PAIR])
 
 
+@pytest.mark.parametrize("part", ["features", "attention"])
+def test_features_and_attention_pull_at_the_student(distill, tmp_path, part):
+    def train(name, **options):
+        (tmp_path / name).mkdir()
+        return distill(build_net(channels=8), folder=tmp_path / name, **options).model.stem.weight
+
+    plain = train("plain", cache_teacher=False)
+    assert torch.equal(train("again", cache_teacher=False), plain)
+    assert not torch.allclose(train("pulled", **{part: [PAIR]}), plain, atol=1e-6)
+
+
 def test_the_teacher_is_not_trained(distill):
     teacher = build_net(seed=1)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}

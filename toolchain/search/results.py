@@ -12,6 +12,7 @@ from typing import Any
 import tomli_w
 
 from toolchain.atomic import write_atomically
+from toolchain.project import list_targets
 from toolchain.recipe import PATH_OPTIONS, Recipe
 from toolchain.search.front import find_front
 from toolchain.search.objectives import Objectives
@@ -58,8 +59,9 @@ def _write_recipe(request: SearchRequest, record: Mapping[str, Any]) -> str | No
 
 def _find_target(request: SearchRequest) -> str:
     """Return what --target takes."""
-    built_in = request.target.path.parent.name == "targets"
-    return request.target.name if built_in else str(request.target.path)
+    listed = list_targets().get(request.target.name)
+    found_by_name = listed is not None and listed.resolve() == request.target.path
+    return request.target.name if found_by_name else str(request.target.path)
 
 
 def relocate_recipe(recipe: Recipe, folder: Path) -> dict[str, Any]:

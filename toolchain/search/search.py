@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,7 +38,7 @@ def search_recipe(request: SearchRequest, *, open_progress: OpenProgress) -> Pat
     an end, exit 24 where none passed its gates. The results are written in any case.
     """
     recipe, section = request.recipe, request.recipe.search or SearchSection()
-    _check_recipe(recipe)
+    _check_request(recipe)
     steps = list_steps(recipe)
     with open_progress(None) as progress:
         reference = measure_reference(recipe, samples=section.stop_samples, progress=progress)
@@ -138,7 +139,15 @@ def _find_earlier(study: Study, record: Mapping[str, Any]) -> dict[str, Any] | N
     return None
 
 
-def _check_recipe(recipe: Recipe) -> None:
+def _check_request(recipe: Recipe) -> None:
+    if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
+        raise usage(
+            "the processes of a search do not train together",
+            where="environment: WORLD_SIZE",
+            expected="1",
+            found=processes,
+            fix="start the same command several times: the workers share the trials",
+        )
     problems = {
         "model": ("an ONNX file is not compressed", "a builder", recipe.model.onnx),
         "data.metric": ("a search needs a task metric", "top1", "none" if recipe.data.metric == "none" else None),
