@@ -91,7 +91,7 @@ def test_samples_inside_the_bundle_are_refused_because_they_would_change_it(make
 def test_facts_are_those_of_this_machine():
     code, facts, _ = run_agent("facts")
     assert code == 0
-    own = {"arch", "cpu", "cpu_features", "os", "python", "runtime", "runtime_version", "accelerator"}
+    own = {"arch", "cpu", "cpu_features", "os", "python", "runtime", "runtime_version", "accelerator", "details"}
     assert own | {"board"} == set(facts)
 
 

@@ -7,7 +7,7 @@ import pytest
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.golden import evaluate_session, find_fixed_batch, open_golden
 from toolchain.agent.manifest import TensorSpec, read_manifest
-from toolchain.agent.session import open_session
+from toolchain.agent.session import ShapeRange, open_session
 from toolchain.bundle import GoldenBatch
 
 
@@ -128,3 +128,24 @@ def test_stacked_samples_are_run_one_by_one_as_they_are(make_bundle, samples):
     parity, metric = evaluate_session(session, arrays, manifest, ignore_progress)
     assert parity[0].sqnr_db > 100
     assert metric.deployed == 1.0
+
+
+def test_a_dynamic_batch_is_fed_with_one_sample_up_to_a_whole_batch(make_bundle):
+    _, golden, manifest = open_all(make_bundle())
+    single, whole = (1, 3, 8, 8), (64, 3, 8, 8)
+    assert golden.find_shapes(manifest.inputs) == {"input": ShapeRange(least=single, usual=single, most=whole)}
+
+
+def test_a_fixed_batch_is_fed_with_itself(make_bundle, write_model):
+    inputs = [TensorSpec(name="input", dtype="float32", shape=(7, 3, 8, 8))]
+    model = write_model("float32", batch=7)
+    _, golden, manifest = open_all(make_bundle(candidates={"float32": model}, reference=model, inputs=inputs))
+    shape = (7, 3, 8, 8)
+    assert golden.find_shapes(manifest.inputs) == {"input": ShapeRange(least=shape, usual=shape, most=shape)}
+
+
+def test_stacked_inputs_are_fed_one_by_one_with_the_shape_that_they_have(make_bundle):
+    _, golden, manifest = open_all(make_bundle())
+    stacked = dataclasses.replace(golden, stacked=True, inputs={"input": golden.inputs["input"][:, None]})
+    shape = (1, 3, 8, 8)
+    assert stacked.find_shapes(manifest.inputs) == {"input": ShapeRange(least=shape, usual=shape, most=shape)}

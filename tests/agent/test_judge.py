@@ -145,3 +145,19 @@ def test_every_precision_has_a_default_gate_and_the_recipe_may_set_another():
     assert find_sqnr_db_min(STRICT, "int8") == 25.0
     with pytest.raises(ToolchainError):
         find_sqnr_db_min(NO_GATES, "int4")
+
+
+def test_a_board_that_throttled_itself_makes_the_measurement_worthless():
+    (code, reason), *rest = judge(throttled=True)
+    assert code == ExitCode.INVALID
+    assert "throttled" in reason
+    assert rest == []
+
+
+@pytest.mark.parametrize("throttled", [False, None])
+def test_a_board_that_did_not_throttle_or_does_not_tell_is_judged_as_it_ran(throttled):
+    assert judge(throttled=throttled) == []
+
+
+def test_on_an_emulated_board_throttling_means_nothing():
+    assert judge(throttled=True, emulated=True) == []

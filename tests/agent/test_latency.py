@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from toolchain.agent.latency import is_conclusive, is_faster, measure_latency
+from toolchain.agent.latency import Stopwatch, is_conclusive, is_faster, measure_latency
 from toolchain.agent.quantiles import Ratio
 
 
@@ -148,3 +148,9 @@ def test_one_payload_alone_can_be_measured():
 )
 def test_a_ratio_is_conclusive_within_fifteen_percent(ratio, expected):
     assert is_conclusive(ratio) is expected
+
+
+def test_a_stopwatch_reads_seconds_since_it_was_made():
+    readings = iter([5_000_000_000, 5_000_000_000, 7_500_000_000])
+    stopwatch = Stopwatch(clock=lambda: next(readings))
+    assert [stopwatch.read_s(), stopwatch.read_s()] == [0.0, 2.5]

@@ -10,7 +10,7 @@ import toolchain.agent
 
 FOLDER = Path(toolchain.agent.__file__).parent
 FILES = sorted(FOLDER.rglob("*.py"))
-ALLOWED = {"numpy", "onnxruntime"}
+ALLOWED = {"numpy", "onnxruntime", "tensorrt", "cuda"}
 # The names that Python 3.8's standard library does not have yet.
 TOO_NEW = {"tomllib", "zoneinfo", "graphlib"}
 

@@ -122,3 +122,13 @@ def test_a_runtime_that_is_not_installed_is_missing_and_says_how_to_get_it(monke
     monkeypatch.delitem(sys.modules, "toolchain.agent.runtimes.onnxruntime", raising=False)
     error = assert_refused(ExitCode.MISSING, lambda: find_runtime("onnxruntime"))
     assert "pip install onnxruntime" in error.fix
+
+
+def test_a_payload_that_runs_as_it_is_has_no_engine_and_can_be_closed(write_model):
+    session = open_model(write_model("float32"))
+    assert session.engine is None
+    session.close()
+
+
+def test_the_cpu_has_no_details():
+    assert find_runtime("onnxruntime").read_details() == {}

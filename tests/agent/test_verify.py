@@ -59,14 +59,15 @@ def test_the_measurements_have_the_keys_of_the_contract(make_bundle, pretend_lat
     latency |= {"mean_ms", "cv", "samples", "steady"}
     assert set(measurements) == {
         *("schema", "bundle_id", "device", "verdict", "exit_code", "reasons", "shipped", "candidates"),
-        *("reference", "latency_scope", "batch", "threads"),
+        *("reference", "latency_scope", "conditions", "batch", "threads"),
     }
     assert set(measurements["device"]) == {
-        *("arch", "cpu", "cpu_features", "os", "python", "runtime", "runtime_version", "threads", "accelerator")
+        *("arch", "cpu", "cpu_features", "os", "python", "runtime", "runtime_version", "threads", "accelerator"),
+        "details",
     }
     candidate = measurements["candidates"][0]
     assert set(candidate) == {
-        *("precision", "path", "sha256", "size_bytes", "status", "reasons"),
+        *("precision", "path", "sha256", "size_bytes", "engine", "status", "reasons"),
         *("metric", "parity", "latency", "speedup", "placement"),
     }
     assert set(candidate["metric"]) == {"name", "reference", "deployed", "drop", "samples"}

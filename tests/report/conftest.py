@@ -135,6 +135,7 @@ def passing_run() -> Run:
             "runtime_version": "1.32.0",
             "threads": 1,
             "accelerator": None,
+            "details": {},
         },
         "verdict": "pass",
         "exit_code": 0,

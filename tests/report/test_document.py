@@ -7,6 +7,7 @@ import pytest
 
 from toolchain.errors import ExitCode, ToolchainError, missing
 from toolchain.report.document import StageRecord, build_error_report
+from toolchain.report.html import render_html
 
 CONTRACT = {
     "schema", "verdict", "reasons", "exit_code", "model", "target", "device", "precision", "bundle_id", "artifact",
@@ -120,6 +121,27 @@ def test_a_candidate_without_a_reason_of_its_own_gets_the_reason_of_its_status(r
     assert float32["reasons"] == ["int8 comes first in the target's order, and passed"]
     failed_run.measurements["candidates"].append(run.measurements["candidates"][1])
     assert failed_run.report()["candidates"][1]["reasons"] == ["a measurement before it was not valid"]
+
+
+def test_an_engine_that_the_board_built_is_named_by_its_hash(run):
+    engine = {
+        "sha256": "e" * 64,
+        "size_bytes": 13_800_000,
+        "build_s": 41.5,
+        "reused": False,
+        "runtime_version": "10.3.0",
+        "gpu": "Orin",
+        "architecture": "sm_87",
+        "power_mode": "15W",
+        "gpu_fallback": [],
+        "cuda_graph": "captured",
+    }
+    run.measurements["candidates"][0]["engine"] = engine
+    report = run.report()
+    assert [item["engine"] for item in report["candidates"]] == [engine, None]
+    page = render_html(report, drawings=())
+    assert f"engine <code>{'e' * 64}</code>" in page
+    assert "built in 42 s for Orin by 10.3.0" in page
 
 
 def test_numbers_that_json_cannot_hold_become_null(run):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 from .errors import ExitCode, ToolchainError
 from .manifest import Compatible
@@ -18,7 +18,10 @@ _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 @dataclass(frozen=True)
 class Facts:
-    """What a board is. `cpu_features` are those that every core has, sorted; empty where the board tells none."""
+    """What a board is. `cpu_features` are those that every core has, sorted; empty where the board tells none.
+
+    `details` are the accelerator's, in JSON types: GPU, memory, driver, JetPack, power mode, clocks. None is unknown.
+    """
 
     arch: str
     cpu: str
@@ -28,6 +31,7 @@ class Facts:
     runtime: str
     runtime_version: str
     accelerator: Optional[str]
+    details: Mapping[str, object] = field(default_factory=dict)
 
 
 def normalize_arch(name: str) -> str:
@@ -89,6 +93,7 @@ def read_facts(runtime: str) -> Facts:
         runtime=runtime,
         runtime_version=module.read_version(),
         accelerator=module.read_accelerator(),
+        details=module.read_details(),
     )
 
 

@@ -120,6 +120,17 @@ def check_measurement(latency: Latency, ratios: Sequence[Ratio], gates: Gates) -
     return failures
 
 
+def check_throttling(*, throttled: Optional[bool]) -> Sequence[Failure]:
+    """Return whether the board slowed itself down while it was measured (exit 20)."""
+    if not throttled:
+        return []
+    reason = (
+        "the board throttled itself during the measurement (over-current or over-temperature); "
+        "cool it, give it a stronger supply, or choose a lower power mode"
+    )
+    return [(ExitCode.INVALID, reason)]
+
+
 def check_speed(over_next: Optional[Ratio], next_precision: Optional[str]) -> Sequence[Failure]:
     """Return whether a candidate is not faster than the next one in the list (exit 19); None for the last."""
     if over_next is None or over_next.low is None or is_faster(over_next):
@@ -136,7 +147,8 @@ class Evidence:
     """What was measured of one candidate.
 
     mismatch says how its outputs differ from the reference's in name, dtype or shape; then parity is empty.
-    over_next is the latency of the next candidate over this one's, None for the last.
+    over_next is the latency of the next candidate over this one's, None for the last. throttled is None where the board
+    does not show whether it slowed itself down.
     """
 
     precision: str
@@ -148,6 +160,7 @@ class Evidence:
     latency: Latency
     over_reference: Ratio
     over_next: Optional[Ratio]
+    throttled: Optional[bool] = None
 
 
 def judge_candidate(evidence: Evidence, gates: Gates, *, emulated: bool) -> Sequence[Failure]:
@@ -165,6 +178,7 @@ def judge_candidate(evidence: Evidence, gates: Gates, *, emulated: bool) -> Sequ
         return failures
     ratios = [ratio for ratio in (evidence.over_reference, evidence.over_next) if ratio is not None]
     failures += check_measurement(evidence.latency, ratios, gates)
+    failures += check_throttling(throttled=evidence.throttled)
     if failures:
         return failures
     failures += check_speed(evidence.over_next, evidence.next_precision)

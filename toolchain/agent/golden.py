@@ -14,7 +14,7 @@ from .gates import MetricResult
 from .manifest import Manifest, TensorSpec
 from .metric import create_metric
 from .parity import OutputParity, Parity
-from .session import Session
+from .session import Session, ShapeRange
 
 # Throughput of the evaluation; the activations of 64 images at 224 take some hundred megabytes at the most.
 _BATCH = 64
@@ -42,6 +42,19 @@ class GoldenArrays:
     def find_batch(self, inputs: Sequence[TensorSpec]) -> Optional[int]:
         """Return how many samples a run must take: one where they are stacked, else what find_fixed_batch says."""
         return 1 if self.stacked else find_fixed_batch(inputs)
+
+    def find_shapes(self, inputs: Sequence[TensorSpec]) -> Dict[str, ShapeRange]:
+        """Return the shapes that these inputs of a payload are fed with: single samples, up to whole batches."""
+        if self.stacked:
+            rows = {name: array.shape[1:] for name, array in self.inputs.items()}
+            return {name: ShapeRange(least=row, usual=row, most=row) for name, row in rows.items()}
+        fixed = find_fixed_batch(inputs)
+        least, most = (fixed, fixed) if fixed else (1, min(_BATCH, self.samples))
+        shapes = {}
+        for name, array in self.inputs.items():
+            single = (least, *array.shape[1:])
+            shapes[name] = ShapeRange(least=single, usual=single, most=(most, *array.shape[1:]))
+        return shapes
 
     def _read(self, array: NDArray[Any], start: int, stop: int) -> NDArray[Any]:
         return np.array(array[start] if self.stacked else array[start:stop])

@@ -61,6 +61,17 @@ class Measurement:
         )
 
 
+class Stopwatch:
+    """The time since it was made."""
+
+    def __init__(self, clock: _Clock = time.perf_counter_ns) -> None:
+        self._clock = clock
+        self._start_ns = clock()
+
+    def read_s(self) -> float:
+        return (self._clock() - self._start_ns) / 1e9
+
+
 def is_conclusive(ratio: Ratio) -> bool:
     """Return whether the interval of a ratio lies within ±15 % of it."""
     if ratio.ratio is None or ratio.low is None or ratio.high is None:

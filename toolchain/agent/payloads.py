@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
+from .conditions import Conditions, read_conditions
 from .errors import ExitCode, ToolchainError
 from .golden import GoldenArrays
 from .latency import Measurement, measure_latency
 from .manifest import Manifest, TensorSpec
 from .placement import Placement
 from .quantiles import Latency, Ratio, summarize_latency
-from .session import Session, find_runtime, open_session
+from .session import BuildRequest, Session, find_runtime, open_session
 
 OnProgress = Callable[[str, int, int], None]
 """Gets the step, what is done of it, and the total."""
@@ -22,13 +24,21 @@ OnProgress = Callable[[str, int, int], None]
 class Payloads:
     """The opened payloads and what was measured of them, by path; a file in two roles is one payload.
 
-    `measurement` is None on an emulated board, where latency means nothing; `batch` is that of the latency.
+    `measurement` is None on an emulated board, where latency means nothing; `batch` is that of the latency. `conditions`
+    are those of the board before and after the measurement.
     """
 
     sessions: Mapping[str, Session]
     placements: Mapping[str, Placement]
     measurement: Optional[Measurement]
     batch: int
+    conditions: Optional[Tuple[Conditions, Conditions]]
+
+    def close(self) -> None:
+        """Close every session."""
+        with ExitStack() as stack:
+            for session in self.sessions.values():
+                stack.callback(session.close)
 
     def summarize(self, path: str) -> Latency:
         """Return the latency of a payload."""
@@ -63,6 +73,17 @@ def describe_difference(expected: Sequence[TensorSpec], found: Sequence[TensorSp
     return None
 
 
+def _request_builds(
+    bundle_dir: Path, bundle_id: str, manifest: Manifest, golden: GoldenArrays, path: str, on_progress: OnProgress
+) -> BuildRequest:
+    return BuildRequest(
+        bundle_dir=bundle_dir,
+        bundle_id=bundle_id,
+        shapes=golden.find_shapes(manifest.inputs),
+        on_steps=lambda done, total: on_progress(f"build {path}", done, total),
+    )
+
+
 def _bind_run(session: Session, feeds: Mapping[str, Any]) -> Callable[[], object]:
     return lambda: session.run(feeds)
 
@@ -72,6 +93,7 @@ def measure_payloads(
     manifest: Manifest,
     golden: GoldenArrays,
     *,
+    bundle_id: str,
     latency_samples: int,
     latency_limit_s: float,
     on_progress: OnProgress,
@@ -82,26 +104,34 @@ def measure_payloads(
     """
     paths = list(dict.fromkeys([manifest.reference, *(candidate.path for candidate in manifest.candidates)]))
     sessions: Dict[str, Session] = {}
-    for done, path in enumerate(paths, start=1):
-        sessions[path] = open_session(manifest.runtime, bundle_dir / path, manifest.threads)
-        difference = describe_difference(manifest.inputs, sessions[path].inputs)
-        if difference is not None:
-            what = "a payload's inputs are not those of the manifest"
-            raise ToolchainError(ExitCode.MALFORMED, what, path, found=difference)
-        on_progress("open", done, len(paths))
-    batch = golden.find_batch(sessions[manifest.reference].inputs) or 1
-    feeds = golden.read_inputs(0, batch)
-    runtime = find_runtime(manifest.runtime)
-    placements: Dict[str, Placement] = {}
-    for done, path in enumerate(paths, start=1):
-        placements[path] = runtime.read_placement(bundle_dir / path, manifest.threads, feeds)
-        on_progress("placement", done, len(paths))
-    measurement = None
-    if not manifest.emulated:
-        measurement = measure_latency(
-            {path: _bind_run(session, feeds) for path, session in sessions.items()},
-            samples=latency_samples,
-            limit_s=latency_limit_s,
-            on_progress=lambda done, total: on_progress("latency", done, total),
-        )
-    return Payloads(sessions=sessions, placements=placements, measurement=measurement, batch=batch)
+    builds = {path: _request_builds(bundle_dir, bundle_id, manifest, golden, path, on_progress) for path in paths}
+    with ExitStack() as stack:  # what is open is closed, should anything here fail
+        for done, path in enumerate(paths, start=1):
+            sessions[path] = open_session(manifest.runtime, bundle_dir / path, manifest.threads, builds[path])
+            stack.callback(sessions[path].close)
+            difference = describe_difference(manifest.inputs, sessions[path].inputs)
+            if difference is not None:
+                what = "a payload's inputs are not those of the manifest"
+                raise ToolchainError(ExitCode.MALFORMED, what, path, found=difference)
+            on_progress("open", done, len(paths))
+        batch = golden.find_batch(sessions[manifest.reference].inputs) or 1
+        feeds = golden.read_inputs(0, batch)
+        runtime = find_runtime(manifest.runtime)
+        placements: Dict[str, Placement] = {}
+        for done, path in enumerate(paths, start=1):
+            placements[path] = runtime.read_placement(bundle_dir / path, manifest.threads, feeds, builds[path])
+            on_progress("placement", done, len(paths))
+        measurement, conditions = None, None
+        if not manifest.emulated:
+            before = read_conditions(Path("/"))
+            measurement = measure_latency(
+                {path: _bind_run(session, feeds) for path, session in sessions.items()},
+                samples=latency_samples,
+                limit_s=latency_limit_s,
+                on_progress=lambda done, total: on_progress("latency", done, total),
+            )
+            conditions = (before, read_conditions(Path("/")))
+        stack.pop_all()
+    return Payloads(
+        sessions=sessions, placements=placements, measurement=measurement, batch=batch, conditions=conditions
+    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Protocol, Sequence, Tuple, cast
+from typing import Callable, Dict, Mapping, Optional, Protocol, Sequence, Tuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,53 @@ from .manifest import TensorSpec
 from .placement import Placement
 
 
+@dataclass(frozen=True)
+class ShapeRange:
+    """The shapes that an input will have: the least and the greatest length of every axis, and the usual shape."""
+
+    least: Tuple[int, ...]
+    usual: Tuple[int, ...]
+    most: Tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What a runtime that builds an engine of the payload must know; the others do not ask.
+
+    `shapes` has every input that may be dynamic; `on_steps` gets what is done of the build, and the total.
+    """
+
+    bundle_dir: Path
+    bundle_id: str
+    shapes: Mapping[str, ShapeRange]
+    on_steps: Optional[Callable[[int, int], None]] = None
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """The engine that a runtime built of a payload on this board; `reused` says that an earlier run built it.
+
+    `gpu_fallback` are layers that a DLA did not take. `cuda_graph` is "captured" or says why not; None before a second run.
+    """
+
+    sha256: str
+    size_bytes: int
+    build_s: float
+    reused: bool
+    runtime_version: str
+    gpu: str
+    architecture: str
+    power_mode: Optional[str]
+    gpu_fallback: Tuple[str, ...]
+    cuda_graph: Optional[str] = None
+
+
 class Session(Protocol):
     """An opened payload."""
+
+    @property
+    def engine(self) -> Optional[EngineFacts]:
+        """What was built of the payload; None where it runs as it is."""
 
     @property
     def inputs(self) -> Tuple[TensorSpec, ...]:
@@ -31,6 +77,9 @@ class Session(Protocol):
     def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> Dict[str, NDArray[np.generic]]:
         """Return one array per output for one array per input."""
 
+    def close(self) -> None:
+        """Give back what the session holds; it cannot run any more."""
+
 
 class Runtime(Protocol):
     """A module in runtimes/: one runtime, under the name that targets give it."""
@@ -41,11 +90,16 @@ class Runtime(Protocol):
     def read_accelerator(self) -> Optional[str]:
         """Return the accelerator that the runtime uses, such as "sm_87"; None for the CPU."""
 
-    def open_session(self, path: Path, threads: int) -> Session:
+    def read_details(self) -> Mapping[str, object]:
+        """Return what else is to be known of the accelerator, in JSON types; None is unknown, empty for the CPU."""
+
+    def open_session(self, path: Path, threads: int, build: Optional[BuildRequest]) -> Session:
         """Open a payload; raises ToolchainError (exit 23) where it is malformed."""
 
-    def read_placement(self, path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]]) -> Placement:
-        """Run a payload once and return the precision that every layer ran at."""
+    def read_placement(
+        self, path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]], build: Optional[BuildRequest]
+    ) -> Placement:
+        """Return the precision that every layer of a payload runs at, given these inputs."""
 
 
 def list_runtimes() -> Sequence[str]:
@@ -76,10 +130,10 @@ def find_runtime(name: str) -> Runtime:
     return cast("Runtime", module)
 
 
-def open_session(runtime: str, path: Path, threads: int) -> Session:
+def open_session(runtime: str, path: Path, threads: int, build: Optional[BuildRequest] = None) -> Session:
     """Open a payload with the runtime of this name, on `threads` threads.
 
     Raises ToolchainError: exit 2 unknown runtime, 3 the runtime is not installed, 12 the runtime cannot run this
     payload, 23 malformed payload.
     """
-    return find_runtime(runtime).open_session(path, threads)
+    return find_runtime(runtime).open_session(path, threads, build)

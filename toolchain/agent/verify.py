@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from .conditions import is_throttled
 from .contents import check_contents
 from .errors import ExitCode, ToolchainError
 from .facts import check_compatible, read_facts
@@ -16,6 +17,7 @@ from .manifest import SIGNATURE_NAME, Manifest, read_manifest
 from .parity import OutputParity
 from .payloads import OnProgress, Payloads, describe_difference, measure_payloads
 from .placement import Placement
+from .session import Session
 
 MEASUREMENTS_SCHEMA = 1
 LATENCY_SCOPE = "session.run, host memory to host memory"
@@ -81,6 +83,7 @@ def _evaluate_candidate(
         latency=payloads.summarize(candidate.path),
         over_reference=payloads.compare(manifest.reference, candidate.path),
         over_next=None if successor is None else payloads.compare(successor.path, candidate.path),
+        throttled=None if payloads.conditions is None else is_throttled(*payloads.conditions),
     )
 
 
@@ -118,6 +121,17 @@ def _describe_placement(placement: Placement) -> Dict[str, Any]:
     }
 
 
+def _describe_engine(session: Session) -> Optional[Dict[str, Any]]:
+    return None if session.engine is None else asdict(session.engine)
+
+
+def _describe_conditions(payloads: Payloads) -> Optional[Dict[str, Any]]:
+    if payloads.conditions is None:
+        return None
+    before, after = payloads.conditions
+    return {"before": asdict(before), "after": asdict(after), "throttled": is_throttled(before, after)}
+
+
 def _describe_candidate(index: int, outcome: _Outcome, manifest: Manifest, payloads: Payloads) -> Dict[str, Any]:
     candidate = manifest.candidates[index]
     entry = next(entry for entry in manifest.files if entry.path == candidate.path)
@@ -129,6 +143,7 @@ def _describe_candidate(index: int, outcome: _Outcome, manifest: Manifest, paylo
         "path": candidate.path,
         "sha256": entry.sha256,
         "size_bytes": entry.size_bytes,
+        "engine": _describe_engine(payloads.sessions[candidate.path]),
         "status": outcome.status,
         "reasons": [reason for _, reason in outcome.failures],
         "metric": None if evidence is None or evidence.metric is None else asdict(evidence.metric),
@@ -171,11 +186,15 @@ def verify_bundle(
         bundle_dir,
         manifest,
         golden,
+        bundle_id=bundle_id,
         latency_samples=latency_samples,
         latency_limit_s=latency_limit_s,
         on_progress=on_progress,
     )
-    outcomes = _judge_candidates(manifest, payloads, golden, on_progress)
+    try:
+        outcomes = _judge_candidates(manifest, payloads, golden, on_progress)
+    finally:
+        payloads.close()
     exit_code = _decide(outcomes)
     shipped = [candidate for index, candidate in enumerate(manifest.candidates) if outcomes[index].status == "shipped"]
     reasons = [
@@ -194,8 +213,13 @@ def verify_bundle(
         "candidates": [
             _describe_candidate(index, outcome, manifest, payloads) for index, outcome in enumerate(outcomes)
         ],
-        "reference": {"path": manifest.reference, "latency": asdict(payloads.summarize(manifest.reference))},
+        "reference": {
+            "path": manifest.reference,
+            "engine": _describe_engine(payloads.sessions[manifest.reference]),
+            "latency": asdict(payloads.summarize(manifest.reference)),
+        },
         "latency_scope": LATENCY_SCOPE,
+        "conditions": _describe_conditions(payloads),
         "batch": payloads.batch,
         "threads": manifest.threads,
     }

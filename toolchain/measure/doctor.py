@@ -38,11 +38,15 @@ def print_findings(findings: Mapping[str, Any], *, stream: TextIO) -> None:
         lines.append(
             (f"runtime {name}", _write_state(finding, finding["facts"] and finding["facts"]["runtime_version"]))
         )
-        facts = finding["facts"] or {}
+        facts = finding["facts"]
+        if facts is None:
+            continue
         for key in ("arch", "cpu", "cpu_features", "os", "accelerator"):
             value = facts.get(key)
             text = " ".join(value) if isinstance(value, list | tuple) else value
             lines.append((f"  {key}", text or "none"))
+        for key, value in facts.get("details", {}).items():
+            lines.append((f"  {key}", "unknown" if value is None else str(value)))
     lines += [
         (f"needs {finding['name']}{finding['expected']}", _write_state(finding, finding["found"]))
         for finding in findings["needed"]

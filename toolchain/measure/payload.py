@@ -13,7 +13,7 @@ from toolchain.agent.contents import check_contents
 from toolchain.agent.golden import open_golden
 from toolchain.agent.manifest import MANIFEST_NAME, read_manifest
 from toolchain.agent.payloads import describe_difference
-from toolchain.agent.session import Session, open_session
+from toolchain.agent.session import BuildRequest, Session, open_session
 from toolchain.data import load_dataset
 from toolchain.data.feeds import bind_feeds
 from toolchain.errors import usage
@@ -87,11 +87,12 @@ def choose_feeds(payloads: Sequence[Payload]) -> Sequence[Arrays]:
 
 
 def _open_bundle(path: Path, threads: int, samples: int) -> Payload:
-    manifest, _ = read_manifest(path)
+    manifest, bundle_id = read_manifest(path)
     check_contents(path, manifest)
     model = path / manifest.candidates[0].path
-    session = open_session(manifest.runtime, model, threads)
     golden = open_golden(path, manifest)
+    build = BuildRequest(bundle_dir=path, bundle_id=bundle_id, shapes=golden.find_shapes(manifest.inputs))
+    session = open_session(manifest.runtime, model, threads, build)
     batch = golden.find_batch(session.inputs) or 1
     runs = min(samples, golden.samples) // batch
     feeds = [golden.read_inputs(index * batch, (index + 1) * batch) for index in range(runs)]

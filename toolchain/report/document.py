@@ -16,6 +16,7 @@ from toolchain.report.shape import (
     Artifact,
     Candidate,
     Device,
+    Engine,
     Latency,
     LatencyNumbers,
     Metric,
@@ -156,7 +157,7 @@ def _build(
         exit_code=measurements["exit_code"],
         model=manifest["model"],
         target=manifest["target"],
-        device=cast(Device, _pick({**measurements["device"], "name": device}, Device)),
+        device=cast(Device, _pick({"details": {}, **measurements["device"], "name": device}, Device)),
         precision=precision,
         bundle_id=measurements["bundle_id"],
         signature=signature,
@@ -245,6 +246,7 @@ def _summarize_candidate(candidate: Mapping[str, Any], shipped: str | None) -> C
         ),
         p90_ms=latency["p90_ms"] if latency else None,
         speedup=speedup["ratio"] if speedup else None,
+        engine=None if candidate.get("engine") is None else cast(Engine, _pick(candidate["engine"], Engine)),
     )
 
 

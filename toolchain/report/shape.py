@@ -28,6 +28,23 @@ class Device(TypedDict):
     runtime_version: str
     threads: int
     accelerator: str | None
+    details: dict[str, Any]
+    """The accelerator's: GPU, memory, driver, JetPack, power mode, clocks; null is unknown."""
+
+
+class Engine(TypedDict):
+    """What the runtime built of a payload on the board."""
+
+    sha256: str
+    size_bytes: int
+    build_s: float
+    reused: bool
+    runtime_version: str
+    gpu: str
+    architecture: str
+    power_mode: str | None
+    gpu_fallback: list[str]
+    cuda_graph: str | None
 
 
 class Artifact(TypedDict):
@@ -139,6 +156,8 @@ class Candidate(TypedDict):
     sqnr_db_least: float | None
     p90_ms: float | None
     speedup: float | None
+    engine: Engine | None
+    """Null where the payload runs as it is."""
 
 
 class Gate(TypedDict):

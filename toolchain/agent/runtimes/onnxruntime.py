@@ -17,6 +17,7 @@ from ..errors import ExitCode, ToolchainError
 from ..manifest import TensorSpec
 from ..onnxruntime_profile import read_layers
 from ..placement import Placement
+from ..session import BuildRequest
 
 _PROVIDER = "CPUExecutionProvider"
 _FATAL = 4  # OrtLoggingLevel: what goes wrong is raised, and stderr is for progress lines
@@ -61,6 +62,8 @@ def _first_line(error: BaseException) -> str:
 class OnnxRuntimeSession:
     """A payload opened by ONNX Runtime."""
 
+    engine = None  # the payload runs as it is
+
     def __init__(self, session: Any, path: Path) -> None:
         self._session = session
         self._path = path
@@ -77,6 +80,10 @@ class OnnxRuntimeSession:
                 ExitCode.MALFORMED, "the payload fails to run", str(self._path), found=_first_line(error)
             ) from error
         return dict(zip(self._output_names, arrays))  # noqa: B905 - Python 3.8 has no strict
+
+    def close(self) -> None:
+        """Give back the session's memory."""
+        self._session = None
 
 
 def _make_options(threads: int) -> Any:
@@ -136,12 +143,19 @@ def read_accelerator() -> Optional[str]:
     return None
 
 
-def open_session(path: Path, threads: int) -> OnnxRuntimeSession:
+def read_details() -> Mapping[str, object]:
+    """Return nothing: this runtime uses the CPU alone."""
+    return {}
+
+
+def open_session(path: Path, threads: int, _build: Optional[BuildRequest] = None) -> OnnxRuntimeSession:
     """Open an ONNX file; raises ToolchainError: exit 23 malformed, 12 an operator that this version lacks."""
     return OnnxRuntimeSession(_open(path, _make_options(threads)), path)
 
 
-def read_placement(path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]]) -> Placement:
+def read_placement(
+    path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]], _build: Optional[BuildRequest] = None
+) -> Placement:
     """Run an ONNX file once under ONNX Runtime's profiler and return what each layer ran as.
 
     The graph is the one that open_session runs, with the kernels that ONNX Runtime chooses on this board, but for the

@@ -1,0 +1,1 @@
+"""TensorRT on a board: engines are built, pinned and run here; runtimes/tensorrt.py is the door."""
