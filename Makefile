@@ -20,7 +20,7 @@ train: setup
 	@$(TOOLCHAIN) train $(MODEL)
 
 test: $(VENV)/.installed-dev
-	$(VENV)/bin/python -m pytest -n 2
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
 # Power cuts during a deploy, on a disk of its own (docs/boards.md); it needs root.
 test-power: $(VENV)/.installed-dev

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 from emulator.board import NAME, start_board, stop_board
+from toolchain.device import DEVICES_FILE
 from toolchain.errors import ExitCode, ToolchainError
-
-DEVICES_FILE = "devices.toml"
 
 
 def main() -> int:
