@@ -8,7 +8,7 @@ from toolchain.cli import app, main
 
 COMMANDS = {
     *("deploy", "lower", "verify", "compare", "bench", "compress", "export", "train", "doctor"),
-    *("models", "targets", "devices", "methods", "status", "rollback", "enroll"),
+    *("models", "targets", "devices", "methods", "status", "rollback", "enroll", "bisect"),
 }
 
 

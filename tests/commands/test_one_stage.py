@@ -144,10 +144,10 @@ def test_doctor_says_what_is_here(project):
     assert findings["cache"] == str(project.cache)
 
 
-@pytest.mark.parametrize("command", ["models", "targets", "devices", "methods"])
+@pytest.mark.parametrize("command", ["models", "targets", "methods"])
 def test_what_there_is_comes_as_text_and_as_json(project, command):
     names = read_one_document(project.run(command, "--json").stdout)
     lines = project.run(command).stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(names)
-    own = {"models": "tiny", "targets": "board", "devices": "local", "methods": "magnitude_pruning"}
+    own = {"models": "tiny", "targets": "board", "methods": "magnitude_pruning"}
     assert own[command] in names

@@ -24,7 +24,7 @@ from toolchain.export import check_export, export_onnx, run_pytorch
 from toolchain.learned_ranges import read_ranges, restore_pairs, take_pairs
 from toolchain.lower.int8 import lower_int8
 from toolchain.lower.learned import find_learned
-from toolchain.lower.onnxruntime import plan_int8
+from toolchain.lower.onnxruntime import int8_policy, plan_int8
 from toolchain.lower.qdq import Scheme
 from toolchain.optimize import optimize
 from toolchain.recipe import QuantizeSection
@@ -63,7 +63,7 @@ def lower(model, feeds, scheme=SCHEME):
         model,
         feeds,
         options=options,
-        scheme=scheme,
+        policy=int8_policy(scheme),
         sqnr_db_min=0.0,  # what an 8-bit weight loses on a CPU whose products saturate is not the question here
         threads=1,
         start_steps=lambda _name, _total: lambda: None,

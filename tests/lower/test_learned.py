@@ -6,7 +6,7 @@ from tests.lower.conftest import parse_model
 from toolchain.learned_ranges import LearnedRanges
 from toolchain.lower.int8 import lower_int8
 from toolchain.lower.learned import find_learned, match_weight_bits
-from toolchain.lower.onnxruntime import plan_int8
+from toolchain.lower.onnxruntime import int8_policy, plan_int8
 from toolchain.lower.qdq import Scheme
 from toolchain.lower.ranges import TensorRange
 from toolchain.recipe import QuantizeSection
@@ -33,7 +33,7 @@ def lower(model, ranges, **options):
         model,
         feeds,
         options=QuantizeSection(choose_by_measurement=False, **options),
-        scheme=Scheme("uint8", symmetric=False, weight_bits=8, reason="cpu"),
+        policy=int8_policy(Scheme("uint8", symmetric=False, weight_bits=8, reason="cpu")),
         sqnr_db_min=0.0,
         threads=1,
         start_steps=lambda _name, _total: lambda: None,
@@ -81,7 +81,7 @@ def test_weights_keep_the_grid_that_they_were_trained_for():
         model,
         feeds,
         options=QuantizeSection(choose_by_measurement=False),
-        scheme=Scheme("uint8", symmetric=False, weight_bits=8, reason="cpu"),
+        policy=int8_policy(Scheme("uint8", symmetric=False, weight_bits=8, reason="cpu")),
         sqnr_db_min=0.0,
         threads=1,
         start_steps=lambda _name, _total: lambda: None,
