@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from toolchain.cli import app, main
+from toolchain.cli import create_app, main
 
 COMMANDS = {
     *("deploy", "lower", "verify", "compare", "bench", "compress", "export", "train", "doctor"),
@@ -28,7 +28,7 @@ def run(monkeypatch, capsys, tmp_path):
 
 
 def test_there_are_the_commands_of_the_contract():
-    assert {command.callback.__name__ for command in app.registered_commands} == COMMANDS
+    assert {command.callback.__name__ for command in create_app().registered_commands} == COMMANDS
 
 
 def test_no_command_shows_the_help_and_is_exit_2(run):

@@ -276,7 +276,7 @@ def test_other_training_data_ask_for_the_methods_that_read_them(project, monkeyp
         ("agent/verify.py", {"bundle"}),
         ("agent/parity.py", {"golden", "lower-int8", "bundle"}),
         ("bundle/write.py", {"bundle"}),
-        ("cli.py", set()),
+        ("cli/flow.py", set()),
         ("report/html.py", set()),
     ],
 )

@@ -11,21 +11,11 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from toolchain.cli.options import AsJson, DeviceName, Quiet, show_progress
 from toolchain.device import DEVICES_FILE, Device, explain_no_devices, find_devices, read_devices
 from toolchain.errors import ExitCode, ToolchainError, usage
-from toolchain.progress import Progress
 from toolchain.report.shape import Report
 from toolchain.stdout import print_rows, show_report
-
-DeviceName = Annotated[str, typer.Option("--device", help=f"A device of {DEVICES_FILE}.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the machine's form on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-
-
-def add_board_commands(app: typer.Typer) -> None:
-    """Add this file's commands to the command line."""
-    for command in (devices, status, rollback, enroll):
-        app.command()(command)
 
 
 def devices(as_json: AsJson = False) -> int:
@@ -58,7 +48,7 @@ def rollback(device: DeviceName, as_json: AsJson = False, quiet: Quiet = False) 
     from toolchain.boards import roll_back
 
     unit = _find_device(device)
-    with Progress(stream=sys.stderr, quiet=quiet) as progress:
+    with show_progress(quiet=quiet) as progress:
         document = roll_back(unit, progress)
     print_rows(document, as_json=as_json, show=_print_state)
     return ExitCode.PROVEN

@@ -1,0 +1,126 @@
+"""The commands of the whole flow and of an artifact that is there: deploy, verify, lower."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolchain.cli.boards import report_on_each
+from toolchain.cli.options import (
+    AsJson,
+    Calibration,
+    DeviceNames,
+    LatencyLimit,
+    LatencySamples,
+    Model,
+    PrecisionName,
+    Quiet,
+    TargetName,
+    TargetOfDevice,
+    show_progress,
+)
+from toolchain.device import Device, find_devices
+from toolchain.errors import ExitCode
+from toolchain.project import find_recipe, find_target
+from toolchain.report.shape import Report
+
+
+def deploy(
+    model: Model,
+    target: TargetOfDevice = None,
+    device: DeviceNames = None,
+    precision: PrecisionName = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where results go; dist/MODEL/TARGET or, of a board, its folder DEVICE, if not given."),
+    ] = None,
+    calibration: Calibration = None,
+    sign: Annotated[Path | None, typer.Option(help="An OpenSSH key; the device's if not given, else unsigned.")] = None,
+    counter: Annotated[
+        int | None, typer.Option(min=0, help="Boards refuse a lower one than they had; the commit's time if not given.")
+    ] = None,
+    expires_days: Annotated[int | None, typer.Option(min=1, help="Boards refuse the bundle after so many.")] = None,
+    latency_samples: LatencySamples = None,
+    latency_limit_s: LatencyLimit = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Run the whole flow: a proven artifact on the board, or an exit code that says why not."""
+    from toolchain.boards import choose_target, open_transport
+    from toolchain.deploy.transport import LatencyEffort
+    from toolchain.freshness import choose_freshness
+    from toolchain.pipeline import Order, deploy_model
+
+    recipe = find_recipe(model, calibration=calibration)
+    units: list[Device | None] = [None] if device is None else [*find_devices(device)]
+    chosen = {unit: choose_target(unit, target, precision=precision) for unit in units}
+    freshness = choose_freshness(recipe.folder, counter=counter, expires_days=expires_days)
+
+    def choose_folder(unit: Device | None) -> Path:
+        parts = [] if unit is None else [unit.name]
+        if out is not None:
+            return out.joinpath(*(parts if len(units) > 1 else []))
+        return Path("dist").joinpath(recipe.name, chosen[unit].name, *parts)
+
+    def deploy_to(unit: Device | None) -> Report:
+        folder = choose_folder(unit)
+        own_key = None if unit is None or unit.sign is None else unit.resolve(unit.sign)
+        order = Order(
+            effort=LatencyEffort(samples=latency_samples, limit_s=latency_limit_s),
+            freshness=freshness,
+            sign_with=sign or own_key,
+        )
+        with (
+            open_transport(unit, folder) as transport,
+            show_progress(quiet=quiet, log=folder / "log.jsonl") as progress,
+        ):
+            return deploy_model(recipe, chosen[unit], out=folder, transport=transport, order=order, progress=progress)
+
+    return report_on_each(units, deploy_to, as_json=as_json, find_out=choose_folder)
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    device: DeviceNames = None,
+    latency_samples: LatencySamples = None,
+    latency_limit_s: LatencyLimit = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Prove a bundle again: parity, metric, latency; nothing is rebuilt, and nothing is sent to a board."""
+    from toolchain.boards import verify_on_board
+    from toolchain.deploy.transport import LatencyEffort
+    from toolchain.pipeline import verify_bundle
+
+    effort = LatencyEffort(samples=latency_samples, limit_s=latency_limit_s)
+    units: list[Device | None] = [None] if device is None else [*find_devices(device)]
+
+    def verify_on(unit: Device | None) -> Report:
+        with show_progress(quiet=quiet) as progress:
+            if unit is None:
+                return verify_bundle(bundle, effort=effort, progress=progress)
+            return verify_on_board(bundle, unit, effort=effort, progress=progress)
+
+    return report_on_each(units, verify_on, as_json=as_json)
+
+
+def lower(
+    file: Annotated[Path, typer.Argument(help="A float ONNX file.")],
+    calibration: Annotated[Path, typer.Option(help="An .npz with one array per input, first axis = samples.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where model.onnx and lowering.json go.")],
+    precision: Annotated[str, typer.Option(help="int8, fp16 or float32.")] = "int8",
+    target: TargetName = "cpu",
+    quiet: Quiet = False,
+) -> int:
+    """Lower an ONNX file that is already there."""
+    from toolchain.pipeline import lower_file
+
+    recipe = find_recipe(str(file), calibration=calibration)
+    chosen = find_target(target, precision=precision)
+    with show_progress(quiet=quiet) as progress:
+        lower_file(recipe, chosen, out=out, progress=progress)
+    sys.stdout.write(f"{out / 'model.onnx'}\n")
+    return ExitCode.PROVEN

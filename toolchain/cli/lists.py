@@ -1,0 +1,28 @@
+"""The commands that say what there is: models, targets, methods."""
+
+from __future__ import annotations
+
+from toolchain.cli.options import AsJson
+from toolchain.errors import ExitCode
+from toolchain.project import list_models, list_targets
+from toolchain.stdout import print_rows
+
+
+def models(as_json: AsJson = False) -> int:
+    """List the models."""
+    print_rows({name: str(path) for name, path in list_models().items()}, as_json=as_json)
+    return ExitCode.PROVEN
+
+
+def targets(as_json: AsJson = False) -> int:
+    """List the targets."""
+    print_rows({name: str(path) for name, path in list_targets().items()}, as_json=as_json)
+    return ExitCode.PROVEN
+
+
+def methods(as_json: AsJson = False) -> int:
+    """List the compression methods."""
+    from toolchain.compress import list_methods
+
+    print_rows(list_methods(), as_json=as_json)
+    return ExitCode.PROVEN

@@ -1,0 +1,81 @@
+"""The commands that measure and judge: compare, bisect, bench, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolchain.cli.boards import examine_boards
+from toolchain.cli.options import AsJson, DeviceNames, Quiet, TargetName, show_progress
+from toolchain.errors import ExitCode
+from toolchain.project import find_recipe, find_target
+from toolchain.stdout import print_rows
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(help="A bundle's folder, or an .onnx file.")],
+    b: Annotated[Path, typer.Argument(help="A bundle's folder, or an .onnx file.")],
+    data: Annotated[Path | None, typer.Option(help="An .npz; a bundle brings its own.")] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Also every tensor that both have.")] = False,
+    sqnr_db_min: Annotated[float, typer.Option(help="Name the first layers where B falls under it.")] = 20.0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Compare what two models return for the same real data."""
+    from toolchain.measure.compare import compare_models, print_comparison
+    from toolchain.pipeline import show_steps
+
+    with show_progress(quiet=quiet) as progress:
+        rows = compare_models(a, b, data=data, layers=layers, on_progress=show_steps(progress), sqnr_db_min=sqnr_db_min)
+    print_rows(rows, as_json=as_json, show=print_comparison)
+    return ExitCode.PROVEN
+
+
+def bisect(
+    file: Annotated[Path, typer.Argument(help="A float ONNX file.")],
+    calibration: Annotated[Path, typer.Option(help="An .npz with one array per input, first axis = samples.")],
+    precision: Annotated[str, typer.Option(help="int8 or fp16.")] = "int8",
+    target: TargetName = "cpu",
+    sqnr_db_min: Annotated[float | None, typer.Option(help="In place of the gate of the precision.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Find the fewest layers that must keep a higher precision for every output to pass its gate."""
+    from toolchain.measure.bisect import bisect_layers, print_bisection
+
+    recipe = find_recipe(str(file), calibration=calibration)
+    chosen = find_target(target, precision=precision)
+    with show_progress(quiet=quiet) as progress:
+        found = bisect_layers(recipe, chosen, sqnr_db_min=sqnr_db_min, progress=progress)
+    print_rows(found, as_json=as_json, show=print_bisection)
+    return ExitCode.PROVEN if found["passed"] else ExitCode.PARITY
+
+
+def bench(
+    payloads: Annotated[list[Path], typer.Argument(help="Bundles or .onnx files; the first is the reference.")],
+    data: Annotated[Path | None, typer.Option(help="An .npz; a bundle brings its own.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Of the runtime.")] = 1,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Measure latency, interleaved, with confidence bounds."""
+    from toolchain.measure.bench import bench_payloads, print_bench
+    from toolchain.pipeline import show_steps
+
+    with show_progress(quiet=quiet) as progress:
+        rows = bench_payloads(payloads, data=data, threads=threads, on_progress=show_steps(progress))
+    print_rows(rows, as_json=as_json, show=print_bench)
+    return ExitCode.PROVEN
+
+
+def doctor(device: DeviceNames = None, as_json: AsJson = False) -> int:
+    """Say what is installed here or on boards, what is missing, and how to get it."""
+    from toolchain.measure.doctor import examine_machine, print_findings
+
+    if device is not None:
+        return examine_boards(device, as_json=as_json)
+    findings = examine_machine()
+    print_rows(findings, as_json=as_json, show=print_findings)
+    return ExitCode.PROVEN if all(finding["ok"] for finding in findings["needed"]) else ExitCode.MISSING

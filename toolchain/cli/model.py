@@ -1,0 +1,154 @@
+"""The commands about a PyTorch model: train, export, compress and the search."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toolchain.atomic import write_atomically
+from toolchain.cache import Cache, cache_root
+from toolchain.cli.options import Calibration, LatencyLimit, LatencySamples, Model, Quiet, TargetName, show_progress
+from toolchain.errors import ExitCode, usage
+from toolchain.project import find_recipe, find_target
+from toolchain.recipe import Recipe
+from toolchain.target import Target
+
+
+def train(
+    model: Model,
+    epochs: Annotated[int | None, typer.Option(min=1, help="In place of the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The weights file, in place of the recipe's.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do not go on from an interrupted run.")] = False,
+    quiet: Quiet = False,
+) -> int:
+    """Train a model's weights; an interrupted run goes on where it stopped."""
+    from toolchain.fit import stop_accelerator
+    from toolchain.fit.show import show_training
+    from toolchain.train import train_model
+
+    recipe = find_recipe(model)
+    try:
+        with show_progress(quiet=quiet) as progress:
+            result = train_model(
+                recipe, out=out, epochs=epochs, seed=seed, resume=not fresh, on_progress=show_training(progress)
+            )
+    finally:
+        stop_accelerator()
+    if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
+        sys.stdout.write(f"{result.weights}: top-1 {result.metric:.2%} of {result.samples} test samples\n")
+    return ExitCode.PROVEN
+
+
+def export(
+    model: Model,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The ONNX file; MODEL.onnx if not given.")] = None,
+    calibration: Calibration = None,
+    quiet: Quiet = False,
+) -> int:
+    """Export a model to ONNX, simplified and checked against PyTorch."""
+    from toolchain import stages
+
+    recipe = find_recipe(model, calibration=calibration)
+    path = out or Path(f"{recipe.name}.onnx")
+    with show_progress(quiet=quiet) as progress:
+        run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+        entry = stages.optimize(run, stages.export(run, stages.compress(run, stages.train(run))))
+    write_atomically(path, (entry.folder / "model.onnx").read_bytes())
+    sys.stdout.write(f"{path}\n")
+    return ExitCode.PROVEN
+
+
+def compress(
+    model: Model,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The weights file of the compressed model; a search's folder.")
+    ] = None,
+    search: Annotated[bool, typer.Option("--search", help="Search method, amount and precision instead.")] = False,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Of the search, earlier runs and all workers counted.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="What workers share: a journal file or a database URL; OUT/search.journal if not given."),
+    ] = None,
+    target: TargetName = "cpu",
+    latency_samples: LatencySamples = None,
+    latency_limit_s: LatencyLimit = None,
+    quiet: Quiet = False,
+) -> int:
+    """Apply a recipe's compression methods and keep the weights; or search for the best ones, on real artifacts."""
+    from toolchain import stages
+    from toolchain.fit import stop_accelerator
+
+    recipe = find_recipe(model)
+    if search or trials is not None or storage is not None:
+        if not search or trials is None:
+            raise usage(
+                "a search needs --search and --trials",
+                where="the command line",
+                expected="--search --trials N",
+                found="--search alone" if search else "no --search",
+                fix="give both, or neither",
+            )
+        return _search(
+            recipe,
+            find_target(target),
+            trials=trials,
+            storage=storage,
+            out=out or Path("dist") / recipe.name / f"search-{Path(target).stem}",
+            latency=(latency_samples, latency_limit_s),
+            quiet=quiet,
+        )
+    if not recipe.compress:
+        raise usage(
+            "the recipe compresses nothing",
+            where=str(recipe.path),
+            expected="a [[compress]] section",
+            found="none",
+            fix="add one; `toolchain methods` lists the methods",
+        )
+    path = out or Path(f"{recipe.name}.safetensors")
+    try:
+        with show_progress(quiet=quiet) as progress:
+            run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
+            weights = stages.compress(run, stages.train(run))
+    finally:
+        stop_accelerator()
+    if weights is not None and os.environ.get("RANK", "0") == "0":
+        write_atomically(path, weights.read_bytes())
+        sys.stdout.write(f"{path}\n")
+    return ExitCode.PROVEN
+
+
+def _search(
+    recipe: Recipe,
+    target: Target,
+    *,
+    trials: int,
+    storage: str | None,
+    out: Path,
+    latency: tuple[int | None, float | None],
+    quiet: bool,
+) -> int:
+    from toolchain.deploy.transport import LatencyEffort
+    from toolchain.fit import stop_accelerator
+    from toolchain.search import SearchRequest, search_recipe
+
+    effort = LatencyEffort(samples=latency[0], limit_s=latency[1])
+    request = SearchRequest(recipe=recipe, target=target, trials=trials, storage=storage, out=out, effort=effort)
+    try:
+        page = search_recipe(
+            request,
+            open_progress=lambda folder: show_progress(
+                quiet=quiet, log=None if folder is None else folder / "log.jsonl"
+            ),
+        )
+    finally:
+        stop_accelerator()
+    sys.stdout.write(f"{page}\n")
+    return ExitCode.PROVEN
