@@ -116,7 +116,7 @@ def find_runtime(name: str) -> Runtime:
             f"there is no runtime {name!r}",
             "runtime",
             f"one of {', '.join(known)}",
-            fix="correct the target's runtime",
+            fix="correct the target's runtime; a target such as rtx, whose runtime no board has, is for `toolchain lower` alone",
         )
     try:
         module = importlib.import_module(f"{runtimes.__name__}.{name}")
