@@ -51,13 +51,17 @@ class Project:
     def out(self):
         return self.folder / "dist" / "tiny" / "board"
 
+    @property
+    def environment(self):
+        own = {"PYTHONPATH": str(_REPOSITORY), "TOOLCHAIN_CACHE": str(self.cache), "OMP_NUM_THREADS": "1"}
+        return {**os.environ, **own}
+
     def start(self, *arguments, **options):
         """Start the command in the project, as `toolchain ARGUMENTS` would."""
-        environment = {**os.environ, "PYTHONPATH": str(_REPOSITORY), "TOOLCHAIN_CACHE": str(self.cache)}
         return subprocess.Popen(
             [sys.executable, "-m", "toolchain", *map(str, arguments)],
             cwd=self.folder,
-            env={**environment, "OMP_NUM_THREADS": "1"},
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -98,6 +102,16 @@ class Project:
 
     def edit_recipe(self, old, new):
         self.edit("models/tiny/recipe.toml", old, new)
+
+    def add_learner(self, name, entry):
+        """Add a recipe tiny-NAME that compresses by this entry, and learns from pictures that it is not evaluated on."""
+        images, labels = draw_patterns(SAMPLES, seed=1)
+        np.savez(self.folder / "data" / "learn.npz", input=images, labels=labels)
+        text = (self.folder / "models" / "tiny" / "recipe.toml").read_text()
+        text = text.replace(
+            'path = "../../data/tiny.npz"', 'path = "../../data/learn.npz", evaluation = "../../data/tiny.npz"'
+        )
+        (self.folder / "models" / "tiny" / f"{name}.toml").write_text(f"{text}\n[[compress]]\n{entry}\n")
 
     def add_target(self, name, *lines):
         (self.folder / "targets" / f"{name}.toml").write_text("\n".join(lines))

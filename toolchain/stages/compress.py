@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -95,7 +96,8 @@ def _in_work_folder(
     def build_in_folder(folder: Path) -> None:
         work.mkdir(parents=True, exist_ok=True)
         build(folder, work)
-        shutil.rmtree(work, ignore_errors=True)
+        if os.environ.get("RANK", "0") == "0":  # of several processes, the one that writes checkpoints there
+            shutil.rmtree(work, ignore_errors=True)
 
     return build_in_folder
 
