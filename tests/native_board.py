@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from toolchain.errors import ExitCode, ToolchainError
+
 _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 _START_S = 30  # ends a test whose sshd does not start; nothing is measured by it
 
@@ -22,6 +24,14 @@ def make_key(path):
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return path.with_suffix(".pub").read_text().strip()
+
+
+def assert_unreachable(connection):
+    with pytest.raises(ToolchainError) as caught:
+        connection.open()
+    assert caught.value.code == ExitCode.UNREACHABLE
+    assert caught.value.fix
+    return caught.value
 
 
 class NativeBoard:

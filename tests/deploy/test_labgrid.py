@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tests.native_board import assert_unreachable
 from toolchain.deploy.labgrid import LabgridConnection
 from toolchain.errors import ExitCode, ToolchainError
 
@@ -116,14 +117,6 @@ def farm(native, tmp_path):
     made = Farm(folder, native)
     yield made
     made.stop()
-
-
-def assert_unreachable(connection):
-    with pytest.raises(ToolchainError) as caught:
-        connection.open()
-    assert caught.value.code == ExitCode.UNREACHABLE
-    assert caught.value.fix
-    return caught.value
 
 
 def test_an_acquired_place_leads_to_its_board_and_a_changed_host_key_is_refused(farm, native):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.native_board import assert_unreachable
 from toolchain.deploy.ssh import SshConnection, explain_unreachable
 from toolchain.errors import ExitCode, ToolchainError
 
@@ -29,14 +30,6 @@ def wait_for_no_session(native):
     while native.list_sessions():
         assert time.monotonic() < end_s
         time.sleep(0.01)
-
-
-def assert_unreachable(connection):
-    with pytest.raises(ToolchainError) as caught:
-        connection.open()
-    assert caught.value.code == ExitCode.UNREACHABLE
-    assert caught.value.fix
-    return caught.value
 
 
 def test_commands_run_over_one_connection_with_their_bytes_and_exit_codes(native, connection):

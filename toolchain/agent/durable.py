@@ -37,10 +37,11 @@ def sync_tree(folder: Path) -> None:
     sync_folder(folder)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Replace a file in one step."""
+def write_file(path: Path, data: bytes, *, mode: int = _FILE_MODE) -> None:
+    """Replace a file in one step; nothing is written through a link that somebody put in its way."""
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    with temporary.open("wb") as file:
+    descriptor = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -72,15 +72,6 @@ class _Sums:
         bins = np.minimum(error, largest).astype(np.float32).view(np.uint32) >> _DROPPED_BITS
         self.histogram += np.bincount(bins, minlength=_BINS)
 
-    def merge(self, other: _Sums) -> None:
-        self.reference_squares += other.reference_squares
-        self.deployed_squares += other.deployed_squares
-        self.error_squares += other.error_squares
-        self.products += other.products
-        self.max_abs = max(self.max_abs, other.max_abs)
-        self.nonfinite += other.nonfinite
-        self.histogram += other.histogram
-
     def _compute_p99_abs(self) -> float:
         cumulated = np.cumsum(self.histogram)
         # The smallest bin under whose upper edge 99 % of the elements lie.
@@ -146,11 +137,6 @@ class Parity:
             for start in range(0, flat_reference.size, _CHUNK_ELEMENTS):
                 chunk = slice(start, start + _CHUNK_ELEMENTS)
                 sums.add(flat_reference[chunk].astype(np.float64), flat_deployed[chunk].astype(np.float64))
-
-    def merge(self, other: Parity) -> None:
-        """Add what another Parity has seen of the same model."""
-        for name, sums in other._sums.items():
-            self._sums.setdefault(name, _Sums()).merge(sums)
 
     def summarize(self) -> Tuple[OutputParity, ...]:
         """Return the distance of every output seen so far, in the order of the reference."""

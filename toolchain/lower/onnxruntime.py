@@ -50,7 +50,7 @@ def choose_scheme(arch: str, cpu_features: frozenset[str], requested: str) -> Sc
 
 def int8_policy(scheme: Scheme) -> Int8Policy:
     """Return how ONNX Runtime's CPU provider computes in int8."""
-    return Int8Policy(plan=plan_int8, scheme=scheme, explain_float=explain_float)
+    return Int8Policy(plan=plan_int8, scheme=scheme, float_ops=_FLOAT_OPS)
 
 
 def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) -> QdqPlan:
@@ -81,16 +81,6 @@ _FLOAT_OPS = {
     "Gemm": "its weight or bias is not a float32 constant, or it scales its product",
     "MatMul": "a product of two activations, or its weight is not a float32 matrix",
 }
-
-
-def explain_float(model: onnx.ModelProto, plan: QdqPlan) -> dict[str, str]:
-    """Return why each multiplying node that the plan lacks stays in float, by its name."""
-    planned = {node.name for node in plan.nodes}
-    return {
-        node.name: _FLOAT_OPS[node.op_type]
-        for node in model.graph.node
-        if node.op_type in _FLOAT_OPS and node.name not in planned
-    }
 
 
 def _plan_weighted(view: GraphView, node: onnx.NodeProto) -> QuantizedNode | None:

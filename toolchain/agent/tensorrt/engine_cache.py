@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Callable, Dict, Mapping, Optional, Tuple, cast
 
 from ..decode import decode, parse_json
+from ..durable import write_file
 from ..errors import ExitCode, ToolchainError
 from .engine import Built
 
@@ -90,11 +91,13 @@ class EngineCache:
         )
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # First the engine, then its pin: should the power fail between the two, an engine without a pin is built anew.
-        _write_file(self.find_path(key), built.engine)
-        _write_file(self._find_timing_path(key), built.timing_cache)
+        write_file(self.find_path(key), built.engine, mode=_FILE_MODE)
+        write_file(self._find_timing_path(key), built.timing_cache, mode=_FILE_MODE)
         pins[key.digest()] = pin
         document = asdict(_Pins(schema=SCHEMA, engines=pins))
-        _write_file(self._pins_path, (json.dumps(document, sort_keys=True, indent=1) + "\n").encode("utf-8"))
+        write_file(
+            self._pins_path, (json.dumps(document, sort_keys=True, indent=1) + "\n").encode("utf-8"), mode=_FILE_MODE
+        )
         return built.engine, pin, False
 
     def _read_pins(self) -> Dict[str, Pin]:
@@ -167,23 +170,6 @@ class EngineCache:
             return self._find_timing_path(key).read_bytes()
         except FileNotFoundError:
             return b""
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    # Replaced in one step, so that a power cut leaves the old file or the new one.
-    temporary = path.with_name(path.name + ".new")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, _FILE_MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(str(path.parent), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def find_root(bundle_dir: Path) -> Path:

@@ -48,7 +48,7 @@ def tensorrt_policy(*, float16: bool, finish: Callable[[onnx.ModelProto], onnx.M
         int32_bias=False,
         float16_scales=float16,
     )
-    return Int8Policy(plan=plan_int8, scheme=scheme, explain_float=explain_float, finish=finish)
+    return Int8Policy(plan=plan_int8, scheme=scheme, float_ops=_FLOAT_OPS, finish=finish)
 
 
 def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) -> QdqPlan:
@@ -71,16 +71,6 @@ def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) 
     }
     planned = {node.name: node for node in nodes} | residuals
     return QdqPlan(tuple(planned[node.name] for node in model.graph.node if node.name in planned))
-
-
-def explain_float(model: onnx.ModelProto, plan: QdqPlan) -> dict[str, str]:
-    """Return why each multiplying node that the plan lacks stays in float, by its name."""
-    planned = {node.name for node in plan.nodes}
-    return {
-        node.name: _FLOAT_OPS[node.op_type]
-        for node in model.graph.node
-        if node.op_type in _FLOAT_OPS and node.name not in planned
-    }
 
 
 def _find_shortcut(
