@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from tests.small_disk import small_disk
 from toolchain.agent.errors import ExitCode
 from toolchain.agent.receive import SYNCED_BYTES
 
@@ -16,21 +17,15 @@ HUGE_SHA256 = "f21aa55d851433fc20a1af8c59422b05a76838638dd9365550cf5ba15cc02dd7"
 @pytest.fixture
 def mount_board(board, tmp_path):
     """Return a function that moves the board to a small disk of its own; the disk goes with the test."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
+    with small_disk(tmp_path / "disk") as mount_disk:
 
-    def mount(options):
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            pytest.skip(f"this test mounts a small disk, and may not: {done.stderr.strip()}")
-        shutil.copytree(board.root, disk / "root", symlinks=True)
-        board.root = disk / "root"
-        return board
+        def mount(options):
+            disk = mount_disk(options)
+            shutil.copytree(board.root, disk / "root", symlinks=True)
+            board.root = disk / "root"
+            return board
 
-    yield mount
-    subprocess.run(["umount", "--lazy", disk], capture_output=True, check=False)
+        yield mount
 
 
 def fill(path, left_bytes):

@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 
+from tests.small_disk import small_disk
+
 # More than the first files of a run and less than a bundle, which holds some 60 KB of code and 48 KB of pictures.
 SMALL_BYTES = 64 * 1024
 
@@ -14,19 +16,8 @@ SMALL_BYTES = 64 * 1024
 @pytest.fixture
 def mount(tmp_path):
     """Return a function that mounts a memory disk with some options and returns its folder."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount_disk(options):
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            pytest.skip(f"no disk of a fixed size can be mounted here: {done.stderr.strip()}")
-        return folder
-
-    yield mount_disk
-    subprocess.run(["umount", folder], capture_output=True, check=False)
+    with small_disk(tmp_path / "disk") as mount_disk:
+        yield mount_disk
 
 
 def test_a_full_disk_under_out_is_exit_14(project, mount):

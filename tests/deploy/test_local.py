@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.small_disk import small_disk
 from toolchain.agent.contents import check_contents
 from toolchain.agent.manifest import encode_manifest, read_manifest
 from toolchain.bundle import write_bundle
@@ -234,20 +235,15 @@ def test_other_errors_of_the_system_are_not_taken_for_a_full_disk(out, make_bund
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", folder], check=False)
-    if mounted.returncode:
-        pytest.skip("mounting a small disk takes root")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+def full_disk(tmp_path):
+    with small_disk(tmp_path / "disk") as mount_disk:
+        yield mount_disk("size=128k")
 
 
-def test_a_full_disk_is_a_storage_error_and_leaves_nothing(small_disk, make_bundle):
-    error = assert_refused(ExitCode.STORAGE, small_disk / "dist", make_bundle())
+def test_a_full_disk_is_a_storage_error_and_leaves_nothing(full_disk, make_bundle):
+    error = assert_refused(ExitCode.STORAGE, full_disk / "dist", make_bundle())
     assert "space" in error.found.lower()
-    assert list_names(small_disk / "dist") == [".lock"]
+    assert list_names(full_disk / "dist") == [".lock"]
 
 
 @pytest.mark.parametrize("out", ["file", "file/dist"])
