@@ -11,7 +11,7 @@ import pytest
 
 import toolchain.stages.run
 from toolchain import stages
-from toolchain.agent.facts import Facts
+from toolchain.agent.facts import Facts, read_cpu
 from toolchain.cache import Entry, hash_json
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.freshness import Freshness
@@ -45,10 +45,12 @@ signature = "optional"
 """
 
 FRESHNESS = Freshness(counter=0, expires=None)
+ARCH, CPU, CPU_FEATURES = read_cpu()
+
 FACTS = Facts(
-    arch="x86_64",
-    cpu="one",
-    cpu_features=("avx2",),
+    arch=ARCH,
+    cpu=CPU,
+    cpu_features=CPU_FEATURES,
     os="",
     python="",
     runtime="onnxruntime",
@@ -68,6 +70,7 @@ class KeyCache:
     def __init__(self, folder):
         self.folder = folder
         self.keys = []
+        self.inputs = {}
 
     def has(self, stage, inputs):
         return True
@@ -76,6 +79,7 @@ class KeyCache:
         return self.folder / "work"
 
     def get_or_build(self, stage, inputs, build):
+        self.inputs[stage] = inputs
         key = hash_json({"stage": stage, **inputs})
         folder = self.folder / key
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,6 +108,11 @@ def project(tmp_path):
 
 def list_keys(project, facts=FACTS, freshness=FRESHNESS):
     """Return the key of every stage of a run, in the pipeline's order."""
+    return dict(run_stages(project, facts, freshness=freshness).keys)
+
+
+def run_stages(project, facts=FACTS, freshness=FRESHNESS):
+    """Return the cache that saw every stage of a run."""
     recipe, target = read_recipe(project / "recipe.toml"), read_target(project / "board.toml")
     cache = KeyCache(project / "entries")
     with Progress(stream=io.StringIO(), quiet=True) as progress:
@@ -119,7 +128,7 @@ def list_keys(project, facts=FACTS, freshness=FRESHNESS):
         lowered = {name: stages.lower(run, small_model, target, name, facts) for name in target.precision}
         made_from = {"reference": model, "golden": small_golden, "float_golden": golden}
         stages.bundle(run, target, lowered, **made_from, freshness=freshness)
-    return dict(cache.keys)
+    return cache
 
 
 def list_changed(before, after):
@@ -188,10 +197,18 @@ def test_the_order_of_preference_is_part_of_the_bundle(project):
     assert list_changed(before, list_keys(project)) == {"bundle"}
 
 
-def test_another_cpu_is_measured_anew(project):
+def test_another_cpu_is_lowered_for_anew(project):
     before = list_keys(project)
     after = list_keys(project, dataclasses.replace(FACTS, cpu="two"))
     assert list_changed(before, after) == {"lower-int8", "bundle"}
+
+
+def test_layers_are_timed_only_for_a_board_with_the_cpu_of_this_machine(project):
+    here = dataclasses.replace(FACTS, cpu_features=list(CPU_FEATURES))  # as JSON brings them
+    assert run_stages(project, here).inputs["lower-int8"]["quantize"]["choose_by_measurement"] is True
+    for change in ({"arch": "other"}, {"cpu": "other"}, {"cpu_features": ("other",)}):
+        inputs = run_stages(project, dataclasses.replace(here, **change)).inputs["lower-int8"]
+        assert inputs["quantize"]["choose_by_measurement"] is False
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "model.py"])

@@ -77,13 +77,19 @@ def _read_os() -> str:
     return f"{distribution}, {platform.system()} {platform.release()}"
 
 
-def read_facts(runtime: str) -> Facts:
-    """Return the facts of this board; raises ToolchainError (exit 2, 3) where the runtime is unknown or missing."""
-    module = find_runtime(runtime)
+def read_cpu() -> Tuple[str, str, Tuple[str, ...]]:
+    """Return the architecture, the CPU's name and its features, as Facts has them."""
     arch = normalize_arch(platform.machine())
     cpu, cpu_features = parse_cpuinfo(_read_text("/proc/cpuinfo"), arch)
     if not cpu:
         cpu = _read_text("/proc/device-tree/model").strip("\0\n ") or platform.processor() or "unknown"
+    return arch, cpu, cpu_features
+
+
+def read_facts(runtime: str) -> Facts:
+    """Return the facts of this board; raises ToolchainError (exit 2, 3) where the runtime is unknown or missing."""
+    module = find_runtime(runtime)
+    arch, cpu, cpu_features = read_cpu()
     return Facts(
         arch=arch,
         cpu=cpu,

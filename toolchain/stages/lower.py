@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from toolchain.agent.facts import Facts
+from toolchain.agent.facts import Facts, read_cpu
 from toolchain.cache import Entry, read_versions
 from toolchain.stages.run import Run, hash_code
 from toolchain.target import Precision, Target
@@ -16,7 +16,8 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     """Return model.onnx, what the runtime gets, and lowering.json, what was decided and why."""
     samples = run.recipe.data.calibration_samples
     options = run.recipe.quantize
-    if target.emulated:  # the time of an emulated board, or of this machine in its place, decides nothing
+    # Layers are timed on this machine: what is slow here decides nothing about a board with another CPU.
+    if target.emulated or (facts.arch, facts.cpu, tuple(facts.cpu_features)) != read_cpu():
         options = options.model_copy(update={"choose_by_measurement": False})
     inputs = {
         "code": hash_code("lower", "onnx_graph.py", "learned_ranges.py", "float_parity.py", "agent"),
