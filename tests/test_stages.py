@@ -211,6 +211,16 @@ def test_layers_are_timed_only_for_a_board_with_the_cpu_of_this_machine(project)
         assert inputs["quantize"]["choose_by_measurement"] is False
 
 
+def test_this_machine_stands_in_for_boards_of_its_architecture_alone(project):
+    target = read_target(project / "board.toml")
+    own = stages.read_stand_in(target)
+    assert (own.arch, own.cpu, own.cpu_features) == read_cpu()
+    with (project / "board.toml").open("a") as file:
+        file.write('[compatible]\narch = "riscv64"\ncpu_features = ["v"]\n')
+    other = stages.read_stand_in(read_target(project / "board.toml"))
+    assert (other.arch, other.cpu, other.cpu_features) == ("riscv64", "unknown", ("v",))
+
+
 @pytest.mark.parametrize("name", ["weights.safetensors", "model.py"])
 def test_other_weights_or_another_model_ask_for_everything(project, name):
     before = list_keys(project)

@@ -11,7 +11,7 @@ from typing import Any
 
 from toolchain import stages
 from toolchain.agent.contents import check_contents
-from toolchain.agent.facts import Facts, check_compatible, read_facts
+from toolchain.agent.facts import Facts, check_compatible
 from toolchain.agent.manifest import SIGNATURE_NAME, Compatible, read_manifest
 from toolchain.atomic import write_atomically
 from toolchain.bundle.sign import refuse_unsigned, sign_manifest
@@ -193,8 +193,7 @@ def report_bundle(bundle: Path, measured: Measured, *, device: str | None) -> Re
 def lower_file(recipe: Recipe, target: Target, *, out: Path, progress: Progress) -> None:
     """Write model.onnx and lowering.json of one precision into a folder; model.engine too where the host builds it."""
     run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-    facts = read_facts("onnxruntime")  # of this machine: it stands in for the board, whose runtime it may not have
     optimized = stages.optimize(run, stages.export(run, stages.train(run)))
-    entry = stages.lower(run, optimized, target, target.precision[0], facts)
+    entry = stages.lower(run, optimized, target, target.precision[0], stages.read_stand_in(target))
     for path in [*sorted(entry.folder.glob("model.*")), entry.folder / "lowering.json"]:
         write_atomically(out / path.name, path.read_bytes())

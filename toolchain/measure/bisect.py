@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from toolchain import stages
-from toolchain.agent.facts import read_facts
 from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
 from toolchain.cache import Cache, cache_root
 from toolchain.errors import usage
@@ -33,7 +32,7 @@ def bisect_layers(recipe: Recipe, target: Target, *, sqnr_db_min: float | None, 
     asked = recipe.model_copy(update={"gates": gates, "quantize": quantize}).at(recipe.path, name=recipe.name)
     run = stages.Run(recipe=asked, cache=Cache(cache_root()), progress=progress)
     optimized = stages.optimize(run, stages.export(run, stages.train(run)))
-    entry = stages.lower(run, optimized, target, precision, read_facts("onnxruntime"))
+    entry = stages.lower(run, optimized, target, precision, stages.read_stand_in(target))
     lowering = json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8"))
     # int8 also lists layers that no int8 kernel is for; float16 lists nothing but what was held back.
     held_back = lowering.get("held_back", [layer["name"] for layer in lowering["kept_in_float"]])

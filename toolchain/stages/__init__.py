@@ -12,6 +12,7 @@ from toolchain.stages.golden import golden
 from toolchain.stages.lower import lower
 from toolchain.stages.optimize import optimize
 from toolchain.stages.run import Run
+from toolchain.stages.stand_in import read_stand_in
 from toolchain.stages.train import train
 
-__all__ = ["Run", "bundle", "compress", "export", "golden", "lower", "optimize", "train"]
+__all__ = ["Run", "bundle", "compress", "export", "golden", "lower", "optimize", "read_stand_in", "train"]
