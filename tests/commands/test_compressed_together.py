@@ -22,7 +22,8 @@ def launch(project, out):
     )
 
 
-def test_two_processes_compress_one_model_and_a_second_run_is_cached(project):
+def test_two_processes_compress_one_model_and_a_second_run_is_cached(cached_project):
+    project = cached_project  # nothing of other tests is in its cache
     project.add_learner("pruned", ENTRY)
     first, second = project.folder / "first.safetensors", project.folder / "second.safetensors"
     done = launch(project, first)

@@ -7,7 +7,8 @@ def add_student(project, name, seed):
     project.add_learner(name, f'method = "distillation"\nteacher = "tiny"\n{finetune}')
 
 
-def test_a_distilled_model_is_deployed_and_a_second_student_shares_what_its_teacher_said(project):
+def test_a_distilled_model_is_deployed_and_a_second_student_shares_what_its_teacher_said(cached_project):
+    project = cached_project  # nothing of other tests is in its cache
     add_student(project, "one", seed=0)
     add_student(project, "two", seed=1)
     result = project.run("deploy", "tiny-one", "--target", "board", "--out", "one")

@@ -1,4 +1,8 @@
-"""Keeps what TensorRT says: its Python calls return None or False, and the reason is in the log alone."""
+"""Keeps what TensorRT says: its Python calls return None or False, and the reason is in the log alone.
+
+TensorRT calls a logger from threads of its own. That cannot lock up in parse, build_serialized_network and
+deserialize_cuda_engine, in which NVIDIA's bindings give the interpreter free (python/src/infer/pyCore.cpp).
+"""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from typing import Any
 import onnx
 
 from toolchain.errors import ExitCode, ToolchainError, missing, usage
+from toolchain.lower.tensorrt.native_log import keep_native_log
 from toolchain.lower.tensorrt.profile import ShapeRange
 
 
@@ -24,7 +25,8 @@ def is_installed() -> bool:
 
 def check_parses(model: onnx.ModelProto) -> None:
     """Refuse (exit 12) a graph that NVIDIA's parser does not take; the error names the node and says why."""
-    _Parsed.from_model(model)
+    with keep_native_log():
+        _Parsed.from_model(model)
 
 
 def build_engine(
@@ -43,18 +45,20 @@ def build_engine(
         raise missing("TensorRT for RTX is not installed", fix="python -m pip install 'edge-toolchain[rtx]'")
     import tensorrt_rtx as trt
 
-    parsed = _Parsed.from_model(model)
-    config = parsed.builder.create_builder_config()
-    if sparse_weights:
-        config.set_flag(trt.BuilderFlag.SPARSE_WEIGHTS)
-    config.num_compute_capabilities = len(compute_capabilities)
-    for index, capability in enumerate(compute_capabilities):
-        config.set_compute_capability(_find_capability(trt, capability), index)
-    _add_profile(parsed, config, profile)
-    engine = parsed.builder.build_serialized_network(parsed.network, config)
-    if engine is None:
-        raise _refuse(None, "TensorRT says on stderr why", "TensorRT for RTX cannot build this model")
-    return bytes(engine)
+    with keep_native_log() as log:
+        parsed = _Parsed.from_model(model)
+        config = parsed.builder.create_builder_config()
+        if sparse_weights:
+            config.set_flag(trt.BuilderFlag.SPARSE_WEIGHTS)
+        config.num_compute_capabilities = len(compute_capabilities)
+        for index, capability in enumerate(compute_capabilities):
+            config.set_compute_capability(_find_capability(trt, capability), index)
+        _add_profile(parsed, config, profile)
+        engine = parsed.builder.build_serialized_network(parsed.network, config)
+        if engine is None:
+            found = (log.read_errors() or ["TensorRT gave no reason"])[-1]
+            raise _refuse(None, found, "TensorRT for RTX cannot build this model")
+        return bytes(engine)
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,8 @@ class _Parsed:
     def from_model(cls, model: onnx.ModelProto) -> _Parsed:
         import tensorrt_rtx as trt
 
-        # TensorRT's own logger, which writes to stderr: one in Python is called from TensorRT's threads while the call
-        # that waits for them holds the interpreter's lock, and neither ever returns.
+        # TensorRT's own logger, which writes to standard output: one in Python is called from TensorRT's threads while
+        # the call that waits for them holds the interpreter's lock, and neither ever returns.
         logger = trt.Logger(trt.Logger.ERROR)
         builder = trt.Builder(logger)
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -78,7 +82,9 @@ class _Parsed:
         if not parser.parse(model.SerializeToString()):
             error = parser.get_error(0)
             node = f"{error.node_name()} ({error.node_operator()})" if error.node_name() else None
-            raise _refuse(node, error.desc(), "NVIDIA's parser refuses this model")
+            # Without a GPU, TensorRT adds to every text that it found no driver.
+            lines = [line.strip() for line in error.desc().splitlines() if "catchCudaError" not in line]
+            raise _refuse(node, " ".join(lines), "NVIDIA's parser refuses this model")
         return cls(builder=builder, network=network, parser=parser)
 
 

@@ -51,11 +51,12 @@ def test_pairs_with_a_zero_point_are_refused():
     assert caught.value.where == "node q (QuantizeLinear)"
 
 
-def test_an_operator_that_the_parser_lacks_is_refused_by_name():
+def test_an_operator_that_the_parser_lacks_is_refused_by_name_and_stdout_stays_clean(capfd):
     model = parse_model(f"{HEAD} net (float[1, 4] x) => (float[1, 4] y) {{ [odd] y = Bernoulli(x) }}")
     with pytest.raises(ToolchainError) as caught:
         check_parses(model)
     assert caught.value.where == "node odd (Bernoulli)"
+    assert capfd.readouterr() == ("", "")  # TensorRT's own logger prints its errors
 
 
 def test_types_that_strong_typing_forbids_are_refused():
@@ -64,8 +65,11 @@ def test_types_that_strong_typing_forbids_are_refused():
         f"{HEAD} net (float[1, 4] x) => (float[1, 4] y) {{ [c] a = Cast<to = 1>(x) [m] y = Mul(a, x) }}"
     )
     model.graph.node[0].attribute[0].i = onnx.TensorProto.FLOAT16
-    with pytest.raises(ToolchainError):
+    with pytest.raises(ToolchainError) as caught:
         build(model)
+    assert caught.value.where == "node m (Mul)"
+    assert "must have same input types" in caught.value.found
+    assert "\n" not in caught.value.found
 
 
 def test_a_dynamic_input_without_a_profile_is_refused(residual):
