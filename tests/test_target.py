@@ -9,6 +9,10 @@ LEAST = """
 runtime = "onnxruntime"
 precision = ["int8", "float32"]
 """
+TENSORRT = """
+runtime = "tensorrt"
+precision = ["int8", "fp16"]
+"""
 
 
 def write(folder, text):
@@ -84,6 +88,18 @@ def test_a_target_narrowed_to_a_precision_keeps_everything_else(tmp_path):
         (LEAST + "[gates]\nlatency_p90_ms_max = 0", "gates.latency_p90_ms_max", "greater than 0", "0", "correct"),
         (LEAST + "[gates]\nlatency_p90_ms_max = inf", "gates.latency_p90_ms_max", "finite", "inf", "correct"),
         (LEAST + "compute_capabilities = ['8.6']", "compute_capabilities", "none for every other", "8.6", "remove"),
+        (LEAST + "[build]\nlimit_s = 60", "build.limit_s", "tensorrt", "onnxruntime", "remove it"),
+        (TENSORRT + "[build]\nlimit_s = 901", "build.limit_s", "900", "901", "correct"),
+        (TENSORRT + "[build]\nworkspace_mib = 0", "build.workspace_mib", "1", "0", "correct"),
+        (TENSORRT + "[build]\ndla_core = -1", "build.dla_core", "0", "-1", "correct"),
+        (TENSORRT + "[build]\ngpu_fallback = true", "build.gpu_fallback", "dla_core", "none", "remove it"),
+        (
+            TENSORRT.replace("fp16", "float32") + "[build]\ndla_core = 0",
+            "build.dla_core",
+            "int8 and fp16",
+            "float32",
+            "remove it",
+        ),
         (
             LEAST.replace("onnxruntime", "tensorrt_rtx"),
             "compute_capabilities",

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, PrivateAttr
 
+from toolchain.agent.manifest import BUILD_LIMIT_S_MAX
 from toolchain.agent.version import matches_version
 from toolchain.errors import ToolchainError, usage
 from toolchain.toml_file import Section, check_table, read_toml
@@ -31,6 +32,17 @@ class TargetGates(Section):
     int8_share_min: float | None = Field(default=None, ge=0, le=1)
 
 
+class BuildSection(Section):
+    """How TensorRT may build engines on the board (agent/manifest.py: BuildSpec)."""
+
+    limit_s: float = Field(default=BUILD_LIMIT_S_MAX, gt=0, le=BUILD_LIMIT_S_MAX)
+    workspace_mib: int | None = Field(default=None, ge=1)
+    dla_core: int | None = Field(default=None, ge=0)
+    """Candidates run on this core of the DLA, which takes int8 and fp16; the reference stays on the GPU."""
+    gpu_fallback: bool = False
+    """Layers that the DLA does not take run on the GPU, and the report lists them; else they are refused (exit 12)."""
+
+
 class Target(Section):
     """A target, and the file that it was read from."""
 
@@ -46,6 +58,7 @@ class Target(Section):
     emulated: bool = False
     """Latency on an emulated board is no measurement and never gates."""
     compatible: CompatibleSection = Field(default_factory=CompatibleSection)
+    build: BuildSection = Field(default_factory=BuildSection)
     gates: TargetGates = Field(default_factory=TargetGates)
     _path: Path = PrivateAttr(default=Path())
     _listed: tuple[Precision, ...] = PrivateAttr(default=())
@@ -91,6 +104,7 @@ def read_target(path: Path) -> Target:
             found=f'{target.compute_capabilities or "none"} for "{target.runtime}"',
             fix='name those of the GPUs to build for, such as ["8.6", "8.9"], or remove them',
         )
+    _check_build(target)
     required = target.compatible.runtime_version
     try:
         matches_version("0", required or ">=0")
@@ -103,3 +117,22 @@ def read_target(path: Path) -> Target:
             fix="correct compatible.runtime_version",
         ) from error
     return target
+
+
+def _check_build(target: Target) -> None:
+    """Refuse (exit 2) wishes for a build that nothing would follow."""
+    build = target.build
+
+    def refuse(key: str, what: str, expected: str, found: str) -> ToolchainError:
+        fix = f"correct {key} in [build], or remove it"
+        return usage(what, where=f"{target.path}: build.{key}", expected=expected, found=found, fix=fix)
+
+    if build.model_fields_set and target.runtime != "tensorrt":
+        key = min(build.model_fields_set)
+        raise refuse(key, "this runtime builds no engine on the board", 'runtime = "tensorrt"', f'"{target.runtime}"')
+    if build.dla_core is not None and "float32" in target.precision:
+        raise refuse(
+            "dla_core", "the DLA does not compute in float32", "precisions int8 and fp16", "float32 among them"
+        )
+    if build.gpu_fallback and build.dla_core is None:
+        raise refuse("gpu_fallback", "there is no DLA to fall back from", "dla_core beside it", "none")

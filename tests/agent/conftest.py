@@ -58,6 +58,7 @@ MANIFEST = {
     "emulated": True,
     "signature": "required",
     "compatible": {"arch": None, "accelerator": None, "runtime_version": ">=1.0", "cpu_features": []},
+    "build": {"limit_s": 900.0, "workspace_mib": None, "dla_core": None, "gpu_fallback": False},
     "candidates": [{"precision": "int8", "path": "payload/int8.onnx"}],
     "reference": "payload/int8.onnx",
     "inputs": [{"name": "x", "dtype": "float32", "shape": [None, 3]}],

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import (
+    BuildSpec,
     Candidate,
     Compatible,
     FileEntry,
@@ -36,6 +37,7 @@ def make_manifest(**changes):
         "emulated": False,
         "signature": "optional",
         "compatible": Compatible(arch=None, accelerator=None, runtime_version=">=1.23", cpu_features=("avx2",)),
+        "build": BuildSpec(),
         "candidates": (Candidate(precision="int8", path="payload/int8.onnx"),),
         "reference": "payload/int8.onnx",
         "inputs": (TensorSpec(name="x", dtype="float32", shape=(None, 3)),),
@@ -204,6 +206,10 @@ def test_paths_that_only_differ_in_case_are_refused(first, second):
         (("expires",), "2027-01-31T00:00:00+01:00"),
         (("threads",), 0),
         (("signature",), "none"),
+        (("build", "limit_s"), 0.0),
+        (("build", "limit_s"), 901.0),
+        (("build", "workspace_mib"), 0),
+        (("build", "dla_core"), -1),
         (("candidates",), []),
         (("candidates", 0, "precision"), "int4"),
         (("candidates", 0, "path"), "payload/other.onnx"),

@@ -46,6 +46,18 @@ def test_what_is_installed_is_ok_and_developers_tools_are_not_asked_for():
     json.dumps(findings, allow_nan=False)
 
 
+def test_an_extra_is_listed_and_never_needed(monkeypatch):
+    texts = ["onnx>=1", "not-a-package>=1.7; extra == 'rtx'", "onnx>=1; extra == 'labgrid'", "ruff; extra == 'dev'"]
+    monkeypatch.setattr(metadata, "requires", lambda _name: texts)
+    findings = doctor.examine_machine()
+    (finding,) = findings["extras"]["rtx"]
+    assert not finding["ok"]
+    assert finding["fix"] == "python -m pip install 'not-a-package>=1.7'"
+    assert findings["extras"]["labgrid"][0]["ok"]
+    assert [finding["name"] for finding in findings["needed"]] == ["onnx"]
+    assert "extra rtx: not-a-package>=1.7" in print_to_text(findings)
+
+
 @pytest.mark.parametrize("version", [None, "0.1"])
 def test_what_is_missing_or_too_old_says_how_to_get_it(monkeypatch, version):
     find_version = metadata.version

@@ -95,7 +95,7 @@ _SELF_TEST = State(
     entry="the release's own agent proves it in a fresh process",
     failure="exit 18, 19, 20 or 24, or 21 for a crash or a hang; the release goes",
     recovery="back to staging",
-    limit_s=3600.0,  # three engines of at most 900 s each (tensorrt/engine.py), and the measurement
+    limit_s=3600.0,  # three engines of at most 900 s each (BUILD_LIMIT_S_MAX), and the measurement
 )
 _ACTIVATE = State(
     steps.activate,

@@ -28,6 +28,9 @@ DTYPES = (
 )
 PRECISIONS = ("int8", "fp16", "float32")
 SIGNATURES = ("required", "optional")
+# Three engines of it and their measurement are within the time limit of a self-test (install.py). Not yet run on
+# hardware: trtexec builds classifiers on an Orin Nano in minutes; a quarter of an hour is several times that.
+BUILD_LIMIT_S_MAX = 900.0
 # The largest whole number that every reader of JSON keeps exact (RFC 8259, section 6).
 COUNTER_MAX = 2**53 - 1
 
@@ -93,6 +96,20 @@ class Gates:
 
 
 @dataclass(frozen=True)
+class BuildSpec:
+    """How a runtime that builds engines on the board may do so; for the others it says nothing.
+
+    A build ends after `limit_s`, and works with at most `workspace_mib` of memory (None: half of what is free). Candidates
+    run on DLA core `dla_core` (None: on the GPU), and where `gpu_fallback`, what that does not take runs on the GPU.
+    """
+
+    limit_s: float = BUILD_LIMIT_S_MAX
+    workspace_mib: Optional[int] = None
+    dla_core: Optional[int] = None
+    gpu_fallback: bool = False
+
+
+@dataclass(frozen=True)
 class FileEntry:
     """A file of the bundle."""
 
@@ -119,6 +136,7 @@ class Manifest:
     emulated: bool
     signature: str
     compatible: Compatible
+    build: BuildSpec
     candidates: Tuple[Candidate, ...]
     reference: str
     inputs: Tuple[TensorSpec, ...]
@@ -227,6 +245,10 @@ def check_manifest(manifest: Manifest) -> None:
     _require(expires is None or _is_utc(expires), "expires", "UTC such as 2027-01-31T00:00:00Z", expires)
     _require(manifest.threads >= 1, "threads", "1 or more", manifest.threads)
     _require(manifest.signature in SIGNATURES, "signature", " or ".join(SIGNATURES), manifest.signature)
+    build = manifest.build
+    _require(0 < build.limit_s <= BUILD_LIMIT_S_MAX, "build.limit_s", f"up to {BUILD_LIMIT_S_MAX:g}", build.limit_s)
+    _require(build.workspace_mib is None or build.workspace_mib >= 1, "build.workspace_mib", "1 or more", build)
+    _require(build.dla_core is None or build.dla_core >= 0, "build.dla_core", "0 or more", build.dla_core)
     _check_files(manifest.files)
     precisions = [candidate.precision for candidate in manifest.candidates]
     _require(precisions, "candidates", "at least one", "none")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
@@ -80,6 +80,7 @@ def _request_builds(
         bundle_dir=bundle_dir,
         bundle_id=bundle_id,
         shapes=golden.find_shapes(manifest.inputs),
+        spec=manifest.build if path != manifest.reference else replace(manifest.build, dla_core=None),
         on_steps=lambda done, total: on_progress(f"build {path}", done, total),
     )
 

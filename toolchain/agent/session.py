@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from . import runtimes
 from .errors import ExitCode, ToolchainError
-from .manifest import TensorSpec
+from .manifest import BuildSpec, TensorSpec
 from .placement import Placement
 
 
@@ -31,12 +31,14 @@ class ShapeRange:
 class BuildRequest:
     """What a runtime that builds an engine of the payload must know; the others do not ask.
 
-    `shapes` has every input that may be dynamic; `on_steps` gets what is done of the build, and the total.
+    `shapes` has every input that may be dynamic; `on_steps` gets what is done of the build, and the total. `spec` of the
+    reference has no DLA, which does not compute in float32.
     """
 
     bundle_dir: Path
     bundle_id: str
     shapes: Mapping[str, ShapeRange]
+    spec: BuildSpec
     on_steps: Optional[Callable[[int, int], None]] = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from toolchain.agent.contents import compute_sha256
 from toolchain.agent.manifest import (
     MANIFEST_NAME,
     SCHEMA,
+    BuildSpec,
     Candidate,
     Compatible,
     FileEntry,
@@ -54,6 +55,7 @@ class BundleInputs:
     emulated: bool
     signature: Literal["required", "optional"]
     compatible: Compatible
+    build: BuildSpec = field(default_factory=BuildSpec)
     candidates: Mapping[str, Path]
     reference: Path
     """The uncompressed float model as a payload of the same runtime."""
@@ -160,6 +162,7 @@ def write_bundle(inputs: BundleInputs, folder: Path) -> Manifest:
         emulated=inputs.emulated,
         signature=inputs.signature,
         compatible=inputs.compatible,
+        build=inputs.build,
         candidates=candidates,
         reference=reference,
         inputs=tuple(inputs.inputs),

@@ -16,15 +16,19 @@ from toolchain.agent.session import list_runtimes
 from toolchain.cache import cache_root
 from toolchain.errors import ExitCode, ToolchainError
 
+# The extras of pyproject.toml that a user may want; `dev` is for those who change the toolchain.
+_EXTRAS = ("labgrid", "rtx")
+
 
 def examine_machine() -> dict[str, Any]:
-    """Return what this machine is by runtime, the distributions that the toolchain needs, and the data sets.
+    """Return what this machine is by runtime, the distributions that the toolchain needs or can use, and the data sets.
 
     Each finding has `ok`, and where that is false a `fix`.
     """
     return {
         "runtimes": {name: _examine_runtime(name) for name in list_runtimes()},
-        "needed": _examine_requirements(),
+        "needed": _examine_requirements(""),
+        "extras": {extra: _examine_requirements(extra) for extra in _EXTRAS},
         "datasets": _examine_datasets(),
         "python": sys.executable,
         "cache": str(cache_root()),
@@ -52,6 +56,11 @@ def print_findings(findings: Mapping[str, Any], *, stream: TextIO) -> None:
         for finding in findings["needed"]
     ]
     lines += [
+        (f"extra {extra}: {finding['name']}{finding['expected']}", _write_state(finding, finding["found"]))
+        for extra, requirements in findings["extras"].items()
+        for finding in requirements
+    ]
+    lines += [
         (f"data set {name}", _write_state(finding, finding["needs"] and f"set {finding['needs']}"))
         for name, finding in findings["datasets"].items()
     ]
@@ -73,13 +82,13 @@ def _examine_runtime(name: str) -> dict[str, Any]:
         return {"ok": False, "facts": None, "fix": error.fix or error.what}
 
 
-def _examine_requirements() -> list[dict[str, Any]]:
-    """Return the state of every distribution that this one asks for, without its extras."""
+def _examine_requirements(extra: str) -> list[dict[str, Any]]:
+    """Return the state of every distribution that one extra asks for; "" is for those that are always needed."""
     requirements = [Requirement(text) for text in metadata.requires("edge-toolchain") or []]
     return [
         _examine_requirement(requirement)
         for requirement in requirements
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if (not extra if requirement.marker is None else requirement.marker.evaluate({"extra": extra}))
     ]
 
 

@@ -91,7 +91,8 @@ def _open_bundle(path: Path, threads: int, samples: int) -> Payload:
     check_contents(path, manifest)
     model = path / manifest.candidates[0].path
     golden = open_golden(path, manifest)
-    build = BuildRequest(bundle_dir=path, bundle_id=bundle_id, shapes=golden.find_shapes(manifest.inputs))
+    shapes = golden.find_shapes(manifest.inputs)
+    build = BuildRequest(bundle_dir=path, bundle_id=bundle_id, shapes=shapes, spec=manifest.build)
     session = open_session(manifest.runtime, model, threads, build)
     batch = golden.find_batch(session.inputs) or 1
     runs = min(samples, golden.samples) // batch

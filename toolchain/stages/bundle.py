@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
-from toolchain.agent.manifest import Compatible, Gates, MetricSpec
+from toolchain.agent.manifest import BuildSpec, Compatible, Gates, MetricSpec
 from toolchain.cache import Entry
 from toolchain.freshness import Freshness
 from toolchain.recipe import Recipe
@@ -67,6 +67,7 @@ def bundle(
                 runtime_version=target.compatible.runtime_version,
                 cpu_features=tuple(target.compatible.cpu_features),
             ),
+            build=BuildSpec(**target.build.model_dump()),
             candidates={name: entry.folder / "model.onnx" for name, entry in candidates.items()},
             reference=reference.folder / "model.onnx",
             inputs=session.inputs,

@@ -3,7 +3,7 @@ import pytest
 from tests.agent.tensorrt.conftest import SHAPES
 from tests.agent.tensorrt.fake_tensorrt import FakeTensorRt
 from toolchain.agent.errors import ExitCode, ToolchainError
-from toolchain.agent.tensorrt.dla import Dla
+from toolchain.agent.manifest import BuildSpec
 from toolchain.agent.tensorrt.engine import BuildOptions, build_engine
 
 
@@ -13,12 +13,12 @@ def trt(cudart):
 
 
 def build(trt, model, **dla):
-    options = BuildOptions(shapes=SHAPES, free_bytes=1 << 30, dla=Dla(**{"core": 0, "gpu_fallback": False, **dla}))
+    options = BuildOptions(shapes=SHAPES, free_bytes=1 << 30, spec=BuildSpec(**{"dla_core": 0, **dla}))
     return build_engine(trt, model, "model.onnx", options)
 
 
 def test_a_model_that_the_dla_takes_runs_there_alone(trt, named_model):
-    assert build(trt, named_model(), core=1).gpu_fallback == ()
+    assert build(trt, named_model(), dla_core=1).gpu_fallback == ()
     config = trt.configs[0]
     assert (config.default_device_type, config.DLA_core) == (trt.DeviceType.DLA, 1)
     assert trt.BuilderFlag.GPU_FALLBACK not in config.flags
@@ -42,10 +42,10 @@ def test_with_fallback_the_layers_on_the_gpu_are_listed(trt, named_model):
 def test_a_core_that_is_not_there_is_refused(trt, named_model, cores, core):
     trt.dla_cores = cores
     with pytest.raises(ToolchainError) as caught:
-        build(trt, named_model(), core=core)
+        build(trt, named_model(), dla_core=core)
     assert caught.value.code == ExitCode.INCOMPATIBLE
 
 
 def test_without_a_wish_nothing_goes_to_the_dla(trt, named_model):
-    build_engine(trt, named_model(), "model.onnx", BuildOptions(shapes=SHAPES, free_bytes=1 << 30))
+    build_engine(trt, named_model(), "model.onnx", BuildOptions(shapes=SHAPES, spec=BuildSpec(), free_bytes=1 << 30))
     assert trt.configs[0].default_device_type is None

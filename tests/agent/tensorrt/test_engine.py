@@ -8,6 +8,7 @@ from onnx import numpy_helper
 from tests.agent.tensorrt.conftest import SHAPES
 from tests.agent.tensorrt.fake_tensorrt import FakeTensorRt
 from toolchain.agent.errors import ExitCode, ToolchainError
+from toolchain.agent.manifest import BuildSpec
 from toolchain.agent.session import ShapeRange
 from toolchain.agent.tensorrt.engine import BuildOptions, build_engine, find_workspace_bytes, parse_model
 from toolchain.agent.tensorrt.execution import deserialize
@@ -33,7 +34,8 @@ def builder_library(request, trt):
 
 
 def build(library, model, **options):
-    return build_engine(library, model, "model.onnx", BuildOptions(**{"shapes": SHAPES, "free_bytes": FREE, **options}))
+    options = {"shapes": SHAPES, "spec": BuildSpec(), "free_bytes": FREE, **options}
+    return build_engine(library, model, "model.onnx", BuildOptions(**options))
 
 
 def assert_refused(code, call):
@@ -132,7 +134,9 @@ def test_an_operator_that_tensorrt_lacks_is_named(builder_library, named_model):
 
 
 def test_a_build_ends_at_its_time_limit(builder_library, named_model):
-    error = assert_refused(ExitCode.INCOMPATIBLE, lambda: build(builder_library, named_model(), limit_s=0.0))
+    error = assert_refused(
+        ExitCode.INCOMPATIBLE, lambda: build(builder_library, named_model(), spec=BuildSpec(limit_s=0.0))
+    )
     assert error.what == "the engine was not built within the time limit"
     assert error.expected == "at most 0 s"
 
@@ -145,8 +149,13 @@ def test_too_little_memory_is_refused_before_the_model_is_parsed(builder_library
 
 @pytest.mark.parametrize(("model_bytes", "free_bytes"), [(0, 64 << 20), (100 << 20, 364 << 20)])
 def test_memory_that_just_suffices_is_enough(model_bytes, free_bytes):
-    assert find_workspace_bytes(model_bytes, free_bytes) == max(64 << 20, free_bytes // 2)
-    assert_refused(ExitCode.INCOMPATIBLE, lambda: find_workspace_bytes(model_bytes, free_bytes - 1))
+    assert find_workspace_bytes(model_bytes, free_bytes, None) == max(64 << 20, free_bytes // 2)
+    assert_refused(ExitCode.INCOMPATIBLE, lambda: find_workspace_bytes(model_bytes, free_bytes - 1, None))
+
+
+def test_the_target_may_ask_for_less_memory_and_never_gets_more():
+    assert find_workspace_bytes(0, 1 << 30, 100) == 100 << 20
+    assert find_workspace_bytes(0, 1 << 30, 1000) == 512 << 20
 
 
 def test_what_tensorrt_gives_up_on_is_told_in_its_words(trt, named_model):

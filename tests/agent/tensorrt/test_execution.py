@@ -8,7 +8,7 @@ import pytest
 from tests.agent.tensorrt.conftest import SHAPES
 from tests.agent.tensorrt.fake_cuda import cudaError_t
 from toolchain.agent.errors import ExitCode, ToolchainError
-from toolchain.agent.manifest import TensorSpec
+from toolchain.agent.manifest import BuildSpec, TensorSpec
 from toolchain.agent.session import EngineFacts
 from toolchain.agent.tensorrt.cuda import FIXES, Cuda
 from toolchain.agent.tensorrt.engine import BuildOptions, build_engine
@@ -34,7 +34,9 @@ CAPTURE = [
 
 @pytest.fixture
 def engine(trt, named_model):
-    return build_engine(trt, named_model(), "model.onnx", BuildOptions(shapes=SHAPES, free_bytes=1 << 30)).engine
+    return build_engine(
+        trt, named_model(), "model.onnx", BuildOptions(shapes=SHAPES, spec=BuildSpec(), free_bytes=1 << 30)
+    ).engine
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from toolchain.agent import payloads
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.facts import read_facts
 from toolchain.agent.latency import Measurement
-from toolchain.agent.manifest import Compatible, read_manifest
+from toolchain.agent.manifest import BuildSpec, Compatible, read_manifest
 from toolchain.agent.session import open_session
 from toolchain.agent.verify import verify_bundle
 
@@ -101,6 +101,30 @@ def test_the_placement_comes_from_the_engine(board, make_engine_bundle):
         ("MATRIX_MULTIPLY", "float32"),
     ]
     assert placement["macs"] == 8 * 64 * 27 + 4 * 8
+
+
+@pytest.fixture
+def dla_board(board, monkeypatch, named_model):
+    """Return a board with one DLA core, which takes no Gemm, and the name of the int8 model's one."""
+    trt = FakeTensorRt(board.cudart, dla_cores=1)
+    (refused,) = [node.name for node in onnx.load_from_string(named_model("int8")).graph.node if node.op_type == "Gemm"]
+    trt.not_on_dla = {refused}
+    monkeypatch.setitem(sys.modules, "tensorrt", trt)
+    return trt, refused
+
+
+def test_candidates_are_built_for_the_dla_of_the_target_and_the_reference_for_the_gpu(dla_board, make_engine_bundle):
+    trt, refused = dla_board
+    measurements = verify(make_engine_bundle(build=BuildSpec(dla_core=0, gpu_fallback=True))).measurements
+    assert measurements["candidates"][0]["engine"]["gpu_fallback"] == (refused,)
+    assert measurements["reference"]["engine"]["gpu_fallback"] == ()
+    assert {config.default_device_type for config in trt.configs} == {None, trt.DeviceType.DLA}
+
+
+def test_a_layer_that_the_dla_does_not_take_stops_the_proof(dla_board, make_engine_bundle):
+    bundle = make_engine_bundle(build=BuildSpec(dla_core=0))
+    error = assert_refused(ExitCode.INCOMPATIBLE, lambda: verify(bundle))
+    assert dla_board[1] in error.where
 
 
 def test_a_build_shows_its_progress(board, make_engine_bundle):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..contents import compute_sha256
 from ..errors import ExitCode, ToolchainError
 from ..jetson import read_jetson
+from ..manifest import BuildSpec
 from ..placement import Placement
 from ..session import BuildRequest, EngineFacts
 from ..tensorrt.cuda import Cuda
@@ -85,7 +86,7 @@ def _complete(build: Optional[BuildRequest], path: Path) -> BuildRequest:
     if build is not None:
         return build
     _check_exists(path)
-    return BuildRequest(bundle_dir=path.parent, bundle_id=compute_sha256(path), shapes={})
+    return BuildRequest(bundle_dir=path.parent, bundle_id=compute_sha256(path), shapes={}, spec=BuildSpec())
 
 
 def _make_key(trt: Any, cuda: Cuda, path: Path, request: BuildRequest) -> EngineKey:
@@ -100,14 +101,18 @@ def _make_key(trt: Any, cuda: Cuda, path: Path, request: BuildRequest) -> Engine
         gpu=gpu.name,
         architecture=gpu.architecture,
         power_mode=read_jetson(Path("/")).power_mode,
-        options=json.dumps({"shapes": shapes}, sort_keys=True),
+        options=json.dumps({"shapes": shapes, "build": asdict(request.spec)}, sort_keys=True),
     )
 
 
 def _build(trt: Any, cuda: Cuda, path: Path, request: BuildRequest, timing_cache: bytes) -> Built:
     free_bytes, _ = cuda.read_memory_bytes()
     options = BuildOptions(
-        shapes=request.shapes, free_bytes=free_bytes, timing_cache=timing_cache, on_steps=request.on_steps
+        shapes=request.shapes,
+        spec=request.spec,
+        free_bytes=free_bytes,
+        timing_cache=timing_cache,
+        on_steps=request.on_steps,
     )
     return build_engine(trt, _read_model(path), str(path), options)
 

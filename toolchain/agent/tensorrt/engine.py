@@ -8,16 +8,15 @@ from typing import Any, Mapping, Optional, Tuple
 
 from ..errors import ExitCode, ToolchainError
 from ..latency import Stopwatch
+from ..manifest import BuildSpec
 from ..session import ShapeRange
-from .dla import Dla, place_on_dla
+from .dla import place_on_dla
 from .logger import create_logger, read_last_error
 from .profiles import add_profile
 from .progress import OnSteps, create_monitor
 from .versions import find_network_flags, list_invalid_flags
 
-# Nothing here was measured on hardware yet. trtexec builds classifiers on an Orin Nano in minutes; a quarter of an hour
-# leaves room for several times that, and ends what hangs.
-BUILD_LIMIT_S = 900.0
+# Nothing here was measured on hardware yet.
 # On a Jetson the GPU's memory is that of everything else: a build takes half of what is free, so that the rest goes on.
 _FREE_SHARE = 0.5
 # The least with which a build is begun: three copies of the weights (the file, the network's, the engine's) and 64 MiB,
@@ -31,10 +30,9 @@ class BuildOptions:
     """`shapes` are those of dynamic inputs; `timing_cache` what an earlier build learned, b"" for none."""
 
     shapes: Mapping[str, ShapeRange]
+    spec: BuildSpec
     free_bytes: int
     timing_cache: bytes = b""
-    limit_s: float = BUILD_LIMIT_S
-    dla: Optional[Dla] = None
     on_steps: Optional[OnSteps] = None
 
 
@@ -94,7 +92,7 @@ def _explain_parser(trt: Any, parser: Any, where: str) -> ToolchainError:
     )
 
 
-def find_workspace_bytes(model_bytes: int, free_bytes: int) -> int:
+def find_workspace_bytes(model_bytes: int, free_bytes: int, limit_mib: Optional[int]) -> int:
     """Return the workspace of a build; raises ToolchainError (exit 12) where too little memory is free to begin one."""
     least = _WEIGHT_COPIES * model_bytes + _WORKSPACE_BYTES_MIN
     if free_bytes < least:
@@ -106,7 +104,8 @@ def find_workspace_bytes(model_bytes: int, free_bytes: int) -> int:
             f"{free_bytes >> 20} MiB",
             "stop what else runs (on a Jetson, the desktop too), or add swap",
         )
-    return max(_WORKSPACE_BYTES_MIN, int(free_bytes * _FREE_SHARE))
+    workspace_bytes = max(_WORKSPACE_BYTES_MIN, int(free_bytes * _FREE_SHARE))
+    return workspace_bytes if limit_mib is None else min(workspace_bytes, limit_mib << 20)
 
 
 def build_engine(trt: Any, model: bytes, where: str, options: BuildOptions) -> Built:
@@ -115,7 +114,7 @@ def build_engine(trt: Any, model: bytes, where: str, options: BuildOptions) -> B
     Raises ToolchainError (exit 12): a node that TensorRT does not take, a dynamic input without shapes, a DLA that does
     not take all, too little memory, the time limit, anything else for which TensorRT gives up; 23 shapes that do not fit.
     """
-    workspace_bytes = find_workspace_bytes(len(model), options.free_bytes)
+    workspace_bytes = find_workspace_bytes(len(model), options.free_bytes, options.spec.workspace_mib)
     parsed = parse_model(trt, model, where)
     config = parsed.builder.create_builder_config()
     for pool in (trt.MemoryPoolType.WORKSPACE, trt.MemoryPoolType.TACTIC_DRAM):
@@ -127,16 +126,16 @@ def build_engine(trt: Any, model: bytes, where: str, options: BuildOptions) -> B
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # without it the inspector tells no precision
     add_profile(parsed.builder, parsed.network, config, options.shapes)
     gpu_fallback: Tuple[str, ...] = ()
-    if options.dla is not None:
-        gpu_fallback = place_on_dla(trt, parsed.builder, parsed.network, config, options.dla)
+    if options.spec.dla_core is not None:
+        gpu_fallback = place_on_dla(trt, parsed.builder, parsed.network, config, options.spec)
     _set_timing_cache(config, options.timing_cache)
     stopwatch = Stopwatch()
-    monitor = create_monitor(trt, stopwatch, options.limit_s, options.on_steps)
+    monitor = create_monitor(trt, stopwatch, options.spec.limit_s, options.on_steps)
     config.progress_monitor = monitor
     engine = parsed.builder.build_serialized_network(parsed.network, config)
     build_s = stopwatch.read_s()
     if engine is None:
-        raise _explain_build(monitor, parsed.logger, where, options.limit_s)
+        raise _explain_build(monitor, parsed.logger, where, options.spec.limit_s)
     return Built(
         engine=bytes(engine),
         timing_cache=_read_timing_cache(config),
