@@ -85,6 +85,20 @@ def test_check_proves_any_release_again(board_with_both, good):
     answer = board_with_both.run("check", "--bundle", good["old"].id)
     assert (answer.code, answer.document["bundle_id"]) == (ExitCode.PROVEN, good["old"].id)
     assert answer.document["samples_ms"] == {"int8": [1.0]}
+    assert answer.document["signer"] == "allowed@example.com"
+
+
+def test_check_tells_nobody_where_the_board_knows_no_signers(board, good):
+    (board.root / "allowed_signers").unlink()
+    answer = board.run("check")
+    assert (answer.code, answer.document["signer"]) == (ExitCode.PROVEN, None)
+
+
+def test_check_of_a_release_whose_key_was_revoked_since_is_exit_10(board, good, keys):
+    (board.root / "revoked_keys").write_text(keys["allowed"].with_suffix(".pub").read_text())
+    answer = board.run("check")
+    assert answer.code == ExitCode.SIGNATURE
+    assert "revoked" in str(answer.error)
 
 
 @pytest.mark.parametrize("bundle_id", ["0" * 64, "..", "../current"])

@@ -184,6 +184,9 @@ def test_a_signed_bundle_is_verified_by_an_enrolled_board_which_then_takes_no_ot
     assert_failed(lab, deploy(lab), 10, "signature", out)
     assert_failed(lab, deploy(lab, "--sign", other), 10, "signature", out)
     assert read_active(native) == active
+    lab.assert_passed(deploy(lab, "--sign", key), out)
+    report = json.loads(lab.run("verify", out / "bundle", "--device", "native", "--json").stdout)
+    assert (report["signature"], report["signer"]) == ("verified", "ci@example.org")
     result = lab.run("enroll", "native", "--signers", signers, "--json")
     assert json.loads(result.stdout)["replaced"] == [signers.read_text().strip()]
 

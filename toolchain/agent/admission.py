@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Optional
 
 from .clock import format_utc, is_plausible, parse_utc, read_time_s
 from .errors import ExitCode, ToolchainError
-from .manifest import SIGNATURE_NAME, Manifest
+from .manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest
 from .offer import Offer
 from .signature import ALLOWED_SIGNERS_NAME, REVOKED_KEYS_NAME, verify_signature
 from .slots import Slots
@@ -21,7 +22,6 @@ def authenticate_offer(slots: Slots, offer: Offer, *, is_required: bool) -> Opti
     Raises ToolchainError (exit 10, 12).
     """
     allowed_signers = slots.root / ALLOWED_SIGNERS_NAME
-    revoked_keys = slots.root / REVOKED_KEYS_NAME
     if not os.path.lexists(str(allowed_signers)):
         if not is_required:
             return None
@@ -36,14 +36,31 @@ def authenticate_offer(slots: Slots, offer: Offer, *, is_required: bool) -> Opti
     signature_path = slots.staging / "offered.sig"
     signature_path.write_bytes(offer.signature_bytes)
     try:
-        return verify_signature(
-            offer.manifest_bytes,
-            signature_path,
-            allowed_signers=allowed_signers,
-            revoked_keys=revoked_keys if os.path.lexists(str(revoked_keys)) else None,
-        )
+        return _verify(slots.root, offer.manifest_bytes, signature_path)
     finally:
         signature_path.unlink()
+
+
+def authenticate_release(slots: Slots, bundle_id: str) -> Optional[str]:
+    """Return who signed a release that lies on the board, by today's allowed and revoked keys.
+
+    None where it is not signed, or the board knows nobody who may sign. Raises ToolchainError (exit 10, 12).
+    """
+    release = slots.find_release(bundle_id)
+    is_signed = (release / SIGNATURE_NAME).is_file()
+    if not is_signed or not os.path.lexists(str(slots.root / ALLOWED_SIGNERS_NAME)):
+        return None
+    return _verify(slots.root, (release / MANIFEST_NAME).read_bytes(), release / SIGNATURE_NAME)
+
+
+def _verify(root: Path, manifest_bytes: bytes, signature_path: Path) -> str:
+    revoked_keys = root / REVOKED_KEYS_NAME
+    return verify_signature(
+        manifest_bytes,
+        signature_path,
+        allowed_signers=root / ALLOWED_SIGNERS_NAME,
+        revoked_keys=revoked_keys if os.path.lexists(str(revoked_keys)) else None,
+    )
 
 
 def check_signed_as_declared(manifest: Manifest, signer: Optional[str]) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
+from .admission import authenticate_release
 from .audit import read_tail
 from .errors import ExitCode, ToolchainError
 from .self_test import LatencyOptions, run_self_test
@@ -39,15 +40,16 @@ def read_status(root: Path) -> Dict[str, Any]:
 def check_release(
     root: Path, bundle_id: Optional[str], latency: LatencyOptions, *, limit_s: float
 ) -> Tuple[ExitCode, Dict[str, Any]]:
-    """Return the verdict of a release (by default the active one) that is hashed and measured again.
+    """Return the verdict of a release (by default the active one) that is authenticated, hashed and measured again.
 
-    Raises ToolchainError: exit 2 no such release, else as the hashes and the self-test find.
+    Raises ToolchainError: exit 2 no such release, else as the signature, the hashes and the self-test find.
     """
     slots = Slots(root)
     chosen = bundle_id or slots.read_link(CURRENT)
     if chosen is None:
         raise ToolchainError(ExitCode.USAGE, "no release is active", str(root / CURRENT), fix="deploy a bundle first")
     slots.check_release(chosen)
+    signer = authenticate_release(slots, chosen)
     release = slots.find_release(chosen)
     descriptor = os.open(str(release), os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -59,6 +61,7 @@ def check_release(
     return result.exit_code, {
         "exit_code": int(result.exit_code),
         "bundle_id": chosen,
+        "signer": signer,
         "measurements": result.measurements,
         "samples_ms": result.samples_ms,
     }
