@@ -9,7 +9,7 @@ VENV      := .venv
 PIP       := $(VENV)/bin/python -m pip
 TOOLCHAIN := $(VENV)/bin/toolchain
 
-.PHONY: setup deploy train test test-power check bench board board-stop clean
+.PHONY: setup deploy train test test-power test-board check bench board board-stop clean
 
 setup: $(VENV)/.installed
 
@@ -25,6 +25,11 @@ test: $(VENV)/.installed-dev
 # Power cuts during a deploy, on a disk of its own (docs/boards.md); it needs root.
 test-power: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m tests.agent.power.cuts --cuts 200 --out docs/power_cuts.json
+
+# The fault table once more, on the emulated board's Python and kernels of ARM (docs/emulated_board.md); it needs root.
+test-board: $(VENV)/.installed-dev
+	@python=$$($(VENV)/bin/python -m emulator python) && AGENT_PYTHON=$$python $(VENV)/bin/python -m pytest -n 2 \
+	  --dist worksteal tests/agent/test_install*.py tests/agent/test_rollback.py
 
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

@@ -2,6 +2,7 @@
 
     python -m emulator start     (make board)
     python -m emulator stop      (make board-stop)
+    python -m emulator python    prints the path of a script that runs its Python on this machine's files (make test-board)
 
 Deploying to it is the normal deploy. What it computes is what ARM kernels compute; its latency is no measurement.
 """

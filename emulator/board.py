@@ -52,14 +52,7 @@ def start_board(devices: Path) -> None:
 
     Raises ToolchainError: exit 2 without root's rights, exit 3 where a tool is missing, exit 1 where it does not start.
     """
-    require_tools(_TOOLS)
-    if os.geteuid() != 0:
-        raise usage(
-            "the emulated board needs root: it mounts file systems and enters a root of its own",
-            expected="user 0",
-            found=f"user {os.geteuid()}",
-            fix="sudo make board",
-        )
+    require_root()
     stop_board(devices)
     root = build_root()
     register_interpreter()
@@ -85,6 +78,18 @@ def start_board(devices: Path) -> None:
         _kill(process.pid)
         raise
     _write_device(devices, run)
+
+
+def require_root() -> None:
+    """Refuse to go on where a tool (exit 3) or the right to mount (exit 2) is missing."""
+    require_tools(_TOOLS)
+    if os.geteuid() != 0:
+        raise usage(
+            "the emulated board needs root: it mounts file systems and enters a root of its own",
+            expected="user 0",
+            found=f"user {os.geteuid()}",
+            fix="run the same with sudo",
+        )
 
 
 def stop_board(devices: Path) -> None:

@@ -38,6 +38,9 @@ print(json.dumps({{"bundle_id": bundle_id, "verdict": verdict, "exit_code": code
 sys.exit(code)
 """
 
+# The Python of the board; `make test-board` names that of the emulated one.
+PYTHON = os.environ.get("AGENT_PYTHON", sys.executable)
+
 # What agent/runtimes/onnxruntime.py needs of ONNX Runtime to tell its version, without the half second of the real one.
 QUICK_RUNTIME = """\
 __version__ = "1.30.1"
@@ -229,7 +232,7 @@ class Board:
 
     def start(self, *options, prefix=()):
         """Start an `install` and return its host's end."""
-        command = [*prefix, sys.executable, "-m", "toolchain.agent", "install", "--root", self.root]
+        command = [*prefix, PYTHON, "-m", "toolchain.agent", "install", "--root", self.root]
         command += ["--who", "test", *self.options, *options]
         stderr = tempfile.TemporaryFile()  # noqa: SIM115 - Host closes it
         process = subprocess.Popen(
@@ -258,7 +261,7 @@ class Board:
         return answer
 
     def run(self, command, *options):
-        arguments = [sys.executable, "-m", "toolchain.agent", command, "--root", self.root, *options]
+        arguments = [PYTHON, "-m", "toolchain.agent", command, "--root", self.root, *options]
         done = subprocess.run(
             list(map(str, arguments)), capture_output=True, text=True, env=self.environment, check=False
         )

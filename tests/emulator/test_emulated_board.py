@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from emulator import board
+from emulator import board, inside
 from toolchain.errors import ExitCode, ToolchainError
 
 OTHERS = '# mine\n[lab-pi]\ntarget = "raspberrypi"\nhost = "lab-pi"\n'
@@ -43,6 +43,25 @@ def test_a_user_without_rights_is_told_so(monkeypatch, tmp_path):
     with pytest.raises(ToolchainError, match="needs root") as caught:
         board.start_board(tmp_path / "devices.toml")
     assert caught.value.code is ExitCode.USAGE
+
+
+def test_the_lent_python_is_refused_without_rights_too(monkeypatch, tmp_path):
+    monkeypatch.setattr(board, "_TOOLS", {})
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(ToolchainError, match="needs root"):
+        inside.write_python(tmp_path)
+
+
+def test_the_lent_python_sees_the_repository_and_temporary_files(monkeypatch, tmp_path):
+    root = tmp_path / "a root"
+    monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(inside, "require_root", lambda: None)
+    monkeypatch.setattr(inside, "register_interpreter", lambda: None)
+    monkeypatch.setattr(inside, "build_root", lambda: root)
+    (tmp_path / "cache/emulator").mkdir(parents=True)
+    script = inside.write_python(tmp_path / "its repository")
+    assert (root / str(tmp_path / "its repository").lstrip("/")).is_dir()
+    assert f" '{root}' '{tmp_path}/its repository' " in script.read_text()
 
 
 def test_another_process_of_that_number_is_not_killed(monkeypatch, tmp_path):

@@ -1,0 +1,39 @@
+"""Lends the board's Python to programs of this machine, with the folders that they share at their own paths."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from pathlib import Path
+
+from emulator.binfmt import register_interpreter
+from emulator.board import require_root
+from emulator.root import board_folder, build_root
+
+# Becomes the board's Python in the same process, so that signals and limits meet it. $0: the root.
+_SCRIPT = """#!/bin/sh
+exec unshare --mount sh -c '
+mount --make-rprivate /
+for folder in /proc /dev /sys "$1" "$2"; do mount --rbind "$folder" "$0$folder"; done
+shift 2
+exec chroot "$0" /usr/bin/python3 "$@"' {root} {repository} {temporary} "$@"
+"""
+
+
+def write_python(repository: Path) -> Path:
+    """Return a script that runs the board's Python; it sees `repository` and the folder of temporary files.
+
+    Raises ToolchainError: exit 2 without root's rights, exit 3 where a tool is missing.
+    """
+    require_root()
+    root = build_root()
+    register_interpreter()
+    shared = {"repository": repository.resolve(), "temporary": Path(tempfile.gettempdir()).resolve()}
+    for folder in shared.values():
+        root.joinpath(*folder.parts[1:]).mkdir(parents=True, exist_ok=True)
+    script = board_folder() / "run" / "python"
+    script.parent.mkdir(mode=0o700, exist_ok=True)
+    quoted = {name: shlex.quote(str(folder)) for name, folder in {"root": root, **shared}.items()}
+    script.write_text(_SCRIPT.format(**quoted))
+    script.chmod(0o700)
+    return script
