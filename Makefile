@@ -4,6 +4,8 @@ MODEL  ?= resnet8
 # The device's own where DEVICE names one, else cpu.
 TARGET ?=
 DEVICE ?=
+# The tests of the fault table.
+BOARD_TESTS ?= tests/agent/test_install*.py tests/agent/test_rollback.py
 
 VENV      := .venv
 PIP       := $(VENV)/bin/python -m pip
@@ -29,7 +31,7 @@ test-power: $(VENV)/.installed-dev
 # The fault table once more, on the emulated board's Python and kernels of ARM (docs/emulated_board.md); it needs root.
 test-board: $(VENV)/.installed-dev
 	@python=$$($(VENV)/bin/python -m emulator python) && AGENT_PYTHON=$$python $(VENV)/bin/python -m pytest -n 2 \
-	  --dist worksteal tests/agent/test_install*.py tests/agent/test_rollback.py
+	  --dist worksteal $(BOARD_TESTS)
 
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
