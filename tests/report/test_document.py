@@ -142,6 +142,9 @@ def test_an_engine_that_the_board_built_is_named_by_its_hash(run):
     page = render_html(report, drawings=())
     assert f"engine <code>{'e' * 64}</code>" in page
     assert "built in 42 s for Orin by 10.3.0" in page
+    engine["gpu_fallback"] = ("node_Softmax", "node_Gemm")
+    warning = "layers that the DLA does not take run on the GPU: node_Softmax, node_Gemm"
+    assert warning in run.report()["warnings"]
 
 
 def test_numbers_that_json_cannot_hold_become_null(run):

@@ -275,12 +275,14 @@ def _list_warnings(
         for kind, numbers in (("float reference", latency["reference"]), ("artifact", latency["deployed"])):
             if numbers["samples"] and not numbers["steady"]:
                 warnings.append(f"the latency of the {kind} did not become steady")
-    if any(item["status"] == "shipped" for item in candidates):
+    shipped = next((item for item in candidates if item["status"] == "shipped"), None)
+    if shipped is not None:
         warnings += [
             f"{item['precision']} was not shipped: {'; '.join(item['reasons'])}"
             for item in candidates
             if item["status"] == "rejected"
         ]
+        warnings += _list_fallbacks_of_dla(shipped)
     if placement is not None:
         silent = [item for item in placement["fallbacks"] if item["reason"] is None]
         share = sum(item["share_macs"] or 0.0 for item in silent)
@@ -288,6 +290,12 @@ def _list_warnings(
             names = ", ".join(item["name"] for item in silent)
             warnings.append(f"{write_percent(share, 1)} of the MACs left the precision, {NO_REASON}: {names}")
     return warnings
+
+
+def _list_fallbacks_of_dla(candidate: Mapping[str, Any]) -> list[str]:
+    engine = candidate.get("engine") or {}
+    layers = engine.get("gpu_fallback", ())
+    return [f"layers that the DLA does not take run on the GPU: {', '.join(layers)}"] if layers else []
 
 
 def _replace_nonfinite(value: Any) -> Any:
