@@ -10,13 +10,13 @@ from emulator.binfmt import register_interpreter
 from emulator.board import require_root
 from emulator.root import board_folder, build_root
 
-# Becomes the board's Python in the same process, so that signals and limits meet it; its PATH is the caller's. $0: the
-# root. Its mounts are its own: what this machine mounts later is not seen there.
+# Becomes the board's Python in the same process, so that signals and limits meet it; its PATH and folder are the caller's.
+# $0: the root. Its mounts are its own: what this machine mounts later is not seen there.
 _SCRIPT = """#!/bin/sh
 exec /usr/bin/unshare --mount /bin/sh -c '
 for folder in /proc /dev /sys "$1" "$2"; do /bin/mount --rbind "$folder" "$0$folder"; done
 shift 2
-exec /usr/sbin/chroot "$0" /usr/bin/python3 "$@"' {root} {repository} {temporary} "$@"
+exec /usr/sbin/chroot "$0" /usr/bin/env --chdir="$PWD" /usr/bin/python3 "$@"' {root} {repository} {temporary} "$@"
 """
 
 

@@ -169,3 +169,15 @@ def native(tmp_path):
     board.start()
     yield board
     board.stop()
+
+
+@pytest.fixture
+def farm(native, tmp_path):
+    """Return a labgrid farm, whose place `bench` leads to the native board."""
+    from tests.labgrid_farm import Farm
+
+    folder = tmp_path / "farm"
+    folder.mkdir()
+    made = Farm(folder, native)
+    yield made
+    made.stop()

@@ -16,6 +16,8 @@ import pytest
 from toolchain.errors import ExitCode, ToolchainError
 
 _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+# Of the board; `make test-board` names that of the emulated one.
+AGENT_PYTHON = os.environ.get("AGENT_PYTHON", sys.executable)
 _START_S = 30  # ends a test whose sshd does not start; nothing is measured by it
 
 
@@ -139,7 +141,7 @@ class NativeBoard:
             "host": "native",
             "ssh_config": str(self.ssh_config),
             "root": str(self.root),
-            "python": sys.executable,
+            "python": AGENT_PYTHON,
             "stall_s": 30,
             **options,
         }

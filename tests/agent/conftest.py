@@ -8,13 +8,14 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+
+from tests.native_board import AGENT_PYTHON
 
 NAMESPACE = "edge-toolchain-bundle"
 COUNTER = 1_790_000_000  # in September 2026
@@ -37,9 +38,6 @@ verdict = "fail" if code else "pass"
 print(json.dumps({{"bundle_id": bundle_id, "verdict": verdict, "exit_code": code, "reasons": reasons}}))
 sys.exit(code)
 """
-
-# The Python of the board; `make test-board` names that of the emulated one.
-PYTHON = os.environ.get("AGENT_PYTHON", sys.executable)
 
 # What agent/runtimes/onnxruntime.py needs of ONNX Runtime to tell its version, without the half second of the real one.
 QUICK_RUNTIME = """\
@@ -232,7 +230,7 @@ class Board:
 
     def start(self, *options, prefix=()):
         """Start an `install` and return its host's end."""
-        command = [*prefix, PYTHON, "-m", "toolchain.agent", "install", "--root", self.root]
+        command = [*prefix, AGENT_PYTHON, "-m", "toolchain.agent", "install", "--root", self.root]
         command += ["--who", "test", *self.options, *options]
         stderr = tempfile.TemporaryFile()  # noqa: SIM115 - Host closes it
         process = subprocess.Popen(
@@ -261,7 +259,7 @@ class Board:
         return answer
 
     def run(self, command, *options):
-        arguments = [PYTHON, "-m", "toolchain.agent", command, "--root", self.root, *options]
+        arguments = [AGENT_PYTHON, "-m", "toolchain.agent", command, "--root", self.root, *options]
         done = subprocess.run(
             list(map(str, arguments)), capture_output=True, text=True, env=self.environment, check=False
         )
