@@ -5,7 +5,7 @@ MODEL  ?= resnet8
 TARGET ?=
 DEVICE ?=
 # The tests of the fault table.
-BOARD_TESTS ?= tests/agent/test_install*.py tests/agent/test_rollback.py
+BOARD_TESTS ?= tests/agent/test_install*.py tests/agent/test_rollback.py tests/commands/test_devices.py tests/deploy/test_remote.py
 
 VENV      := .venv
 PIP       := $(VENV)/bin/python -m pip
