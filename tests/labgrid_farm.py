@@ -28,11 +28,13 @@ options:
 """
 
 
-def start(module, *arguments):
+def start(module, *arguments, folder):
+    """Start a part of the farm in a folder of its own: the coordinator keeps its places in it."""
     return subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        cwd=folder,
         start_new_session=True,
     )
 
@@ -50,10 +52,10 @@ class Farm:
         self.environment.write_text(ENVIRONMENT.format(key=native.key, coordinator=self.coordinator))
         self.config = folder / "ssh_config"
         self.config.write_text(f"UserKnownHostsFile {native.known_hosts}\nIdentitiesOnly yes\nIdentityAgent none\n")
-        self._processes = [start("labgrid.remote.coordinator", "-l", self.coordinator)]
+        self._processes = [start("labgrid.remote.coordinator", "-l", self.coordinator, folder=folder)]
         self.run_until("places", lambda text: True)
         exporter = ["-c", self.coordinator, "-n", "exporter", "--hostname", "localhost", folder / "exports.yaml"]
-        self._processes.append(start("labgrid.remote.exporter", *exporter))
+        self._processes.append(start("labgrid.remote.exporter", *exporter, folder=folder))
         self.run_until("resources", lambda text: "exporter/rack/NetworkService" in text)
         self.run("-p", "bench", "create")
         self.run("-p", "bench", "add-match", "exporter/rack/NetworkService")
