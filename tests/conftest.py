@@ -179,5 +179,8 @@ def farm(native, tmp_path):
     folder = tmp_path / "farm"
     folder.mkdir()
     made = Farm(folder, native)
-    yield made
-    made.stop()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()

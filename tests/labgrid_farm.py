@@ -52,7 +52,12 @@ class Farm:
         self.environment.write_text(ENVIRONMENT.format(key=native.key, coordinator=self.coordinator))
         self.config = folder / "ssh_config"
         self.config.write_text(f"UserKnownHostsFile {native.known_hosts}\nIdentitiesOnly yes\nIdentityAgent none\n")
-        self._processes = [start("labgrid.remote.coordinator", "-l", self.coordinator, folder=folder)]
+        self._processes = []
+
+    def start(self):
+        """Start the coordinator, the exporter and the place; `stop` ends what was started, even where this fails."""
+        folder = self._folder
+        self._processes.append(start("labgrid.remote.coordinator", "-l", self.coordinator, folder=folder))
         self.run_until("places", lambda text: True)
         exporter = ["-c", self.coordinator, "-n", "exporter", "--hostname", "localhost", folder / "exports.yaml"]
         self._processes.append(start("labgrid.remote.exporter", *exporter, folder=folder))

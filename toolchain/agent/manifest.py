@@ -247,7 +247,9 @@ def check_manifest(manifest: Manifest) -> None:
     _require(manifest.signature in SIGNATURES, "signature", " or ".join(SIGNATURES), manifest.signature)
     build = manifest.build
     _require(0 < build.limit_s <= BUILD_LIMIT_S_MAX, "build.limit_s", f"up to {BUILD_LIMIT_S_MAX:g}", build.limit_s)
-    _require(build.workspace_mib is None or build.workspace_mib >= 1, "build.workspace_mib", "1 or more", build)
+    _require(
+        build.workspace_mib is None or build.workspace_mib >= 1, "build.workspace_mib", "1 or more", build.workspace_mib
+    )
     _require(build.dla_core is None or build.dla_core >= 0, "build.dla_core", "0 or more", build.dla_core)
     _check_files(manifest.files)
     precisions = [candidate.precision for candidate in manifest.candidates]
