@@ -4,7 +4,8 @@
 
 For each recipe (resnet8, and models/resnet18/half_stem.toml, which asks for `make train` first) and each precision of the
 target jetson, one JSON line over the whole evaluation set. The graph is the one that a board gets: int8 has every layer
-that the lowering left there, with float16 around it. Its kernels are ONNX Runtime's; a GPU rounds in another order.
+that the lowering left there, with float16 around it, and every float16 result is rounded (`open_emulated`); a GPU rounds
+in another order.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import json
 import sys
 from typing import Any
 
+import onnx
+
 from toolchain import stages
 from toolchain.agent.metric import create_metric
 from toolchain.agent.parity import Parity
-from toolchain.agent.session import open_session
 from toolchain.bundle.golden import read_golden_outputs
 from toolchain.cache import Cache, Entry, cache_root
+from toolchain.lower.trial import open_emulated
 from toolchain.progress import Progress
 from toolchain.project import find_recipe, find_target
 from toolchain.recipe import Recipe
@@ -46,12 +49,12 @@ def measure_recipe(recipe: Recipe, progress: Progress) -> None:
 def measure_payload(run: stages.Run, golden: Entry, lowered: Entry, precision: str) -> dict[str, Any]:
     """Return the row of one lowered model."""
     expected = read_golden_outputs(golden.folder)
-    session = open_session("onnxruntime", lowered.folder / "model.onnx", _THREADS)
+    session = open_emulated(onnx.load(lowered.folder / "model.onnx"), threads=_THREADS)
     parity, metric = Parity(), create_metric("top1")
     samples, labels, count = run.data.evaluation, run.data.evaluation.labels, run.count_evaluation()
     if labels is None or expected.metric is None:
         raise SystemExit(f"{run.recipe.name} has no labels")
-    name = session.inputs[0].name
+    (name,) = session.inputs
     for start in range(0, count, _BATCH):
         stop = min(start + _BATCH, count)
         (batch,) = samples.batch(start, stop).values()

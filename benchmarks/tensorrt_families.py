@@ -34,7 +34,7 @@ from toolchain.export import export_onnx, run_pytorch
 from toolchain.lower import LowerRequest, lower_model
 from toolchain.lower.tensorrt.profile import find_profile
 from toolchain.lower.tensorrt.rtx import build_engine
-from toolchain.lower.trial import Arrays, open_model
+from toolchain.lower.trial import Arrays, open_emulated
 from toolchain.optimize import optimize
 from toolchain.project import find_recipe, find_target
 from toolchain.recipe import QuantizeSection
@@ -120,7 +120,7 @@ def _lower(model: Path, precision: Precision, feeds: Sequence[Arrays], folder: P
 
 
 def _judge_numerics(module: nn.Module, lowered: onnx.ModelProto, feeds: Sequence[Arrays]) -> dict[str, float]:
-    session = open_model(lowered, threads=1)
+    session = open_emulated(lowered, threads=1)
     parity = Parity()
     for feed in feeds:
         parity.add(run_pytorch(module, dict(feed)), session.run(feed))

@@ -31,7 +31,7 @@ from toolchain.agent.facts import read_facts
 from toolchain.agent.parity import Parity
 from toolchain.export import export_onnx
 from toolchain.lower import LowerRequest, lower_model
-from toolchain.lower.trial import open_model
+from toolchain.lower.trial import open_emulated
 from toolchain.optimize import optimize
 from toolchain.project import find_target
 from toolchain.recipe import QuantizeSection
@@ -47,7 +47,7 @@ _GATE_OFF_DB = -200.0
 
 def run_model(model: onnx.ModelProto, pictures: NDArray[np.float32]) -> list[NDArray[Any]]:
     """Return the logits of every picture, in float16 as a GPU rounds it."""
-    session = open_model(model, threads=_THREADS)
+    session = open_emulated(model, threads=_THREADS)
     return [next(iter(session.run({"input": pictures[i : i + 1]}).values())) for i in range(len(pictures))]
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolchain.lower.affine import affine_parameters, quantize_weight
+from toolchain.lower.affine import affine_parameters, quantize_weight, round_scale_to_float16
 from toolchain.lower.ranges import TensorRange
 
 reals = st.floats(-1e4, 1e4, width=32)
@@ -52,6 +52,18 @@ def test_symmetric_uint8_is_refused():
 def test_a_tensor_that_is_always_zero_has_a_usable_scale():
     parameters = affine_parameters(TensorRange(low=0.0, high=0.0), "uint8", symmetric=False)
     assert parameters.scale > 0
+
+
+@given(scale=st.floats(2.0**-14, 65504, width=32))
+def test_a_float16_scale_is_the_nearest_so_that_the_largest_value_moves_by_a_sixteenth_of_a_step(scale):
+    rounded = round_scale_to_float16(np.float32(scale))
+    assert rounded == rounded.astype(np.float16)
+    assert abs(127 * rounded - 127 * scale) <= scale / 16
+
+
+@given(scale=st.floats(2.0**-126, 2.0**-14, width=32))
+def test_a_float16_scale_is_never_zero(scale):
+    assert 0 < round_scale_to_float16(np.float32(scale)) == np.float16(round_scale_to_float16(np.float32(scale)))
 
 
 @given(seed=st.integers(0, 1000), axis=st.integers(0, 1), bits=st.integers(2, 8))

@@ -5,9 +5,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from tests.lower.conftest import observe_ranges
+from tests.lower.conftest import observe_ranges, parse_model
 from toolchain.lower.onnxruntime import int8_policy, plan_int8
-from toolchain.lower.trial import Bench
+from toolchain.lower.trial import Bench, open_emulated
 
 
 @pytest.fixture
@@ -39,3 +39,22 @@ def test_an_output_that_is_not_finite_has_the_worst_sqnr(bench):
     references = [{"scores": np.full_like(reference["scores"], math.nan)} for reference in bench.references]
     broken = dataclasses.replace(bench, references=references)
     assert broken.measure_sqnr_db(frozenset()) == -200.0
+
+
+SATURATING = """
+<ir_version: 10, opset_import: ["": 21]>
+saturating (float[1, 4] x) => (float[1, 1] y)
+<float one = {1.0}, uint8 zero = {0}, int8[4, 1] w = {127, 127, 127, 127}, int8 w_zero = {0}>
+{
+    xq = QuantizeLinear(x, one, zero)
+    xd = DequantizeLinear(xq, one, zero)
+    wd = DequantizeLinear(w, one, w_zero)
+    [matmul] y = MatMul(xd, wd)
+}
+"""
+
+
+def test_sums_of_another_cpu_do_not_saturate_at_16_bits():
+    """Two products of 255 and 127 are 64,770: x86 without VNNI would make 32,767 of them."""
+    session = open_emulated(parse_model(SATURATING), threads=1)
+    assert session.run({"x": np.full((1, 4), 255, np.float32)})["y"].item() == 4 * 255 * 127

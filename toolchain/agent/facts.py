@@ -86,6 +86,11 @@ def read_cpu() -> Tuple[str, str, Tuple[str, ...]]:
     return arch, cpu, cpu_features
 
 
+def is_this_cpu(facts: Facts) -> bool:
+    """Return whether facts are of a CPU like this machine's."""
+    return (facts.arch, facts.cpu, tuple(facts.cpu_features)) == read_cpu()
+
+
 def read_facts(runtime: str) -> Facts:
     """Return the facts of this board; raises ToolchainError (exit 2, 3) where the runtime is unknown or missing."""
     module = find_runtime(runtime)

@@ -18,6 +18,7 @@ _LIMITS: dict[ActivationType, tuple[int, int]] = {"uint8": (0, 255), "int8": (-1
 _SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
 
 _LARGEST_FLOAT16 = np.float32(np.finfo(np.float16).max)
+_SMALLEST_FLOAT16 = np.float32(np.finfo(np.float16).smallest_subnormal)
 # Of a step: 127 multiples in float32 are off by less than 127 * 2^-23 of one.
 _GRID_TOLERANCE = 1e-3
 
@@ -50,23 +51,23 @@ def affine_parameters(
             raise ValueError(msg)
         symmetric_scale = np.float32(max(-low, high, 127 * _SMALLEST_SCALE) / 127)
         if float16_scale:
-            symmetric_scale = np.float32(round_up_to_float16(symmetric_scale))
+            symmetric_scale = np.float32(round_scale_to_float16(symmetric_scale))
         return AffineParameters(symmetric_scale, 0, dtype)
     scale = np.float32(max((high - low) / (highest - lowest), _SMALLEST_SCALE))
     zero_point = int(np.clip(np.rint(lowest - low / scale), lowest, highest))
     return AffineParameters(scale, zero_point, dtype)
 
 
-def round_up_to_float16(values: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
-    """Return the smallest float16 numbers that are not below positive values, as float32.
+def round_scale_to_float16(scales: NDArray[np.float32] | np.float32) -> NDArray[np.float32]:
+    """Return the float16 numbers nearest to positive scales, as float32, never 0.
 
-    Up, so that what a scale covers stays covered. A value above float16's largest becomes that one: its tensor then
-    saturates, and such a tensor is in no float16 graph.
+    Nearest, and not the next above, although the largest value may then lie outside by 2^-11 of itself, a sixteenth of a
+    step: it is clipped by that little, while the larger scale moves it away by up to twice as much. Behind a Relu6 many
+    values are the largest. A scale above float16's largest becomes that one: its tensor then saturates, and such a
+    tensor is in no float16 graph.
     """
-    nearest = np.minimum(np.asarray(values, np.float32), _LARGEST_FLOAT16).astype(np.float16)
-    above = np.nextafter(nearest, np.float16(np.inf))
-    rounded = np.where(nearest.astype(np.float32) < values, above, nearest).astype(np.float32)
-    return np.asarray(np.minimum(rounded, _LARGEST_FLOAT16), dtype=np.float32)
+    clipped = np.clip(np.asarray(scales, np.float32), _SMALLEST_FLOAT16, _LARGEST_FLOAT16)
+    return np.asarray(clipped.astype(np.float16).astype(np.float32))
 
 
 def is_on_grid(weight: NDArray[np.float32], *, axis: int, bits: int) -> bool:
@@ -107,7 +108,7 @@ def quantize_weight(
         scales = np.maximum(scales, np.abs(bias) / (float(input_scale) * _BIAS_LIMIT))
     scales = np.where(scales < _SMALLEST_SCALE, 1.0, scales).astype(np.float32)
     if float16_scales:
-        scales = round_up_to_float16(scales)
+        scales = round_scale_to_float16(scales)
     shape = [1] * weight.ndim
     shape[axis] = -1
     values = np.clip(np.rint(weight / scales.reshape(shape)), -limit, limit).astype(np.int8)

@@ -136,9 +136,15 @@ def _calibrate(
             method: choose_ranges(observations, method=method, symmetric=policy.scheme.symmetric) | known
             for method in methods
         }
-    first = Bench(model=model, build=lambda _: model, feeds=(), references=(), trained=trained).on(
-        feeds[:_SEARCH_SAMPLES]
+    empty = Bench(
+        model=model,
+        build=lambda _: model,
+        feeds=(),
+        references=(),
+        trained=trained,
+        host_kernels=policy.host_kernels,
     )
+    first = empty.on(feeds[:_SEARCH_SAMPLES])
     return {
         method: (ranges, replace(first, build=partial(policy.write, model, ranges))) for method, ranges in found.items()
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 import onnx
 
+from toolchain.agent.facts import is_this_cpu
 from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
 from toolchain.errors import usage
 from toolchain.learned_ranges import drop_ranges, read_ranges
@@ -62,7 +63,7 @@ def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) ->
         onnx.load(request.model),
         request.feeds,
         options=request.options,
-        policy=int8_policy(scheme),
+        policy=int8_policy(scheme, host_kernels=is_this_cpu(facts)),
         sqnr_db_min=request.sqnr_db_min.get("int8", DEFAULT_SQNR_DB_MIN["int8"]),
         threads=request.target.threads,
         start_steps=start_steps,

@@ -48,9 +48,9 @@ def choose_scheme(arch: str, cpu_features: frozenset[str], requested: str) -> Sc
     )
 
 
-def int8_policy(scheme: Scheme) -> Int8Policy:
-    """Return how ONNX Runtime's CPU provider computes in int8."""
-    return Int8Policy(plan=plan_int8, scheme=scheme, float_ops=_FLOAT_OPS)
+def int8_policy(scheme: Scheme, *, host_kernels: bool = True) -> Int8Policy:
+    """Return how ONNX Runtime's CPU provider computes in int8; host_kernels says whether this machine is the target."""
+    return Int8Policy(plan=plan_int8, scheme=scheme, float_ops=_FLOAT_OPS, host_kernels=host_kernels)
 
 
 def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) -> QdqPlan:

@@ -26,6 +26,8 @@ class Int8Policy:
     """Why a node that multiplies is not in a plan, by its operator."""
     finish: Callable[[onnx.ModelProto], onnx.ModelProto] = _leave
     """What is done last to the model with its pairs, such as float16 around them; too little to matter to a search."""
+    host_kernels: bool = False
+    """Whether this machine's own kernels are the target's, so that trials run on them."""
 
     def explain_float(self, model: onnx.ModelProto, plan: QdqPlan) -> dict[str, str]:
         """Return why each multiplying node that the plan lacks stays in float, by its name."""

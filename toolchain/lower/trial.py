@@ -49,17 +49,18 @@ class Bench:
     """What the model to be kept returned for each: the float model, or the trained one."""
     trained: onnx.ModelProto | None = None
     """Of a model trained for int8, what was trained: it is the reference in the float model's place."""
+    host_kernels: bool = False
+    """Whether trials run on this machine's own kernels, because it is what the model is lowered for."""
 
     def on(self, feeds: Sequence[Arrays]) -> Bench:
         """Return the same bench on other samples."""
-        session: Session | FloatSession = open_model(self.model, threads=os.cpu_count() or 1)
-        if self.trained is not None:  # without fusions, which would make it the int8 model to be judged
-            session = FloatSession(self.trained, threads=os.cpu_count() or 1, fused=False)
+        session = open_emulated(self.model if self.trained is None else self.trained, threads=os.cpu_count() or 1)
         return replace(self, feeds=feeds, references=[session.run(dict(feed)) for feed in feeds])
 
     def measure_outputs_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> dict[str, SqnrEstimate]:
         """Return the SQNR of every output with these layers in float, on the first `samples` of the feeds, or on all."""
-        session = open_model(self.build(keep_float), threads=os.cpu_count() or 1)
+        open_trial = open_model if self.host_kernels else open_emulated
+        session = open_trial(self.build(keep_float), threads=os.cpu_count() or 1)
         signal: dict[str, list[float]] = defaultdict(list)
         noise: dict[str, list[float]] = defaultdict(list)
         for feed, reference in zip(self.feeds[:samples], self.references[:samples], strict=True):
@@ -96,11 +97,17 @@ def _to_db(signal: Any, noise: Any) -> Any:
 
 
 def open_model(model: onnx.ModelProto, *, threads: int) -> Session:
-    """Open a model in memory with the agent's own session, so that trials run what a board would run.
-
-    Float16, which a CPU has no kernels for, is emulated as a GPU computes it.
-    """
+    """Open a model in memory with the agent's own session: what this machine would run as a board."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        path.write_bytes(emulate_float16(model).SerializeToString())
+        path.write_bytes(model.SerializeToString())
         return open_session("onnxruntime", path, threads)
+
+
+def open_emulated(model: onnx.ModelProto, *, threads: int) -> FloatSession:
+    """Open a model in memory to compute what other kernels than this machine's would return.
+
+    Float16 is rounded as a GPU rounds it. Between Q/DQ pairs the sums are float32's, and so as good as exact; this
+    machine's integer kernels may saturate at 16 bits (x86 without VNNI), which those of GPUs and of ARM do not.
+    """
+    return FloatSession(emulate_float16(model), threads=threads)

@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from toolchain.agent.facts import Facts, read_cpu
+from toolchain.agent.facts import Facts, is_this_cpu
 from toolchain.cache import Entry, read_versions
 from toolchain.stages.run import Run, hash_code
 from toolchain.target import Precision, Target
@@ -17,7 +17,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     samples = run.recipe.data.calibration_samples
     options = run.recipe.quantize
     # Layers are timed on this machine: what is slow here decides nothing about a board with another CPU.
-    if target.emulated or (facts.arch, facts.cpu, tuple(facts.cpu_features)) != read_cpu():
+    if target.emulated or not is_this_cpu(facts):
         options = options.model_copy(update={"choose_by_measurement": False})
     inputs = {
         "code": hash_code("lower", "onnx_graph.py", "learned_ranges.py", "float_parity.py", "agent"),

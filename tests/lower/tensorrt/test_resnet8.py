@@ -10,7 +10,7 @@ from toolchain.agent.parity import Parity
 from toolchain.builder import build_model
 from toolchain.data import load_dataset
 from toolchain.export import export_onnx, run_pytorch
-from toolchain.lower.trial import open_model
+from toolchain.lower.trial import open_emulated
 from toolchain.optimize import optimize
 from toolchain.project import find_recipe
 from toolchain.weights import load_weights
@@ -35,7 +35,7 @@ def resnet8(tmp_path_factory):
 
 def run_lowered(folder, pictures):
     model = onnx.load(folder / "model.onnx")
-    return open_model(model, threads=2).run(pictures)["output"]
+    return open_emulated(model, threads=2).run(pictures)["output"]
 
 
 def test_float16_has_a_cosine_of_at_least_0_9999(resnet8, lower):
