@@ -8,13 +8,14 @@ from toolchain.progress import Progress as RunProgress
 
 
 def show_training(progress: RunProgress) -> OnProgress:
-    """Return what shows one bar an epoch, with the loss in the event log."""
-    advances: dict[int, Advance] = {}
+    """Return what shows one bar an epoch, with the loss in the event log; of several trainings, one after the other."""
+    advance: Advance
 
     def show(state: Progress) -> None:
-        if state.epoch not in advances:
-            advances[state.epoch] = progress.steps(f"epoch {state.epoch}/{state.epochs}", state.steps)
-        advances[state.epoch]()
+        nonlocal advance
+        if state.step == 1:
+            advance = progress.steps(f"epoch {state.epoch}/{state.epochs}", state.steps)
+        advance()
         if state.step == state.steps:
             progress.log("epoch", epoch=state.epoch, loss=round(state.loss, 4))
 
