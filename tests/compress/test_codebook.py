@@ -71,7 +71,7 @@ def test_a_weight_of_zeros_stays_zero():
     assert torch.equal(choose_codebook(weight, bits=2).expand(), weight)
 
 
-def test_a_centre_moves_by_the_gradient_of_its_weights_together():
+def test_a_centre_moves_by_the_mean_step_of_its_weights():
     layer = nn.Linear(6, 3, bias=False)
     book = choose_codebook(layer.weight, bits=2)
     with torch.no_grad():
@@ -80,7 +80,8 @@ def test_a_centre_moves_by_the_gradient_of_its_weights_together():
 
     centres = book.centres.clone().requires_grad_()
     torch.nn.functional.linear(inputs, centres[book.codes]).square().sum().backward()
-    expected = (centres - 0.01 * centres.grad).detach()[book.codes]
+    counts = torch.bincount(book.codes.reshape(-1))
+    expected = (centres - 0.01 * centres.grad / counts).detach()[book.codes]
 
     model = nn.Sequential(layer)
     hook = TrainCodebooks(model, {"0": book.codes})

@@ -82,13 +82,16 @@ def _find_nearest(values: NDArray[np.float64], centres: NDArray[np.float64]) -> 
 
 
 class TrainCodebooks(Hook):
-    """Trains the centres: what the optimizer did to the weights of a centre is summed, and moves it (Han et al. 2016, arXiv:1510.00149).
+    """Trains the centres: each moves by the mean of what the optimizer did to its weights.
 
-    The sum of the weights' gradients is the centre's own gradient, and the optimizer's step is linear in gradients.
+    That is the optimizer's step projected onto the weights that the codebook can express, so that a learning rate which
+    suits the weights suits the centres. Han et al. 2016 (arXiv:1510.00149) take the sum, a centre's own gradient: of
+    100,000 weights it is 100,000 times as long, and no learning rate suits layers of several sizes.
     """
 
     def __init__(self, model: nn.Module, codes: Mapping[str, Tensor]) -> None:
-        self._layers = [(model.get_parameter(f"{name}.weight"), layer.reshape(-1)) for name, layer in codes.items()]
+        weights = {name: model.get_parameter(f"{name}.weight") for name in codes}
+        self._layers = [(weights[name], layer.reshape(-1).to(weights[name].device)) for name, layer in codes.items()]
         self._before: list[Tensor] = []
 
     def before_step(self, done: float) -> None:  # noqa: ARG002 - a hook's signature
@@ -96,9 +99,9 @@ class TrainCodebooks(Hook):
         self._before = [weight.detach().clone() for weight, _ in self._layers]
 
     def after_step(self, learning_rate: float) -> None:  # noqa: ARG002 - a hook's signature
-        """Move all weights of a centre by the sum of their steps."""
+        """Move all weights of a centre by the mean of their steps."""
         for (weight, codes), before in zip(self._layers, self._before, strict=True):
-            moved = torch.zeros(int(codes.max()) + 1, device=weight.device, dtype=torch.float64)
             step = (weight - before).reshape(-1).double()
-            moved.index_add_(0, codes.to(weight.device), step)
+            counts = torch.bincount(codes).clamp_min(1)
+            moved = torch.bincount(codes, weights=step) / counts
             weight.copy_(before + moved[codes].to(weight.dtype).reshape(weight.shape))

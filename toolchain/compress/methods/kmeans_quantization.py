@@ -21,9 +21,8 @@ TRAINS = False
 
 
 class CodebookFinetune(FinetuneSection):
-    """How to train the centres: their gradients are sums over thousands of weights, so the steps are small."""
+    """How to train the centres. They are not decayed."""
 
-    learning_rate: float = Field(default=1e-4, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
 
 
