@@ -30,9 +30,20 @@ class PowerCuts:
         self._template = folder / "template.img"
         make_disk(self._template, template.parent)
 
+    def _make_room(self, *names):
+        """Return the paths of images that do not exist: a file of their name would be another one.
+
+        A disk is unmounted lazily, and on a busy machine it is still written to when the next one is made. Its writes must
+        not land in that one: in the same file, an early cut came up with releases that it could not have.
+        """
+        paths = [self.folder / name for name in names]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return paths
+
     def measure_deploy_s(self):
         """Return how long a deploy takes that nobody cuts, on the same busy disk."""
-        image = self.folder / "whole.img"
+        (image,) = self._make_room("whole.img")
         shutil.copyfile(self._template, image)
         with Disk(image, self.folder / "mount") as disk, disk.busy():
             started_s = time.monotonic()
@@ -47,7 +58,7 @@ class PowerCuts:
         Raises AssertionError, OSError or ValueError (a file that should be JSON) where the board comes up with anything but the old or the new release, whole, or where the
         same deploy does not succeed then.
         """
-        image, remains = self.folder / "cut.img", self.folder / "remains.img"
+        image, remains = self._make_room("cut.img", "remains.img")
         shutil.copyfile(self._template, image)
         with Disk(image, self.folder / "mount") as disk:
             host = rig.Board(disk.folder / "root", self.environment).start()
