@@ -92,6 +92,7 @@ class TrainCodebooks(Hook):
     def __init__(self, model: nn.Module, codes: Mapping[str, Tensor]) -> None:
         weights = {name: model.get_parameter(f"{name}.weight") for name in codes}
         self._layers = [(weights[name], layer.reshape(-1).to(weights[name].device)) for name, layer in codes.items()]
+        self._counts = [torch.bincount(codes).clamp_min(1) for _, codes in self._layers]
         self._before: list[Tensor] = []
 
     def before_step(self, done: float) -> None:  # noqa: ARG002 - a hook's signature
@@ -100,8 +101,7 @@ class TrainCodebooks(Hook):
 
     def after_step(self, learning_rate: float) -> None:  # noqa: ARG002 - a hook's signature
         """Move all weights of a centre by the mean of their steps."""
-        for (weight, codes), before in zip(self._layers, self._before, strict=True):
+        for (weight, codes), counts, before in zip(self._layers, self._counts, self._before, strict=True):
             step = (weight - before).reshape(-1).double()
-            counts = torch.bincount(codes).clamp_min(1)
             moved = torch.bincount(codes, weights=step) / counts
             weight.copy_(before + moved[codes].to(weight.dtype).reshape(weight.shape))
