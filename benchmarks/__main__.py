@@ -1,15 +1,20 @@
-"""Runs every benchmark, one after the other, and keeps their lines in benchmarks/results/NAME.jsonl.
+"""Runs every benchmark, one after the other, and keeps their lines in benchmarks/results/CPU/NAME.jsonl.
 
     python -m benchmarks [NAME ...]
 
-A benchmark whose model or data is missing says how to get it, and the others still run; the exit code is then 3.
+CPU is this machine's: what int8 gains depends on it. A benchmark whose model or data is missing says how to get it, and
+the others still run; the exit code is then 3.
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+from toolchain.agent.facts import read_cpu
+from toolchain.lower.onnxruntime import VNNI
 
 _NAMES = ("flow", "calibration", "lowering", "packing", "fusion", "wild", "board_overhead")
 _RESULTS = Path(__file__).parent / "results"
@@ -18,7 +23,8 @@ _MISSING = 3
 
 def main() -> int:
     """Run the named benchmarks, or all."""
-    _RESULTS.mkdir(exist_ok=True)
+    results = _RESULTS / _name_cpu()
+    results.mkdir(parents=True, exist_ok=True)
     failed = []
     for name in sys.argv[1:] or _NAMES:
         sys.stderr.write(f"benchmark {name}\n")
@@ -27,10 +33,17 @@ def main() -> int:
         if done.returncode:
             failed.append(name)
         else:
-            (_RESULTS / f"{name}.jsonl").write_bytes(done.stdout)
+            (results / f"{name}.jsonl").write_bytes(done.stdout)
     for name in failed:
         sys.stderr.write(f"benchmark {name} did not finish; what it said stands above\n")
     return _MISSING if failed else 0
+
+
+def _name_cpu() -> str:
+    """Return a folder's name for this CPU; one that multiplies int8 in one instruction is another CPU than one that cannot."""
+    _, cpu, features = read_cpu()
+    vnni = " vnni" if VNNI & set(features) else ""
+    return re.sub(r"[^a-z0-9]+", "-", (cpu + vnni).lower()).strip("-")
 
 
 if __name__ == "__main__":

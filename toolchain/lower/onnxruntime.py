@@ -26,6 +26,9 @@ _MOVES_VALUES = frozenset({"MaxPool", "Reshape", "Flatten", "Transpose", "Squeez
 
 _ABSORBED = frozenset({"Relu", "Clip"})
 
+VNNI = frozenset({"avx512_vnni", "avx_vnni"})
+"""The features of an x86 CPU that sums int8 products in 32 bits, one of which is enough."""
+
 
 def choose_scheme(arch: str, cpu_features: frozenset[str], requested: str) -> Scheme:
     """Return how int8 is stored for a CPU; `requested` is the target's activation_type.
@@ -34,7 +37,7 @@ def choose_scheme(arch: str, cpu_features: frozenset[str], requested: str) -> Sc
     overflow, so weights keep 7 bits there. ARM's and VNNI's dot products sum in int32.
     """
     activation = "uint8" if requested == "auto" else requested
-    saturates = arch == "x86_64" and not cpu_features & {"avx512_vnni", "avx_vnni"}
+    saturates = arch == "x86_64" and not cpu_features & VNNI
     reason = f"{activation} activations, " + (
         "7-bit weights: this x86 CPU has no VNNI, its int8 products saturate at 16 bits"
         if saturates
