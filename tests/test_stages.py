@@ -287,6 +287,14 @@ def test_other_training_data_ask_for_the_methods_that_read_them(project, monkeyp
     assert ("training" in inputs) is reads
 
 
+@pytest.mark.parametrize("line", ["flip = false", "crop_padding = 0"])
+def test_another_augmentation_asks_for_the_methods_that_train(project, line):
+    edit(project / "recipe.toml", "amount = 0.5", "amount = 0.5\nfinetune = { epochs = 1 }")
+    before = list_keys(project)
+    edit(project / "recipe.toml", "[train]\n", f"[train]\n{line}\n")
+    assert "compress-1-magnitude_pruning" in list_changed(before, list_keys(project))
+
+
 @pytest.mark.parametrize(
     ("file", "direct"),
     [

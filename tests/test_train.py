@@ -295,6 +295,13 @@ def test_overrides_are_in_the_command_of_the_provenance(tmp_path, pictures):
     assert provenance["settings"]["epochs"] == 1
 
 
+def test_the_augmentation_is_the_recipes(tmp_path, pictures):
+    recipe = write_recipe(tmp_path, pictures, metric_min=0.0, extra="crop_padding = 0\nflip = false\n")
+    train_model(recipe, epochs=1)
+    settings = json.loads((recipe.folder / "weights.json").read_text())["settings"]
+    assert (settings["crop_padding"], settings["flip"]) == (0, False)
+
+
 def test_a_missed_metric_is_exit_24_and_keeps_the_weights_beside(tmp_path, pictures):
     recipe = write_recipe(tmp_path, pictures)
     train_model(recipe)

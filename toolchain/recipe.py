@@ -54,6 +54,10 @@ class TrainSection(Section):
     learning_rate: float = Field(default=0.1, gt=0)
     weight_decay: float = Field(default=5e-4, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    crop_padding: int = Field(default=2, ge=0)
+    """Every picture is shifted by up to so many pixels; in the trainings of `compress` too."""
+    flip: bool = True
+    """Mirror half of the pictures, there too; false where left and right differ: digits, letters, traffic signs."""
     seed: int = 0
     metric_min: float = Field(default=0.0, ge=0, le=1)
     """The gate of the train stage: the least test accuracy, as a fraction."""

@@ -77,6 +77,8 @@ def train_model(
         learning_rate=section.learning_rate,
         weight_decay=section.weight_decay,
         seed=section.seed if seed is None else seed,
+        crop_padding=section.crop_padding,
+        flip=section.flip,
     )
     torch.manual_seed(settings.seed)
     model = build_model(recipe)

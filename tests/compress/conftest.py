@@ -88,6 +88,8 @@ def material(tmp_path):
         load_training=lambda: samples,
         load_teacher=lambda name: build_net(seed=1),
         finetune=None,
+        crop_padding=2,
+        flip=True,
         folder=tmp_path,
         on_progress=lambda progress: None,
         where="recipe.toml: compress[0]",

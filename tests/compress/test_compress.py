@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -5,7 +7,9 @@ from torch import nn
 from tests.compress.conftest import build_net
 from toolchain.compress import Draft, compress_draft, list_methods
 from toolchain.compress.batch_norm import fold_batch_norms
+from toolchain.compress.material import FinetuneSection
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.fit import cross_entropy
 
 
 @pytest.mark.parametrize(
@@ -38,6 +42,20 @@ def test_nothing_changes_weights_that_are_quantized(compress, material):
     draft.fix_weights("stem", bits=4)
     with pytest.raises(ToolchainError, match="stem is quantized"):
         compress_draft(draft, {"method": "magnitude_pruning", "amount": 0.5}, material)
+
+
+def test_a_training_mirrors_and_shifts_nothing_where_the_recipe_forbids_it(material):
+    originals = {picture.tobytes() for picture in next(iter(material.calibration.batch(0, 64).values()))}
+    seen = []
+
+    def keep(model, batch):
+        seen.extend(batch.images.contiguous().numpy())
+        return cross_entropy()(model, batch)
+
+    own = dataclasses.replace(material, crop_padding=0, flip=False)
+    own.fit(Draft(build_net()), FinetuneSection(epochs=1, batch_size=16), name="one", loss=keep)
+    assert len(seen) == 64
+    assert all(picture.tobytes() in originals for picture in seen)
 
 
 def test_every_method_has_a_summary_of_one_line():

@@ -42,6 +42,9 @@ class Material:
     """From the name of a model or the path of a recipe to its float model, trained, in evaluation mode."""
     finetune: FinetuneSection | None
     """The entry's own."""
+    crop_padding: int
+    """How every training augments: see FitSettings."""
+    flip: bool
     folder: Path
     """For checkpoints and what a method keeps between two runs; it goes when the entry is done."""
     on_progress: OnProgress
@@ -110,7 +113,7 @@ class Material:
         fit(
             draft.model if trained is None else trained,
             self.take_training(),
-            FitSettings(**settings.model_dump()),
+            FitSettings(**settings.model_dump(), crop_padding=self.crop_padding, flip=self.flip),
             accelerator=start_accelerator(),
             loss=loss or cross_entropy(),
             hooks=[*hooks, KeepZerosHook(draft.model, draft.list_zero_keepers())],

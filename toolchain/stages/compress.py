@@ -15,7 +15,7 @@ from toolchain.cache import hash_file, hash_sources, read_versions
 from toolchain.data import load_dataset
 from toolchain.errors import missing
 from toolchain.project import find_recipe
-from toolchain.recipe import Recipe
+from toolchain.recipe import Recipe, TrainSection
 from toolchain.stages.run import Run, hash_code
 from toolchain.stages.together import build_together
 
@@ -62,11 +62,14 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
         places = [f"{run.recipe.path}: compress[{number}]" for number in range(len(run.recipe.compress))]
         checked = [read_entry(*pair) for pair in zip(run.recipe.compress, places, strict=True)]
         draft = Draft(*run.load_compressed(weights))
+        augmentation = run.recipe.train or TrainSection()
         material = Material(
             calibration=run.data.calibration,
             load_training=lambda: _load_training(run),
             load_teacher=lambda teacher: _load_teacher(find_teacher(run.recipe, teacher)),
             finetune=checked[index][2],
+            crop_padding=augmentation.crop_padding,
+            flip=augmentation.flip,
             folder=work,
             on_progress=show_training(run.progress),
             where=places[index],
@@ -137,11 +140,12 @@ def _load_teacher(teacher: Recipe) -> nn.Module:
 
 
 def _describe_training(recipe: Recipe) -> list[Any]:
-    """Return what says which samples a training learns from; their hash would mean loading them in every run."""
-    section = recipe.train
-    if section is None or section.data is None:
-        return [recipe.data.name, recipe.data.options]
-    return [section.data, section.options]
+    """Return what says which samples a training sees, and how augmented; their hash would mean loading them every time."""
+    section = recipe.train or TrainSection()
+    augmentation = [section.crop_padding, section.flip]
+    if section.data is None:
+        return [recipe.data.name, recipe.data.options, *augmentation]
+    return [section.data, section.options, *augmentation]
 
 
 def _load_training(run: Run) -> TrainingSamples | None:
