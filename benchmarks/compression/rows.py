@@ -53,7 +53,7 @@ ROWS = (
         Goals(drop_max=0.007, speedup_min=1.6, macs_max=0.5),
         _SEEDS,
     ),
-    Row("l1_channels", "L1 on channels", "float32", Goals(drop_max=0.01, channels_min=0.4), _SEEDS),
+    Row("l1_channels", "L1 on channels, distilled", "float32", Goals(drop_max=0.01, channels_min=0.4), _SEEDS),
     Row("group_lasso", "group lasso on blocks", "float32", Goals(drop_max=0.01, blocks_min=1), _SEEDS),
     Row("l1_and_group", "group lasso, then L1", "float32", Goals(drop_max=0.01, blocks_min=1), _SEEDS),
     Row("student_alone", "ResNet-8 alone", "float32", seeds=_SEEDS),
