@@ -28,15 +28,25 @@ def main() -> int:
     failed = []
     for name in sys.argv[1:] or _NAMES:
         sys.stderr.write(f"benchmark {name}\n")
-        done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], stdout=subprocess.PIPE, check=False)
-        sys.stdout.buffer.write(done.stdout)
-        if done.returncode:
-            failed.append(name)
+        partial = results / f"{name}.partial.jsonl"
+        if _run(name, partial):
+            partial.replace(results / f"{name}.jsonl")
         else:
-            (results / f"{name}.jsonl").write_bytes(done.stdout)
-    for name in failed:
-        sys.stderr.write(f"benchmark {name} did not finish; what it said stands above\n")
+            failed.append(partial)
+    for partial in failed:
+        sys.stderr.write(f"did not finish; the lines up to there are in {partial}\n")
     return _MISSING if failed else 0
+
+
+def _run(name: str, lines: Path) -> bool:
+    """Run a benchmark, show its lines and write them to a file as they come; return whether it finished."""
+    command = [sys.executable, "-m", f"benchmarks.{name}"]
+    with lines.open("wb") as file, subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        for line in process.stdout or ():
+            for stream in (file, sys.stdout.buffer):
+                stream.write(line)
+                stream.flush()
+    return process.returncode == 0
 
 
 def _name_cpu() -> str:

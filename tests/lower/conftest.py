@@ -1,14 +1,17 @@
 """Small ONNX models, as text, for the lowering tests."""
 
+from functools import partial
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import numpy_helper, parser
 
-from toolchain.lower.onnxruntime import choose_scheme
+from toolchain.lower.onnxruntime import choose_scheme, int8_policy, plan_int8
 from toolchain.lower.qdq import Scheme
 from toolchain.lower.ranges import TensorRange
+from toolchain.lower.trial import Bench
 
 RESIDUAL = """
 <ir_version: 10, opset_import: ["": 21]>
@@ -73,3 +76,11 @@ def images():
 def scheme() -> Scheme:
     # 7-bit weights: they are right on every CPU that the tests may run on.
     return choose_scheme("x86_64", frozenset(), "auto")
+
+
+@pytest.fixture
+def bench(residual, images, scheme):
+    ranges = observe_ranges(residual, images, plan_int8(residual).tensors)
+    feeds = [{"image": images["image"][index : index + 1]} for index in range(16)]
+    build = partial(int8_policy(scheme).write, residual, ranges)
+    return Bench(model=residual, build=build, feeds=(), references=()).on(feeds)

@@ -1,21 +1,10 @@
 import dataclasses
 import math
-from functools import partial
 
 import numpy as np
-import pytest
 
-from tests.lower.conftest import observe_ranges, parse_model
-from toolchain.lower.onnxruntime import int8_policy, plan_int8
-from toolchain.lower.trial import Bench, open_emulated
-
-
-@pytest.fixture
-def bench(residual, images, scheme):
-    ranges = observe_ranges(residual, images, plan_int8(residual).tensors)
-    feeds = [{"image": images["image"][index : index + 1]} for index in range(16)]
-    build = partial(int8_policy(scheme).write, residual, ranges)
-    return Bench(model=residual, build=build, feeds=(), references=()).on(feeds)
+from tests.lower.conftest import parse_model
+from toolchain.lower.trial import open_emulated
 
 
 def test_the_bound_lies_under_the_estimate(bench):

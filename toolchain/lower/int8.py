@@ -90,7 +90,7 @@ def lower_int8(
     reasons |= _keep_accurate(bench, others, plan, frozenset(reasons), times, sqnr_db_min, start_steps)
     trials: tuple[SpeedTrial, ...] = ()
     if options.choose_by_measurement:
-        on_step = start_steps("search for layers that int8 slows down", len(plan.nodes).bit_length())
+        on_step = start_steps("search for layers that int8 slows down", len(plan.weighted_layers).bit_length() + 2)
         slow, trials = find_slow_layers(bench, plan, frozenset(reasons), times, threads=threads, on_step=on_step)
         reasons |= slow
     keep = frozenset(reasons)

@@ -7,7 +7,7 @@ convolutions at high resolution, small layers between which conversions cost mor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toolchain.agent.latency import is_faster, measure_latency
 from toolchain.agent.session import Session
@@ -31,6 +31,8 @@ class SpeedTrial:
     """Lower end of the 99 % interval."""
     faster: bool
     """The interval lies above 1 by more than two sessions of one model differ."""
+    confirms: bool = False
+    """Whether it repeats a trial that won, in sessions of its own."""
 
 
 def find_slow_layers(
@@ -44,33 +46,50 @@ def find_slow_layers(
 ) -> tuple[dict[str, str], tuple[SpeedTrial, ...]]:
     """Return the layers that make the model faster when they stay in float, each with the reason, and the trials.
 
-    The times of layers propose sets of them; each set, and last all layers together, is built and
-    measured as a whole model, in turns with the plain int8 model. The set that is surely the fastest wins, if it
-    is faster beyond doubt; otherwise no layer is returned.
+    The times of layers propose sets of them; each set, and last all layers together, is built and measured as a whole
+    model, in turns with the plain int8 model. The set that is surely the fastest must win once more against the plain
+    model alone: the best of several flatters itself, sessions differ by luck, and neighbours may have slowed down a
+    stretch of time. Otherwise no layer is returned.
     """
     layers = tuple(name for name in plan.weighted_layers if name not in keep_float)
     if not layers:
         return {}, ()
-    proposals = {*propose_slow_layers({name: times[name] for name in layers if name in times}), layers}
+    proposals = sorted({*propose_slow_layers({name: times[name] for name in layers if name in times}), layers}, key=len)
+    trials = _try_sets(bench, keep_float, proposals, threads=threads, on_step=on_step)
+    winner = max(trials, key=lambda trial: trial.speedup_low)
+    if not winner.faster:
+        return {}, tuple(trials)
+    (again,) = _try_sets(bench, keep_float, [winner.layers], threads=threads, on_step=on_step)
+    trials.append(replace(again, confirms=True))
+    if not again.faster:
+        return {}, tuple(trials)
+    what = "this layer" if len(winner.layers) == 1 else f"these {len(winner.layers)} layers"
+    gain = f"the model is {again.speedup:.2f} times as fast with {what} in float"
+    return {name: _explain(name, times, gain) for name in winner.layers}, tuple(trials)
+
+
+def _try_sets(
+    bench: Bench,
+    keep_float: frozenset[str],
+    proposals: Sequence[tuple[str, ...]],
+    *,
+    threads: int,
+    on_step: Callable[[], None],
+) -> list[SpeedTrial]:
+    """Return a trial of each set, all measured in turns with the model that has none of them in float."""
     plain: tuple[str, ...] = ()
     sessions = {plain: open_model(bench.build(keep_float), threads=threads)}
-    for proposal in sorted(proposals, key=len):
+    for proposal in proposals:
         sessions[proposal] = open_model(bench.build(keep_float | frozenset(proposal)), threads=threads)
         on_step()
     runs = {_name_trial(proposal): _bind_run(session, bench.feeds[0]) for proposal, session in sessions.items()}
     measurement = measure_latency(runs, samples=_SAMPLES, limit_s=_LIMIT_S)
-    trials = []
-    for proposal in sorted(proposals, key=len):
-        ratio = measurement.compare(_name_trial(plain), _name_trial(proposal))
-        if ratio.ratio is not None and ratio.low is not None:
-            trial = SpeedTrial(layers=proposal, speedup=ratio.ratio, speedup_low=ratio.low, faster=is_faster(ratio))
-            trials.append(trial)
-    winner = max(trials, key=lambda trial: trial.speedup_low, default=None)
-    if winner is None or not winner.faster:
-        return {}, tuple(trials)
-    what = "this layer" if len(winner.layers) == 1 else f"these {len(winner.layers)} layers"
-    gain = f"the model is {winner.speedup:.2f} times as fast with {what} in float"
-    return {name: _explain(name, times, gain) for name in winner.layers}, tuple(trials)
+    ratios = {proposal: measurement.compare(_name_trial(plain), _name_trial(proposal)) for proposal in proposals}
+    return [
+        # Never 0: measure_latency makes 11 rounds at least, and an interval needs 8.
+        SpeedTrial(proposal, ratio.ratio or 0.0, ratio.low or 0.0, is_faster(ratio))
+        for proposal, ratio in ratios.items()
+    ]
 
 
 def time_both(bench: Bench, layers: Sequence[str], keep_float: frozenset[str], *, threads: int) -> dict[str, LayerTime]:
