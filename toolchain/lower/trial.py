@@ -74,8 +74,8 @@ class Bench:
         """Return what the worst output surely keeps, in dB, with these layers in float."""
         return min(estimate.low_db for estimate in self.measure_outputs_db(keep_float).values())
 
-    def rank_sqnr_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> float:
-        """Return the SQNR of the worst output in dB on the first `samples` of the feeds, or on all, without a bound."""
+    def rank_sqnr_db(self, keep_float: frozenset[str], *, samples: int) -> float:
+        """Return the SQNR of the worst output in dB on the first `samples` of the feeds, without a bound."""
         return min(estimate.sqnr_db for estimate in self.measure_outputs_db(keep_float, samples=samples).values())
 
 
