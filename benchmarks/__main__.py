@@ -8,6 +8,7 @@ the others still run; the exit code is then 3.
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -23,10 +24,15 @@ _MISSING = 3
 
 def main() -> int:
     """Run the named benchmarks, or all."""
+    parser = argparse.ArgumentParser("python -m benchmarks", description="Run benchmarks and keep their lines.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_NAMES))
+    names = parser.parse_args().names or _NAMES
+    if unknown := [name for name in names if not Path(__file__).with_name(f"{name}.py").is_file()]:
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(_NAMES)}")
     results = _RESULTS / _name_cpu()
     results.mkdir(parents=True, exist_ok=True)
     failed = []
-    for name in sys.argv[1:] or _NAMES:
+    for name in names:
         sys.stderr.write(f"benchmark {name}\n")
         partial = results / f"{name}.partial.jsonl"
         if _run(name, partial):
