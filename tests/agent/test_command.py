@@ -77,9 +77,9 @@ def test_an_error_is_one_json_object_with_its_exit_code(arguments, code):
 
 def test_a_damaged_bundle_is_an_error_with_its_exit_code(make_bundle):
     bundle = make_bundle()
-    (bundle / "payload/int8.onnx").unlink()
+    (bundle / "payload/int8/model.onnx").unlink()
     code, document, _ = run_agent("verify", bundle)
-    assert (code, document["error"]["where"]) == (ExitCode.CONTENT, "payload/int8.onnx")
+    assert (code, document["error"]["where"]) == (ExitCode.CONTENT, "payload/int8/model.onnx")
 
 
 def test_samples_inside_the_bundle_are_refused_because_they_would_change_it(make_bundle):

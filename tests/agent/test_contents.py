@@ -31,9 +31,9 @@ def test_a_signature_is_no_extra_file(bundle):
 
 
 def test_a_truncated_payload_is_refused(bundle):
-    payload = bundle / "payload/int8.onnx"
+    payload = bundle / "payload/int8/model.onnx"
     os.truncate(payload, payload.stat().st_size - 1)
-    assert "bytes" in assert_differs(bundle, "payload/int8.onnx").found
+    assert "bytes" in assert_differs(bundle, "payload/int8/model.onnx").found
 
 
 def test_one_flipped_bit_is_refused(bundle):
@@ -65,10 +65,10 @@ def test_bytecode_in_the_bundle_is_refused_with_the_way_to_avoid_it(bundle):
 
 
 def test_a_link_in_place_of_a_file_is_refused_even_to_the_same_bytes(bundle, tmp_path):
-    payload = bundle / "payload/int8.onnx"
+    payload = bundle / "payload/int8/model.onnx"
     payload.rename(tmp_path / "moved.onnx")
     payload.symlink_to(tmp_path / "moved.onnx")
-    assert assert_differs(bundle, "payload/int8.onnx").found == "a link"
+    assert assert_differs(bundle, "payload/int8/model.onnx").found == "a link"
 
 
 def test_a_link_in_place_of_a_folder_is_refused(bundle, tmp_path):

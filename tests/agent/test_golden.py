@@ -11,7 +11,7 @@ from toolchain.agent.session import ShapeRange, open_session
 from toolchain.bundle import GoldenBatch
 
 
-def open_all(bundle, path="payload/reference.onnx"):
+def open_all(bundle, path="payload/float32/model.onnx"):
     manifest, _ = read_manifest(bundle)
     return open_session("onnxruntime", bundle / path, 1), open_golden(bundle, manifest), manifest
 
@@ -35,7 +35,7 @@ def test_the_reference_itself_has_perfect_parity_and_metric(make_bundle):
 
 def test_a_payload_that_is_always_wrong_loses_the_whole_metric(make_bundle, write_model):
     bundle = make_bundle(candidates={"float32": write_model("negated")})
-    parity, metric = evaluate_session(*open_all(bundle, "payload/float32.onnx"), ignore_progress)
+    parity, metric = evaluate_session(*open_all(bundle, "payload/float32/model.onnx"), ignore_progress)
     assert metric.deployed == 0.0
     assert metric.drop == 1.0
     assert parity[0].cosine == pytest.approx(-1.0)
@@ -61,7 +61,7 @@ def test_a_set_that_does_not_fill_fixed_batches_is_refused(make_bundle, write_mo
 def test_a_payload_without_an_output_fails_parity(make_bundle, write_model):
     bundle = make_bundle(candidates={"float32": write_model("float32", output="scores")})
     with pytest.raises(ToolchainError, match="missing") as caught:
-        evaluate_session(*open_all(bundle, "payload/float32.onnx"), ignore_progress)
+        evaluate_session(*open_all(bundle, "payload/float32/model.onnx"), ignore_progress)
     assert caught.value.code == ExitCode.PARITY
 
 

@@ -26,7 +26,7 @@ def pretend_latency(monkeypatch):
             blocks_ns = {}
             for path, run in runs.items():
                 run()
-                name = path.rpartition("/")[2].removesuffix(".onnx")
+                name = path.split("/")[1]
                 blocks_ns[path] = [[int(latency_ms[name] * 1e6)] * 40] * rounds
             on_progress(100, 100)
             return Measurement(blocks_ns=blocks_ns, steady=dict.fromkeys(runs, True))
@@ -41,7 +41,7 @@ def list_statuses(verification):
 
 
 def test_a_good_faster_int8_is_shipped_and_float_is_not_needed(make_bundle, pretend_latency):
-    pretend_latency(int8=1.0, reference=2.0)
+    pretend_latency(int8=1.0, float32=2.0)
     verification = verify(make_bundle(emulated=False))
     measurements = verification.measurements
     assert verification.exit_code == ExitCode.PROVEN
@@ -52,7 +52,7 @@ def test_a_good_faster_int8_is_shipped_and_float_is_not_needed(make_bundle, pret
 
 
 def test_the_measurements_have_the_keys_of_the_contract(make_bundle, pretend_latency):
-    pretend_latency(int8=1.0, reference=2.0)
+    pretend_latency(int8=1.0, float32=2.0)
     bundle = make_bundle(emulated=False)
     measurements = json.loads(json.dumps(verify(bundle).measurements, allow_nan=False))
     latency = {"p50_ms", "p50_upper_ms", "p90_ms", "p90_upper_ms", "p99_ms", "p99_upper_ms"}
@@ -82,7 +82,7 @@ def test_the_measurements_have_the_keys_of_the_contract(make_bundle, pretend_lat
 
 
 def test_samples_are_named_by_role_even_where_one_file_has_two(make_bundle, pretend_latency):
-    pretend_latency(int8=1.0, reference=2.0)
+    pretend_latency(int8=1.0, float32=2.0)
     samples_ms = verify(make_bundle(emulated=False)).samples_ms
     assert {name: len(samples) for name, samples in samples_ms.items()} == dict.fromkeys(
         ("reference", "int8", "float32"), 1200
@@ -91,7 +91,7 @@ def test_samples_are_named_by_role_even_where_one_file_has_two(make_bundle, pret
 
 
 def test_int8_that_is_not_faster_is_rejected_and_float_is_shipped_and_the_reason_is_told(make_bundle, pretend_latency):
-    pretend_latency(int8=2.0, reference=2.0)
+    pretend_latency(int8=2.0, float32=2.0)
     verification = verify(make_bundle(emulated=False))
     assert verification.exit_code == ExitCode.PROVEN
     assert verification.measurements["shipped"] == "float32"
@@ -100,7 +100,7 @@ def test_int8_that_is_not_faster_is_rejected_and_float_is_shipped_and_the_reason
 
 
 def test_int8_that_is_wrong_is_rejected_and_float_is_shipped(make_bundle, write_model, pretend_latency):
-    pretend_latency(int8=1.0, reference=2.0)
+    pretend_latency(int8=1.0, float32=2.0)
     candidates = {"int8": write_model("negated"), "float32": write_model("float32")}
     verification = verify(make_bundle(emulated=False, candidates=candidates, gates=METRIC_GATE))
     assert verification.measurements["shipped"] == "float32"
@@ -133,7 +133,7 @@ def test_int8_that_really_runs_in_float_is_exit_19(make_bundle, write_model):
 
 
 def test_a_latency_over_the_gate_is_exit_19(make_bundle, pretend_latency):
-    pretend_latency(int8=1.0, reference=2.0)
+    pretend_latency(int8=1.0, float32=2.0)
     gates = dataclasses.replace(METRIC_GATE, latency_p90_ms_max=0.9)
     verification = verify(make_bundle(emulated=False, gates=gates))
     assert verification.exit_code == ExitCode.LATENCY
@@ -141,7 +141,7 @@ def test_a_latency_over_the_gate_is_exit_19(make_bundle, pretend_latency):
 
 
 def test_a_measurement_lost_in_noise_is_invalid_and_ships_nothing(make_bundle, pretend_latency):
-    pretend_latency(int8=1.0, reference=2.0, rounds=5)
+    pretend_latency(int8=1.0, float32=2.0, rounds=5)
     verification = verify(make_bundle(emulated=False))
     assert verification.exit_code == ExitCode.INVALID
     assert verification.measurements["verdict"] == "invalid"
@@ -178,7 +178,7 @@ def test_a_bundle_with_its_signature_is_verified(make_bundle):
 
 def test_a_changed_bundle_is_refused_before_anything_is_opened(make_bundle, monkeypatch):
     bundle = make_bundle()
-    (bundle / "payload/int8.onnx").write_bytes(b"other")
+    (bundle / "payload/int8/model.onnx").write_bytes(b"other")
     monkeypatch.setattr(payloads, "open_session", None)
     assert_refused(ExitCode.CONTENT, bundle)
 

@@ -46,14 +46,17 @@ def test_modes_do_not_depend_on_the_sources(bundle_inputs, write_model, tmp_path
 
 def test_a_float_candidate_with_the_bytes_of_the_reference_is_stored_once(bundle_inputs, tmp_path):
     manifest = write_bundle(bundle_inputs(), tmp_path / "bundle")
-    assert [candidate.path for candidate in manifest.candidates] == ["payload/int8.onnx", "payload/reference.onnx"]
-    assert manifest.reference == "payload/reference.onnx"
-    assert sorted(path.name for path in (tmp_path / "bundle/payload").iterdir()) == ["int8.onnx", "reference.onnx"]
+    assert [candidate.path for candidate in manifest.candidates] == [
+        "payload/int8/model.onnx",
+        "payload/float32/model.onnx",
+    ]
+    assert manifest.reference == "payload/float32/model.onnx"
+    assert sorted(path.name for path in (tmp_path / "bundle/payload").iterdir()) == ["float32", "int8"]
 
 
 def test_a_float_candidate_that_differs_from_the_reference_is_a_file_of_its_own(bundle_inputs, write_model, tmp_path):
     manifest = write_bundle(bundle_inputs(candidates={"float32": write_model("negated")}), tmp_path / "bundle")
-    assert manifest.candidates[0].path == "payload/float32.onnx"
+    assert manifest.candidates[0].path == "payload/float32/model.onnx"
 
 
 def test_golden_arrays_are_the_batches_one_after_the_other(bundle_inputs, samples, tmp_path):

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.commands.conftest import finish
 from tests.native_board import make_key
+from tests.tiny_project import finish
 
 LIMIT_S = 60  # ends a test that hangs; nothing is measured by it
 

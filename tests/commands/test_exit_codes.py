@@ -109,7 +109,7 @@ def test_a_target_that_asks_for_a_signature_is_exit_10(project):
 
 def test_a_flipped_byte_in_the_bundle_is_exit_11(deployed_copy):
     bundle = deployed_copy.out / "bundle"
-    for path in ("payload/int8.onnx", "golden/input-0.npy"):
+    for path in ("payload/int8/model.onnx", "golden/input-0.npy"):
         whole = (bundle / path).read_bytes()
         (bundle / path).write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
         result = deployed_copy.run("verify", bundle)

@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper
 from PIL import Image
 
-from tests.commands.conftest import Project
+from tests.tiny_project import Project
 
 
 @pytest.fixture(scope="module")

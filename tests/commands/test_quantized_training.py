@@ -7,7 +7,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from tests.commands.conftest import draw_patterns
+from tests.tiny_project import draw_patterns
 from toolchain.cache import hash_json
 
 DATA = """

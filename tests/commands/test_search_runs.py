@@ -2,7 +2,7 @@
 
 import json
 
-from tests.commands.conftest import finish
+from tests.tiny_project import finish
 
 COMMAND = ("compress", "tiny", "--search", "--target", "board", "--out", "found", "--quiet")
 

@@ -80,7 +80,7 @@ def test_it_works_where_folders_cannot_be_exchanged(out, make_bundle, other_bund
 def test_a_damaged_bundle_is_refused_and_the_old_one_stays(out, make_bundle, other_bundle):
     place(out, make_bundle())
     before = read_tree(out / "bundle")
-    (other_bundle / "payload/int8.onnx").write_bytes(b"damaged")
+    (other_bundle / "payload/int8/model.onnx").write_bytes(b"damaged")
     assert_refused(ExitCode.CONTENT, out, other_bundle)
     assert read_tree(out / "bundle") == before
     assert list_names(out) == [".lock", "bundle"]
@@ -88,8 +88,8 @@ def test_a_damaged_bundle_is_refused_and_the_old_one_stays(out, make_bundle, oth
 
 def test_a_link_in_the_bundle_is_refused_and_not_followed(out, make_bundle):
     bundle = make_bundle()
-    (bundle / "payload/int8.onnx").unlink()
-    (bundle / "payload/int8.onnx").symlink_to("/etc/hostname")
+    (bundle / "payload/int8/model.onnx").unlink()
+    (bundle / "payload/int8/model.onnx").symlink_to("/etc/hostname")
     assert_refused(ExitCode.CONTENT, out, bundle)
     assert list_names(out) == [".lock"]
 
@@ -109,7 +109,7 @@ def test_the_old_bundle_comes_back_after_a_kill_between_two_renames(out, make_bu
     place(out, make_bundle())
     before = read_tree(out / "bundle")
     (out / "bundle").rename(out / "bundle.previous")
-    (other_bundle / "payload/int8.onnx").write_bytes(b"damaged")
+    (other_bundle / "payload/int8/model.onnx").write_bytes(b"damaged")
     assert_refused(ExitCode.CONTENT, out, other_bundle)
     assert read_tree(out / "bundle") == before
 

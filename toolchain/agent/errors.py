@@ -29,6 +29,7 @@ class ExitCode(IntEnum):
     ROLLBACK_FAILED = 22
     MALFORMED = 23
     METRIC = 24
+    EXPIRED = 25
 
 
 # A disk that is full, read-only, not ours, or broken.
@@ -54,6 +55,7 @@ _KINDS: Dict[ExitCode, str] = {
     ExitCode.ROLLBACK_FAILED: "rollback failed",
     ExitCode.MALFORMED: "malformed",
     ExitCode.METRIC: "metric",
+    ExitCode.EXPIRED: "expired",
 }
 
 

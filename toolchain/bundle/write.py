@@ -77,14 +77,15 @@ class BundleInputs:
 
 
 def _copy_payloads(inputs: BundleInputs, folder: Path) -> tuple[str, tuple[Candidate, ...]]:
-    # A candidate with the bytes of the reference is the reference: one file, opened and measured once.
-    (folder / "payload").mkdir()
-    sources = {"reference": inputs.reference, **inputs.candidates}
+    # Each lies in a folder of its own, so that a link to a folder leads an application to one payload and no other.
+    # A reference with the bytes of a candidate is that candidate: one file, opened and measured once.
+    sources = {**inputs.candidates, "reference": inputs.reference}
     hashes = {name: compute_sha256(source) for name, source in sources.items()}
     paths: dict[str, str] = {}
     for name, source in sources.items():
         if hashes[name] not in paths:
-            paths[hashes[name]] = f"payload/{name}{source.suffix}"
+            paths[hashes[name]] = f"payload/{name}/model{source.suffix}"
+            (folder / paths[hashes[name]]).parent.mkdir(parents=True)
             shutil.copyfile(source, folder / paths[hashes[name]])
     candidates = [Candidate(precision=name, path=paths[hashes[name]]) for name in inputs.candidates]
     return paths[hashes["reference"]], tuple(candidates)

@@ -50,7 +50,7 @@ def pretend_latency(monkeypatch):
             for path, run in runs.items():
                 for _ in range(3):
                     run()
-                name = path.rpartition("/")[2].removesuffix(".onnx")
+                name = path.split("/")[1]
                 blocks_ns[path] = [[int(latency_ms[name] * 1e6)] * 40] * 30
             return Measurement(blocks_ns=blocks_ns, steady=dict.fromkeys(runs, True))
 
@@ -71,7 +71,7 @@ def assert_refused(code, call):
 
 
 def test_int8_that_pays_is_shipped_and_the_report_has_its_engine(board, make_engine_bundle, pretend_latency):
-    pretend_latency(int8=1.0, reference=2.0)
+    pretend_latency(int8=1.0, float32=2.0)
     measurements = verify(make_engine_bundle(emulated=False)).measurements
     assert (measurements["verdict"], measurements["shipped"]) == ("pass", "int8")
     engine = measurements["candidates"][0]["engine"]
@@ -86,7 +86,7 @@ def test_int8_that_pays_is_shipped_and_the_report_has_its_engine(board, make_eng
 
 
 def test_int8_that_does_not_pay_gives_way_and_all_are_in_the_report(board, make_engine_bundle, pretend_latency):
-    pretend_latency(int8=2.0, reference=1.0)
+    pretend_latency(int8=2.0, float32=1.0)
     measurements = verify(make_engine_bundle(emulated=False)).measurements
     assert measurements["shipped"] == "float32"
     assert [candidate["status"] for candidate in measurements["candidates"]] == ["rejected", "shipped"]
@@ -130,7 +130,7 @@ def test_a_layer_that_the_dla_does_not_take_stops_the_proof(dla_board, make_engi
 def test_a_build_shows_its_progress(board, make_engine_bundle):
     steps = []
     verify(make_engine_bundle(), on_progress=lambda step, done, total: steps.append((step, done, total)))
-    assert ("build payload/int8.onnx", 3, 3) in steps
+    assert ("build payload/int8/model.onnx", 3, 3) in steps
 
 
 def test_after_a_verification_nothing_of_the_gpu_is_held(board, make_engine_bundle):
@@ -164,7 +164,7 @@ def find_engine(board, bundle, payload):
 def test_an_engine_that_was_changed_is_refused_and_never_deserialized(board, make_engine_bundle, damage):
     bundle = make_engine_bundle()
     verify(bundle)
-    path = find_engine(board, bundle, "int8.onnx")
+    path = find_engine(board, bundle, "payload/int8/model.onnx")
     path.write_bytes(damage(path.read_bytes()))
     board.trt.deserialized.clear()
     error = assert_refused(ExitCode.CONTENT, lambda: verify(bundle))
@@ -177,7 +177,7 @@ def test_an_engine_that_is_gone_is_not_silently_built_again(board, make_engine_b
     bundle = make_engine_bundle()
     verify(bundle)
     builds = board.trt.builds
-    find_engine(board, bundle, "reference.onnx").unlink()
+    find_engine(board, bundle, "payload/float32/model.onnx").unlink()
     assert_refused(ExitCode.CONTENT, lambda: verify(bundle))
     assert board.trt.builds == builds
 

@@ -95,7 +95,7 @@ def _make_key(trt: Any, cuda: Cuda, path: Path, request: BuildRequest) -> Engine
     shapes = {name: asdict(limits) for name, limits in request.shapes.items()}
     return EngineKey(
         bundle_id=request.bundle_id,
-        payload=path.name,
+        payload=path.relative_to(request.bundle_dir).as_posix(),
         payload_sha256=compute_sha256(path),
         tensorrt=str(trt.__version__),
         gpu=gpu.name,
