@@ -13,6 +13,7 @@ from toolchain.agent.manifest import Compatible, read_manifest
 from toolchain.deploy.board import ROOT_ARGUMENT, Board, describe_caller
 from toolchain.deploy.connection import Connection
 from toolchain.deploy.local import LocalTransport
+from toolchain.deploy.pin import read_pin
 from toolchain.deploy.remote import RemoteTransport, read_measured
 from toolchain.deploy.ssh import SshConnection
 from toolchain.deploy.transport import LatencyEffort, Transport
@@ -76,7 +77,7 @@ def verify_on_board(bundle: Path, device: Device, *, effort: LatencyEffort, prog
     arguments = ["--root", ROOT_ARGUMENT, "--bundle", bundle_id, *effort.list_arguments()]
     with progress.stage("verify"), reach_board(device) as board:
         result = board.run("check", *arguments, on_progress=show_steps(progress))
-    return report_bundle(bundle, read_measured(result.document), device=device.name)
+    return report_bundle(bundle, read_measured(result.document), device=device.name, pinned=read_pin(bundle))
 
 
 def read_status(device: Device) -> Mapping[str, Any]:

@@ -50,10 +50,11 @@ def _verify(options: argparse.Namespace) -> _Answer:
         on_progress=_report_progress,
         latency_samples=options.latency_samples,
         latency_limit_s=options.latency_limit_s,
+        pinned=options.pinned,
     )
     if samples_path is not None:
         samples_path.write_text(json.dumps(verification.samples_ms), encoding="utf-8")
-    return verification.exit_code, verification.measurements
+    return verification.judgement.exit_code, verification.describe()
 
 
 def _facts(options: argparse.Namespace) -> _Answer:

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from .errors import ExitCode, ToolchainError
 from .latency import DEFAULT_LIMIT_S, DEFAULT_SAMPLES
-from .manifest import SIGNATURES
+from .manifest import PRECISIONS, SIGNATURES
 
 # The active release, the previous one, and one more whose files spare the next upload.
 DEFAULT_KEEP = 3
@@ -54,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="prove a bundle: parity, task metric, latency")
     verify.add_argument("bundle", type=Path, help="the bundle's folder")
     verify.add_argument("--samples", type=Path, help="write every latency sample to this JSON file")
+    verify.add_argument("--pinned", choices=PRECISIONS, help="the precision that alone may be proven")
     _add_latency(verify)
 
     facts = commands.add_parser("facts", help="tell what this board is")

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Iterator, Tuple
 
 from .errors import ExitCode, ToolchainError
-from .manifest import MANIFEST_NAME, SIGNATURE_NAME, FileEntry, Manifest
+from .manifest import MANIFEST_NAME, SHIPPED_NAME, SIGNATURE_NAME, FileEntry, Manifest
 
 _BLOCK_BYTES = 1 << 20
 
@@ -65,7 +65,7 @@ def check_contents(bundle_dir: Path, manifest: Manifest) -> None:
             raise _differ(path, "a regular file", "a link" if stat.S_ISLNK(mode) else "a special file")
         elif path in files:
             seen.add(path)
-        elif path not in (MANIFEST_NAME, SIGNATURE_NAME):
+        elif path not in (MANIFEST_NAME, SIGNATURE_NAME, SHIPPED_NAME):
             raise _differ(path, "no such file", "a file that the manifest does not list")
     for entry in manifest.files:
         if entry.path not in seen:
