@@ -20,7 +20,7 @@ from toolchain.deploy.answer import check_signer, read_answer
 from toolchain.deploy.local import measure_folder
 from toolchain.deploy.pin import read_pin, write_pin
 from toolchain.deploy.transport import LatencyEffort, Measured, OnProgress, Shipment, Transport
-from toolchain.errors import ToolchainError
+from toolchain.errors import ToolchainError, usage
 from toolchain.freshness import Freshness
 from toolchain.progress import Progress
 from toolchain.provenance import describe_run
@@ -55,6 +55,7 @@ def deploy_model(
     run: stages.Run | None = None
     try:
         refuse_unsigned(target, order.sign_with)
+        _check_demand(recipe, target)
         run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
         bundle, lowered = _make_bundle(run, target, transport, order.freshness)
         shipment = _make_shipment(bundle.folder / "bundle", target, order)
@@ -93,6 +94,19 @@ def deploy_model(
     write_pin(out / "bundle", bundle_id, answer.judgement.shipped)
     write_reports(out, report, measured.samples_ms)
     return report
+
+
+def _check_demand(recipe: Recipe, target: Target) -> None:
+    """Refuse (exit 2) a precision that the recipe demands and the target does not offer, before any work."""
+    demanded = recipe.gates.precision_required
+    if demanded is not None and demanded not in target.precision:
+        raise usage(
+            f"the recipe demands {demanded}, and the target {target.name} does not list it",
+            where=f"{recipe.path}: gates.precision_required",
+            expected=f"one of {', '.join(target.precision)}",
+            found=demanded,
+            fix="remove the demand, or list the precision in the target",
+        )
 
 
 def _make_shipment(bundle: Path, target: Target, order: Order) -> Shipment:
