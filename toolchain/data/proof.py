@@ -105,8 +105,8 @@ def _warn_of_outliers(calibration: Survey) -> Iterator[str]:
             )
             more = f", and {len(outliers) - _NAMED} more samples" if len(outliers) > _NAMED else ""
             yield (
-                f"outliers set the calibrated range of input {name}, where half of the samples stay within "
-                f"{usual:.6g}: {named}{more}"
+                f"input {name} has outliers in the calibration data: {named}{more}, where half of the samples stay within "
+                f"{usual:.6g}; they set its range unless the calibration method clips them"
             )
 
 
