@@ -152,7 +152,7 @@ def _calibrate(
         host_kernels=policy.host_kernels,
     )
     first = empty.on(feeds[:_SEARCH_SAMPLES])
-    benches = {
+    benches: dict[str, tuple[Mapping[str, TensorRange], Bench]] = {
         method: (ranges, replace(first, build=partial(policy.write, model, ranges))) for method, ranges in found.items()
     }
     return benches, observations
