@@ -112,12 +112,12 @@ def check_export(
 ) -> dict[str, float]:
     """Compare the ONNX file in ONNX Runtime with the module on real samples; return the SQNR of each output in dB.
 
-    Raises ToolchainError (exit 18) as `check_float_parity` does: the module's own output has a NaN or infinite value,
+    Raises ToolchainError (exit 18) as `check_float_parity` does: the module's own output has a NaN,
     or the file computes something else.
     """
     session = FloatSession(onnx_path, threads=threads)
     pairs = ((run_pytorch(model, batch), session.run(batch)) for batch in batches)
-    return check_float_parity("export", pairs)
+    return check_float_parity("export", pairs, per_sample=True)
 
 
 def _flatten(result: Any, place: str) -> Iterator[NDArray[Any]]:

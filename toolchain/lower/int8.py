@@ -18,6 +18,8 @@ import onnx
 from toolchain.errors import usage
 from toolchain.learned_ranges import LearnedRanges, drop_ranges, read_ranges, restore_pairs
 from toolchain.lower.calibration import choose_ranges, list_methods, observe_tensors
+from toolchain.lower.calibration.observation import Observation
+from toolchain.lower.infinite import explain_infinite
 from toolchain.lower.learned import find_learned, match_weight_bits
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq import QdqPlan
@@ -51,7 +53,7 @@ class Int8Lowering:
     policy: Int8Policy
     ranges: Mapping[str, TensorRange]
     methods_db: Mapping[str, float]
-    """SQNR in dB of the model all in int8, by calibration method, those that were tried; the highest was taken."""
+    """SQNR in dB of the model all in int8 but for what is infinite, by calibration method; the highest was taken."""
     kept_in_float: Mapping[str, str]
     """Layers that could be int8 and stay in float: name to reason."""
     sqnr_db: Mapping[str, float]
@@ -72,18 +74,18 @@ def lower_int8(
     """Return the int8 lowering of an optimized float model.
 
     feeds: the calibration set, one run each. sqnr_db_min: what every output must keep, in dB.
-    Raises ToolchainError: exit 2 for a layer in keep_float that the model lacks, 23 where an activation is not
-    finite.
+    Raises ToolchainError: exit 2 for a layer in keep_float that the model lacks, 18 where the model returns NaN, 23
+    where an activation is NaN.
     """
     learned = read_ranges(model)
     model, policy = drop_ranges(model), replace(policy, scheme=match_weight_bits(policy.scheme, learned))
     plan = policy.plan(model, frozenset())
     requested = _find_requested(model, options.keep_float)
-    benches = _calibrate(model, plan, feeds, options, policy, start_steps, learned)
-    methods_db = {method: bench.measure_sqnr_db(frozenset()) for method, (_, bench) in benches.items()}
+    benches, infinite = _calibrate(model, plan, feeds, options, policy, start_steps, learned)
+    methods_db = {method: bench.measure_sqnr_db(frozenset(infinite)) for method, (_, bench) in benches.items()}
     ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
     others = bench.on(feeds[_SEARCH_SAMPLES : _SEARCH_SAMPLES + _CONFIRM_SAMPLES])
-    reasons = dict.fromkeys(requested, "the recipe keeps it in float")
+    reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
     times: dict[str, LayerTime] = {}
     if options.choose_by_measurement:
         times = time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads)
@@ -117,8 +119,8 @@ def _calibrate(
     policy: Int8Policy,
     start_steps: StartSteps,
     learned: LearnedRanges | None,
-) -> dict[str, tuple[Mapping[str, TensorRange], Bench]]:
-    """Return the ranges by each method that may be taken, and the bench to judge them by.
+) -> tuple[dict[str, tuple[Mapping[str, TensorRange], Bench]], dict[str, str]]:
+    """Return the ranges by each method that may be taken with the bench to judge them by, and what is infinite.
 
     No method is the best for every model: clipping helps where outliers are noise, and hurts where they carry the
     answer. All of them read the same histograms, so that trying them costs one session each. A learned range is never
@@ -128,6 +130,7 @@ def _calibrate(
     missing = [name for name in plan.tensors if name not in known]
     trained = restore_pairs(model, learned) if learned is not None else None
     found: dict[str, dict[str, TensorRange]] = {"learned": known}
+    observations: Mapping[str, Observation] = {}
     if missing or not known:
         methods = list_methods() if options.calibration == "auto" else (options.calibration,)
         on_batch = start_steps("calibrate", len(feeds))
@@ -145,9 +148,10 @@ def _calibrate(
         host_kernels=policy.host_kernels,
     )
     first = empty.on(feeds[:_SEARCH_SAMPLES])
-    return {
+    benches: dict[str, tuple[Mapping[str, TensorRange], Bench]] = {
         method: (ranges, replace(first, build=partial(policy.write, model, ranges))) for method, ranges in found.items()
     }
+    return benches, explain_infinite(model, plan, observations, policy.scheme)
 
 
 def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[str, ...]:

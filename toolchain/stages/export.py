@@ -30,6 +30,7 @@ def export(run: Run, weights: Path | None) -> Entry:
             "onnx_file.py",
             "onnx_safety.py",
             "float_parity.py",
+            "float_outputs.py",
             "agent",
         ),
         "versions": read_versions("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "numpy"),

@@ -19,6 +19,7 @@ def optimize(run: Run, exported: Entry) -> Entry:
             "onnx_safety.py",
             "learned_ranges.py",
             "float_parity.py",
+            "float_outputs.py",
             "agent",
         ),
         "versions": read_versions("onnx", "onnxsim", "onnxruntime", "onnxscript"),
