@@ -21,7 +21,15 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
         options = options.model_copy(update={"choose_by_measurement": False})
     inputs = {
         "code": hash_code(
-            "lower", "onnx_graph.py", "learned_ranges.py", "float_parity.py", "float_outputs.py", "agent"
+            "lower",
+            "onnx_graph.py",
+            "onnx_names.py",
+            "onnx_file.py",
+            "onnx_safety.py",
+            "learned_ranges.py",
+            "float_parity.py",
+            "float_outputs.py",
+            "agent",
         ),
         "versions": read_versions("onnx", "onnxruntime", "numpy", "numba"),
         "model": optimized.sha256,

@@ -27,6 +27,7 @@ from toolchain.lower.tensorrt.policy import tensorrt_policy
 from toolchain.lower.tensorrt.profile import find_profile
 from toolchain.lower.tensorrt.rtx import build_engine, check_parses, is_installed
 from toolchain.lower.tensorrt.sparsity import find_sparse_layers
+from toolchain.onnx_file import write_onnx
 
 
 def lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def _finish(
     profile = find_profile(request.feeds)
     if is_installed():
         check_parses(model)
-    (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    write_onnx(model, folder / "model.onnx", step=f"lowering to {request.precision} for TensorRT")
     if request.target.runtime == "tensorrt_rtx":
         engine = build_engine(
             model,
