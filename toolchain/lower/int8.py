@@ -209,11 +209,13 @@ def _keep_accurate(
     }
 
 
-def describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
-    """Return what lowering.json says of an int8 lowering."""
+def describe_int8(lowering: Int8Lowering, *, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what lowering.json says of an int8 lowering; `notes` are sentences that the user must be told."""
     float_reasons = {**lowering.policy.explain_float(lowering.model, lowering.plan), **lowering.kept_in_float}
     ops = {node.name: node.op_type for node in lowering.model.graph.node}
+    empty = [] if lowering.plan.weighted_layers else [_explain_empty(float_reasons, ops)]
     return {
+        "notes": [*notes, *empty],
         "scheme": asdict(lowering.policy.scheme),
         "calibration_sqnr_db": dict(lowering.methods_db),
         "sqnr_db": dict(lowering.sqnr_db),
@@ -226,3 +228,12 @@ def describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
         },
         "speed_trials": [asdict(trial) for trial in lowering.trials],
     }
+
+
+def _explain_empty(reasons: Mapping[str, str], ops: Mapping[str, str]) -> str:
+    """Return the sentence about a lowering to int8 in which nothing is int8: it must never go unsaid."""
+    if not reasons:
+        return "no layer is in int8: the model has none that multiplies by weights"
+    first, reason = next(iter(reasons.items()))
+    others = f", and {len(reasons) - 1} more in kept_in_float" if len(reasons) > 1 else ""
+    return f"no layer is in int8: {first} ({ops[first]}) stays in float, {reason}{others}"

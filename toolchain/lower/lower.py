@@ -20,6 +20,7 @@ from toolchain.lower.onnxruntime import choose_scheme, int8_policy
 from toolchain.lower.packing import pack_weights
 from toolchain.lower.request import Lowering, LowerRequest, StartSteps
 from toolchain.lower.tensorrt import lowering as tensorrt
+from toolchain.lower.widened import widen
 from toolchain.onnx_file import write_onnx
 
 
@@ -60,8 +61,9 @@ def _lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps
 def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
     facts = request.facts
     scheme = choose_scheme(facts.arch, frozenset(facts.cpu_features), request.target.activation_type)
+    widened = widen(onnx.load(request.model), request.feeds)
     lowering = lower_int8(
-        onnx.load(request.model),
+        widened.model,
         request.feeds,
         options=request.options,
         policy=int8_policy(scheme, host_kernels=is_this_cpu(facts)),
@@ -69,7 +71,7 @@ def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) ->
         threads=request.target.threads,
         start_steps=start_steps,
     )
-    document = describe_int8(lowering)
+    document = describe_int8(lowering, notes=widened.notes)
     multiplying = [layer["name"] for layer in document["kept_in_float"]] + list(lowering.plan.weighted_layers)
     return {
         **document,

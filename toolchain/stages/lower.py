@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,11 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
         )
         lower_model(request, folder, start_steps=run.progress.steps)
 
-    return run.stage(f"lower-{precision}", inputs, build)
+    entry = run.stage(f"lower-{precision}", inputs, build)
+    # Of a cached result too: what was not done as asked is said in every run.
+    for note in json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8")).get("notes", []):
+        run.progress.note(f"{precision}: {note}")
+    return entry
 
 
 def _identify_builder(target: Target) -> dict[str, Any]:
