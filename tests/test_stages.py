@@ -86,6 +86,7 @@ class KeyCache:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "weights.safetensors").write_text(key)
         (folder / "evidence.json").write_text('{"warnings": []}')
+        (folder / "lowering.json").write_text("{}")
         names = {name for name, _ in self.keys}
         self.keys.append((f"{stage} compressed" if stage in names else stage, key))
         return Entry(folder, key, cached=True)
@@ -129,7 +130,7 @@ def run_stages(project, facts=FACTS, freshness=FRESHNESS):
         small_model = stages.optimize(run, small_export)
         small_golden = stages.golden(run, small_export, small)
         lowered = {name: stages.lower(run, small_model, target, name, facts) for name in target.precision}
-        made_from = {"reference": model, "golden": small_golden, "float_golden": golden}
+        made_from = {"reference": model, "original": exported, "golden": small_golden, "float_golden": golden}
         stages.bundle(run, target, lowered, **made_from, freshness=freshness)
     return cache
 

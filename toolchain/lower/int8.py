@@ -20,6 +20,7 @@ from toolchain.learned_ranges import LearnedRanges, drop_ranges, read_ranges, re
 from toolchain.lower.calibration import choose_ranges, list_methods, observe_tensors
 from toolchain.lower.calibration.observation import Observation
 from toolchain.lower.calibration.outliers import Outlier, find_outliers
+from toolchain.lower.infinite import explain_infinite
 from toolchain.lower.learned import find_learned, match_weight_bits
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq import QdqPlan
@@ -53,7 +54,7 @@ class Int8Lowering:
     policy: Int8Policy
     ranges: Mapping[str, TensorRange]
     methods_db: Mapping[str, float]
-    """SQNR in dB of the model all in int8, by calibration method, those that were tried; the highest was taken."""
+    """SQNR in dB of the model all in int8 but for what is infinite, by calibration method; the highest was taken."""
     kept_in_float: Mapping[str, str]
     """Layers that could be int8 and stay in float: name to reason."""
     sqnr_db: Mapping[str, float]
@@ -75,18 +76,18 @@ def lower_int8(
     """Return the int8 lowering of an optimized float model.
 
     feeds: the calibration set, one run each. sqnr_db_min: what every output must keep, in dB.
-    Raises ToolchainError: exit 2 for a layer in keep_float that the model lacks, 23 where an activation is not
-    finite.
+    Raises ToolchainError: exit 2 for a layer in keep_float that the model lacks, 18 where the model returns NaN, 23
+    where an activation is NaN.
     """
     learned = read_ranges(model)
     model, policy = drop_ranges(model), replace(policy, scheme=match_weight_bits(policy.scheme, learned))
     plan = policy.plan(model, frozenset())
     requested = _find_requested(model, options.keep_float)
-    benches, observations = _calibrate(model, plan, feeds, options, policy, start_steps, learned)
-    methods_db = {method: bench.measure_sqnr_db(frozenset()) for method, (_, bench) in benches.items()}
+    benches, observations, infinite = _calibrate(model, plan, feeds, options, policy, start_steps, learned)
+    methods_db = {method: bench.measure_sqnr_db(frozenset(infinite)) for method, (_, bench) in benches.items()}
     ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
     others = bench.on(feeds[_SEARCH_SAMPLES : _SEARCH_SAMPLES + _CONFIRM_SAMPLES])
-    reasons = dict.fromkeys(requested, "the recipe keeps it in float")
+    reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
     times: dict[str, LayerTime] = {}
     if options.choose_by_measurement:
         times = time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads)
@@ -123,8 +124,8 @@ def _calibrate(
     policy: Int8Policy,
     start_steps: StartSteps,
     learned: LearnedRanges | None,
-) -> tuple[dict[str, tuple[Mapping[str, TensorRange], Bench]], Mapping[str, Observation]]:
-    """Return the ranges by each method that may be taken with the bench to judge them by, and what was observed.
+) -> tuple[dict[str, tuple[Mapping[str, TensorRange], Bench]], Mapping[str, Observation], dict[str, str]]:
+    """Return the ranges by each method that may be taken with the bench to judge them by, what was observed, what is infinite.
 
     No method is the best for every model: clipping helps where outliers are noise, and hurts where they carry the
     answer. All of them read the same histograms, so that trying them costs one session each. A learned range is never
@@ -155,7 +156,7 @@ def _calibrate(
     benches: dict[str, tuple[Mapping[str, TensorRange], Bench]] = {
         method: (ranges, replace(first, build=partial(policy.write, model, ranges))) for method, ranges in found.items()
     }
-    return benches, observations
+    return benches, observations, explain_infinite(model, plan, observations, policy.scheme)
 
 
 def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[str, ...]:
@@ -213,11 +214,13 @@ def _keep_accurate(
     }
 
 
-def describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
-    """Return what lowering.json says of an int8 lowering."""
+def describe_int8(lowering: Int8Lowering, *, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what lowering.json says of an int8 lowering; `notes` are sentences that the user must be told."""
     float_reasons = {**lowering.policy.explain_float(lowering.model, lowering.plan), **lowering.kept_in_float}
     ops = {node.name: node.op_type for node in lowering.model.graph.node}
+    empty = [] if lowering.plan.weighted_layers else [_explain_empty(float_reasons, ops)]
     return {
+        "notes": [*notes, *empty],
         "scheme": asdict(lowering.policy.scheme),
         "calibration_sqnr_db": dict(lowering.methods_db),
         "sqnr_db": dict(lowering.sqnr_db),
@@ -231,3 +234,12 @@ def describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
         "outliers": [asdict(outlier) for outlier in lowering.outliers],
         "speed_trials": [asdict(trial) for trial in lowering.trials],
     }
+
+
+def _explain_empty(reasons: Mapping[str, str], ops: Mapping[str, str]) -> str:
+    """Return the sentence about a lowering to int8 in which nothing is int8: it must never go unsaid."""
+    if not reasons:
+        return "no layer is in int8: the model has none that multiplies by weights"
+    first, reason = next(iter(reasons.items()))
+    others = f", and {len(reasons) - 1} more in kept_in_float" if len(reasons) > 1 else ""
+    return f"no layer is in int8: {first} ({ops[first]}) stays in float, {reason}{others}"

@@ -20,6 +20,8 @@ from toolchain.lower.onnxruntime import choose_scheme, int8_policy
 from toolchain.lower.packing import pack_weights
 from toolchain.lower.request import Lowering, LowerRequest, StartSteps
 from toolchain.lower.tensorrt import lowering as tensorrt
+from toolchain.lower.widened import widen
+from toolchain.onnx_file import write_onnx
 
 
 def lower_model(request: LowerRequest, folder: Path, *, start_steps: StartSteps) -> None:
@@ -48,7 +50,7 @@ def _drop_ranges(path: Path) -> None:
     """Leave what was learned out of the payload: the lowering has used it."""
     payload = onnx.load(path)
     if (dropped := drop_ranges(payload)) is not payload:
-        path.write_bytes(dropped.SerializeToString(deterministic=True))
+        write_onnx(dropped, path, step="leaving learned ranges out")
 
 
 def _lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
@@ -59,8 +61,9 @@ def _lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps
 def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
     facts = request.facts
     scheme = choose_scheme(facts.arch, frozenset(facts.cpu_features), request.target.activation_type)
+    widened = widen(onnx.load(request.model), request.feeds)
     lowering = lower_int8(
-        onnx.load(request.model),
+        widened.model,
         request.feeds,
         options=request.options,
         policy=int8_policy(scheme, host_kernels=is_this_cpu(facts)),
@@ -68,7 +71,7 @@ def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) ->
         threads=request.target.threads,
         start_steps=start_steps,
     )
-    document = describe_int8(lowering)
+    document = describe_int8(lowering, notes=widened.notes)
     multiplying = [layer["name"] for layer in document["kept_in_float"]] + list(lowering.plan.weighted_layers)
     return {
         **document,
@@ -80,7 +83,7 @@ def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) ->
 def _write_packed(model: onnx.ModelProto, folder: Path) -> list[dict[str, Any]]:
     """Write the model with packed weights; return what was packed, and how."""
     packed_model, packed = pack_weights(model)
-    (folder / "model.onnx").write_bytes(packed_model.SerializeToString(deterministic=True))
+    write_onnx(packed_model, folder / "model.onnx", step="packing" if packed else "lowering")
     return [asdict(weight) for weight in packed]
 
 

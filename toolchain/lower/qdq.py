@@ -22,6 +22,7 @@ from onnx import helper, numpy_helper
 from toolchain.lower.affine import ActivationType, AffineParameters, affine_parameters, is_on_grid, quantize_weight
 from toolchain.lower.ranges import TensorRange
 from toolchain.onnx_graph import GraphView, read_names, rename_reads
+from toolchain.onnx_names import OnnxNames
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ class _Emission:
     ) -> None:
         self.initializers: list[onnx.TensorProto] = []
         self._view = view
+        self._names = OnnxNames.from_model(view.model)
         self._planned = {node.name: node for node in plan.nodes}
         self._returned = {node.output for node in plan.nodes if node.output is not None}
         self._parameters = parameters
@@ -141,22 +143,29 @@ class _Emission:
                 yield from self._quantize(name, source=name)
         for node in graph.node:
             planned = self._planned.get(node.name)
-            own_reads = {name: f"{name}_dequantized_{node.name}" for name in planned.activations} if planned else {}
+            own_reads = (
+                {name: self._names.derive(name, "dequantized", node.name) for name in planned.activations}
+                if planned
+                else {}
+            )
             for name, dequantized in own_reads.items():
                 yield self._dequantize(name, dequantized)
             if planned is not None and planned.weight is not None:
                 yield from self._quantize_weight(node, planned.weight, self._parameters[planned.activations[0]].scale)
-            shared_reads = {name: f"{name}_dequantized" for name in read_names(node) if name in self._returned}
+            shared_reads = {
+                name: self._names.derive(name, "dequantized") for name in read_names(node) if name in self._returned
+            }
             rename_reads(node, {**shared_reads, **own_reads})
             outputs = [name for name in node.output if name in self._parameters]
-            raw = {name: f"{name}_raw" for name in outputs if name in self._view.output_names & self._returned}
+            returned = self._view.output_names & self._returned
+            raw = {name: self._names.derive(name, "raw") for name in outputs if name in returned}
             for index, name in enumerate(node.output):
                 node.output[index] = raw.get(name, name)
             yield node
             for name in outputs:
                 yield from self._quantize(name, source=raw.get(name, name))
                 if name in self._returned and self._is_read_shared(name):
-                    yield self._dequantize(name, f"{name}_dequantized")
+                    yield self._dequantize(name, self._names.derive(name, "dequantized"))
                 if name in raw:
                     yield self._dequantize(name, name)
 
@@ -169,14 +178,16 @@ class _Emission:
 
     def _quantize(self, name: str, *, source: str) -> Iterator[onnx.NodeProto]:
         parameters = self._parameters[name]
-        self._store(f"{name}_scale", np.asarray(parameters.scale, dtype=np.float32))
-        self._store(f"{name}_zero_point", np.asarray(parameters.zero_point, dtype=parameters.dtype))
-        inputs = [source, f"{name}_scale", f"{name}_zero_point"]
-        yield helper.make_node("QuantizeLinear", inputs, [f"{name}_quantized"], f"{name}_quantize")
+        scale, zero_point = (self._names.derive(name, part) for part in ("scale", "zero_point"))
+        self._store(scale, np.asarray(parameters.scale, dtype=np.float32))
+        self._store(zero_point, np.asarray(parameters.zero_point, dtype=parameters.dtype))
+        outputs = [self._names.derive(name, "quantized")]
+        node_name = self._names.derive(name, "quantize")
+        yield helper.make_node("QuantizeLinear", [source, scale, zero_point], outputs, node_name)
 
     def _dequantize(self, name: str, output: str) -> onnx.NodeProto:
-        inputs = [f"{name}_quantized", f"{name}_scale", f"{name}_zero_point"]
-        return helper.make_node("DequantizeLinear", inputs, [output], f"{output}_dequantize")
+        inputs = [self._names.derive(name, part) for part in ("quantized", "scale", "zero_point")]
+        return helper.make_node("DequantizeLinear", inputs, [output], self._names.derive(output, "dequantize"))
 
     def _quantize_weight(
         self, node: onnx.NodeProto, spec: WeightInput, input_scale: np.float32
@@ -194,13 +205,13 @@ class _Emission:
             bias=None if bias is None else bias.astype(np.float32),
             float16_scales=self._scheme.float16_scales,
         )
-        prefix = f"{node.name}_weight"
-        node.input[spec.index] = f"{prefix}_dequantized"
-        yield self._dequantize_constant(prefix, quantized.values, quantized.scales, spec.axis)
+        dequantize = self._dequantize_constant(node.name, "weight", quantized.values, quantized.scales, spec.axis)
+        node.input[spec.index] = dequantize.output[0]
+        yield dequantize
         if bias_index is not None and quantized.bias is not None:
-            prefix = f"{node.name}_bias"
-            node.input[bias_index] = f"{prefix}_dequantized"
-            yield self._dequantize_constant(prefix, quantized.bias, quantized.scales * input_scale, 0)
+            dequantize = self._dequantize_constant(node.name, "bias", quantized.bias, quantized.scales * input_scale, 0)
+            node.input[bias_index] = dequantize.output[0]
+            yield dequantize
 
     def _choose_bits(self, weight: NDArray[np.generic], axis: int) -> int:
         trained = self._scheme.trained_weight_bits
@@ -209,14 +220,19 @@ class _Emission:
         return self._scheme.weight_bits
 
     def _dequantize_constant(
-        self, prefix: str, values: NDArray[np.int8] | NDArray[np.int32], scales: NDArray[np.float32], axis: int
+        self,
+        layer: str,
+        role: str,
+        values: NDArray[np.int8] | NDArray[np.int32],
+        scales: NDArray[np.float32],
+        axis: int,
     ) -> onnx.NodeProto:
-        inputs = [f"{prefix}_quantized", f"{prefix}_scale", f"{prefix}_zero_point"]
+        inputs = [self._names.derive(layer, role, part) for part in ("quantized", "scale", "zero_point")]
         for name, value in zip(inputs, (values, scales, np.zeros(scales.shape, dtype=values.dtype)), strict=True):
             self._store(name, value)
-        return helper.make_node(
-            "DequantizeLinear", inputs, [f"{prefix}_dequantized"], f"{prefix}_dequantize", axis=axis
-        )
+        outputs = [self._names.derive(layer, role, "dequantized")]
+        node_name = self._names.derive(layer, role, "dequantize")
+        return helper.make_node("DequantizeLinear", inputs, outputs, node_name, axis=axis)
 
     def _store(self, name: str, value: NDArray[np.generic]) -> None:
         self.initializers.append(numpy_helper.from_array(value, name))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from toolchain.onnx_graph import GraphView
+from toolchain.onnx_names import OnnxNames
 from toolchain.optimize.replace_nodes import replace_nodes
 
 
@@ -37,6 +38,7 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
     if not folds:
         return model
     swallowed = {identity for fold in folds.values() for identity in fold.swallowed}
+    names = OnnxNames.from_model(model)
     nodes: list[onnx.NodeProto] = []
     tensors: list[onnx.TensorProto] = []
     for node in model.graph.node:
@@ -46,7 +48,7 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
             folded = onnx.NodeProto()
             folded.CopyFrom(node)
             folded.output[0] = fold.output
-            folded.input[1:] = [f"{fold.output}_weight", f"{fold.output}_bias"]
+            folded.input[1:] = [names.derive(fold.output, part) for part in ("weight", "bias")]
             tensors += map(numpy_helper.from_array, (fold.weight, fold.bias), folded.input[1:])
             nodes.append(folded)
         else:

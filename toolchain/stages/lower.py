@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,17 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     if target.emulated or not is_this_cpu(facts):
         options = options.model_copy(update={"choose_by_measurement": False})
     inputs = {
-        "code": hash_code("lower", "onnx_graph.py", "learned_ranges.py", "float_parity.py", "agent"),
+        "code": hash_code(
+            "lower",
+            "onnx_graph.py",
+            "onnx_names.py",
+            "onnx_file.py",
+            "onnx_safety.py",
+            "learned_ranges.py",
+            "float_parity.py",
+            "float_outputs.py",
+            "agent",
+        ),
         "versions": read_versions("onnx", "onnxruntime", "numpy", "numba"),
         "model": optimized.sha256,
         "target": [target.runtime, target.threads, target.activation_type],
@@ -53,7 +64,11 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
         )
         lower_model(request, folder, start_steps=run.progress.steps)
 
-    return run.stage(f"lower-{precision}", inputs, build)
+    entry = run.stage(f"lower-{precision}", inputs, build)
+    # Of a cached result too: what was not done as asked is said in every run.
+    for note in json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8")).get("notes", []):
+        run.progress.note(f"{precision}: {note}")
+    return entry
 
 
 def list_outliers(run: Run, lowerings: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -15,10 +15,12 @@ def optimize(run: Run, exported: Entry) -> Entry:
         "code": hash_code(
             "optimize",
             "onnx_file.py",
+            "onnx_names.py",
             "onnx_graph.py",
             "onnx_safety.py",
             "learned_ranges.py",
             "float_parity.py",
+            "float_outputs.py",
             "agent",
         ),
         "versions": read_versions("onnx", "onnxsim", "onnxruntime", "onnxscript"),
@@ -35,7 +37,7 @@ def optimize(run: Run, exported: Entry) -> Entry:
         advance = run.progress.steps("optimize", len(PASSES))
         feeds = run.bind_calibration(path, PARITY_SAMPLES)
         result = optimize_model(read_onnx(path, trusted=True), list(feeds), on_pass=lambda _: advance())
-        write_onnx(result.model, folder / "model.onnx")
+        write_onnx(result.model, folder / "model.onnx", step="optimize")
         write_json(folder / "optimize.json", {"passes": [asdict(record) for record in result.passes]})
 
     return run.stage("optimize", inputs, build)

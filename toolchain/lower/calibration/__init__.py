@@ -80,24 +80,25 @@ def observe_tensors(
     `on_batch` is called in the calling thread after each batch.
 
     Raises ToolchainError: exit 2 for batches that are none or do not fit the model's inputs; exit 23 for a model that
-    does not open or returns NaN or infinity. ValueError: a tensor that is no float tensor of the main graph.
+    does not open or computes NaN, with the tensor and the batch. Infinities set no range; the observation of their
+    tensor says where they are. ValueError: a tensor that is no float tensor of the main graph.
     """
     # Bounds alone come unoptimized, because fused and reordered kernels round differently: they equal ONNX Runtime's own.
     session = TensorSession(model, tensors, optimize=counting)
     observations = {name: Observation(counting=counting) for name in tensors}
 
     def observe(numbered: tuple[int, Batch]) -> None:
-        number, batch = numbered
+        index, batch = numbered
         for name, values in session.run(batch).items():
-            if not observations[name].add(values, number):
+            if not observations[name].add(values, batch=index):
                 raise malformed(
-                    "the model computes NaN or infinity on the calibration data",
-                    where=f"tensor {name}",
-                    expected="finite values",
+                    "the model computes NaN on the calibration data",
+                    where=f"tensor {name}, sample {index}",
+                    expected="numbers",
                     fix="check the weights, and the calibration data's normalization",
                 )
 
-    for _ in _run_each(observe, enumerate(_checked(session, batches)), threads or os.cpu_count() or 1):
+    for _ in _run_each(observe, _checked(session, batches), threads or os.cpu_count() or 1):
         if on_batch is not None:
             on_batch()
     return observations
@@ -112,12 +113,12 @@ def choose_ranges(observations: Mapping[str, Observation], *, method: str, symme
     return {name: chosen.choose_range(observation, symmetric=symmetric) for name, observation in observations.items()}
 
 
-def _checked(session: TensorSession, batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Yield the batches that fit the model; raise at the first that does not, and where there is none."""
+def _checked(session: TensorSession, batches: Iterable[Batch]) -> Iterator[tuple[int, Batch]]:
+    """Yield the batches that fit the model, numbered; raise at the first that does not, and where there is none."""
     index = -1
     for index, batch in enumerate(batches):
         session.check(batch, index)
-        yield batch
+        yield index, batch
     if index < 0:
         raise usage("the calibration data is empty", expected="at least one batch", found="none")
 

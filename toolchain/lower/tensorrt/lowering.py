@@ -27,6 +27,8 @@ from toolchain.lower.tensorrt.policy import tensorrt_policy
 from toolchain.lower.tensorrt.profile import find_profile
 from toolchain.lower.tensorrt.rtx import build_engine, check_parses, is_installed
 from toolchain.lower.tensorrt.sparsity import find_sparse_layers
+from toolchain.lower.widened import widen
+from toolchain.onnx_file import write_onnx
 
 
 def lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
@@ -50,7 +52,8 @@ def lower_fp16(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
 
 def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
     """Write the int8 graph, with float16 around it where the target lists fp16, and float32 where it does not."""
-    model = _read_checked(request)
+    widened = widen(_read_checked(request), request.feeds)
+    model = widened.model
     float16 = "fp16" in request.target.listed_precisions
     unsafe: dict[str, str] = {}
     if float16:
@@ -71,7 +74,7 @@ def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
     )
     return {
         **_finish(request, folder, model, lowering.model),
-        **describe_int8(lowering),
+        **describe_int8(lowering, notes=widened.notes),
         "around_int8": "float16" if float16 else "float32",
         "kept_in_float32": _describe_kept(model, unsafe),
     }
@@ -92,7 +95,7 @@ def _finish(
     profile = find_profile(request.feeds)
     if is_installed():
         check_parses(model)
-    (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    write_onnx(model, folder / "model.onnx", step=f"lowering to {request.precision} for TensorRT")
     if request.target.runtime == "tensorrt_rtx":
         engine = build_engine(
             model,
