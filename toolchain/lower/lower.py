@@ -20,6 +20,7 @@ from toolchain.lower.onnxruntime import choose_scheme, int8_policy
 from toolchain.lower.packing import pack_weights
 from toolchain.lower.request import Lowering, LowerRequest, StartSteps
 from toolchain.lower.tensorrt import lowering as tensorrt
+from toolchain.onnx_opset import describe_opset
 
 
 def lower_model(request: LowerRequest, folder: Path, *, start_steps: StartSteps) -> None:
@@ -39,7 +40,9 @@ def lower_model(request: LowerRequest, folder: Path, *, start_steps: StartSteps)
             found=f"{target.runtime} {precision}",
         )
     document = {"runtime": target.runtime, "precision": precision, **lowering(request, folder, start_steps)}
-    document["trained_for_int8"] = read_ranges(onnx.load(request.model)) is not None
+    optimized = onnx.load(request.model)
+    document["trained_for_int8"] = read_ranges(optimized) is not None
+    document["opset"] = describe_opset(optimized)
     _drop_ranges(folder / "model.onnx")
     (folder / "lowering.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
 

@@ -20,7 +20,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     if target.emulated or not is_this_cpu(facts):
         options = options.model_copy(update={"choose_by_measurement": False})
     inputs = {
-        "code": hash_code("lower", "onnx_graph.py", "learned_ranges.py", "float_parity.py", "agent"),
+        "code": hash_code("lower", "onnx_graph.py", "onnx_opset.py", "learned_ranges.py", "float_parity.py", "agent"),
         "versions": read_versions("onnx", "onnxruntime", "numpy", "numba"),
         "model": optimized.sha256,
         "target": [target.runtime, target.threads, target.activation_type],
