@@ -86,7 +86,7 @@ def lower_int8(
     reasons = dict.fromkeys(requested, "the recipe keeps it in float")
     times: dict[str, LayerTime] = {}
     if options.choose_by_measurement:
-        times = time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads)
+        times = _sum_shared(plan, time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads))
     reasons |= _keep_accurate(bench, others, plan, frozenset(reasons), times, sqnr_db_min, start_steps)
     trials: tuple[SpeedTrial, ...] = ()
     if options.choose_by_measurement:
@@ -95,6 +95,7 @@ def lower_int8(
         reasons |= slow
     keep = frozenset(reasons)
     final = policy.plan(model, keep)
+    reasons |= _explain_shared(plan, keep)
     made = policy.finish(bench.build(keep))
     finished = replace(bench, build=lambda _: made)
     return Int8Lowering(
@@ -107,6 +108,29 @@ def lower_int8(
         sqnr_db={name: estimate.sqnr_db for name, estimate in finished.measure_outputs_db(keep).items()},
         trials=trials,
     )
+
+
+def _sum_shared(plan: QdqPlan, times: Mapping[str, LayerTime]) -> dict[str, LayerTime]:
+    """Return the times of the deciding layers, each with those that share its weight."""
+    return {
+        name: LayerTime(
+            int8_us=sum(times[layer].int8_us for layer in sharing if layer in times),
+            float_us=sum(times[layer].float_us for layer in sharing if layer in times),
+        )
+        for name, sharing in plan.deciding_layers.items()
+        if times.keys() & set(sharing)
+    }
+
+
+def _explain_shared(plan: QdqPlan, keep: frozenset[str]) -> dict[str, str]:
+    """Return why layers stay in float whose weight is that of a layer in float, by their name."""
+    return {
+        layer: f"its weight is that of {held[0]}, which stays in float: stored in both forms it would be larger"
+        for sharing in plan.deciding_layers.values()
+        if (held := [layer for layer in sharing if layer in keep])
+        for layer in sharing
+        if layer not in keep
+    }
 
 
 def _calibrate(
@@ -179,7 +203,7 @@ def _keep_accurate(
     that it chose by. Confirmed by their SQNR alone, models at the gate missed it on a third set by up to 1.1 dB
     (docs/wild.md).
     """
-    layers = [name for name in plan.weighted_layers if name not in keep]
+    layers = [name for name, sharing in plan.deciding_layers.items() if not keep.intersection(sharing)]
     if not layers:
         return {}
     advance = start_steps("search for layers that int8 spoils", len(layers))

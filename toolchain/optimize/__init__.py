@@ -24,6 +24,7 @@ from toolchain.optimize import (
     lift_constants,
     name_nodes,
     raise_opset,
+    share_weights,
     simplify,
 )
 
@@ -45,6 +46,7 @@ PASSES: tuple[Pass, ...] = (
     name_nodes,
     simplify,
     lift_constants,
+    share_weights,
     hard_swish,
     fold_scalar_into_conv,
     global_average_pool,
