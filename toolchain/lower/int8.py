@@ -18,6 +18,7 @@ import onnx
 from toolchain.errors import usage
 from toolchain.learned_ranges import LearnedRanges, drop_ranges, read_ranges, restore_pairs
 from toolchain.lower.calibration import choose_ranges, list_methods, observe_tensors
+from toolchain.lower.float_reasons import explain_float_layers, list_operators
 from toolchain.lower.learned import find_learned, match_weight_bits
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq import QdqPlan
@@ -52,6 +53,8 @@ class Int8Lowering:
     ranges: Mapping[str, TensorRange]
     methods_db: Mapping[str, float]
     """SQNR in dB of the model all in int8, by calibration method, those that were tried; the highest was taken."""
+    never_int8: Mapping[str, str]
+    """Layers that multiply and cannot be int8: name to reason."""
     kept_in_float: Mapping[str, str]
     """Layers that could be int8 and stay in float: name to reason."""
     sqnr_db: Mapping[str, float]
@@ -104,6 +107,7 @@ def lower_int8(
         policy=policy,
         ranges={name: ranges[name] for name in final.tensors},
         methods_db=methods_db,
+        never_int8=explain_float_layers(model, [node.name for node in plan.nodes], policy.float_ops),
         kept_in_float=reasons,
         sqnr_db={name: estimate.sqnr_db for name, estimate in finished.measure_outputs_db(keep).items()},
         trials=trials,
@@ -231,8 +235,8 @@ def _keep_accurate(
 
 def describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
     """Return what lowering.json says of an int8 lowering."""
-    float_reasons = {**lowering.policy.explain_float(lowering.model, lowering.plan), **lowering.kept_in_float}
-    ops = {node.name: node.op_type for node in lowering.model.graph.node}
+    float_reasons = {**lowering.never_int8, **lowering.kept_in_float}
+    ops = list_operators(lowering.model)
     return {
         "scheme": asdict(lowering.policy.scheme),
         "calibration_sqnr_db": dict(lowering.methods_db),

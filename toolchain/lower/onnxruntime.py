@@ -76,15 +76,12 @@ def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) 
     return QdqPlan(tuple(nodes.values()))
 
 
-# Why operators that multiply are never candidates for int8 here.
+# Why operators that multiply are never candidates for int8 here; lower/float_reasons.py explains the others.
 _FLOAT_OPS = {
     "LSTM": "a recurrent cell: ONNX Runtime has no static int8 kernel for it",
     "GRU": "a recurrent cell: ONNX Runtime has no static int8 kernel for it",
     "RNN": "a recurrent cell: ONNX Runtime has no static int8 kernel for it",
     "ConvTranspose": "ONNX Runtime has no int8 kernel for it on the CPU",
-    "Conv": "its weight or bias is not a float32 constant",
-    "Gemm": "its weight or bias is not a float32 constant, or it scales its product",
-    "MatMul": "a product of two activations, or its weight is not a float32 matrix",
 }
 
 

@@ -64,8 +64,16 @@ def _take_learned_ranges(path: Path, edits: Sequence[Edit]) -> None:
 
 def _import_onnx(run: Run) -> Entry:
     """Read the recipe's ONNX file anew in every run: only its content says which other files its weights lie in."""
+    from toolchain.onnx_defaults import settle_defaults
     from toolchain.onnx_file import read_onnx, write_onnx
 
     model = read_onnx(run.recipe.folder / (run.recipe.model.onnx or ""))
-    content = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    return run.stage("import", {"model": content}, lambda folder: write_onnx(model, folder / "model.onnx"))
+    settled = settle_defaults(model, run.data.calibration.batch(0, 1).keys())
+    content = hashlib.sha256(settled.model.SerializeToString(deterministic=True)).hexdigest()
+
+    def build(folder: Path) -> None:
+        write_onnx(settled.model, folder / "model.onnx")
+        write_json(folder / "import.json", {"defaults_as_constants": settled.constants, "defaults_fed": settled.fed})
+
+    inputs = {"code": hash_code("onnx_defaults.py", "onnx_file.py"), "model": content, "fed": settled.fed}
+    return run.stage("import", inputs, build)

@@ -14,6 +14,7 @@ from typing import Any
 import onnx
 
 from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
+from toolchain.lower.float_reasons import explain_subgraphs, list_operators
 from toolchain.lower.fp16 import convert_to_float16
 from toolchain.lower.fp16_layers import find_unsafe_layers
 from toolchain.lower.fp16_layers import lower_fp16 as lower_float16
@@ -27,6 +28,8 @@ from toolchain.lower.tensorrt.policy import tensorrt_policy
 from toolchain.lower.tensorrt.profile import find_profile
 from toolchain.lower.tensorrt.rtx import build_engine, check_parses, is_installed
 from toolchain.lower.tensorrt.sparsity import find_sparse_layers
+
+_MULTIPLYING = frozenset({"Conv", "ConvTranspose", "Gemm", "GRU", "LSTM", "MatMul", "RNN"})
 
 
 def lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
@@ -44,7 +47,11 @@ def lower_fp16(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
     return {
         **_finish(request, folder, model, lowering.model),
         "sqnr_db": dict(lowering.sqnr_db),
-        "kept_in_float": _describe_kept(model, lowering.kept_in_float),
+        "held_back": list(lowering.kept_in_float),
+        "kept_in_float": _describe_kept(
+            model,
+            {**explain_subgraphs(model, _MULTIPLYING, "float16 reaches the main graph only"), **lowering.kept_in_float},
+        ),
     }
 
 
@@ -114,5 +121,5 @@ def _find_sqnr_db_min(request: LowerRequest, precision: str) -> float:
 
 
 def _describe_kept(model: onnx.ModelProto, reasons: Mapping[str, str]) -> list[dict[str, str]]:
-    ops = {node.name: node.op_type for node in model.graph.node}
+    ops = list_operators(model)
     return [{"name": name, "op": ops[name], "reason": reason} for name, reason in reasons.items()]

@@ -32,9 +32,6 @@ _FLOAT_OPS = {
     "GRU": "a recurrent cell: TensorRT has no int8 kernel for it",
     "RNN": "a recurrent cell: TensorRT has no int8 kernel for it",
     "ConvTranspose": "this policy leaves transposed convolutions in float",
-    "Conv": "its weight or bias is not a float32 constant",
-    "Gemm": "its weight or bias is not a float32 constant, or it scales its product",
-    "MatMul": "a product of two activations, or its weight is not a float32 matrix",
 }
 
 
