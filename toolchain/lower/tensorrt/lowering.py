@@ -22,6 +22,7 @@ from toolchain.lower.int8 import describe_int8
 from toolchain.lower.int8 import lower_int8 as lower_to_int8
 from toolchain.lower.request import LowerRequest, StartSteps
 from toolchain.lower.tensorrt.einsum import lower_equations
+from toolchain.lower.tensorrt.group_normalization import rewrite_group_normalization
 from toolchain.lower.tensorrt.operators import check_operators
 from toolchain.lower.tensorrt.opset import lower_opset
 from toolchain.lower.tensorrt.policy import tensorrt_policy
@@ -88,7 +89,7 @@ def _read_checked(request: LowerRequest) -> onnx.ModelProto:
     """Return the float model in the opset of TensorRT, after the preflight of its operators."""
     model = onnx.load(request.model)
     check_operators(model)
-    return lower_opset(lower_equations(model))
+    return lower_opset(rewrite_group_normalization(lower_equations(model)))
 
 
 def _finish(
