@@ -24,7 +24,7 @@ from toolchain.onnx_file import SIZE_MAX_BYTES, write_onnx
 from toolchain.onnx_names import OnnxNames
 from toolchain.onnx_safety import first_line
 
-# The opset of every model from here on; toolchain/optimize/raise_opset.py says why it is this one.
+# The opset of every model from here on; toolchain/onnx_opset.py says why it is this one.
 OPSET = 21
 
 # Loggers of the exporter and of what it calls; their warnings are for its developers.

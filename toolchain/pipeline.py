@@ -143,7 +143,9 @@ def _make_bundle(
         exported = stages.export(run, weights)
         model = stages.optimize(run, exported)
         golden = stages.golden(run, exported, weights)
-    candidates: dict[str, Entry] = {name: stages.lower(run, model, target, name, facts) for name in target.precision}
+    candidates: dict[str, Entry] = {
+        name: stages.lower(run, model, target, name, facts, exported=exported) for name in target.precision
+    }
     bundle = stages.bundle(
         run,
         target,
@@ -224,7 +226,9 @@ def report_bundle(bundle: Path, measured: Measured, *, device: str | None, pinne
 def lower_file(recipe: Recipe, target: Target, *, out: Path, progress: Progress) -> None:
     """Write model.onnx and lowering.json of one precision into a folder; model.engine too where the host builds it."""
     run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-    optimized = stages.optimize(run, stages.export(run, stages.train(run)))
-    entry = stages.lower(run, optimized, target, target.precision[0], stages.read_stand_in(target))
+    exported = stages.export(run, stages.train(run))
+    optimized = stages.optimize(run, exported)
+    facts = stages.read_stand_in(target)
+    entry = stages.lower(run, optimized, target, target.precision[0], facts, exported=exported)
     for path in [*sorted(entry.folder.glob("model.*")), entry.folder / "lowering.json"]:
         write_atomically(out / path.name, path.read_bytes())

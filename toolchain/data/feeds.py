@@ -87,7 +87,8 @@ def _take_run(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
     Where the axes behind the first are all that the input has, they are the input as it is (a recurrent state
     (2, N, 128), a scalar); otherwise the sample is a batch of one.
     """
-    return array[0] if array.ndim == len(spec.shape) + 1 else array
+    # Of a scalar, array[0] alone would be a number, which no runtime takes.
+    return np.asarray(array[0]) if array.ndim == len(spec.shape) + 1 else array
 
 
 def _check_array(spec: TensorSpec, array: NDArray[Any], where: str) -> None:

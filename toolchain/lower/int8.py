@@ -20,6 +20,7 @@ from toolchain.learned_ranges import LearnedRanges, drop_ranges, read_ranges, re
 from toolchain.lower.calibration import choose_ranges, list_methods, observe_tensors
 from toolchain.lower.calibration.observation import Observation
 from toolchain.lower.calibration.outliers import Outlier, find_outliers
+from toolchain.lower.float_reasons import explain_float_layers, list_operators
 from toolchain.lower.infinite import explain_infinite
 from toolchain.lower.learned import find_learned, match_weight_bits
 from toolchain.lower.policy import Int8Policy
@@ -55,6 +56,8 @@ class Int8Lowering:
     ranges: Mapping[str, TensorRange]
     methods_db: Mapping[str, float]
     """SQNR in dB of the model all in int8 but for what is infinite, by calibration method; the highest was taken."""
+    never_int8: Mapping[str, str]
+    """Layers that multiply and cannot be int8: name to reason."""
     kept_in_float: Mapping[str, str]
     """Layers that could be int8 and stay in float: name to reason."""
     sqnr_db: Mapping[str, float]
@@ -90,7 +93,7 @@ def lower_int8(
     reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
     times: dict[str, LayerTime] = {}
     if options.choose_by_measurement:
-        times = time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads)
+        times = _sum_shared(plan, time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads))
     reasons |= _keep_accurate(bench, others, plan, frozenset(reasons), times, sqnr_db_min, start_steps)
     trials: tuple[SpeedTrial, ...] = ()
     if options.choose_by_measurement:
@@ -99,6 +102,7 @@ def lower_int8(
         reasons |= slow
     keep = frozenset(reasons)
     final = policy.plan(model, keep)
+    reasons |= _explain_shared(plan, keep)
     made = policy.finish(bench.build(keep))
     finished = replace(bench, build=lambda _: made)
     return Int8Lowering(
@@ -107,6 +111,7 @@ def lower_int8(
         policy=policy,
         ranges={name: ranges[name] for name in final.tensors},
         methods_db=methods_db,
+        never_int8=explain_float_layers(model, [node.name for node in plan.nodes], policy.float_ops),
         kept_in_float=reasons,
         sqnr_db={name: estimate.sqnr_db for name, estimate in finished.measure_outputs_db(keep).items()},
         trials=trials,
@@ -114,6 +119,29 @@ def lower_int8(
             {name: observation for name, observation in observations.items() if name in final.tensors}, ranges
         ),
     )
+
+
+def _sum_shared(plan: QdqPlan, times: Mapping[str, LayerTime]) -> dict[str, LayerTime]:
+    """Return the times of the deciding layers, each with those that share its weight."""
+    return {
+        name: LayerTime(
+            int8_us=sum(times[layer].int8_us for layer in sharing if layer in times),
+            float_us=sum(times[layer].float_us for layer in sharing if layer in times),
+        )
+        for name, sharing in plan.deciding_layers.items()
+        if times.keys() & set(sharing)
+    }
+
+
+def _explain_shared(plan: QdqPlan, keep: frozenset[str]) -> dict[str, str]:
+    """Return why layers stay in float whose weight is that of a layer in float, by their name."""
+    return {
+        layer: f"its weight is that of {held[0]}, which stays in float: stored in both forms it would be larger"
+        for sharing in plan.deciding_layers.values()
+        if (held := [layer for layer in sharing if layer in keep])
+        for layer in sharing
+        if layer not in keep
+    }
 
 
 def _calibrate(
@@ -188,7 +216,7 @@ def _keep_accurate(
     that it chose by. Confirmed by their SQNR alone, models at the gate missed it on a third set by up to 1.1 dB
     (docs/wild.md).
     """
-    layers = [name for name in plan.weighted_layers if name not in keep]
+    layers = [name for name, sharing in plan.deciding_layers.items() if not keep.intersection(sharing)]
     if not layers:
         return {}
     advance = start_steps("search for layers that int8 spoils", len(layers))
@@ -216,8 +244,8 @@ def _keep_accurate(
 
 def describe_int8(lowering: Int8Lowering, *, notes: Sequence[str] = ()) -> dict[str, Any]:
     """Return what lowering.json says of an int8 lowering; `notes` are sentences that the user must be told."""
-    float_reasons = {**lowering.policy.explain_float(lowering.model, lowering.plan), **lowering.kept_in_float}
-    ops = {node.name: node.op_type for node in lowering.model.graph.node}
+    float_reasons = {**lowering.never_int8, **lowering.kept_in_float}
+    ops = list_operators(lowering.model)
     empty = [] if lowering.plan.weighted_layers else [_explain_empty(float_reasons, ops)]
     return {
         "notes": [*notes, *empty],

@@ -14,6 +14,7 @@ from toolchain.agent.facts import is_this_cpu
 from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.errors import usage
 from toolchain.learned_ranges import drop_ranges, read_ranges
+from toolchain.lower.float_graph import bind_comparison, choose_float_graph
 from toolchain.lower.int8 import describe_int8, lower_int8
 from toolchain.lower.layer_times import name_layers
 from toolchain.lower.onnxruntime import choose_scheme, int8_policy
@@ -22,6 +23,7 @@ from toolchain.lower.request import Lowering, LowerRequest, StartSteps
 from toolchain.lower.tensorrt import lowering as tensorrt
 from toolchain.lower.widened import widen
 from toolchain.onnx_file import write_onnx
+from toolchain.onnx_opset import describe_opset
 
 
 def lower_model(request: LowerRequest, folder: Path, *, start_steps: StartSteps) -> None:
@@ -43,6 +45,7 @@ def lower_model(request: LowerRequest, folder: Path, *, start_steps: StartSteps)
     document = {"runtime": target.runtime, "precision": precision, **lowering(request, folder, start_steps)}
     document["trained_for_int8"] = read_ranges(onnx.load(request.model)) is not None
     _drop_ranges(folder / "model.onnx")
+    document["opset"] = describe_opset(onnx.load(folder / "model.onnx"))
     (folder / "lowering.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
@@ -54,8 +57,18 @@ def _drop_ranges(path: Path) -> None:
 
 
 def _lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
-    """ONNX Runtime takes the float model as it is, with its weights packed."""
-    return {"kept_in_float": [], "packed_weights": _write_packed(onnx.load(request.model), folder)}
+    """ONNX Runtime takes the float model as it is, optimized or the user's own, with its weights packed."""
+    is_here = is_this_cpu(request.facts) and request.options.choose_by_measurement
+    choice = choose_float_graph(
+        onnx.load(request.model),
+        onnx.load(request.exported),
+        bind_comparison(request.feeds[0], threads=request.target.threads) if is_here else None,
+    )
+    return {
+        "kept_in_float": [],
+        "optimization": choice.describe(),
+        "packed_weights": _write_packed(choice.model, folder),
+    }
 
 
 def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:

@@ -5,6 +5,8 @@
 W (C_out, C_in/groups, …), b (C_out,), s and t single numbers, in any order and count. The learned scales and shifts of
 re-parametrized networks (RepVGG, PP-LCNetV3) are of this form. onnxsim and ONNX Runtime fold per-channel constants
 (1, C, 1, 1) only: the recognition model of PP-OCR, which has 28 such numbers, goes from 15.7 to 13.9 ms.
+
+It does not act where other nodes read W too, which would then be stored once for each.
 """
 
 from __future__ import annotations
@@ -58,6 +60,8 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _find(view: GraphView, conv: onnx.NodeProto) -> _Fold | None:
     if conv.op_type != "Conv" or not all(name in view.initializers for name in conv.input[1:]):
+        return None
+    if len(view.consumers[conv.input[1]]) > 1:
         return None
     weight = view.constant(conv.input[1])
     bias = view.constant(conv.input[2]) if len(conv.input) > 2 else None

@@ -69,13 +69,19 @@ def _import_onnx(run: Run) -> Entry:
 
     ONNX Runtime opens no graph with two nodes of one name, which ONNX allows and which says nothing: they get others.
     """
+    from toolchain.onnx_defaults import settle_defaults
     from toolchain.onnx_file import read_onnx, write_onnx
     from toolchain.optimize import name_nodes
 
     model = read_onnx(run.recipe.folder / (run.recipe.model.onnx or ""))
     if name_nodes.has_repeated(model):
         model = name_nodes.apply(model)
-    content = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    return run.stage(
-        "import", {"model": content}, lambda folder: write_onnx(model, folder / "model.onnx", step="import")
-    )
+    settled = settle_defaults(model, run.data.calibration.batch(0, 1).keys())
+    content = hashlib.sha256(settled.model.SerializeToString(deterministic=True)).hexdigest()
+
+    def build(folder: Path) -> None:
+        write_onnx(settled.model, folder / "model.onnx", step="import")
+        write_json(folder / "import.json", {"defaults_as_constants": settled.constants, "defaults_fed": settled.fed})
+
+    inputs = {"code": hash_code("onnx_defaults.py", "onnx_file.py"), "model": content, "fed": settled.fed}
+    return run.stage("import", inputs, build)

@@ -15,9 +15,14 @@ from toolchain.stages.run import Run, hash_code
 from toolchain.target import Precision, Target
 
 
-def lower(run: Run, optimized: Entry, target: Target, precision: Precision, facts: Facts) -> Entry:
-    """Return model.onnx, what the runtime gets, and lowering.json, what was decided and why."""
-    samples = run.recipe.data.calibration_samples
+def lower(run: Run, optimized: Entry, target: Target, precision: Precision, facts: Facts, *, exported: Entry) -> Entry:
+    """Return model.onnx, what the runtime gets, and lowering.json, what was decided and why.
+
+    exported: what `optimized` was made from.
+    """
+    takes_float = precision == "float32" and target.runtime == "onnxruntime"
+    # A float graph needs no range: one sample is there to time it on.
+    samples = 1 if takes_float else run.recipe.data.calibration_samples
     options = run.recipe.quantize
     # Layers are timed on this machine: what is slow here decides nothing about a board with another CPU.
     if target.emulated or not is_this_cpu(facts):
@@ -28,6 +33,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
             "onnx_graph.py",
             "onnx_names.py",
             "onnx_file.py",
+            "onnx_opset.py",
             "onnx_safety.py",
             "learned_ranges.py",
             "float_parity.py",
@@ -39,15 +45,14 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
         "target": [target.runtime, target.threads, target.activation_type],
         **_identify_builder(target),
         "precision": precision,
+        "exported": exported.sha256,
+        "chosen_by_measurement": options.choose_by_measurement,
+        # Precisions and graphs are chosen by measurement, so that another CPU makes another result.
+        "machine": [facts.arch, facts.cpu, list(facts.cpu_features)],
+        **run.identify_calibration(samples),
     }
-    if precision != "float32" or target.runtime != "onnxruntime":
-        inputs |= {
-            "quantize": options.model_dump(),
-            "sqnr_db_min": run.recipe.gates.sqnr_db_min,
-            # Precision is chosen by measurement, so that another CPU makes another result.
-            "machine": [facts.arch, facts.cpu, list(facts.cpu_features)],
-            **run.identify_calibration(samples),
-        }
+    if not takes_float:
+        inputs |= {"quantize": options.model_dump(), "sqnr_db_min": run.recipe.gates.sqnr_db_min}
 
     def build(folder: Path) -> None:
         from toolchain.lower import LowerRequest, lower_model
@@ -55,6 +60,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
         path = optimized.folder / "model.onnx"
         request = LowerRequest(
             model=path,
+            exported=exported.folder / "model.onnx",
             target=target,
             precision=precision,
             facts=facts,
