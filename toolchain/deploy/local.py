@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -23,15 +22,10 @@ from toolchain.agent.manifest import SIGNATURE_NAME, read_manifest
 from toolchain.deploy.agent_output import follow_progress, read_agent_output
 from toolchain.deploy.swap import replace_folder, restore_folder, sync_folder
 from toolchain.deploy.transport import AgentResult, LatencyEffort, Measured, OnProgress, Shipment
-from toolchain.errors import ExitCode, ToolchainError, storage
+from toolchain.errors import ExitCode, ToolchainError, is_storage_error, storage
 
 _PARTIAL = "bundle.partial-"
 _PREVIOUS = "bundle.previous"
-# No space, not writable, or a file where a folder must be.
-_STORAGE_ERRNOS = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.EEXIST, errno.ENOTDIR),
-)
 
 
 @contextlib.contextmanager
@@ -39,7 +33,7 @@ def _explain_storage() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _STORAGE_ERRNOS:
+        if is_storage_error(error):
             # A copy that fails names its source first.
             raise storage(OSError(error.errno, error.strerror, error.filename2 or error.filename)) from error
         raise
