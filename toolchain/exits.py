@@ -50,7 +50,7 @@ def _run(app: typer.Typer) -> int | ToolchainError:
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the outermost frame: users get a message, and the traceback in a file
-        return _explain(error)
+        return explain(error)
 
 
 @contextmanager
@@ -76,8 +76,12 @@ def _explain_usage(error: typer.TyperException) -> ToolchainError:
     return usage(error.format_message().rstrip("."), where="the command line", fix=f"see {command} --help")
 
 
-def _explain(error: Exception) -> ToolchainError:
-    """Return the error for what is none of ours."""
+def explain(error: Exception) -> ToolchainError:
+    """Return the error that a command ends with for whatever it raised; the traceback of what nobody foresaw is kept."""
+    if isinstance(error, ToolchainError):
+        return error
+    if isinstance(error, typer.TyperException):
+        return _explain_usage(error)
     if isinstance(error, OSError) and is_storage_error(error):
         return storage(error)
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "toolchain":

@@ -73,3 +73,15 @@ def test_markup_and_control_characters_in_names_leave_valid_xml(run):
 
 def test_the_same_report_gives_the_same_bytes(run):
     assert render_junit(run.report()) == render_junit(run.report())
+
+
+def test_what_stopped_a_run_is_told_with_its_place_and_its_fix():
+    error = usage("unknown key", where="recipe.toml: gates.x", expected="one of a, b", found="x", fix="remove it")
+    report = build_error_report(error=error, model="net", target="cpu", stages=[], provenance={})
+    suites = ET.fromstring(render_junit(report))
+    assert suites.find("testsuite/system-err").text == str(error)
+    assert suites.find("testsuite/testcase/failure").get("message") == "unknown key"
+
+
+def test_a_run_with_a_verdict_has_no_error_to_tell(run):
+    assert ET.fromstring(render_junit(run.report())).find("testsuite/system-err") is None

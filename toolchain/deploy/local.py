@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -20,9 +19,10 @@ from toolchain.agent.contents import check_contents
 from toolchain.agent.facts import read_facts
 from toolchain.agent.manifest import SIGNATURE_NAME, read_manifest
 from toolchain.deploy.agent_output import follow_progress, read_agent_output
+from toolchain.deploy.lock import lock_folder
 from toolchain.deploy.swap import replace_folder, restore_folder, sync_folder
 from toolchain.deploy.transport import AgentResult, LatencyEffort, Measured, OnProgress, Shipment
-from toolchain.errors import ExitCode, ToolchainError, is_storage_error, storage
+from toolchain.errors import is_storage_error, storage
 
 _PARTIAL = "bundle.partial-"
 _PREVIOUS = "bundle.previous"
@@ -81,20 +81,7 @@ class LocalTransport:
 
     def __enter__(self) -> Self:
         """Take OUT for this deploy; the lock goes with the process, however it ends."""
-        with _explain_storage():
-            self._out.mkdir(parents=True, exist_ok=True)
-            lock = (self._out / ".lock").open("wb")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.close()
-            raise ToolchainError(
-                ExitCode.BUSY,
-                "another deploy is running",
-                where=str(self._out),
-                fix="wait for it, or choose another folder with --out",
-            ) from error
-        self._lock = lock
+        self._lock = lock_folder(self._out)
         return self
 
     def __exit__(
