@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toolchain.report.document import StageRecord, build_report
+from toolchain.report.document import build_report
 from toolchain.report.shape import Report, SignatureState
+from toolchain.stage_record import StageRecord
 
 LAYERS = [
     ("conv1", "Conv", 442_368),

@@ -6,8 +6,9 @@ import math
 import pytest
 
 from toolchain.errors import ExitCode, ToolchainError, missing
-from toolchain.report.document import StageRecord, build_error_report
+from toolchain.report.document import build_error_report
 from toolchain.report.html import render_html
+from toolchain.stage_record import StageRecord
 
 CONTRACT = {
     "schema", "verdict", "reasons", "exit_code", "model", "target", "device", "precision", "bundle_id", "artifact",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, cast
 
 from toolchain.errors import ToolchainError, malformed
@@ -27,18 +27,9 @@ from toolchain.report.shape import (
     SignatureState,
     Stage,
 )
+from toolchain.stage_record import StageRecord
 
 NO_REASON = "no reason was recorded"
-
-
-@dataclass(frozen=True)
-class StageRecord:
-    """One stage of a run: how long it took, whether the cache had it, and the hash of what it made."""
-
-    name: str
-    duration_s: float
-    cached: bool
-    sha256: str | None
 
 
 def build_report(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolchain.cache import Entry, read_versions
-from toolchain.stages.run import PARITY_SAMPLES, Run, hash_code, write_json
+from toolchain.cache import Entry
+from toolchain.stages.run import PARITY_SAMPLES, Run, write_json
 
 if TYPE_CHECKING:
     from toolchain.structure import Edit
@@ -19,30 +19,18 @@ def export(run: Run, weights: Path | None) -> Entry:
     if weights is None:
         return _import_onnx(run)
     inputs = {
-        "code": hash_code(
-            "builder.py",
-            "weights.py",
-            "structure.py",
-            "compress/range_markers.py",
-            "compress/trace.py",
-            "export.py",
-            "learned_ranges.py",
-            "onnx_file.py",
-            "onnx_safety.py",
-            "float_parity.py",
-            "agent",
-        ),
-        "versions": read_versions("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "numpy"),
+        **run.identify_code(__name__, libraries=("torchvision", "onnxscript")),
         **run.identify_model(weights),
         **run.identify_calibration(PARITY_SAMPLES),
     }
 
     def build(folder: Path) -> None:
         from toolchain.export import check_export, export_onnx
+        from toolchain.stages.module import load_compressed, load_model
 
         samples, path = run.data.calibration, folder / "model.onnx"
-        export_onnx(run.load_model(weights), samples.batch(0, 1), path)
-        model, edits = run.load_compressed(weights)
+        export_onnx(load_model(run.recipe, weights), samples.batch(0, 1), path)
+        model, edits = load_compressed(run.recipe, weights)
         _take_learned_ranges(path, edits)
         batch = samples.batch(0, min(PARITY_SAMPLES, len(samples)))
         write_json(folder / "export.json", {"sqnr_db": check_export(path, model, [batch])})
@@ -68,4 +56,5 @@ def _import_onnx(run: Run) -> Entry:
 
     model = read_onnx(run.recipe.folder / (run.recipe.model.onnx or ""))
     content = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    return run.stage("import", {"model": content}, lambda folder: write_onnx(model, folder / "model.onnx"))
+    inputs = {**run.identify_code(__name__), "model": content}
+    return run.stage("import", inputs, lambda folder: write_onnx(model, folder / "model.onnx"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from toolchain.agent.facts import Facts, is_this_cpu
 from toolchain.cache import Entry, read_versions
-from toolchain.stages.run import Run, hash_code
+from toolchain.stages.run import Run
 from toolchain.target import Precision, Target
 
 
@@ -19,15 +19,15 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     # Layers are timed on this machine: what is slow here decides nothing about a board with another CPU.
     if target.emulated or not is_this_cpu(facts):
         options = options.model_copy(update={"choose_by_measurement": False})
+    calibrates = precision != "float32" or target.runtime != "onnxruntime"
     inputs = {
-        "code": hash_code("lower", "onnx_graph.py", "learned_ranges.py", "float_parity.py", "agent"),
-        "versions": read_versions("onnx", "onnxruntime", "numpy", "numba"),
+        **run.identify_code(__name__, *(_list_methods(run, options.calibration) if calibrates else ())),
         "model": optimized.sha256,
         "target": [target.runtime, target.threads, target.activation_type],
         **_identify_builder(target),
         "precision": precision,
     }
-    if precision != "float32" or target.runtime != "onnxruntime":
+    if calibrates:
         inputs |= {
             "quantize": options.model_dump(),
             "sqnr_db_min": run.recipe.gates.sqnr_db_min,
@@ -52,6 +52,12 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
         lower_model(request, folder, start_steps=run.progress.steps)
 
     return run.stage(f"lower-{precision}", inputs, build)
+
+
+def _list_methods(run: Run, calibration: str) -> list[str]:
+    """Return the modules of the calibration methods that a recipe chooses among."""
+    package = "toolchain.lower.calibration.methods"
+    return run.sources.list_below(package) if calibration == "auto" else [f"{package}.{calibration}"]
 
 
 def _identify_builder(target: Target) -> dict[str, Any]:
