@@ -18,7 +18,7 @@ from toolchain.bundle.sign import refuse_unsigned, sign_manifest
 from toolchain.cache import Cache, Entry, cache_root
 from toolchain.deploy.local import measure_folder
 from toolchain.deploy.transport import LatencyEffort, Measured, OnProgress, Shipment, Transport
-from toolchain.errors import ToolchainError
+from toolchain.errors import ToolchainError, storage
 from toolchain.freshness import Freshness
 from toolchain.progress import Progress
 from toolchain.provenance import describe_run
@@ -195,5 +195,9 @@ def lower_file(recipe: Recipe, target: Target, *, out: Path, progress: Progress)
     run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
     optimized = stages.optimize(run, stages.export(run, stages.train(run)))
     entry = stages.lower(run, optimized, target, target.precision[0], stages.read_stand_in(target))
+    try:
+        (out / "model.engine").unlink(missing_ok=True)  # of an earlier lowering: it is not of this model.onnx
+    except OSError as error:
+        raise storage(error) from error
     for path in [*sorted(entry.folder.glob("model.*")), entry.folder / "lowering.json"]:
         write_atomically(out / path.name, path.read_bytes())
