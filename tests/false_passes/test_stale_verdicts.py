@@ -183,3 +183,16 @@ def test_the_reports_of_a_deploy_at_work_are_left_to_it(project, fault):
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert project.deploy().code in {2, 17}
     assert {(project.out / name).read_text() for name in STATEMENTS} == {YESTERDAY}
+
+
+def test_a_lowering_leaves_no_engine_of_an_earlier_one_beside_its_model(project, deployed):
+    reference = next((deployed.out / "bundle" / "payload").glob("float32/model.onnx"))
+    lowered = project.folder / "lowered"
+    lowered.mkdir()
+    for name in ("model.onnx", "model.engine", "lowering.json"):
+        (lowered / name).write_text(YESTERDAY)
+    shutil.copy(reference, project.folder / "net.onnx")
+    result = project.run("lower", "net.onnx", "--calibration", "data/tiny.npz", "--precision", "float32", "-o", lowered)
+    assert (result.code, result.stderr) == (0, result.stderr)
+    assert {path.name for path in lowered.iterdir()} == {"model.onnx", "lowering.json"}
+    assert json.loads((lowered / "lowering.json").read_text())["precision"] == "float32"
