@@ -333,7 +333,7 @@ def append(path, line):
 
 
 COMPRESS = "compress-1-magnitude_pruning"
-RUNS_SESSIONS = {"export", "optimize", "golden", COMPRESS, *LOWER, "bundle"}
+RUNS_SESSIONS = {"evidence", "export", "optimize", "golden", COMPRESS, *LOWER, "bundle"}
 
 
 @pytest.mark.parametrize(
@@ -342,18 +342,18 @@ RUNS_SESSIONS = {"export", "optimize", "golden", COMPRESS, *LOWER, "bundle"}
         ("stages/bundle.py", {"bundle"}),
         ("stages/lower.py", LOWER),
         ("stages/run.py", RUNS_SESSIONS),
-        ("stages/module.py", {"export", "golden", COMPRESS}),
-        ("builder.py", {"export", "golden", COMPRESS}),
-        ("structure.py", {"export", "golden", COMPRESS}),
+        ("stages/module.py", {"evidence", "export", "golden", COMPRESS}),
+        ("builder.py", {"evidence", "export", "golden", COMPRESS}),
+        ("structure.py", {"evidence", "export", "golden", COMPRESS}),
         ("compress/methods/magnitude_pruning.py", {COMPRESS}),
         ("compress/methods/qat.py", set()),
-        ("fit/loop.py", {"export", "golden", COMPRESS}),
-        ("export.py", {"export", "golden"}),
-        ("optimize/simplify.py", {"optimize"}),
-        ("float_parity.py", {"export", "optimize", "golden", *LOWER}),
+        ("fit/loop.py", {"evidence", "export", "golden", COMPRESS}),
+        ("export.py", {"evidence", "export", "golden"}),
+        ("optimize/simplify.py", {"export", "optimize"}),
+        ("float_parity.py", {"evidence", "export", "optimize", "golden", *LOWER}),
         ("lower/int8.py", LOWER),
         ("lower/calibration/methods/entropy.py", {"lower-int8"}),
-        ("agent/gates.py", {"bundle", *LOWER}),
+        ("agent/gates/parity.py", {"bundle", *LOWER}),
         ("agent/runtimes/onnxruntime.py", RUNS_SESSIONS),
         ("agent/enroll.py", {"bundle"}),
         ("bundle/write.py", {"golden", "bundle"}),
