@@ -64,6 +64,20 @@ def take_pairs(model: onnx.ModelProto, *, count: int, weight_bits: int) -> onnx.
     return _with_entry(result, LearnedRanges(tensors=ranges, weight_bits=weight_bits))
 
 
+def state_ranges(
+    model: onnx.ModelProto, renamed: dict[str, str], ranges: dict[str, tuple[float, float]], *, weight_bits: int = 8
+) -> dict[str, str]:
+    """Take the pairs out of a model, in place, and state the ranges in its metadata.
+
+    renamed: what each DequantizeLinear made, to what its pair quantized. Returns the new names of tensors that bear an
+    output's name now.
+    """
+    outputs = {value.name for value in model.graph.output}
+    _remove_pairs(model, renamed, ranges)
+    _with_entry(model, LearnedRanges(tensors=ranges, weight_bits=weight_bits))
+    return {source: name for name, source in renamed.items() if name in outputs}
+
+
 def read_ranges(model: onnx.ModelProto) -> LearnedRanges | None:
     """Return what the model's metadata says; None for a model that was not trained for int8.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,7 +50,10 @@ def affine_parameters(
         if dtype != "int8":
             msg = "a symmetric activation is int8: uint8 cannot hold a negative number around a zero point of 0"
             raise ValueError(msg)
-        symmetric_scale = np.float32(max(-low, high, 127 * _SMALLEST_SCALE) / 127)
+        # What was trained or quantized on -128 to 127 steps keeps its step: int8 has -128.
+        whole = tensor_range.learned and math.isclose(-low * 127, high * 128, rel_tol=1e-6)
+        largest = high if whole else max(-low, high)
+        symmetric_scale = np.float32(max(largest, 127 * _SMALLEST_SCALE) / 127)
         if float16_scale:
             symmetric_scale = np.float32(round_scale_to_float16(symmetric_scale))
         return AffineParameters(symmetric_scale, 0, dtype)

@@ -46,7 +46,7 @@ def choose_float_graph(
 ) -> FloatChoice:
     """Return the optimized graph, or the user's own where the optimized one is larger, or surely slower twice.
 
-    Both as they would ship. compare_speed is None where this machine is not the target. A second measurement, in
+    Neither is packed yet, which serves both alike. compare_speed is None where this machine is not the target. A second measurement, in
     sessions of its own, has to confirm the first, because neighbours may slow down a stretch of time.
     """
     ours, theirs = optimized.ByteSize(), exported.ByteSize()

@@ -14,6 +14,7 @@ from toolchain.agent.facts import is_this_cpu
 from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.errors import usage
 from toolchain.learned_ranges import drop_ranges, read_ranges
+from toolchain.lower.came_quantized import came_quantized, describe_passed_through
 from toolchain.lower.float_graph import bind_comparison, choose_float_graph
 from toolchain.lower.int8 import describe_int8, lower_int8
 from toolchain.lower.layer_times import name_layers
@@ -72,9 +73,11 @@ def _lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps
 
 
 def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
-    facts = request.facts
+    facts, model = request.facts, onnx.load(request.model)
+    if came_quantized(model):
+        return {**describe_passed_through(model), "layer_names": {}, "packed_weights": _write_packed(model, folder)}
     scheme = choose_scheme(facts.arch, frozenset(facts.cpu_features), request.target.activation_type)
-    widened = widen(onnx.load(request.model), request.feeds)
+    widened = widen(model, request.feeds)
     lowering = lower_int8(
         widened.model,
         request.feeds,

@@ -14,6 +14,8 @@ from typing import Any
 import onnx
 
 from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
+from toolchain.float_parity import FloatSession, check_float_parity
+from toolchain.learned_ranges import drop_ranges, read_ranges, restore_pairs
 from toolchain.lower.float_reasons import explain_subgraphs, list_operators
 from toolchain.lower.fp16 import convert_to_float16
 from toolchain.lower.fp16_layers import find_unsafe_layers
@@ -22,6 +24,7 @@ from toolchain.lower.int8 import describe_int8
 from toolchain.lower.int8 import lower_int8 as lower_to_int8
 from toolchain.lower.request import LowerRequest, StartSteps
 from toolchain.lower.tensorrt.einsum import lower_equations
+from toolchain.lower.tensorrt.foreign_pairs import TakenPairs, take_foreign_pairs
 from toolchain.lower.tensorrt.group_normalization import rewrite_group_normalization
 from toolchain.lower.tensorrt.operators import check_operators
 from toolchain.lower.tensorrt.opset import lower_opset
@@ -32,23 +35,28 @@ from toolchain.lower.tensorrt.sparsity import find_sparse_layers
 from toolchain.lower.widened import widen
 from toolchain.onnx_file import write_onnx
 
+# A value at the border of two steps may fall to the other side, which is the noise of a step and no more.
+_PAIR_SAMPLES = 8
+_PAIR_SQNR_DB_MIN = 30.0
+
 _MULTIPLYING = frozenset({"Conv", "ConvTranspose", "Gemm", "GRU", "LSTM", "MatMul", "RNN"})
 
 
 def lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
     """Write the float32 graph."""
-    model = _read_checked(request)
-    return _finish(request, folder, model, model) | {"kept_in_float": []}
+    taken, model = _read_checked(request)
+    return _finish(request, folder, model, model) | _describe_pairs(taken) | {"kept_in_float": []}
 
 
 def lower_fp16(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
     """Write the float16 graph; layers that float16 cannot hold, or that spoil an output, stay in float32."""
-    model = _read_checked(request)
+    taken, model = _read_checked(request)
     lowering = lower_float16(
         model, request.feeds, sqnr_db_min=_find_sqnr_db_min(request, "fp16"), start_steps=start_steps
     )
     return {
         **_finish(request, folder, model, lowering.model),
+        **_describe_pairs(taken),
         "sqnr_db": dict(lowering.sqnr_db),
         "held_back": list(lowering.kept_in_float),
         "kept_in_float": _describe_kept(
@@ -60,7 +68,8 @@ def lower_fp16(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
 
 def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
     """Write the int8 graph, with float16 around it where the target lists fp16, and float32 where it does not."""
-    widened = widen(_read_checked(request), request.feeds)
+    taken, checked = _read_checked(request)
+    widened = widen(checked, request.feeds)
     model = widened.model
     float16 = "fp16" in request.target.listed_precisions
     unsafe: dict[str, str] = {}
@@ -82,17 +91,39 @@ def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
     )
     return {
         **_finish(request, folder, model, lowering.model),
+        **_describe_pairs(taken),
         **describe_int8(lowering, notes=widened.notes),
         "around_int8": "float16" if float16 else "float32",
         "kept_in_float32": _describe_kept(model, unsafe),
     }
 
 
-def _read_checked(request: LowerRequest) -> onnx.ModelProto:
-    """Return the float model in the opset of TensorRT, after the preflight of its operators."""
+def _read_checked(request: LowerRequest) -> tuple[TakenPairs, onnx.ModelProto]:
+    """Return the float model in the opset of TensorRT, after the preflight of its operators, and what it came with."""
     model = onnx.load(request.model)
     check_operators(model)
-    return lower_opset(rewrite_group_normalization(lower_equations(model)))
+    taken = take_foreign_pairs(model)
+    if taken.model is not model:
+        _check_taken(model, taken.model, request)
+    return taken, lower_opset(rewrite_group_normalization(lower_equations(taken.model)))
+
+
+def _check_taken(model: onnx.ModelProto, taken: onnx.ModelProto, request: LowerRequest) -> None:
+    """Refuse (exit 18) a model that computes something else with its pairs put back."""
+    learned = read_ranges(taken)
+    restored = drop_ranges(taken if learned is None else restore_pairs(taken, learned))
+    feeds = [dict(feed) for feed in request.feeds[:_PAIR_SAMPLES]]
+    before, after = FloatSession(model), FloatSession(restored)
+    outputs = [(before.run(feed), after.run(feed)) for feed in feeds]
+    limits = dict.fromkeys(before.output_names, _PAIR_SQNR_DB_MIN)
+    check_float_parity("taking the pairs out", outputs, sqnr_db_min=limits)
+
+
+def _describe_pairs(taken: TakenPairs) -> dict[str, Any]:
+    """Return what lowering.json says of the pairs that the model came with; nothing where it had none."""
+    if not taken.exact and not taken.requantized:
+        return {}
+    return {"came_quantized": {"exact": taken.exact, "requantized": taken.requantized}}
 
 
 def _finish(
