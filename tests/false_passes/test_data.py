@@ -185,6 +185,36 @@ def test_arrays_that_are_not_the_inputs_of_the_graph_are_refused(project, arrays
     assert f"expected {expected}, found {found}" in result.stderr
 
 
+SUM_OF_TWO = """
+from torch import nn
+
+class Net(nn.Module):
+    def forward(self, first, second=None):
+        return first if second is None else first - 2 * second
+
+def build():
+    return Net()
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "code"), [(("first", "second"), 0), (("second", "first"), 2), (("first", "third"), 2)], ids=str
+)
+def test_several_arrays_are_called_as_the_parameters_of_a_module_or_refused(project, names, code):
+    folder = project.folder / "models" / "tiny"
+    (folder / "model.py").write_text(SUM_OF_TWO)
+    save_file({}, project.weights)
+    project.edit_recipe("metric_drop_max = 0.05", "")
+    project.edit_recipe("calibration_samples = 32", 'calibration_samples = 32\nmetric = "none"')
+    arrays = np.random.default_rng(0).normal(size=(2, SAMPLES, 4)).astype(np.float32)
+    write_data(project, **dict(zip(names, arrays, strict=True)))
+    result = project.deploy("--precision", "float32")
+    if code == 0:
+        project.assert_passed(result)
+    else:
+        assert_refused_early(project, result, 2, "usage", "expected first, second", f"found {', '.join(names)}")
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_sample_that_is_no_number_is_named(project, value):
     images, labels = draw_patterns(SAMPLES, seed=2)
