@@ -145,6 +145,14 @@ def test_a_float_model_that_is_not_better_than_chance_is_refused(project, spoil)
     assert_refused_early(project, result, 2, "usage", "the float model is not better than chance", "always answering")
 
 
+def test_a_float_model_that_returns_nan_is_told_so(project):
+    # Finite weights whose products are infinite, and their sum none.
+    tensors = load_file(project.weights)
+    large = {name: tensors[name] * np.float32(1e30) for name in ("0.weight", "2.weight")}
+    save_file({**tensors, **large}, project.weights)
+    assert_refused_early(project, project.deploy(), 18, "parity", "the float model itself returns NaN")
+
+
 def test_a_good_model_on_20_samples_passes_and_a_limit_finer_than_one_of_them_is_said(project):
     project.edit_recipe("calibration_samples = 32", "calibration_samples = 32\nevaluation_samples = 19")
     project.assert_passed(project.deploy())
