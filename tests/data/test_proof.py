@@ -78,6 +78,14 @@ def test_few_samples_are_said(count, said):
     assert (f"only {count} different" in warn(draw(seed=1), draw(count))) == said
 
 
+@pytest.mark.parametrize(("labels", "said"), [(np.repeat([0, 1], 32), True), (np.arange(64) % 2, False)])
+def test_the_first_samples_of_a_file_that_is_sorted_by_class_are_said(labels, said):
+    part = ArraySamples(arrays=draw().arrays, labels=labels, sha256="a")
+    warnings = " | ".join(warn_of_weakness(survey_samples(part, 20), survey_samples(part, 20)))
+    assert ("the first 20 samples, which calibrate, are of 1 of 2 classes" in warnings) == said
+    assert ("the first 20 samples, which are evaluated on, are of 1 of 2 classes" in warnings) == said
+
+
 def test_samples_that_also_calibrated_are_counted():
     both = draw()
     part = Subset(both, np.arange(40, 64))

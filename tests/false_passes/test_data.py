@@ -145,6 +145,14 @@ def test_a_float_model_that_is_not_better_than_chance_is_refused(project, spoil)
     assert_refused_early(project, result, 2, "usage", "the float model is not better than chance", "always answering")
 
 
+def test_a_float_model_that_returns_nan_is_told_so(project):
+    # Finite weights whose products are infinite, and their sum none.
+    tensors = load_file(project.weights)
+    large = {name: tensors[name] * np.float32(1e30) for name in ("0.weight", "2.weight")}
+    save_file({**tensors, **large}, project.weights)
+    assert_refused_early(project, project.deploy(), 18, "parity", "the float model itself returns NaN")
+
+
 def test_a_good_model_on_20_samples_passes_and_a_limit_finer_than_one_of_them_is_said(project):
     project.edit_recipe("calibration_samples = 32", "calibration_samples = 32\nevaluation_samples = 19")
     project.assert_passed(project.deploy())
@@ -183,6 +191,36 @@ def test_arrays_that_are_not_the_inputs_of_the_graph_are_refused(project, arrays
     result = deploy_onnx(project, write_data(project, **{name: images.astype(kind) for name, kind in arrays.items()}))
     project.assert_stopped(result, 2, "usage", project.folder / "out")
     assert f"expected {expected}, found {found}" in result.stderr
+
+
+SUM_OF_TWO = """
+from torch import nn
+
+class Net(nn.Module):
+    def forward(self, first, second=None):
+        return first if second is None else first - 2 * second
+
+def build():
+    return Net()
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "code"), [(("first", "second"), 0), (("second", "first"), 2), (("first", "third"), 2)], ids=str
+)
+def test_several_arrays_are_called_as_the_parameters_of_a_module_or_refused(project, names, code):
+    folder = project.folder / "models" / "tiny"
+    (folder / "model.py").write_text(SUM_OF_TWO)
+    save_file({}, project.weights)
+    project.edit_recipe("metric_drop_max = 0.05", "")
+    project.edit_recipe("calibration_samples = 32", 'calibration_samples = 32\nmetric = "none"')
+    arrays = np.random.default_rng(0).normal(size=(2, SAMPLES, 4)).astype(np.float32)
+    write_data(project, **dict(zip(names, arrays, strict=True)))
+    result = project.deploy("--precision", "float32")
+    if code == 0:
+        project.assert_passed(result)
+    else:
+        assert_refused_early(project, result, 2, "usage", "expected first, second", f"found {', '.join(names)}")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,8 @@ def load(options: Mapping[str, Any]) -> Dataset:
             found=", ".join(sorted(evaluation.arrays)),
             fix="give both files one array per graph input, under the same names",
         )
+    # A module takes arrays by position: the order of one file holds for both.
+    evaluation = replace(evaluation, arrays={name: evaluation.arrays[name] for name in calibration.arrays})
     trains = calibration.are_pictures and calibration.labels is not None
     return _make_dataset(calibration, evaluation, train=calibration if trains else None)
 

@@ -54,6 +54,8 @@ def warn_of_weakness(calibration: Survey, evaluation: Survey) -> list[str]:
     """Return what weakens a verdict on these samples, one sentence each."""
     return [
         *_warn_of_few(evaluation),
+        *_warn_of_classes(evaluation, "are evaluated on"),
+        *_warn_of_classes(calibration, "calibrate"),
         *_warn_of_constants(evaluation),
         *_warn_of_duplicates(evaluation),
         *_warn_of_calibration(calibration),
@@ -80,6 +82,16 @@ def _warn_of_few(evaluation: Survey) -> Iterator[str]:
     different = len(set(evaluation.contents))
     if different < _FEW:
         yield f"only {different} different evaluation samples: the verdict holds for little else"
+
+
+def _warn_of_classes(part: Survey, use: str) -> Iterator[str]:
+    """Yield the warning for the first samples of a part that lies sorted by class."""
+    labels = part.samples.labels
+    if labels is None:
+        return
+    used, there = len(np.unique(labels[: part.count])), len(np.unique(labels))
+    if used < there <= part.count:
+        yield f"the first {part.count} samples, which {use}, are of {used} of {there} classes: mix them in the file"
 
 
 def _warn_of_constants(evaluation: Survey) -> Iterator[str]:
