@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from toolchain.cache import hash_file, hash_sources, read_versions
+from toolchain.cache import hash_file, read_versions
 from toolchain.data import load_dataset
 from toolchain.errors import missing
+from toolchain.model_files import identify_files
 from toolchain.project import find_recipe
 from toolchain.recipe import Recipe, TrainSection
 from toolchain.stages.run import Run, hash_code
@@ -113,7 +114,7 @@ def find_teacher(recipe: Recipe, name: str) -> Recipe:
 def _identify_teacher(teacher: Recipe) -> dict[str, Any]:
     weights = teacher.folder / (teacher.model.weights or "")
     return {
-        "builder": hash_sources(teacher.builder_folder),
+        "builder": identify_files(teacher),
         "build": [Path(teacher.model.build or "").name, teacher.model.build_options],
         "weights": hash_file(weights) if weights.is_file() else None,  # loading it says what is missing
     }

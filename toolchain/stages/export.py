@@ -21,6 +21,11 @@ def export(run: Run, weights: Path | None) -> Entry:
     inputs = {
         "code": hash_code(
             "builder.py",
+            "builder_failure.py",
+            "model_import.py",
+            "lazy_modules.py",
+            "forward.py",
+            "repeatable.py",
             "weights.py",
             "structure.py",
             "compress/range_markers.py",
@@ -41,10 +46,10 @@ def export(run: Run, weights: Path | None) -> Entry:
         from toolchain.export import check_export, export_onnx
 
         samples, path = run.data.calibration, folder / "model.onnx"
-        export_onnx(run.load_model(weights), samples.batch(0, 1), path)
+        batch = samples.batch(0, min(PARITY_SAMPLES, len(samples)))
+        export_onnx(run.load_model(weights), batch, path)
         model, edits = run.load_compressed(weights)
         _take_learned_ranges(path, edits)
-        batch = samples.batch(0, min(PARITY_SAMPLES, len(samples)))
         write_json(folder / "export.json", {"sqnr_db": check_export(path, model, [batch])})
 
     return run.stage("export", inputs, build)
@@ -65,7 +70,10 @@ def _take_learned_ranges(path: Path, edits: Sequence[Edit]) -> None:
 def _import_onnx(run: Run) -> Entry:
     """Read the recipe's ONNX file anew in every run: only its content says which other files its weights lie in."""
     from toolchain.onnx_file import read_onnx, write_onnx
+    from toolchain.repeatable import explain_randomness, find_random_node
 
     model = read_onnx(run.recipe.folder / (run.recipe.model.onnx or ""))
+    if (node := find_random_node(model)) is not None:
+        raise explain_randomness(f"{run.recipe.model.onnx}: node {node}", "an operator that draws random numbers")
     content = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
     return run.stage("import", {"model": content}, lambda folder: write_onnx(model, folder / "model.onnx"))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from toolchain.cache import Cache, Entry, hash_file, hash_sources, read_versions
 from toolchain.data import Dataset, load_dataset
+from toolchain.model_files import identify_files
 from toolchain.progress import Progress
 from toolchain.recipe import Recipe
 from toolchain.report.document import StageRecord
@@ -61,7 +62,7 @@ class Run:
         """Return the part of a key that stands for the module and its weights."""
         section = self.recipe.model
         return {
-            "builder": hash_sources(self.recipe.builder_folder),
+            "builder": identify_files(self.recipe),
             "build": [Path(section.build or "").name, section.build_options],
             "weights": hash_file(weights),
         }
@@ -83,9 +84,11 @@ class Run:
     def load_compressed(self, weights: Path) -> tuple[nn.Module, list[Edit]]:
         """Return the recipe's module with these weights, in evaluation mode, and how it differs from its builder's."""
         from toolchain.builder import build_model
+        from toolchain.lazy_modules import materialize
         from toolchain.weights import load_weights
 
         model = build_model(self.recipe)
+        materialize(model, self.data.calibration.batch(0, 1))
         edits = load_weights(model, weights)
         return model.eval(), edits
 
