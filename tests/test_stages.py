@@ -58,9 +58,10 @@ FACTS = Facts(
     accelerator=None,
 )
 
-FLOAT = {"export", "optimize", "golden"}
+FLOAT = {"evidence", "export", "optimize", "golden"}
 COMPRESSED = {"compress-1-magnitude_pruning", "export compressed", "optimize compressed", "golden compressed"}
 LOWER = {"lower-int8", "lower-float32"}
+JUDGED = {"evidence", "golden", "golden compressed"}
 ALL = FLOAT | COMPRESSED | LOWER | {"bundle"}
 
 
@@ -84,6 +85,7 @@ class KeyCache:
         folder = self.folder / key
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "weights.safetensors").write_text(key)
+        (folder / "evidence.json").write_text('{"warnings": []}')
         names = {name for name, _ in self.keys}
         self.keys.append((f"{stage} compressed" if stage in names else stage, key))
         return Entry(folder, key, cached=True)
@@ -118,6 +120,7 @@ def run_stages(project, facts=FACTS, freshness=FRESHNESS):
     with Progress(stream=io.StringIO(), quiet=True) as progress:
         run = stages.Run(recipe=recipe, cache=cache, progress=progress)
         weights = stages.train(run)
+        stages.evidence(run, weights, None)
         exported = stages.export(run, weights)
         model = stages.optimize(run, exported)
         golden = stages.golden(run, exported, weights)
@@ -160,11 +163,11 @@ def test_nothing_changes_without_a_change(project):
         ("[gates]", "[gates]\nsqnr_db_min = { int8 = 30 }", {"lower-int8", "bundle"}),
         ("[gates]", '[quantize]\ncalibration = "entropy"\n[gates]', {"lower-int8", "bundle"}),
         ("[gates]", '[quantize]\nkeep_float = ["conv"]\n[gates]', {"lower-int8", "bundle"}),
-        ("calibration_samples = 8", "calibration_samples = 9", {"lower-int8", "bundle"}),
+        ("calibration_samples = 8", "calibration_samples = 9", {"evidence", "lower-int8", "bundle"}),
         ("amount = 0.5", "amount = 0.6", COMPRESSED | LOWER | {"bundle"}),
         ("classes = 4", "classes = 5", ALL),
-        ("calibration_samples = 8", "evaluation_samples = 4", {"golden", "golden compressed", "lower-int8", "bundle"}),
-        ("calibration_samples = 8", 'metric = "none"', {"golden", "golden compressed", "lower-int8", "bundle"}),
+        ("calibration_samples = 8", "evaluation_samples = 4", JUDGED | {"lower-int8", "bundle"}),
+        ("calibration_samples = 8", 'metric = "none"', JUDGED | {"lower-int8", "bundle"}),
     ],
 )
 def test_a_change_of_the_recipe_asks_for_what_depends_on_it(project, old, new, changed):
@@ -230,7 +233,7 @@ def test_other_weights_or_another_model_ask_for_everything(project, name):
 
 @pytest.mark.parametrize(
     ("name", "changed"),
-    [("calibration", ALL), ("evaluation", {"golden", "golden compressed", "bundle"})],
+    [("calibration", ALL), ("evaluation", JUDGED | {"bundle"})],
 )
 def test_other_data_asks_for_what_looks_at_it(project, name, changed):
     before = list_keys(project)
@@ -242,7 +245,7 @@ def test_other_data_asks_for_what_looks_at_it(project, name, changed):
 @pytest.mark.parametrize(
     ("library", "direct"),
     [
-        ("torch", {"compress-1-magnitude_pruning", "export", "golden"}),
+        ("torch", {"compress-1-magnitude_pruning", "evidence", "export", "golden"}),
         ("torchvision", {"compress-1-magnitude_pruning", "export", "golden"}),
         ("onnxscript", {"export", "optimize"}),
         ("onnxsim", {"optimize"}),

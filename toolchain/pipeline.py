@@ -54,7 +54,7 @@ def deploy_model(
     try:
         refuse_unsigned(target, order.sign_with)
         run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-        bundle, lowered = _make_bundle(run, target, transport, order.freshness)
+        bundle, lowered, warnings = _make_bundle(run, target, transport, order.freshness)
         shipment = _make_shipment(bundle.folder / "bundle", target, order)
         with run.timed("deploy"):
             sent_bytes = transport.place_bundle(shipment, show_steps(progress))
@@ -79,7 +79,7 @@ def deploy_model(
         signature=_judge_signature(measured, is_signed=shipment.signature is not None),
         signer=measured.signer,
         device=transport.device,
-        notes=measured.notes,
+        notes=[*measured.notes, *warnings],
         float_reasons={
             layer["name"]: layer["reason"] for document in lowerings.values() for layer in document["kept_in_float"]
         },
@@ -105,14 +105,16 @@ def _judge_signature(measured: Measured, *, is_signed: bool) -> SignatureState:
 
 def _make_bundle(
     run: stages.Run, target: Target, transport: Transport, freshness: Freshness
-) -> tuple[Entry, dict[str, Entry]]:
-    """Return the bundle, and the lowered payload of every precision that the target lists."""
+) -> tuple[Entry, dict[str, Entry], list[str]]:
+    """Return the bundle, the lowered payload of every precision that the target lists, and what weakens the verdict."""
     told = transport.read_facts(target.runtime)
     facts = Facts(**{field.name: told[field.name] for field in fields(Facts)})
     # The agent asks again; here it saves the work, and keeps the bundle that lies on the board.
     check_compatible(Compatible(**target.compatible.model_dump()), facts)
     float_weights = stages.train(run)
-    float_export = exported = stages.export(run, float_weights)
+    imported = stages.export(run, None) if float_weights is None else None
+    warnings = stages.evidence(run, float_weights, imported)
+    float_export = exported = imported or stages.export(run, float_weights)
     float_model = model = stages.optimize(run, float_export)
     float_golden = golden = stages.golden(run, float_export, float_weights)
     weights = stages.compress(run, float_weights)
@@ -130,7 +132,7 @@ def _make_bundle(
         float_golden=float_golden,
         freshness=freshness,
     )
-    return bundle, candidates
+    return bundle, candidates, warnings
 
 
 def show_steps(progress: Progress) -> OnProgress:

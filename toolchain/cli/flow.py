@@ -54,7 +54,7 @@ def deploy(
     from toolchain.freshness import choose_freshness
     from toolchain.pipeline import Order, deploy_model
 
-    recipe = find_recipe(model, calibration=calibration)
+    recipe = find_recipe(model, calibration=calibration, evaluates=True)
     units: list[Device | None] = [None] if device is None else [*find_devices(device)]
     chosen = {unit: choose_target(unit, target, precision=precision) for unit in units}
     freshness = choose_freshness(recipe.folder, counter=counter, expires_days=expires_days)

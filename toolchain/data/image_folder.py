@@ -52,6 +52,10 @@ class ImageFiles:
         """Return the pictures at the indices `(n,)`."""
         return self._read([self.paths[index] for index in indices])
 
+    def name_sample(self, index: int) -> str:
+        """Return the path of a picture."""
+        return str(self.paths[index])
+
     def _read(self, paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
         size = self.options.size
         with ThreadPoolExecutor() as pool:  # decoding runs outside the interpreter's lock
