@@ -15,8 +15,9 @@ from torch import nn
 
 import toolchain
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.export import check_export, export_onnx, run_pytorch
+from toolchain.export import check_export, export_onnx
 from toolchain.float_parity import FloatSession
+from toolchain.pytorch_run import run_pytorch
 
 IMAGES = np.random.default_rng(0).standard_normal((3, 2, 6, 6), dtype=np.float32)
 

@@ -279,11 +279,11 @@ def test_weights_are_left_with_their_provenance(tmp_path, pictures):
     provenance = json.loads((recipe.folder / "weights.json").read_text())
     assert provenance["command"] == "toolchain train tiny"
     assert provenance["settings"]["seed"] == 0
-    assert provenance["metric"] == {"name": "top1", "value": result.metric, "samples": 64}
+    assert provenance["metric"] == {"name": "top1", "output": "output", "value": result.metric, "samples": 64}
     assert len(provenance["data"]["train_sha256"]) == 64
     assert torch.__version__.startswith(provenance["versions"]["torch"])
     assert str(tmp_path) not in json.dumps(provenance)
-    assert list((recipe.folder / "checkpoints").iterdir()) == []
+    assert [path.name for path in (recipe.folder / "checkpoints").iterdir()] == ["tiny.lock"]
 
 
 def test_overrides_are_in_the_command_of_the_provenance(tmp_path, pictures):

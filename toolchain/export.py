@@ -18,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from toolchain.builder_failure import describe
 from toolchain.errors import usage
 from toolchain.export_failure import explain_failure
 from toolchain.float_parity import FloatSession, check_float_parity
-from toolchain.forward import Call, bind_inputs, list_dataclasses, name_outputs
+from toolchain.forward import Call, bind_inputs, list_dataclasses
 from toolchain.onnx_file import SIZE_MAX_BYTES, write_onnx
 from toolchain.onnx_safety import first_line
+from toolchain.pytorch_run import evaluation_mode, run_pytorch
 from toolchain.repeatable import check_repeatable, explain_randomness, find_random_node
 
 # The opset of every model from here on; toolchain/optimize/raise_opset.py says why it is this one.
@@ -62,7 +62,7 @@ def export_onnx(model: nn.Module, example: Mapping[str, NDArray[Any]], out: Path
     _register_dataclasses(model, call, inputs)
     chatter = io.StringIO()
     try:
-        with _evaluation_mode(model), _capture_chatter(chatter):
+        with evaluation_mode(model), _capture_chatter(chatter):
             program = torch.onnx.export(
                 model,
                 arguments,
@@ -87,31 +87,6 @@ def export_onnx(model: nn.Module, example: Mapping[str, NDArray[Any]], out: Path
     write_onnx(exported, out)
 
 
-def run_pytorch(model: nn.Module, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return the module's outputs in evaluation mode, named and flattened as `name_outputs` does.
-
-    What the module prints goes to stderr. Raises ToolchainError (exit 2): the module rejects the batch, or an output is
-    not a tensor that ONNX has.
-    """
-    call = bind_inputs(model, list(batch))
-    # Copies: a module may change its input in place.
-    tensors = {name: torch.tensor(array) for name, array in batch.items()}
-    with _evaluation_mode(model), torch.no_grad(), contextlib.redirect_stdout(sys.stderr):
-        try:
-            result = call.run(model, tensors)
-        except (Exception, SystemExit) as error:  # a user's module may raise anything
-            imports = isinstance(error, ImportError)
-            raise usage(
-                "the module fails on its input",
-                where=", ".join(f"{name} {array.dtype}{array.shape}" for name, array in batch.items()),
-                found=describe(error),
-                fix="import it at the top of the file that builds the model"
-                if imports
-                else "check that the data set's samples have the shape and dtype that the module was made for",
-            ) from error
-    return {name: _to_array(name, tensor) for name, tensor in name_outputs(result).items()}
-
-
 def check_export(
     onnx_path: Path, model: nn.Module, batches: Iterable[Mapping[str, NDArray[Any]]], *, threads: int = 1
 ) -> dict[str, float]:
@@ -123,26 +98,6 @@ def check_export(
     session = FloatSession(onnx_path, threads=threads)
     pairs = ((run_pytorch(model, batch), session.run(batch)) for batch in batches)
     return check_float_parity("export", pairs)
-
-
-def _to_array(name: str, tensor: torch.Tensor) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = tensor.detach().cpu().numpy()
-    except (TypeError, RuntimeError) as error:  # bfloat16 and sparse tensors have no array
-        raise usage(
-            "an output has no dtype that NumPy has",
-            where=name,
-            found=str(tensor.dtype if tensor.layout is torch.strided else tensor.layout),
-            fix="convert it in forward: output.float(), or output.to_dense()",
-        ) from error
-    if np.iscomplexobj(array):
-        raise usage(
-            "an output is complex, which ONNX Runtime does not have",
-            where=name,
-            found=str(tensor.dtype),
-            fix="return torch.view_as_real(output)",
-        )
-    return array
 
 
 def _check_names(inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -175,7 +130,7 @@ def _check_batch_axis(model: nn.Module, example: Mapping[str, NDArray[Any]]) -> 
 
 def _register_dataclasses(model: nn.Module, call: Call, inputs: Mapping[str, torch.Tensor]) -> None:
     """Tell torch.export how the dataclasses that the module returns are taken apart."""
-    with _evaluation_mode(model), torch.no_grad(), contextlib.redirect_stdout(sys.stderr):
+    with evaluation_mode(model), torch.no_grad(), contextlib.redirect_stdout(sys.stderr):
         result = call.run(model, {name: tensor.clone() for name, tensor in inputs.items()})
     for kind in list_dataclasses(result):
         if kind not in torch.utils._pytree.SUPPORTED_NODES:
@@ -195,18 +150,6 @@ def _free_batch(
 
     bound = inspect.signature(model.forward).bind(*arguments, **by_name).arguments
     return {name: free(value) for name, value in bound.items()}
-
-
-@contextlib.contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Switch every submodule to evaluation, and back to what each was."""
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, flag in training.items():
-            module.training = flag
 
 
 @contextlib.contextmanager

@@ -88,7 +88,10 @@ def name_outputs(result: Any) -> dict[str, Tensor]:
 
 def take_main_output(result: Any) -> Tensor:
     """Return the first output: the one that the task metric is measured on, and that a training learns."""
-    return result if isinstance(result, Tensor) else next(iter(name_outputs(result).values()))
+    first = next(_flatten(result, ()), None)
+    if first is None:
+        raise usage("the module returns nothing", where="output", expected="at least one tensor", found=repr(result))
+    return first[1]
 
 
 def list_dataclasses(result: Any) -> list[type]:

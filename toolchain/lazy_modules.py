@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 from toolchain.builder_failure import describe
 from toolchain.errors import usage
 from toolchain.forward import bind_inputs
+from toolchain.pytorch_run import evaluation_mode
 
 
 def materialize(model: nn.Module, sample: Mapping[str, NDArray[Any]]) -> None:
@@ -23,21 +24,16 @@ def materialize(model: nn.Module, sample: Mapping[str, NDArray[Any]]) -> None:
     if find_lazy(model) is None:
         return
     inputs = {name: torch.tensor(array) for name, array in sample.items()}
-    training = {module: module.training for module in model.modules()}
-    model.eval()
     try:
-        with torch.no_grad():
+        with evaluation_mode(model), torch.no_grad():
             bind_inputs(model, list(inputs)).run(model, inputs)
-    except Exception as error:  # a user's module may raise anything
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
         raise usage(
             "the lazy modules get no shapes: the module fails on its input",
             where=", ".join(f"{name} {array.dtype}{array.shape}" for name, array in sample.items()),
             found=describe(error),
             fix="check that the data set's samples have the shape and dtype that the module was made for",
         ) from error
-    finally:
-        for module, flag in training.items():
-            module.training = flag
     lazy = find_lazy(model)
     if lazy is not None:
         raise usage(

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from toolchain.cache import hash_file, read_versions
 from toolchain.data import load_dataset
+from toolchain.data.arranged import Arranged
 from toolchain.errors import missing
 from toolchain.model_files import identify_files
 from toolchain.project import find_recipe
@@ -41,7 +42,16 @@ def compress(run: Run, weights: Path | None) -> Path | None:
 def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonValue]) -> Path:
     name = f"compress-{index + 1}-{entry.get('method')}"
     inputs: dict[str, Any] = {
-        "code": hash_code("builder.py", "weights.py", "structure.py", "fit", *_list_code(str(entry.get("method")))),
+        "code": hash_code(
+            "builder.py",
+            "model_import.py",
+            "lazy_modules.py",
+            "forward.py",
+            "weights.py",
+            "structure.py",
+            "fit",
+            *_list_code(str(entry.get("method"))),
+        ),
         "versions": read_versions("accelerate", "ckmeans", "numpy", "torch", "torch-pruning", "torchvision"),
         "entry": dict(entry),
         **run.identify_model(weights),
@@ -58,16 +68,19 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     def build(folder: Path, work: Path) -> None:
         from toolchain.compress import Draft, Material, compress_draft, read_entry
         from toolchain.fit.show import show_training
+        from toolchain.forward import bind_inputs
         from toolchain.weights import save_weights
 
         places = [f"{run.recipe.path}: compress[{number}]" for number in range(len(run.recipe.compress))]
         checked = [read_entry(*pair) for pair in zip(run.recipe.compress, places, strict=True)]
         draft = Draft(*run.load_compressed(weights))
         augmentation = run.recipe.train or TrainSection()
+        calibration = run.data.calibration
+        call = bind_inputs(draft.model, list(calibration.batch(0, 1)))
         material = Material(
-            calibration=run.data.calibration,
+            calibration=Arranged(calibration, call.names),
             load_training=lambda: _load_training(run),
-            load_teacher=lambda teacher: _load_teacher(find_teacher(run.recipe, teacher)),
+            load_teacher=lambda teacher: _load_teacher(run, find_teacher(run.recipe, teacher)),
             finetune=checked[index][2],
             crop_padding=augmentation.crop_padding,
             flip=augmentation.flip,
@@ -126,11 +139,13 @@ def _keep_teacher_outputs(run: Run, name: str, inputs: Mapping[str, Any], build:
     return run.cache.get_or_build("teacher", key, build).folder
 
 
-def _load_teacher(teacher: Recipe) -> nn.Module:
+def _load_teacher(run: Run, teacher: Recipe) -> nn.Module:
     from toolchain.builder import build_model
+    from toolchain.lazy_modules import materialize
     from toolchain.weights import load_weights
 
     model = build_model(teacher)
+    materialize(model, run.data.calibration.batch(0, 1))
     weights = teacher.folder / (teacher.model.weights or "")
     if not weights.is_file():
         raise missing(

@@ -25,6 +25,7 @@ def export(run: Run, weights: Path | None) -> Entry:
             "model_import.py",
             "lazy_modules.py",
             "forward.py",
+            "pytorch_run.py",
             "repeatable.py",
             "weights.py",
             "structure.py",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from toolchain.cache import Entry, read_versions
+from toolchain.errors import usage
 from toolchain.stages.run import Run, hash_code
 
 # Samples in one run of PyTorch: enough for its speed, few enough for pictures at 224.
@@ -22,7 +23,15 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
     """
     count = run.count_evaluation()
     inputs = {
-        "code": hash_code("bundle", "compress/range_markers.py", "compress/trace.py", "export.py", "agent"),
+        "code": hash_code(
+            "bundle",
+            "compress/range_markers.py",
+            "compress/trace.py",
+            "export.py",
+            "forward.py",
+            "pytorch_run.py",
+            "agent",
+        ),
         "versions": read_versions("torch", "torchvision", "onnxruntime", "numpy"),
         "model": exported.sha256,
         "metric": run.metric_name,
@@ -35,7 +44,7 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
         labels = run.data.evaluation.labels
         write_golden_outputs(
             folder,
-            _run_onnx(run, exported) if weights is None else _run_module(run, weights, count),
+            _same_rows(_run_onnx(run, exported) if weights is None else _run_module(run, weights, count)),
             samples=count,
             stacked=weights is None,
             metric_name=run.metric_name,
@@ -45,9 +54,27 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
     return run.stage("golden", inputs, build)
 
 
+def _same_rows(batches: Iterable[dict[str, NDArray[Any]]]) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield the batches; refuse (exit 2) an output whose shape differs from sample to sample: it has no golden form."""
+    first: dict[str, tuple[int, ...]] = {}
+    for batch in batches:
+        for name, array in batch.items():
+            row = first.setdefault(name, array.shape[1:])
+            if array.shape[1:] != row:
+                raise usage(
+                    "an output has another shape for other samples",
+                    where=f"output {name}",
+                    expected=f"the shape {row} for each sample",
+                    found=str(array.shape[1:]),
+                    fix="return a fixed number of results, such as the best 100, and leave the selection to what reads "
+                    "them",
+                )
+        yield batch
+
+
 def _run_module(run: Run, weights: Path, count: int) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield the module's outputs (n, ...), batch by batch."""
-    from toolchain.export import run_pytorch
+    from toolchain.pytorch_run import run_pytorch
 
     advance = run.progress.steps("golden outputs", count)
     model = run.load_model(weights)
