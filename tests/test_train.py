@@ -322,6 +322,20 @@ def test_an_interrupted_training_goes_on(tmp_path, pictures):
     assert resumed.weights.read_bytes() == whole.weights.read_bytes()
 
 
+@pytest.mark.parametrize("change", ["model", "recipe"])
+def test_a_checkpoint_of_other_code_or_another_loss_is_refused(tmp_path, pictures, change):
+    recipe = write_recipe(tmp_path, pictures)
+    with pytest.raises(KilledError):
+        train_model(recipe, on_progress=kill_at(2, 1))
+    if change == "model":
+        (recipe.folder / "model.py").write_text(f"{MODEL}# changed\n")
+    else:
+        recipe.path.write_text(f"{recipe.path.read_text()}label_smoothing = 0.1\n")
+    error = refuse(read_recipe(recipe.path))
+    assert error.code is ExitCode.USAGE
+    assert "--fresh" in error.fix
+
+
 @pytest.mark.parametrize("options", ["classes = 1", "side = 9"])
 def test_a_model_that_does_not_fit_the_data_is_a_usage_error(tmp_path, pictures, options):
     recipe = write_recipe(tmp_path, pictures)

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from toolchain.builder import build_model
-from toolchain.cache import read_versions
+from toolchain.cache import hash_json, read_versions
 from toolchain.data import Dataset, TrainingSamples, load_dataset
 from toolchain.data.dataset import IMAGE_INPUT, are_pictures
 from toolchain.data.labels import check_labels
@@ -20,6 +20,7 @@ from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.fit import FitSettings, OnProgress, cross_entropy, fit, measure_top1, start_accelerator
 from toolchain.fit.lock import lock_training
 from toolchain.lazy_modules import materialize
+from toolchain.model_files import identify_files
 from toolchain.provenance import find_git_commit
 from toolchain.pytorch_run import run_pytorch
 from toolchain.recipe import Recipe, TrainSection
@@ -104,6 +105,11 @@ def train_model(
             checkpoint=checkpoint,
             resume=resume,
             on_progress=on_progress,
+            identity={
+                "label_smoothing": section.label_smoothing,
+                "build_options": recipe.model.build_options,
+                "code_sha256": hash_json(identify_files(recipe)),
+            },
         )
         duration_s = time.monotonic() - started
         metric = measure_top1(model, dataset.evaluation, accelerator=accelerator)

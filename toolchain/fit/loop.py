@@ -123,8 +123,11 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
     on_progress: OnProgress | None = None,
+    identity: Mapping[str, Any] | None = None,
 ) -> None:
     """Train the model in place; an interrupted run that resumes ends at the same weights as one that was not.
+
+    identity: what a checkpoint depends on beside settings and data, such as the code of the model, as JSON types.
 
     Parameters without an axis, such as a learned range, are not decayed. A checkpoint is written after each epoch.
     What the model prints goes to stderr. Raises ToolchainError: when the loss or a weight is no number any more
@@ -135,7 +138,7 @@ def fit(
     call = bind_inputs(model, list(samples.batch(0, 1)))
     _check_scores(model, samples, call)
     steps = max(1, len(samples) // settings.batch_size)
-    identity = json.dumps({**asdict(settings), "data_sha256": samples.sha256}, sort_keys=True)
+    text = json.dumps({**asdict(settings), "data_sha256": samples.sha256, **(identity or {})}, sort_keys=True)
     model.to(memory_format=torch.channels_last)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups: list[dict[str, Any]] = [
@@ -150,7 +153,7 @@ def fit(
         weight_decay=settings.weight_decay,
     )
     schedule = OneCycleLR(optimizer, max_lr=settings.learning_rate, total_steps=settings.epochs * steps)
-    state = Checkpoint(model=model, optimizer=optimizer, schedule=schedule, identity=identity)
+    state = Checkpoint(model=model, optimizer=optimizer, schedule=schedule, identity=text)
     epochs_done = load_checkpoint(checkpoint, state) if checkpoint is not None and resume else 0
     attributes, infinite = set(vars(model)), _list_infinite(model)
     prepared, prepared_optimizer = accelerator.prepare(model, optimizer)
