@@ -44,7 +44,7 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
         labels = run.data.evaluation.labels
         write_golden_outputs(
             folder,
-            _same_rows(_run_onnx(run, exported) if weights is None else _run_module(run, weights, count)),
+            check_rows(_run_onnx(run, exported) if weights is None else _run_module(run, weights, count)),
             samples=count,
             stacked=weights is None,
             metric_name=run.metric_name,
@@ -54,7 +54,7 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
     return run.stage("golden", inputs, build)
 
 
-def _same_rows(batches: Iterable[dict[str, NDArray[Any]]]) -> Iterator[dict[str, NDArray[Any]]]:
+def check_rows(batches: Iterable[dict[str, NDArray[Any]]]) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield the batches; refuse (exit 2) an output whose shape differs from sample to sample: it has no golden form."""
     first: dict[str, tuple[int, ...]] = {}
     for batch in batches:
