@@ -201,6 +201,23 @@ def test_two_models_with_modules_of_one_name_are_not_mixed_up(tmp_path, relative
     assert [build_model(recipe).in_features for recipe in recipes] == [3, 5, 3]
 
 
+def test_a_file_that_is_a_link_finds_the_modules_beside_the_link(tmp_path):
+    for name, width in (("one", 3), ("two", 5)):
+        write_files(
+            tmp_path / name, {"model.py": f"from blocks import width\n{BUILD}", "blocks.py": f"width = {width}\n"}
+        )
+    (tmp_path / "two" / "model.py").unlink()
+    (tmp_path / "two" / "model.py").symlink_to(tmp_path / "one" / "model.py")
+    assert build_model(read_recipe(tmp_path / "two" / "recipe.toml")).in_features == 5
+
+
+def test_a_file_in_another_folder_than_the_recipe_finds_the_modules_beside_it(tmp_path):
+    write_files(tmp_path / "code", {"model.py": f"from blocks import width\n{BUILD}", "blocks.py": "width = 4\n"})
+    (tmp_path / "net").mkdir()
+    recipe = write_recipe(tmp_path / "net", build="../code/model.py:build")
+    assert build_model(recipe).in_features == 4
+
+
 def test_a_changed_module_is_read_again(tmp_path):
     recipe = write_files(tmp_path, {"model.py": f"from blocks import width\n{BUILD}", "blocks.py": "width = 4\n"})
     assert build_model(recipe).in_features == 4

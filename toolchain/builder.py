@@ -76,7 +76,8 @@ def _find_file(folder: Path, build: str, where: str) -> tuple[Path, str]:
     file_name, colon, name = build.rpartition(":")
     if not (colon and file_name.endswith(".py") and name.isidentifier()):
         raise usage("model.build names no function", where=where, expected="FILE.py:FUNCTION", found=build)
-    path = (folder / file_name).resolve()
+    # A file that is a link keeps the modules that lie beside the link.
+    path = (folder / file_name).parent.resolve() / Path(file_name).name
     if not path.is_file():
         raise usage("the file that builds the model does not exist", where=where, expected=str(path))
     return path, name
