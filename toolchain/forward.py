@@ -51,8 +51,8 @@ def bind_inputs(model: nn.Module, names: Sequence[str]) -> Call:
         raise usage(
             "the inputs do not fit the module's forward",
             where=f"{type(model).__name__}.forward{signature}",
-            expected=f"inputs {', '.join(_list_required(parameters)) or 'by position'}",
-            found=f"inputs {', '.join(names)}",
+            expected=", ".join(_list_names(parameters)) or "inputs by position",
+            found=", ".join(names),
             fix="give the data one array per parameter of forward, under the parameter's name",
         ) from error
     return call
@@ -125,13 +125,9 @@ def _match_names(parameters: Mapping[str, inspect.Parameter], names: Sequence[st
     return Call(tuple(positional), (*rest, *unknown))
 
 
-def _list_required(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+def _list_names(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [
-        name
-        for name, parameter in parameters.items()
-        if parameter.default is inspect.Parameter.empty and parameter.kind not in variable
-    ]
+    return [name for name, parameter in parameters.items() if parameter.kind not in variable]
 
 
 def _flatten(result: Any, path: _Path) -> Iterator[tuple[_Path, Tensor]]:

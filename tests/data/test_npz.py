@@ -49,6 +49,36 @@ def test_the_option_evaluation_names_another_file(tmp_path):
     assert dataset.calibration.sha256 != dataset.evaluation.sha256
 
 
+def test_two_files_whose_arrays_lie_in_another_order_are_read_in_one(tmp_path):
+    write(tmp_path / "b.npz", y=np.ones((5, 3)), x=np.zeros((5, 3)))
+    options = write(tmp_path / "a.npz", x=np.zeros((2, 3)), y=np.ones((2, 3)))
+    dataset = load_dataset("npz", options | {"evaluation": str(tmp_path / "b.npz")})
+    assert list(dataset.calibration.batch(0, 1)) == list(dataset.evaluation.batch(0, 1)) == ["x", "y"]
+    assert dataset.evaluation.batch(0, 1)["y"].tolist() == [[1.0, 1.0, 1.0]]
+
+
+@pytest.mark.parametrize(("count", "halves"), [(16, (8, 8)), (17, (9, 8)), (15, (15, 15))])
+def test_one_file_is_halved_where_it_is_asked_for_and_has_16_samples(tmp_path, count, halves):
+    options = write(tmp_path / "a.npz", x=np.arange(float(count)))
+    dataset = load_dataset("npz", options | {"split": True})
+    assert (len(dataset.calibration), len(dataset.evaluation)) == halves
+    whole = load_dataset("npz", options)
+    assert (len(whole.calibration), len(whole.evaluation)) == (count, count)
+
+
+def test_a_file_for_the_evaluation_beside_a_split_is_refused(tmp_path):
+    options = write(tmp_path / "a.npz", x=np.zeros((20, 3)))
+    assert refuse(options | {"split": True, "evaluation": options["path"]}).where == "data.options.split"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_input_that_is_no_number_is_named_with_its_sample(tmp_path, value):
+    x = np.ones((4, 3))
+    x[2, 1] = value
+    error = refuse(write(tmp_path / "a.npz", x=x))
+    assert error.found == f"{value} in sample 2; 1 of 4 samples"
+
+
 def test_two_files_with_other_inputs_are_refused(tmp_path):
     write(tmp_path / "b.npz", y=np.ones((5, 3)))
     options = write(tmp_path / "a.npz", x=np.zeros((2, 3))) | {"evaluation": str(tmp_path / "b.npz")}

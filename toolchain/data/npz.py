@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,8 @@ def load(options: Mapping[str, Any]) -> Dataset:
             found=", ".join(sorted(evaluation.arrays)),
             fix="give both files one array per graph input, under the same names",
         )
+    # The order of one file holds for both.
+    evaluation = replace(evaluation, arrays={name: evaluation.arrays[name] for name in calibration.arrays})
     return _make_dataset(calibration, evaluation, train=None if calibration.labels is None else calibration)
 
 

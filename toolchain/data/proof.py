@@ -13,8 +13,12 @@ from toolchain.errors import ExitCode, ToolchainError
 
 # A range ten times as wide as all other samples need costs int8 20 dB (20 · log10(10)): as much as its whole gate.
 OUTLIER_RATIO = 10.0
+# Samples that differ by no more than this of their magnitude differ by the rounding of float32 (2^-23), 8 times over.
+_SAME = 1e-6
 # So many more copies than this change what a metric and a quantile say by as much as they are read to.
 _DUPLICATES_MAX = 0.1
+# So few decide too little to name any share of inputs that they stand for; a default run has hundreds.
+_FEW = 16
 # Of several outliers, so many are named.
 _NAMED = 3
 
@@ -28,8 +32,9 @@ def refuse_worthless(evaluation: Survey, *, where: str) -> None:
     problem = None
     if evaluation.count == 1:
         problem, found = "one evaluation sample proves nothing", "1 sample"
-    elif len(set(evaluation.contents)) == 1:
-        value = "all zero" if _is_zero(evaluation) else "the same bytes each"
+    elif evaluation.spread <= _SAME:
+        copies = len(set(evaluation.contents)) == 1
+        value = "all zero" if _is_zero(evaluation) else f"the same {'bytes each' if copies else 'but for rounding'}"
         problem, found = "the evaluation samples are all the same", f"{len(evaluation.indices)} samples, {value}"
     elif evaluation.flat.all():
         problem = "every evaluation sample is a single value throughout"
@@ -48,6 +53,9 @@ def refuse_worthless(evaluation: Survey, *, where: str) -> None:
 def warn_of_weakness(calibration: Survey, evaluation: Survey) -> list[str]:
     """Return what weakens a verdict on these samples, one sentence each."""
     return [
+        *_warn_of_few(evaluation),
+        *_warn_of_classes(evaluation, "are evaluated on"),
+        *_warn_of_classes(calibration, "calibrate"),
         *_warn_of_constants(evaluation),
         *_warn_of_duplicates(evaluation),
         *_warn_of_calibration(calibration),
@@ -68,6 +76,22 @@ def warn_of_resolution(samples: int, metric_drop_max: float | None) -> Iterator[
 def _is_zero(survey: Survey) -> bool:
     """Return whether all inputs are floats and zero."""
     return survey.peaks.keys() == survey.digests.keys() and all(not peaks.any() for peaks in survey.peaks.values())
+
+
+def _warn_of_few(evaluation: Survey) -> Iterator[str]:
+    different = len(set(evaluation.contents))
+    if different < _FEW:
+        yield f"only {different} different evaluation samples: the verdict holds for little else"
+
+
+def _warn_of_classes(part: Survey, use: str) -> Iterator[str]:
+    """Yield the warning for the first samples of a part that lies sorted by class."""
+    labels = part.samples.labels
+    if labels is None:
+        return
+    used, there = len(np.unique(labels[: part.count])), len(np.unique(labels))
+    if used < there <= part.count:
+        yield f"the first {part.count} samples, which {use}, are of {used} of {there} classes: mix them in the file"
 
 
 def _warn_of_constants(evaluation: Survey) -> Iterator[str]:
@@ -105,8 +129,8 @@ def _warn_of_outliers(calibration: Survey) -> Iterator[str]:
             )
             more = f", and {len(outliers) - _NAMED} more samples" if len(outliers) > _NAMED else ""
             yield (
-                f"outliers set the calibrated range of input {name}, where half of the samples stay within "
-                f"{usual:.6g}: {named}{more}"
+                f"input {name} has outliers in the calibration data: {named}{more}, where half of the samples stay within "
+                f"{usual:.6g}; they set its range unless the calibration method clips them"
             )
 
 

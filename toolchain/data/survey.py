@@ -34,6 +34,9 @@ class Survey:
     flat: NDArray[np.bool_]
     """Whether a sample is one and the same value in every input that has several, `(n,)`."""
 
+    spread: float
+    """How far samples differ at most in any place, of the largest magnitude of their input: 0 for copies."""
+
     @property
     def contents(self) -> list[tuple[bytes, ...]]:
         """What each sample is, over all inputs."""
@@ -46,11 +49,14 @@ def survey_samples(samples: Samples, count: int) -> Survey:
     digests: dict[str, list[bytes]] = {}
     peaks: dict[str, list[NDArray[np.float64]]] = {}
     flat: list[NDArray[np.bool_]] = []
+    bounds: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
     for start, stop in _spread_batches(count):
         batch = samples.batch(start, stop)
         indices.extend(range(start, stop))
         flat.append(_find_flat(batch, stop - start))
         for name, array in batch.items():
+            low, high = bounds.get(name, (array[0], array[0]))
+            bounds[name] = (np.minimum(low, array.min(axis=0)), np.maximum(high, array.max(axis=0)))
             digests.setdefault(name, []).extend(_hash_sample(sample) for sample in array)
             if np.issubdtype(array.dtype, np.floating):
                 peaks.setdefault(name, []).append(_find_peaks(array))
@@ -61,6 +67,7 @@ def survey_samples(samples: Samples, count: int) -> Survey:
         digests={name: tuple(found) for name, found in digests.items()},
         peaks={name: np.concatenate(found) for name, found in peaks.items()},
         flat=np.concatenate(flat),
+        spread=max(_measure_spread(*pair) for pair in bounds.values()),
     )
 
 
@@ -93,3 +100,15 @@ def _find_flat(batch: Mapping[str, NDArray[Any]], count: int) -> NDArray[np.bool
             flat &= (rows == rows[:, :1]).all(axis=1)
             judged = True
     return flat & judged
+
+
+def _measure_spread(low: NDArray[Any], high: NDArray[Any]) -> float:
+    """Return the largest difference between samples in any place over the largest magnitude, both finite."""
+    if low.dtype == np.bool_ or not np.issubdtype(low.dtype, np.number):
+        return float((low != high).any())
+    lows, highs = low.astype(np.float64), high.astype(np.float64)
+    finite = np.isfinite(lows) & np.isfinite(highs)
+    magnitude = float(np.maximum(np.abs(lows), np.abs(highs))[finite].max(initial=0))
+    if not (lows == highs)[~finite].all():
+        return 1.0  # a mask that changes from sample to sample
+    return float((highs - lows)[finite].max(initial=0)) / magnitude if magnitude else 0.0

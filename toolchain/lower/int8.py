@@ -18,6 +18,8 @@ import onnx
 from toolchain.errors import usage
 from toolchain.learned_ranges import LearnedRanges, drop_ranges, read_ranges, restore_pairs
 from toolchain.lower.calibration import choose_ranges, list_methods, observe_tensors
+from toolchain.lower.calibration.observation import Observation
+from toolchain.lower.calibration.outliers import Outlier, find_outliers
 from toolchain.lower.learned import find_learned, match_weight_bits
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq import QdqPlan
@@ -57,6 +59,7 @@ class Int8Lowering:
     sqnr_db: Mapping[str, float]
     """Of every output against the float model, or against what was trained for int8, on the samples of the search."""
     trials: tuple[SpeedTrial, ...]
+    outliers: tuple[Outlier, ...] = ()
 
 
 def lower_int8(
@@ -79,7 +82,7 @@ def lower_int8(
     model, policy = drop_ranges(model), replace(policy, scheme=match_weight_bits(policy.scheme, learned))
     plan = policy.plan(model, frozenset())
     requested = _find_requested(model, options.keep_float)
-    benches = _calibrate(model, plan, feeds, options, policy, start_steps, learned)
+    benches, observations = _calibrate(model, plan, feeds, options, policy, start_steps, learned)
     methods_db = {method: bench.measure_sqnr_db(frozenset()) for method, (_, bench) in benches.items()}
     ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
     others = bench.on(feeds[_SEARCH_SAMPLES : _SEARCH_SAMPLES + _CONFIRM_SAMPLES])
@@ -106,6 +109,9 @@ def lower_int8(
         kept_in_float=reasons,
         sqnr_db={name: estimate.sqnr_db for name, estimate in finished.measure_outputs_db(keep).items()},
         trials=trials,
+        outliers=find_outliers(
+            {name: observation for name, observation in observations.items() if name in final.tensors}, ranges
+        ),
     )
 
 
@@ -117,8 +123,8 @@ def _calibrate(
     policy: Int8Policy,
     start_steps: StartSteps,
     learned: LearnedRanges | None,
-) -> dict[str, tuple[Mapping[str, TensorRange], Bench]]:
-    """Return the ranges by each method that may be taken, and the bench to judge them by.
+) -> tuple[dict[str, tuple[Mapping[str, TensorRange], Bench]], Mapping[str, Observation]]:
+    """Return the ranges by each method that may be taken with the bench to judge them by, and what was observed.
 
     No method is the best for every model: clipping helps where outliers are noise, and hurts where they carry the
     answer. All of them read the same histograms, so that trying them costs one session each. A learned range is never
@@ -128,6 +134,7 @@ def _calibrate(
     missing = [name for name in plan.tensors if name not in known]
     trained = restore_pairs(model, learned) if learned is not None else None
     found: dict[str, dict[str, TensorRange]] = {"learned": known}
+    observations: Mapping[str, Observation] = {}
     if missing or not known:
         methods = list_methods() if options.calibration == "auto" else (options.calibration,)
         on_batch = start_steps("calibrate", len(feeds))
@@ -145,9 +152,10 @@ def _calibrate(
         host_kernels=policy.host_kernels,
     )
     first = empty.on(feeds[:_SEARCH_SAMPLES])
-    return {
+    benches: dict[str, tuple[Mapping[str, TensorRange], Bench]] = {
         method: (ranges, replace(first, build=partial(policy.write, model, ranges))) for method, ranges in found.items()
     }
+    return benches, observations
 
 
 def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[str, ...]:
@@ -220,5 +228,6 @@ def describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
         "range_sources": {
             name: "learned" if range_.learned else "calibrated" for name, range_ in lowering.ranges.items()
         },
+        "outliers": [asdict(outlier) for outlier in lowering.outliers],
         "speed_trials": [asdict(trial) for trial in lowering.trials],
     }

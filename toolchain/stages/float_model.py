@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.cache import Entry
-from toolchain.errors import usage
+from toolchain.data.dataset import name_sample
+from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.stages.run import Run
 
 if TYPE_CHECKING:
@@ -70,12 +71,23 @@ def examine_data(run: Run, model: FloatModel) -> list[str]:
 
 
 def judge_model(run: Run, model: FloatModel) -> list[str]:
-    """Refuse a model that is not proven to be better than chance (exit 2); return what cannot be told."""
+    """Refuse a model that is not proven to be better than chance (exit 2), or returns NaN (exit 18); return what cannot be told."""
     from toolchain.data.chance import judge_float_model
 
-    return judge_float_model(
-        lambda index: int(_read_scores(model(index)).argmax()), _take_labels(run), where=run.name_data()
-    )
+    def predict(index: int) -> int:
+        scores = _read_scores(model(index))
+        if np.isnan(scores).any():  # the largest of them is none
+            raise ToolchainError(
+                ExitCode.PARITY,
+                "the float model itself returns NaN",
+                where=f"{name_sample(run.data.evaluation, index)} of the evaluation",
+                expected="numbers",
+                found=f"NaN in {np.count_nonzero(np.isnan(scores))} of {scores.size} scores",
+                fix="check the weights and the preprocessing of the data",
+            )
+        return int(scores.argmax())
+
+    return judge_float_model(predict, _take_labels(run), where=run.name_data())
 
 
 def _check_outputs(run: Run, model: FloatModel) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from toolchain.agent.facts import Facts, is_this_cpu
 from toolchain.cache import Entry, read_versions
+from toolchain.data.dataset import name_sample
 from toolchain.stages.run import Run, hash_code
 from toolchain.target import Precision, Target
 
@@ -52,6 +54,23 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
         lower_model(request, folder, start_steps=run.progress.steps)
 
     return run.stage(f"lower-{precision}", inputs, build)
+
+
+def list_outliers(run: Run, lowerings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a warning for each calibration sample that set ranges alone, of lowering.json by precision."""
+    warnings = []
+    for precision, document in lowerings.items():
+        by_sample: dict[int, list[Mapping[str, Any]]] = {}
+        for outlier in document.get("outliers", ()):
+            by_sample.setdefault(outlier["sample"], []).append(outlier)
+        for sample, outliers in by_sample.items():
+            worst = max(outliers, key=lambda outlier: float(outlier["times"]))
+            warnings.append(
+                f"calibration {name_sample(run.data.calibration, sample)} alone sets the {precision} range of "
+                f"{len(outliers)} {'tensor' if len(outliers) == 1 else 'tensors'}: {worst['tensor']} reaches "
+                f"{worst['magnitude']:.6g}, {worst['times']:,.0f} times what half of the samples stay within"
+            )
+    return warnings
 
 
 def _identify_builder(target: Target) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import os
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import onnx
 
@@ -22,6 +22,8 @@ from toolchain.lower.calibration.session import Batch, TensorSession
 from toolchain.lower.ranges import TensorRange
 
 __all__ = ["calibrate", "choose_ranges", "list_methods", "observe_tensors"]
+
+_Item = TypeVar("_Item")
 
 
 class Method(Protocol):
@@ -84,9 +86,10 @@ def observe_tensors(
     session = TensorSession(model, tensors, optimize=counting)
     observations = {name: Observation(counting=counting) for name in tensors}
 
-    def observe(batch: Batch) -> None:
+    def observe(numbered: tuple[int, Batch]) -> None:
+        number, batch = numbered
         for name, values in session.run(batch).items():
-            if not observations[name].add(values):
+            if not observations[name].add(values, number):
                 raise malformed(
                     "the model computes NaN or infinity on the calibration data",
                     where=f"tensor {name}",
@@ -94,7 +97,7 @@ def observe_tensors(
                     fix="check the weights, and the calibration data's normalization",
                 )
 
-    for _ in _run_each(observe, _checked(session, batches), threads or os.cpu_count() or 1):
+    for _ in _run_each(observe, enumerate(_checked(session, batches)), threads or os.cpu_count() or 1):
         if on_batch is not None:
             on_batch()
     return observations
@@ -119,7 +122,7 @@ def _checked(session: TensorSession, batches: Iterable[Batch]) -> Iterator[Batch
         raise usage("the calibration data is empty", expected="at least one batch", found="none")
 
 
-def _run_each(work: Callable[[Batch], None], batches: Iterator[Batch], threads: int) -> Iterator[None]:
+def _run_each(work: Callable[[_Item], None], batches: Iterator[_Item], threads: int) -> Iterator[None]:
     """Do the work for each batch, several at a time; yield after each, raise its error."""
     with ThreadPoolExecutor(threads) as executor:
         pending: set[Future[None]] = set()

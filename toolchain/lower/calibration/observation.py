@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from threading import Lock
 from typing import Any
 
@@ -17,7 +18,7 @@ _EXPONENT_MIN = -100
 
 
 class Observation:
-    """Bounds and, where `counting`, the histogram of all values of one tensor, in one pass and constant memory.
+    """Bounds and, where `counting`, the histogram of all values of one tensor, in one pass, in memory that grows by 4 bytes a batch.
 
     Bins are [i, i + 1) · width for i from -BINS_PER_SIDE to BINS_PER_SIDE - 1. The width is a power of two, the
     smallest that holds the largest magnitude seen: when a larger one comes, pairs of bins merge. Scaling by a power
@@ -28,6 +29,8 @@ class Observation:
         self.low = math.inf
         self.high = -math.inf
         self.exponent = _EXPONENT_MIN
+        self.peaks = array("f")
+        """The largest magnitude of each batch, in their order: 4 bytes each, all that grows with the data."""
         self._rows = np.zeros((2, 2 * BINS_PER_SIDE), dtype=np.int64) if counting else None
         self._lock = Lock()
 
@@ -44,8 +47,11 @@ class Observation:
         total: NDArray[np.int64] = self._rows.sum(axis=0)
         return total
 
-    def add(self, values: NDArray[Any]) -> bool:
-        """Count values of any shape and float type; return False, and count nothing, when one is NaN or infinite."""
+    def add(self, values: NDArray[Any], batch: int = 0) -> bool:
+        """Count values of any shape and float type; return False, and count nothing, when one is NaN or infinite.
+
+        batch: the number of the batch that they are of.
+        """
         if values.size == 0:
             return True
         flat = np.ascontiguousarray(values, dtype=np.float32).reshape(-1)
@@ -55,6 +61,8 @@ class Observation:
         with self._lock:
             self.low = min(self.low, low)
             self.high = max(self.high, high)
+            self.peaks.extend([0.0] * (batch + 1 - len(self.peaks)))
+            self.peaks[batch] = max(self.peaks[batch], -low, high)
             if self._rows is not None:
                 # Here, so that bounds alone need no compiled loop.
                 from toolchain.lower.calibration.counting import count_values
