@@ -30,13 +30,14 @@ from toolchain.agent.facts import read_facts
 from toolchain.agent.parity import Parity
 from toolchain.builder import build_model
 from toolchain.errors import ToolchainError
-from toolchain.export import export_onnx, run_pytorch
+from toolchain.export import export_onnx
 from toolchain.lower import LowerRequest, lower_model
 from toolchain.lower.tensorrt.profile import find_profile
 from toolchain.lower.tensorrt.rtx import build_engine
 from toolchain.lower.trial import Arrays, open_emulated
 from toolchain.optimize import optimize
 from toolchain.project import find_recipe, find_target
+from toolchain.pytorch_run import run_pytorch
 from toolchain.recipe import QuantizeSection
 from toolchain.target import Precision
 from toolchain.weights import load_weights

@@ -151,6 +151,13 @@ def test_what_nobody_foresaw_is_exit_1_in_three_lines_and_its_traceback_a_file(r
     assert "in command" in path.read_text()
 
 
+@pytest.mark.parametrize("code", [0, None, 18])
+def test_an_end_in_code_that_a_command_was_given_is_never_its_success_nor_its_verdict(run, code):
+    result, _, err = run(SystemExit(code))
+    assert result == ExitCode.UNEXPECTED
+    assert "SystemExit" in err
+
+
 def test_a_traceback_that_cannot_be_kept_hides_nothing(run, tmp_path):
     (tmp_path / "cache").write_text("a file in its place")
     code, _, stderr = run(KeyError("depth"))

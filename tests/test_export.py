@@ -2,7 +2,10 @@ import logging
 import subprocess
 import sys
 import warnings
+from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -12,7 +15,9 @@ from torch import nn
 
 import toolchain
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.export import check_export, export_onnx, run_pytorch
+from toolchain.export import check_export, export_onnx
+from toolchain.float_parity import FloatSession
+from toolchain.pytorch_run import run_pytorch
 
 IMAGES = np.random.default_rng(0).standard_normal((3, 2, 6, 6), dtype=np.float32)
 
@@ -96,14 +101,126 @@ def test_inputs_are_named_by_the_example_and_bound_by_position(tmp_path):
     check_export(tmp_path / "model.onnx", model, [{"image": IMAGES, "reference": IMAGES * 3}])
 
 
-def test_nested_outputs_are_flattened_in_their_order(tmp_path):
-    model = Wrap(lambda x: {"z": x * 2, "a": (x + 1, [x.sum((2, 3))])})
+class Named(NamedTuple):
+    scores: torch.Tensor
+    boxes: torch.Tensor
+
+
+@dataclass
+class Heads:
+    main: torch.Tensor
+    auxiliary: torch.Tensor | None = None
+
+
+OUTPUTS = {
+    "a tensor": (lambda x: x * 2, ["output"]),
+    "a tuple": (lambda x: (x * 2, x + 1), ["output_0", "output_1"]),
+    "nested tuples": (lambda x: ((x * 2, x + 1), [x - 1]), ["output_0", "output_1", "output_2"]),
+    "a tuple of one": (lambda x: (x * 2,), ["output"]),
+    "a dict": (lambda x: {"z": x * 2, "a": x + 1}, ["z", "a"]),
+    "a dict of one": (lambda x: {"mask": x * 2}, ["mask"]),
+    "an ordered dict": (lambda x: OrderedDict(z=x * 2, a=x + 1), ["z", "a"]),
+    "numbered keys": (lambda x: {3: x * 2, 1: x + 1}, ["output_0", "output_1"]),
+    "a nested dict": (lambda x: {"z": x * 2, "a": (x + 1, [x[:, 0]])}, ["z", "a_0", "a_1_0"]),
+    "a dict in a tuple": (lambda x: ({"z": x * 2}, x + 1), ["output_0_z", "output_1"]),
+    "a named tuple": (lambda x: Named(scores=x * 2, boxes=x + 1), ["scores", "boxes"]),
+    "a dataclass": (lambda x: Heads(main=x * 2, auxiliary=x + 1), ["main", "auxiliary"]),
+    "a head for training only": (lambda x: Heads(main=x * 2), ["main"]),
+    "a dict with None": (lambda x: {"aux": None, "out": x * 2}, ["out"]),
+    "names of inner values": (
+        lambda x: {"mul": x + 2, "add": x * 2, "relu": torch.relu(x * 2)},
+        ["mul", "add", "relu"],
+    ),
+    "one tensor twice": (lambda x: dict.fromkeys(("a", "b"), x * 2), ["a", "b"]),
+    "the input": (lambda x: {"same": x, "double": x * 2}, ["same", "double"]),
+    "a name of many kinds": (lambda x: {"a/b c": x * 2, "é": x + 1}, ["a/b c", "é"]),
+}
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_outputs_are_named_by_their_keys_and_fields_in_their_order(tmp_path, kind):
+    function, names = OUTPUTS[kind]
+    model = Wrap(function)
     exported = export(model, tmp_path)
-    assert [value.name for value in exported.graph.output] == ["output_0", "output_1", "output_2"]
-    outputs = run_pytorch(model, {"input": IMAGES})
-    assert np.array_equal(outputs["output_0"], IMAGES * 2)
-    assert outputs["output_2"].shape == (3, 2)
-    check_export(tmp_path / "model.onnx", model, [{"input": IMAGES}])
+    assert [value.name for value in exported.graph.output] == names
+    assert list(run_pytorch(model, {"input": IMAGES})) == names
+    onnx.checker.check_model(exported, full_check=True)
+    assert min(check_export(tmp_path / "model.onnx", model, [{"input": IMAGES}]).values()) == 200.0
+
+
+@pytest.mark.parametrize(
+    ("function", "found"),
+    [
+        (lambda x: {"a_0": x, "a": (x * 2,)}, "'a_0' twice"),
+        (lambda x: {"input": x * 2, "b": x}, "'input'"),
+        (lambda x: {"": x * 2}, "''"),
+        (lambda _: (), "()"),
+    ],
+)
+def test_names_that_a_graph_cannot_have_are_refused(tmp_path, function, found):
+    assert refuse(ExitCode.USAGE, export, Wrap(function), tmp_path).found == found
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: x.sum(), lambda x: (x, torch.ones(7, 4)), lambda x: {"a": x.transpose(0, 1)}]
+)
+def test_an_output_without_an_axis_of_samples_is_refused(tmp_path, function):
+    error = refuse(ExitCode.USAGE, export, Wrap(function), tmp_path)
+    assert "no axis of samples" in error.what
+
+
+class Named2(nn.Module):
+    def forward(self, a, b=None, *, scale=None):
+        a = a * 2 if b is None else a - 2 * b
+        return a if scale is None else a * scale
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["b", "a"], ["a"], ["scale", "a"], ["b", "scale", "a"]])
+def test_inputs_are_matched_with_the_parameters_of_forward_by_name(tmp_path, names):
+    example = {name: IMAGES + index for index, name in enumerate(names)}
+    exported = export(Named2(), tmp_path, **example)
+    assert [value.name for value in exported.graph.input] == sorted(names)
+    expected = Named2()(**{name: torch.tensor(array) for name, array in example.items()}).numpy()
+    (output,) = FloatSession(tmp_path / "model.onnx").run(example).values()
+    assert np.array_equal(output, expected)
+    check_export(tmp_path / "model.onnx", Named2(), [example])
+
+
+def test_one_input_is_taken_whatever_its_name(tmp_path):
+    assert [value.name for value in export(Named2(), tmp_path, image=IMAGES).graph.input] == ["image"]
+
+
+@pytest.mark.parametrize("names", [["x", "y"], ["a", "y"], ["b"], ["a", "b", "c"]])
+def test_inputs_that_forward_does_not_have_are_refused_and_never_matched_by_position(tmp_path, names):
+    error = refuse(ExitCode.USAGE, export_onnx, Named2(), dict.fromkeys(names, IMAGES), tmp_path / "model.onnx")
+    assert "forward(a, b=None, *, scale=None)" in error.where
+    assert error.found == ", ".join(names)
+    assert "array" in error.fix
+
+
+@pytest.mark.parametrize("end", [SystemExit(0), RuntimeError("no"), ImportError("no module")])
+def test_whatever_a_forward_raises_is_a_usage_error(tmp_path, end):
+    def forward(_):
+        raise end
+
+    assert "fails on its input" in refuse(ExitCode.USAGE, export, Wrap(forward), tmp_path).what
+
+
+def test_what_a_module_prints_is_not_on_stdout(capsys):
+    def forward(x):
+        print("hello")  # noqa: T201 - as users do
+        return x
+
+    run_pytorch(Wrap(forward), {"input": IMAGES})
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_equal_infinities_are_carried_through(tmp_path):
+    def forward(x):
+        return torch.where(x > 0, x, -torch.inf), torch.where(x > 0, torch.inf, x)
+
+    export(Wrap(forward), tmp_path)
+    assert np.isinf(run_pytorch(Wrap(forward), {"input": IMAGES})["output_0"]).any()
 
 
 def test_names_that_inner_values_have_do_not_break_the_file(tmp_path):
@@ -215,7 +332,8 @@ def test_a_module_that_bakes_in_the_batch_size_is_refused(tmp_path):
     ("result", "place"),
     [
         (lambda x: (x, 5), "output[1]"),
-        (lambda x: {"a": x, "b": None}, "output['b']"),
+        (lambda x: {"a": x, "b": "text"}, "output['b']"),
+        (lambda _: None, "output"),
         (torch.fft.fft, "output"),
     ],
 )

@@ -279,11 +279,11 @@ def test_weights_are_left_with_their_provenance(tmp_path, pictures):
     provenance = json.loads((recipe.folder / "weights.json").read_text())
     assert provenance["command"] == "toolchain train tiny"
     assert provenance["settings"]["seed"] == 0
-    assert provenance["metric"] == {"name": "top1", "value": result.metric, "samples": 64}
+    assert provenance["metric"] == {"name": "top1", "output": "output", "value": result.metric, "samples": 64}
     assert len(provenance["data"]["train_sha256"]) == 64
     assert torch.__version__.startswith(provenance["versions"]["torch"])
     assert str(tmp_path) not in json.dumps(provenance)
-    assert list((recipe.folder / "checkpoints").iterdir()) == []
+    assert [path.name for path in (recipe.folder / "checkpoints").iterdir()] == ["tiny.lock"]
 
 
 def test_overrides_are_in_the_command_of_the_provenance(tmp_path, pictures):
@@ -320,6 +320,20 @@ def test_an_interrupted_training_goes_on(tmp_path, pictures):
         train_model(recipe, on_progress=kill_at(3, 2))
     resumed = train_model(recipe)
     assert resumed.weights.read_bytes() == whole.weights.read_bytes()
+
+
+@pytest.mark.parametrize("change", ["model", "recipe"])
+def test_a_checkpoint_of_other_code_or_another_loss_is_refused(tmp_path, pictures, change):
+    recipe = write_recipe(tmp_path, pictures)
+    with pytest.raises(KilledError):
+        train_model(recipe, on_progress=kill_at(2, 1))
+    if change == "model":
+        (recipe.folder / "model.py").write_text(f"{MODEL}# changed\n")
+    else:
+        recipe.path.write_text(f"{recipe.path.read_text()}label_smoothing = 0.1\n")
+    error = refuse(read_recipe(recipe.path))
+    assert error.code is ExitCode.USAGE
+    assert "--fresh" in error.fix
 
 
 @pytest.mark.parametrize("options", ["classes = 1", "side = 9"])

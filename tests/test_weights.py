@@ -199,3 +199,53 @@ def test_refused_weights_leave_the_model_as_it_was(tmp_path):
     before = model[0].weight.clone()
     refuse(change(tmp_path, edit), model)
     assert torch.equal(model[0].weight, before)
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+        self.last.weight = self.first.weight
+
+
+@pytest.mark.parametrize("names", [["first.weight"], ["last.weight"], ["first.weight", "last.weight"]])
+def test_tied_weights_may_stand_in_the_file_once(tmp_path, names):
+    save_file(dict.fromkeys(names, torch.eye(3)) if len(names) == 1 else {name: torch.eye(3) for name in names},
+              tmp_path / "w.safetensors")  # fmt: skip
+    model = Tied()
+    load_weights(model, tmp_path / "w.safetensors")
+    assert torch.equal(model.first.weight, torch.eye(3))
+    assert model.last.weight is model.first.weight
+
+
+def test_two_values_for_one_tied_tensor_are_refused(tmp_path):
+    save_file({"first.weight": torch.eye(3), "last.weight": torch.ones(3, 3)}, tmp_path / "w.safetensors")
+    error = refuse(tmp_path / "w.safetensors", Tied())
+    assert error.code is ExitCode.MALFORMED
+    assert error.expected == "last.weight equal to first.weight"
+
+
+def test_a_name_that_is_missing_and_not_tied_is_refused(tmp_path):
+    save_file({}, tmp_path / "w.safetensors")
+    error = refuse(tmp_path / "w.safetensors", Tied())
+    assert error.code is ExitCode.MALFORMED
+    assert error.expected == "also first.weight, last.weight"
+
+
+class Extra(nn.Module):
+    def get_extra_state(self):
+        return {"calls": 1}
+
+
+def test_state_that_is_no_tensor_is_refused_by_its_name(tmp_path):
+    save_file({}, tmp_path / "w.safetensors")
+    error = refuse(tmp_path / "w.safetensors", nn.Sequential(Extra()))
+    assert error.code is ExitCode.USAGE
+    assert error.where == "model.build: 0._extra_state"
+
+
+def test_a_lazy_module_without_a_shape_is_refused_by_its_name(tmp_path):
+    save_file({}, tmp_path / "w.safetensors")
+    error = refuse(tmp_path / "w.safetensors", nn.Sequential(nn.LazyLinear(3)))
+    assert error.code is ExitCode.USAGE
+    assert error.where == "model.build: 0.weight"

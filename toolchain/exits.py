@@ -49,6 +49,8 @@ def _run(app: typer.Typer) -> int | ToolchainError:
         return error
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
+    except SystemExit as error:  # only code that we were given ends the process, and its code would be taken for ours
+        return _explain_unexpected(error)
     except Exception as error:  # noqa: BLE001 - the outermost frame: users get a message, and the traceback in a file
         return explain(error)
 
@@ -93,7 +95,7 @@ def explain(error: Exception) -> ToolchainError:
     return _explain_unexpected(error)
 
 
-def _explain_unexpected(error: Exception) -> ToolchainError:
+def _explain_unexpected(error: BaseException) -> ToolchainError:
     """Return the error for what nobody foresaw; its traceback goes to a file, because it is for us."""
     path = cache_root() / "traceback.txt"
     try:

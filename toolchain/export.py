@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import io
 import logging
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,9 +21,12 @@ from torch import nn
 from toolchain.errors import usage
 from toolchain.export_failure import explain_failure
 from toolchain.float_parity import FloatSession, check_float_parity
+from toolchain.forward import Call, bind_inputs, list_dataclasses
 from toolchain.onnx_file import SIZE_MAX_BYTES, write_onnx
 from toolchain.onnx_names import OnnxNames
 from toolchain.onnx_safety import first_line
+from toolchain.pytorch_run import evaluation_mode, run_pytorch
+from toolchain.repeatable import check_repeatable, explain_randomness, find_random_node
 
 # The opset of every model from here on; toolchain/onnx_opset.py says why it is this one.
 OPSET = 21
@@ -31,81 +35,57 @@ OPSET = 21
 _CHATTY_LOGGERS = ("torch", "onnxscript", "onnx_ir")
 
 
-def export_onnx(model: nn.Module, example: dict[str, NDArray[Any]], out: Path) -> None:
+def export_onnx(model: nn.Module, example: Mapping[str, NDArray[Any]], out: Path) -> None:
     """Write the module, in evaluation mode, as an ONNX file with its weights inside.
 
     Args:
         model: Its training flags are what they were afterwards.
-        example: One array per input, first axis = samples, in the order of forward's positional parameters. The keys
+        example: One array per input, first axis = samples, as `bind_inputs` matches them with forward. The keys
             become the names of the graph's inputs; the first axis of each stays dynamic.
         out: The same module and example give the same bytes.
 
-    Outputs are named "output", or "output_0", "output_1", … in the order in which nested tuples, lists and dicts hold
-    them. Raises ToolchainError (exit 2) that names module and operator where the module cannot be exported.
+    Outputs are named as `name_outputs` does. Raises ToolchainError (exit 2) that names module and operator where the
+    module cannot be exported; where its output differs from run to run, or has no axis of samples.
     """
-    output_names = tuple(run_pytorch(model, example))
+    output_names = tuple(check_repeatable(lambda: run_pytorch(model, example)))
+    call = bind_inputs(model, list(example))
+    _check_names(call.names, output_names)
+    _check_batch_axis(model, example)
     size_bytes = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
     if size_bytes > SIZE_MAX_BYTES:
         raise usage(
             "the model is too large for one ONNX file", where="weights", expected="< 2 GiB", found=f"{size_bytes} bytes"
         )
     # Two samples: torch.export takes an axis of length 1 for a constant.
-    arguments = tuple(torch.tensor(np.repeat(array[:1], 2, axis=0)) for array in example.values())
+    inputs = {name: torch.tensor(np.repeat(array[:1], 2, axis=0)) for name, array in example.items()}
+    arguments = tuple(inputs[name] for name in call.positional)
+    by_name = {name: inputs[name] for name in call.by_name}
+    _register_dataclasses(model, call, inputs)
     chatter = io.StringIO()
     try:
-        with _evaluation_mode(model), _capture_chatter(chatter):
+        with evaluation_mode(model), _capture_chatter(chatter):
             program = torch.onnx.export(
                 model,
                 arguments,
+                kwargs=by_name or None,
                 dynamo=True,
                 external_data=False,
-                dynamic_shapes=_free_batch(model, arguments),
+                dynamic_shapes=_free_batch(model, arguments, by_name),
                 opset_version=OPSET,
                 verbose=False,
             )
             graph = program.model.graph  # type: ignore[union-attr]  # None is for the exporter of old
             # Names are given here and not by the exporter, which writes an invalid file ("Duplicate definition of
             # name") where a name that it is asked for is also the name of an inner value.
-            _rename(graph, dict(zip([*graph.inputs, *graph.outputs], [*example, *output_names], strict=True)))
+            _rename(graph, dict(zip([*graph.inputs, *graph.outputs], [*call.names, *output_names], strict=True)))
             exported = program.model_proto  # type: ignore[union-attr]
-    except Exception as error:  # a user's module may raise anything inside of the exporter
+    except (Exception, SystemExit) as error:  # a user's module may raise anything inside of the exporter
         failure = explain_failure(model, error)
         failure.add_note(chatter.getvalue())
         raise failure from error
     _strip_metadata(exported)
     _check_exported(exported)
     write_onnx(exported, out, step="export")
-
-
-def run_pytorch(model: nn.Module, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return the module's outputs in evaluation mode, named and flattened as `export_onnx` does.
-
-    Raises ToolchainError (exit 2): the module rejects the batch, or an output is not a tensor that ONNX has.
-    """
-    # Copies: a module may change its input in place.
-    tensors = [torch.tensor(array) for array in batch.values()]
-    try:
-        inspect.signature(model.forward).bind(*tensors)
-    except TypeError as error:
-        raise usage(
-            "the inputs do not fit the module's forward",
-            where=f"{type(model).__name__}.forward{inspect.signature(model.forward)}",
-            expected="one positional parameter per input, in their order",
-            found=f"inputs {', '.join(batch)}",
-        ) from error
-    with _evaluation_mode(model), torch.no_grad():
-        try:
-            result = model(*tensors)
-        except Exception as error:  # a user's module may raise anything
-            raise usage(
-                "the module fails on its input",
-                where=", ".join(f"{name} {array.dtype}{array.shape}" for name, array in batch.items()),
-                found=f"{type(error).__name__}: {first_line(error)}",
-                fix="check that the data set's samples have the shape and dtype that the module was made for",
-            ) from error
-    outputs = list(_flatten(result, "output"))
-    names = ["output"] if len(outputs) == 1 else [f"output_{index}" for index in range(len(outputs))]
-    return dict(zip(names, outputs, strict=True))
 
 
 def check_export(
@@ -121,50 +101,56 @@ def check_export(
     return check_float_parity("export", pairs, per_sample=True)
 
 
-def _flatten(result: Any, place: str) -> Iterator[NDArray[Any]]:
-    """Yield the tensors of nested tuples, lists and dicts, in their order, as arrays."""
-    if isinstance(result, torch.Tensor):
-        try:
-            array = result.detach().cpu().numpy()
-        except (TypeError, RuntimeError) as error:  # bfloat16 and sparse tensors have no array
-            raise usage("an output has no dtype that NumPy has", where=place, found=str(result.dtype)) from error
-        if np.iscomplexobj(array):
-            raise usage("an output is complex, which ONNX Runtime does not have", where=place, found=str(result.dtype))
-        yield array
-    elif isinstance(result, Mapping):
-        for key, value in result.items():
-            yield from _flatten(value, f"{place}[{key!r}]")
-    elif isinstance(result, tuple | list):
-        for index, value in enumerate(result):
-            yield from _flatten(value, f"{place}[{index}]")
-    else:
-        raise usage(
-            "an output of the module is not a tensor",
-            where=place,
-            expected="tensors, in tuples, lists or dicts",
-            found=type(result).__name__,
-            fix="return tensors only; wrap the module if it cannot be changed",
-        )
+def _check_names(inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Refuse names that one graph cannot have: an empty one, or that of an input for an output."""
+    for name in outputs:
+        if name in inputs or not name:
+            raise usage(
+                "an output cannot have this name",
+                where=f"output {name!r}",
+                expected="a name that no input has" if name else "a name",
+                found=repr(name),
+                fix="rename the key that the module returns, or the input's array in the data",
+            )
 
 
-def _free_batch(model: nn.Module, arguments: Sequence[torch.Tensor]) -> dict[str, Any]:
+def _check_batch_axis(model: nn.Module, example: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse an output whose first axis does not count samples: nothing says which sample it belongs to."""
+    for count in (2, 3):
+        outputs = run_pytorch(model, {name: np.repeat(array[:1], count, axis=0) for name, array in example.items()})
+        for name, array in outputs.items():
+            if array.ndim == 0 or array.shape[0] != count:
+                raise usage(
+                    "an output has no axis of samples",
+                    where=f"output {name}",
+                    expected=f"a shape ({count}, ...) for {count} samples",
+                    found=f"shape {array.shape}",
+                    fix="return one row per sample, or leave this output out",
+                )
+
+
+def _register_dataclasses(model: nn.Module, call: Call, inputs: Mapping[str, torch.Tensor]) -> None:
+    """Tell torch.export how the dataclasses that the module returns are taken apart."""
+    with evaluation_mode(model), torch.no_grad(), contextlib.redirect_stdout(sys.stderr):
+        result = call.run(model, {name: tensor.clone() for name, tensor in inputs.items()})
+    for kind in list_dataclasses(result):
+        if kind not in torch.utils._pytree.SUPPORTED_NODES:
+            torch.export.register_dataclass(kind)
+
+
+def _free_batch(
+    model: nn.Module, arguments: Sequence[torch.Tensor], by_name: Mapping[str, torch.Tensor]
+) -> dict[str, Any]:
     """Return torch.export's dynamic_shapes, by parameter of forward: the first axis of every argument is the batch."""
     axes = {0: torch.export.Dim("batch")}
-    bound = inspect.signature(model.forward).bind(*arguments).arguments
-    # forward(*inputs) binds a tuple.
-    return {name: (axes,) * len(value) if isinstance(value, tuple) else axes for name, value in bound.items()}
 
+    def free(value: Any) -> Any:
+        if isinstance(value, tuple):  # forward(*inputs)
+            return (axes,) * len(value)
+        return dict.fromkeys(value, axes) if isinstance(value, dict) else axes  # forward(**inputs)
 
-@contextlib.contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Switch every submodule to evaluation, and back to what each was."""
-    training = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, flag in training.items():
-            module.training = flag
+    bound = inspect.signature(model.forward).bind(*arguments, **by_name).arguments
+    return {name: free(value) for name, value in bound.items()}
 
 
 @contextlib.contextmanager
@@ -229,6 +215,8 @@ def _check_exported(model: onnx.ModelProto) -> None:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise usage("the PyTorch exporter wrote an invalid ONNX graph", found=first_line(error)) from error
+    if (node := find_random_node(model)) is not None:  # one that shows too rarely to be seen in a few runs
+        raise explain_randomness(f"node {node}", "an operator that draws random numbers")
     for value in model.graph.input:
         axes: Sequence[Any] = value.type.tensor_type.shape.dim
         if not axes or not axes[0].dim_param:

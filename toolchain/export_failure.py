@@ -20,7 +20,7 @@ def explain_failure(model: nn.Module, error: BaseException) -> ToolchainError:
     """Return the usage error (exit 2) for whatever the exporter, or the module inside of it, raised."""
     chain = list(_iter_causes(error))
     operator = next((a or b for a, b in (match for cause in chain for match in _OPERATOR.findall(str(cause)))), None)
-    place = _find_module(model, chain) or type(model).__name__
+    place = find_failing_module(model, error) or type(model).__name__
     root = chain[-1]
     return usage(
         "the PyTorch module cannot be exported to ONNX",
@@ -44,11 +44,11 @@ def _iter_frames(error: BaseException) -> Iterator[FrameType]:
         traceback = traceback.tb_next
 
 
-def _find_module(model: nn.Module, chain: list[BaseException]) -> str | None:
+def find_failing_module(model: nn.Module, error: BaseException) -> str | None:
     """Return "NAME (CLASS)" of the innermost module that was running, or whose node was being translated."""
     names = {id(module): name for name, module in model.named_modules()}
     found = None
-    for frame in (frame for cause in chain for frame in _iter_frames(cause)):
+    for frame in (frame for cause in _iter_causes(error) for frame in _iter_frames(cause)):
         arguments = frame.f_code.co_varnames[: frame.f_code.co_argcount]
         for name, value in list(frame.f_locals.items()):
             if isinstance(value, torch.fx.Node) and (stack := value.meta.get("nn_module_stack")):

@@ -15,9 +15,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from toolchain.atomic import write_atomically
-from toolchain.errors import malformed, missing
+from toolchain.errors import malformed, missing, usage
 from toolchain.structure import Edit, apply_edit, dump_edits, fit_shapes, parse_edits
 
 # First bytes of what torch.save, pickle.dump and legacy torch write.
@@ -30,8 +31,9 @@ _EDITS_KEY = "edge_toolchain.edits"
 def load_weights(model: nn.Module, path: Path) -> list[Edit]:
     """Load a safetensors file into the model, in place; return the edits of a compressed model, made before.
 
-    Raises ToolchainError: no such file (exit 3); a pickle, a corrupt file, other names, shapes or types than the
-    model's, values that are not finite (exit 23).
+    Tied weights may stand in the file once. Raises ToolchainError: no such file (exit 3); a pickle, a corrupt file,
+    other names, shapes or types than the model's, values that are not finite (exit 23); a model with state that no
+    weights file can hold (exit 2).
     """
     if not path.is_file():
         raise missing(f"there are no weights at {path}", fix=_how_to_get(path))
@@ -54,7 +56,11 @@ def load_weights(model: nn.Module, path: Path) -> list[Edit]:
         for edit in edits:
             apply_edit(model, edit, where=str(path))
         fit_shapes(model, tensors)
-    _check_tensors(path, model.state_dict(), tensors)
+    expected = _read_state(model)
+    tied = _find_tied(expected)
+    _fill_tied(tensors, tied)
+    _check_tensors(path, expected, tensors)
+    _check_tied(path, tensors, tied)
     model.load_state_dict(tensors)
     return edits
 
@@ -68,13 +74,68 @@ def save_weights(
 
     Raises ToolchainError (exit 14) when the disk is full or not writable; nothing half-written is left.
     """
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _read_state(model).items()}
     content = save(tensors, metadata=None if edits is None else {_EDITS_KEY: dump_edits(edits)})
     sha256 = hashlib.sha256(content).hexdigest()
     write_atomically(path, content)
     text = json.dumps({**provenance, "weights_sha256": sha256}, indent=2, ensure_ascii=False)
     write_atomically(path.with_suffix(".json"), f"{text}\n".encode())
     return sha256
+
+
+def _read_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return the model's tensors by name; raises ToolchainError (exit 2) for state that no weights file can hold."""
+    state = model.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise usage(
+                "the module keeps state that is no tensor",
+                where=f"model.build: {name}",
+                expected="parameters and buffers",
+                found=type(value).__name__,
+                fix="keep it in an attribute that the builder sets, and not in get_extra_state",
+            )
+        if is_lazy(value):
+            raise usage(
+                "a lazy module has no shape yet",
+                where=f"model.build: {name}",
+                expected="a module that has run",
+                found=type(value).__name__,
+                fix="give its shape in place of the lazy one",
+            )
+    return state
+
+
+def _find_tied(state: Mapping[str, Tensor]) -> list[list[str]]:
+    """Return the groups of names that are one and the same tensor."""
+    groups: dict[object, list[str]] = {}
+    for name, tensor in state.items():
+        if tensor.numel():
+            key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+            groups.setdefault(key, []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def _fill_tied(tensors: dict[str, Tensor], tied: Sequence[Sequence[str]]) -> None:
+    """Give every name of a tied tensor what the file has under one of them, as safetensors.save_model writes it."""
+    for names in tied:
+        present = [name for name in names if name in tensors]
+        if present:
+            tensors.update({name: tensors[present[0]] for name in names if name not in tensors})
+
+
+def _check_tied(path: Path, tensors: Mapping[str, Tensor], tied: Sequence[Sequence[str]]) -> None:
+    """Refuse two values for one tensor: the model could only have the one that is loaded last."""
+    for names in tied:
+        for name in names[1:]:
+            if not torch.equal(tensors[name], tensors[names[0]]):
+                raise malformed(
+                    "the weights are of another model: it ties two weights that differ in the file",
+                    where=str(path),
+                    expected=f"{name} equal to {names[0]}",
+                    found="other values",
+                    fix="build the model without tying them, or bring the weights of this model",
+                )
 
 
 def _how_to_get(path: Path) -> str:
@@ -121,7 +182,7 @@ def _check_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[st
             found=_list_first([f"{name} {_describe(found[name])}" for name in differing]),
             fix="check model.build_options in the recipe, such as num_classes",
         )
-    broken = [name for name, tensor in found.items() if not bool(torch.isfinite(tensor).all())]
+    broken = [name for name, tensor in found.items() if not _is_finite(tensor, expected[name])]
     if broken:
         raise malformed(
             "the weights hold NaN or infinity",
@@ -130,6 +191,12 @@ def _check_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[st
             found=_list_first(broken),
             fix="train again with a smaller learning rate, or bring a good file",
         )
+
+
+def _is_finite(found: Tensor, built: Tensor) -> bool:
+    """Return whether a tensor holds no NaN, and infinities only where the builder puts the same, as in a mask."""
+    wrong = ~torch.isfinite(found)
+    return not bool(wrong.any()) or torch.equal(found[wrong], built[wrong].to(found.dtype))
 
 
 def _is_exact(found: torch.dtype, expected: torch.dtype) -> bool:

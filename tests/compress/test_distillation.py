@@ -188,7 +188,7 @@ def test_the_kept_logits_are_those_of_the_picture_or_of_its_mirror_image(materia
     indices = np.array([7, 3, 60])
     pictures = torch.from_numpy(samples.take(indices)["input"])
     mirrored = torch.tensor([False, True, False])
-    batch = Batch(images=pictures, labels=torch.zeros(3), indices=indices, mirrored=mirrored)
+    batch = Batch(inputs={"input": pictures}, labels=torch.zeros(3), indices=indices, mirrored=mirrored)
     seen = torch.stack([p.flip(2) if m else p for p, m in zip(pictures, mirrored, strict=True)])
     with torch.inference_mode():
         torch.testing.assert_close(logits.pick(batch), teacher(seen))

@@ -187,10 +187,10 @@ def test_labelled_pictures_train_where_the_evaluation_is_another_file(tmp_path):
     assert train.labels.tolist() == [2, 0, 1]
 
 
-@pytest.mark.parametrize(
-    "arrays", [{"input": np.zeros((3, 1, 4, 4))}, {"x": np.zeros((3, 1, 4, 4)), "labels": np.zeros(3, dtype=int)}]
-)
-def test_what_is_no_labelled_picture_trains_nothing(tmp_path, arrays):
+@pytest.mark.parametrize("shape", [(3, 1, 4, 4), (3, 5), (3,)])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_labelled_arrays_of_any_shape_can_be_trained_on_and_others_cannot(tmp_path, shape, labelled):
+    arrays = {"x": np.zeros(shape)} | ({"labels": np.zeros(3, dtype=int)} if labelled else {})
     write(tmp_path / "b.npz", **arrays)
     options = write(tmp_path / "a.npz", **arrays) | {"evaluation": str(tmp_path / "b.npz")}
-    assert load_dataset("npz", options).train is None
+    assert (load_dataset("npz", options).train is not None) is labelled

@@ -206,7 +206,7 @@ def build():
 
 
 @pytest.mark.parametrize(
-    ("names", "code"), [(("first", "second"), 0), (("second", "first"), 2), (("first", "third"), 2)], ids=str
+    ("names", "code"), [(("first", "second"), 0), (("second", "first"), 0), (("first", "third"), 2)], ids=str
 )
 def test_several_arrays_are_called_as_the_parameters_of_a_module_or_refused(project, names, code):
     folder = project.folder / "models" / "tiny"

@@ -40,7 +40,9 @@ def train(
     finally:
         stop_accelerator()
     if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
-        sys.stdout.write(f"{result.weights}: top-1 {result.metric:.2%} of {result.samples} test samples\n")
+        first, *others = result.outputs
+        of = f" (output {first}; not trained: {', '.join(others)})" if others else ""
+        sys.stdout.write(f"{result.weights}: top-1 {result.metric:.2%} of {result.samples} test samples{of}\n")
     return ExitCode.PROVEN
 
 

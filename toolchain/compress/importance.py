@@ -153,6 +153,9 @@ def _take_labelled(model: nn.Module, material: Material, count: int) -> list[tup
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(np.int64))
     model.eval()
     return [
-        (torch.from_numpy(samples.take(part)[IMAGE_INPUT]).to(device), torch.from_numpy(labels[part]).to(device))
+        (
+            torch.from_numpy(next(iter(samples.take(part).values()))).to(device),
+            torch.from_numpy(labels[part]).to(device),
+        )
         for part in np.array_split(chosen, max(1, len(chosen) // _BATCH_SIZE))
     ]

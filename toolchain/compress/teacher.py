@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from toolchain.compress.material import Material
-from toolchain.data.dataset import IMAGE_INPUT, TrainingSamples
+from toolchain.data.dataset import TrainingSamples, are_pictures
 from toolchain.errors import usage
 from toolchain.fit import Batch, start_accelerator
 
@@ -106,8 +106,9 @@ def _compute_logits(
     with torch.inference_mode():
         for start in range(0, len(samples), _BATCH_SIZE):
             stop = min(start + _BATCH_SIZE, len(samples))
-            pictures = torch.from_numpy(samples.batch(start, stop)[IMAGE_INPUT]).to(device)
-            for index, images in enumerate((pictures, pictures.flip(3))):
+            arrays = samples.batch(start, stop)
+            pictures = torch.from_numpy(next(iter(arrays.values()))).to(device)
+            for index, images in enumerate((pictures, pictures.flip(3) if are_pictures(arrays) else pictures)):
                 both[index, start:stop] = teacher(images).float().cpu().numpy()
             advance(stop - start)
     return both

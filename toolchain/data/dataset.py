@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -86,6 +86,13 @@ def name_sample(samples: Samples, index: int) -> str:
     """Return what the user calls a sample: its file where it has one, else its number in the source."""
     name: Callable[[int], str] | None = getattr(samples, "name_sample", None)
     return f"sample {index}" if name is None else name(index)
+
+
+def are_pictures(arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Return whether there is one array `(N, C, H, W)` of floats under the name of pictures: what is augmented."""
+    if arrays.keys() != {IMAGE_INPUT}:
+        return False
+    return arrays[IMAGE_INPUT].ndim == 4 and arrays[IMAGE_INPUT].dtype.kind == "f"
 
 
 def hash_files(what: str, paths: Sequence[Path]) -> str:

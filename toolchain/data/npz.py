@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.data.dataset import IMAGE_INPUT, Dataset, Samples, hash_files
+from toolchain.data.dataset import Dataset, Samples, hash_files
 from toolchain.data.labels import read_labels
 from toolchain.data.subset import HALVED_MIN, halve_samples
 from toolchain.errors import malformed, missing, usage
@@ -26,8 +26,8 @@ class NpzOptions(Section):
 
     path: str
     evaluation: str | None = None
-    """Another file for the evaluation, and then labelled pictures in the first one can be trained on; None evaluates on
-    the arrays that also calibrate, and trains on none."""
+    """Another file for the evaluation, and then what the first one holds can be trained on, if it has labels; None
+    evaluates on the arrays that also calibrate, and trains on none."""
     split: bool = False
     """Calibrate with one half of the samples and evaluate on the other, where there are 16 or more."""
 
@@ -51,11 +51,6 @@ class ArraySamples:
     def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Return the rows at the indices `(n,)` of every array."""
         return {name: array[indices] for name, array in self.arrays.items()}
-
-    @property
-    def are_pictures(self) -> bool:
-        """Whether there is one array `(N, C, H, W)`, under the name of pictures."""
-        return self.arrays.keys() == {IMAGE_INPUT} and self.arrays[IMAGE_INPUT].ndim == 4
 
 
 def load(options: Mapping[str, Any]) -> Dataset:
@@ -81,10 +76,9 @@ def load(options: Mapping[str, Any]) -> Dataset:
             found=", ".join(sorted(evaluation.arrays)),
             fix="give both files one array per graph input, under the same names",
         )
-    # A module takes arrays by position: the order of one file holds for both.
+    # The order of one file holds for both.
     evaluation = replace(evaluation, arrays={name: evaluation.arrays[name] for name in calibration.arrays})
-    trains = calibration.are_pictures and calibration.labels is not None
-    return _make_dataset(calibration, evaluation, train=calibration if trains else None)
+    return _make_dataset(calibration, evaluation, train=None if calibration.labels is None else calibration)
 
 
 def _use_one_file(samples: ArraySamples, *, split: bool) -> Dataset:

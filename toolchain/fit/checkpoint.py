@@ -24,7 +24,7 @@ class Checkpoint:
     optimizer: Optimizer
     schedule: LRScheduler
     identity: str
-    """Settings and data: a checkpoint of others is refused."""
+    """Settings, data and the model's code: a checkpoint of others is refused."""
 
 
 def save_checkpoint(path: Path, state: Checkpoint, *, epochs_done: int) -> None:
@@ -55,7 +55,7 @@ def load_checkpoint(path: Path, state: Checkpoint) -> int:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content["identity"] != state.identity:
             raise usage(
-                "the checkpoint is of a training with other settings or data",
+                "the checkpoint is of a training with other settings, data or code of the model",
                 where=str(path),
                 expected=state.identity,
                 found=content["identity"],

@@ -127,4 +127,4 @@ class _First:
 
 def _measure(run: stages.Run, weights: Any, samples: int) -> float:
     first = _First(run.data.evaluation, min(samples, run.count_evaluation()))
-    return measure_top1(load_model(run.recipe, weights), first, accelerator=start_accelerator())
+    return measure_top1(load_model(run, weights), first, accelerator=start_accelerator())

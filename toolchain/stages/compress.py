@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from toolchain.cache import hash_file, hash_sources
+from toolchain.cache import hash_file
 from toolchain.data import load_dataset
+from toolchain.data.arranged import Arranged
 from toolchain.errors import missing
+from toolchain.model_files import identify_files
 from toolchain.project import find_recipe
 from toolchain.recipe import Recipe, TrainSection
 from toolchain.stages.run import Run
@@ -56,17 +58,20 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     def build(folder: Path, work: Path) -> None:
         from toolchain.compress import Draft, Material, compress_draft, read_entry
         from toolchain.fit.show import show_training
+        from toolchain.forward import bind_inputs
         from toolchain.stages.module import load_compressed
         from toolchain.weights import save_weights
 
         places = [f"{run.recipe.path}: compress[{number}]" for number in range(len(run.recipe.compress))]
         checked = [read_entry(*pair) for pair in zip(run.recipe.compress, places, strict=True)]
-        draft = Draft(*load_compressed(run.recipe, weights))
+        draft = Draft(*load_compressed(run, weights))
         augmentation = run.recipe.train or TrainSection()
+        calibration = run.data.calibration
+        call = bind_inputs(draft.model, list(calibration.batch(0, 1)))
         material = Material(
-            calibration=run.data.calibration,
+            calibration=Arranged(calibration, call.names),
             load_training=lambda: _load_training(run),
-            load_teacher=lambda teacher: _load_teacher(find_teacher(run.recipe, teacher)),
+            load_teacher=lambda teacher: _load_teacher(run, find_teacher(run.recipe, teacher)),
             finetune=checked[index][2],
             crop_padding=augmentation.crop_padding,
             flip=augmentation.flip,
@@ -122,7 +127,7 @@ def find_teacher(recipe: Recipe, name: str) -> Recipe:
 def _identify_teacher(teacher: Recipe) -> dict[str, Any]:
     weights = teacher.folder / (teacher.model.weights or "")
     return {
-        "builder": hash_sources(teacher.builder_folder),
+        "builder": identify_files(teacher),
         "build": [Path(teacher.model.build or "").name, teacher.model.build_options],
         "weights": hash_file(weights) if weights.is_file() else None,  # loading it says what is missing
     }
@@ -138,11 +143,13 @@ def _keep_teacher_outputs(run: Run, name: str, inputs: Mapping[str, Any], build:
     return run.cache.get_or_build("teacher", key, build).folder
 
 
-def _load_teacher(teacher: Recipe) -> nn.Module:
+def _load_teacher(run: Run, teacher: Recipe) -> nn.Module:
     from toolchain.builder import build_model
+    from toolchain.lazy_modules import materialize
     from toolchain.weights import load_weights
 
     model = build_model(teacher)
+    materialize(model, run.data.calibration.batch(0, 1))
     weights = teacher.folder / (teacher.model.weights or "")
     if not weights.is_file():
         raise missing(

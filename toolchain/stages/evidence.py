@@ -36,7 +36,7 @@ def evidence(run: Run, weights: Path | None, imported: Entry | None) -> list[str
         from toolchain.stages.module import load_model
 
         if weights is not None:
-            model = open_module(run, load_model(run.recipe, weights))
+            model = open_module(run, load_model(run, weights))
         elif imported is not None:
             model = open_imported(run, imported)
         else:

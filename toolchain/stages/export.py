@@ -29,10 +29,10 @@ def export(run: Run, weights: Path | None) -> Entry:
         from toolchain.stages.module import load_compressed, load_model
 
         samples, path = run.data.calibration, folder / "model.onnx"
-        export_onnx(load_model(run.recipe, weights), samples.batch(0, 1), path)
-        model, edits = load_compressed(run.recipe, weights)
-        _take_learned_ranges(path, edits)
         batch = samples.batch(0, min(PARITY_SAMPLES, len(samples)))
+        export_onnx(load_model(run, weights), batch, path)
+        model, edits = load_compressed(run, weights)
+        _take_learned_ranges(path, edits)
         write_json(folder / "export.json", {"sqnr_db": check_export(path, model, [batch])})
 
     return run.stage("export", inputs, build)
@@ -58,8 +58,11 @@ def _import_onnx(run: Run) -> Entry:
     from toolchain.onnx_defaults import settle_defaults
     from toolchain.onnx_file import read_onnx, write_onnx
     from toolchain.optimize import name_nodes
+    from toolchain.repeatable import explain_randomness, find_random_node
 
     model = read_onnx(run.recipe.folder / (run.recipe.model.onnx or ""))
+    if (node := find_random_node(model)) is not None:
+        raise explain_randomness(f"{run.recipe.model.onnx}: node {node}", "an operator that draws random numbers")
     if name_nodes.has_repeated(model):
         model = name_nodes.apply(model)
     settled = settle_defaults(model, run.data.calibration.batch(0, 1).keys())

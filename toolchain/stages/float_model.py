@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +22,11 @@ FloatModel = Callable[[int], dict[str, NDArray[Any]]]
 
 def open_module(run: Run, module: nn.Module) -> FloatModel:
     """Return what runs the module; raises ToolchainError (exit 2) where the data's arrays are not its inputs."""
-    from toolchain.export import run_pytorch
+    from toolchain.forward import bind_inputs
+    from toolchain.pytorch_run import run_pytorch
 
     evaluation = run.data.evaluation
-    _check_parameters(run, module, evaluation.batch(0, 1))
+    bind_inputs(module, list(evaluation.batch(0, 1)))
     return lambda index: run_pytorch(module, evaluation.batch(index, index + 1))
 
 
@@ -88,27 +88,6 @@ def judge_model(run: Run, model: FloatModel) -> list[str]:
         return int(scores.argmax())
 
     return judge_float_model(predict, _take_labels(run), where=run.name_data())
-
-
-def _check_parameters(run: Run, module: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Refuse several arrays that are not called as forward's parameters are, in their order.
-
-    Arrays are passed by position: two of one shape that are swapped would be taken silently. A single array needs no
-    name of forward's, as it gives the exported graph's input its own.
-    """
-    parameters = inspect.signature(module.forward).parameters.values()
-    if len(arrays) == 1 or any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        return
-    names = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
-    if list(arrays) == names[: len(arrays)]:
-        return
-    raise usage(
-        "the data does not name the model's inputs",
-        where=run.name_data(),
-        expected=f"{', '.join(names)}: the parameters of {type(module).__name__}.forward, in this order",
-        found=", ".join(arrays),
-        fix=f"write the arrays in this order: numpy.savez(path, {', '.join(f'{name}=…' for name in names)})",
-    )
 
 
 def _check_outputs(run: Run, model: FloatModel) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from toolchain.cache import Entry
+from toolchain.errors import usage
 from toolchain.stages.run import Run
 
 # Samples in one run of PyTorch: enough for its speed, few enough for pictures at 224.
@@ -34,7 +35,7 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
         labels = run.data.evaluation.labels
         write_golden_outputs(
             folder,
-            _run_onnx(run, exported) if weights is None else _run_module(run, weights, count),
+            check_rows(_run_onnx(run, exported) if weights is None else _run_module(run, weights, count)),
             samples=count,
             stacked=weights is None,
             metric_name=run.metric_name,
@@ -44,13 +45,31 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
     return run.stage("golden", inputs, build)
 
 
+def check_rows(batches: Iterable[dict[str, NDArray[Any]]]) -> Iterator[dict[str, NDArray[Any]]]:
+    """Yield the batches; refuse (exit 2) an output whose shape differs from sample to sample: it has no golden form."""
+    first: dict[str, tuple[int, ...]] = {}
+    for batch in batches:
+        for name, array in batch.items():
+            row = first.setdefault(name, array.shape[1:])
+            if array.shape[1:] != row:
+                raise usage(
+                    "an output has another shape for other samples",
+                    where=f"output {name}",
+                    expected=f"the shape {row} for each sample",
+                    found=str(array.shape[1:]),
+                    fix="return a fixed number of results, such as the best 100, and leave the selection to what reads "
+                    "them",
+                )
+        yield batch
+
+
 def _run_module(run: Run, weights: Path, count: int) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield the module's outputs (n, ...), batch by batch."""
-    from toolchain.export import run_pytorch
+    from toolchain.pytorch_run import run_pytorch
     from toolchain.stages.module import load_model
 
     advance = run.progress.steps("golden outputs", count)
-    model = load_model(run.recipe, weights)
+    model = load_model(run, weights)
     for start in range(0, count, _BATCH):
         stop = min(start + _BATCH, count)
         yield run_pytorch(model, run.data.evaluation.batch(start, stop))

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolchain.cache import Cache, Entry, hash_file, hash_sources, read_versions
+from toolchain.cache import Cache, Entry, hash_file, read_versions
 from toolchain.data import Dataset, Samples, load_dataset
+from toolchain.model_files import identify_files
 from toolchain.recipe import Recipe
 from toolchain.sources import Sources, find_sources
 from toolchain.stage_record import StageRecord
@@ -87,7 +88,7 @@ class Run:
         """Return the part of a key that stands for the module and its weights."""
         section = self.recipe.model
         return {
-            "builder": hash_sources(self.recipe.builder_folder),
+            "builder": identify_files(self.recipe),
             "build": [Path(section.build or "").name, section.build_options],
             "weights": hash_file(weights),
         }
