@@ -84,6 +84,7 @@ class KeyCache:
         folder = self.folder / key
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "weights.safetensors").write_text(key)
+        (folder / "weights.json").write_text('{"notes": []}')
         names = {name for name, _ in self.keys}
         self.keys.append((f"{stage} compressed" if stage in names else stage, key))
         return Entry(folder, key, cached=True)

@@ -126,6 +126,11 @@ class Progress:
         except OSError as error:
             raise storage(OSError(error.errno, error.strerror, str(self._log.name))) from error
 
+    def note(self, text: str) -> None:
+        """Show a line that stays, and log it."""
+        self.log("note", text=text)
+        self._show(f"note: {text}")
+
     def _elapsed_s(self, start_s: float) -> float:
         return round(self._read_clock_s() - start_s, 6)
 

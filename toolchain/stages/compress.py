@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,10 +78,16 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
             keep_teacher_outputs=partial(_keep_teacher_outputs, run),
             show_steps=run.progress.steps,
         )
-        compress_draft(draft, entry, material)
-        save_weights(draft.model, folder / "weights.safetensors", {"compress": dict(entry)}, edits=draft.edits)
+        reach = compress_draft(draft, entry, material)
+        note = reach.describe(checked[index][0])
+        record = {"compress": dict(entry), "reach": asdict(reach), "notes": [] if note is None else [note]}
+        save_weights(draft.model, folder / "weights.safetensors", record, edits=draft.edits)
 
-    return build_together(run, name, inputs, _in_work_folder(run, name, inputs, build)) / "weights.safetensors"
+    folder = build_together(run, name, inputs, _in_work_folder(run, name, inputs, build))
+    # From the record, so that a result from the cache says what it did not reach too.
+    for note in json.loads((folder / "weights.json").read_text(encoding="utf-8"))["notes"]:
+        run.note(note)
+    return folder / "weights.safetensors"
 
 
 def _list_code(method: str) -> list[str]:
