@@ -50,3 +50,17 @@ def test_a_model_for_other_samples_is_refused_with_what_it_said(material):
         prepare_draft(Draft(nn.Linear(5, 2)), material)
     assert caught.value.code is ExitCode.USAGE
     assert "(3, 8, 8)" in caught.value.expected
+
+
+def test_an_output_that_numpy_does_not_have_is_refused(material):
+    class Brief(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return self.conv(x).bfloat16()
+
+    with pytest.raises(ToolchainError, match="no dtype that NumPy has") as caught:
+        prepare_draft(Draft(Brief()), material)
+    assert caught.value.code is ExitCode.USAGE

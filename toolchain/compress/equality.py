@@ -13,7 +13,7 @@ from toolchain.agent.parity import compare
 from toolchain.compress.draft import Draft
 from toolchain.compress.material import Material
 from toolchain.compress.outputs import Inputs, copy_model, run_model
-from toolchain.errors import ExitCode, ToolchainError
+from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.float_parity import SQNR_DB_MIN, Outputs, check_float_parity
 
 SAMPLES = 16
@@ -58,8 +58,21 @@ def check_equal(before: nn.Module, after: nn.Module, material: Material, *, step
 
 
 def run_arrays(model: nn.Module, inputs: Inputs) -> Outputs:
-    """Return the outputs as arrays."""
-    return {name: tensor.cpu().numpy() for name, tensor in run_model(model, inputs).items()}
+    """Return the outputs as arrays, computed on the CPU: a GPU's float32 may have TF32's 10 bits.
+
+    Raises ToolchainError (exit 2) as run_model does, and for an output that NumPy has no type for.
+    """
+    outputs = run_model(model.cpu(), inputs)
+    try:
+        return {name: tensor.resolve_conj().numpy() for name, tensor in outputs.items()}
+    except (TypeError, RuntimeError) as error:  # bfloat16, and sparse tensors
+        raise usage(
+            "an output has no dtype that NumPy has",
+            where=f"{type(model).__name__}.forward",
+            expected="dense tensors of float32, float16, float64 or integers",
+            found=", ".join(f"{name} {tensor.dtype} {tensor.layout}" for name, tensor in outputs.items()),
+            fix="let forward return output.float()",
+        ) from error
 
 
 def _measure_rounding(model: nn.Module, inputs: Inputs, expected: Outputs) -> dict[str, float]:

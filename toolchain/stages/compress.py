@@ -57,7 +57,7 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
         inputs["teacher"] = _identify_teacher(find_teacher(run.recipe, str(entry["teacher"])))
 
     def build(folder: Path, work: Path) -> None:
-        from toolchain.compress import Draft, Material, compress_draft, read_entry
+        from toolchain.compress import Draft, Material, check_equal, compress_draft, read_entry
         from toolchain.fit.show import show_training
         from toolchain.weights import save_weights
 
@@ -81,7 +81,11 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
         reach = compress_draft(draft, entry, material)
         note = reach.describe(checked[index][0])
         record = {"compress": dict(entry), "reach": asdict(reach), "notes": [] if note is None else [note]}
-        save_weights(draft.model, folder / "weights.safetensors", record, edits=draft.edits)
+        path = folder / "weights.safetensors"
+        save_weights(draft.model, path, record, edits=draft.edits)
+        # What follows reads the file: a model that keeps what it computed from its weights, for example, differs.
+        again, _ = run.load_compressed(path)
+        check_equal(draft.model, again, material, step=f"{checked[index][0]}: reading the compressed weights again")
 
     folder = build_together(run, name, inputs, _in_work_folder(run, name, inputs, build))
     # From the record, so that a result from the cache says what it did not reach too.
