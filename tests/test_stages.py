@@ -98,6 +98,7 @@ class KeyCache:
         (folder / "weights.safetensors").write_text(key)
         (folder / "evidence.json").write_text('{"warnings": []}')
         (folder / "lowering.json").write_text("{}")
+        (folder / "weights.json").write_text('{"notes": []}')
         names = {name for name, _ in self.keys}
         self.keys.append((f"{stage} compressed" if stage in names else stage, key))
         return Entry(folder, key, cached=True)

@@ -5,12 +5,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tests.compress.conftest import build_net
+from tests.compress.conftest import build_net, material
 from toolchain.compress import Draft
 from toolchain.compress.batch_norm import fold_batch_norms
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.structure import SetGroups, fit_shapes
 from toolchain.weights import load_weights, save_weights
+
+__all__ = ["material"]
 
 
 def reload(draft, path):
@@ -20,9 +22,9 @@ def reload(draft, path):
     return fresh.eval()
 
 
-def test_folded_batch_norms_and_removed_blocks_come_back(tmp_path):
+def test_folded_batch_norms_and_removed_blocks_come_back(material, tmp_path):
     draft, pictures = Draft(build_net()), torch.rand(2, 3, 8, 8)
-    fold_batch_norms(draft, method="test")
+    fold_batch_norms(draft, material, method="test")
     draft.remove("blocks.1")
     fresh = reload(draft, tmp_path / "w.safetensors")
     assert isinstance(fresh.blocks[1], nn.Identity)

@@ -86,7 +86,7 @@ def deploy_model(
         signature=_judge_signature(measured, is_signed=shipment.signature is not None),
         signer=measured.signer,
         device=transport.device,
-        notes=[*measured.notes, *warnings, *stages.list_outliers(run, lowerings)],
+        notes=[*measured.notes, *run.notes, *warnings, *stages.list_outliers(run, lowerings)],
         float_reasons={
             layer["name"]: layer["reason"] for document in lowerings.values() for layer in document["kept_in_float"]
         },

@@ -7,11 +7,15 @@ takes the weights again, and no pickle is needed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormLoadStateDictPreHook
+from torch.nn.utils.weight_norm import WeightNorm
 
 from toolchain.errors import malformed
 from toolchain.toml_file import Section
@@ -70,8 +74,16 @@ class LearnedRange(Section):
     high: float
 
 
+class BakeWeights(Section):
+    """A module whose computed tensors, such as a weight under weight normalization, became plain parameters."""
+
+    edit: Literal["baked"] = "baked"
+    module: str
+
+
 Edit = Annotated[
-    ToIdentity | ToRelu | AddBias | SetGroups | KeepZeros | FixWeights | LearnedRange, Field(discriminator="edit")
+    ToIdentity | ToRelu | AddBias | SetGroups | KeepZeros | FixWeights | LearnedRange | BakeWeights,
+    Field(discriminator="edit"),
 ]
 _EDITS = TypeAdapter(list[Edit])
 
@@ -116,10 +128,60 @@ def apply_edit(model: nn.Module, edit: Edit, *, where: str = "structure") -> Non
         model.set_submodule(edit.module, nn.Identity())
     elif isinstance(edit, ToRelu):
         model.set_submodule(edit.module, nn.ReLU(inplace=bool(getattr(module, "inplace", False))))
-    elif isinstance(edit, AddBias) and isinstance(module, nn.Conv2d | nn.Linear) and module.bias is None:
+    elif (
+        isinstance(edit, AddBias)
+        and isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear)
+        and module.bias is None
+    ):
         module.bias = nn.Parameter(module.weight.new_zeros(module.weight.shape[0]))
     elif isinstance(edit, SetGroups) and isinstance(module, nn.Conv2d):
         module.groups = edit.groups
+    elif isinstance(edit, BakeWeights):
+        _bake(module)
+
+
+def is_computed(module: nn.Module) -> bool:
+    """Return whether a module computes a tensor from others in every forward: a parametrization, or a hook of old."""
+    return parametrize.is_parametrized(module) or any(
+        isinstance(hook, _HOOKS) for hook in module._forward_pre_hooks.values()
+    )
+
+
+# How torch did it before parametrizations, and how its pruning still does: hooks that set an attribute.
+_REMOVERS: tuple[tuple[type, Callable[[nn.Module, str], object]], ...] = (
+    (WeightNorm, remove_weight_norm),
+    (SpectralNorm, remove_spectral_norm),
+    (BasePruningMethod, prune.remove),
+)
+_HOOKS = (WeightNorm, SpectralNorm, BasePruningMethod)
+
+
+def _bake(module: nn.Module) -> None:
+    """Give the module plain parameters of the values that it computes in evaluation; frozen ones stay frozen."""
+    module.eval()  # the estimate of a spectral norm moves in training
+    frozen: dict[str, bool] = {}
+    if isinstance(lists := getattr(module, "parametrizations", None), nn.ModuleDict):
+        for name, computed in list(lists.items()):
+            frozen[name] = not any(source.requires_grad for source in computed.parameters())
+            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+    for hook in [hook for hook in module._forward_pre_hooks.values() if isinstance(hook, _HOOKS)]:
+        name = hook._tensor_name if isinstance(hook, BasePruningMethod) else hook.name
+        sources = [
+            source for key, source in module._parameters.items() if key.startswith(f"{name}_") and source is not None
+        ]
+        frozen[name] = not any(source.requires_grad for source in sources)
+        remove = next(remove for kind, remove in _REMOVERS if isinstance(hook, kind))
+        remove(module, name)
+    # Spectral normalization leaves a hook that asks the weights file for what is gone.
+    for key, wrapped in list(module._load_state_dict_pre_hooks.items()):
+        if isinstance(getattr(wrapped, "hook", wrapped), SpectralNormLoadStateDictPreHook):
+            del module._load_state_dict_pre_hooks[key]
+    for name, is_frozen in frozen.items():
+        value = getattr(module, name)
+        if not isinstance(value, nn.Parameter):  # a buffer, where all that it was computed from is frozen
+            delattr(module, name)
+            module.register_parameter(name, nn.Parameter(value.detach()))
+        getattr(module, name).requires_grad_(not is_frozen)
 
 
 def fit_shapes(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:

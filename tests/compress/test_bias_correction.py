@@ -45,7 +45,7 @@ def test_the_mean_of_the_outputs_is_won_back(material, build, factor):
     samples = enlarge(make_samples(), factor)
     pictures = torch.from_numpy(samples.batch(0, 64)["input"])
     draft, plain = Draft(spoil_ranges(build())), Draft(spoil_ranges(build()))
-    fold_batch_norms(plain, method="test")
+    fold_batch_norms(plain, material, method="test")
     expected = plain.model(pictures)
     entry = {"method": "bias_correction", "bits": 6, "per_channel": False}
     with torch.enable_grad():
@@ -64,7 +64,7 @@ def test_a_layer_gets_the_shift_of_its_mean_as_bias(compress, material):
     weight = net[0].weight.detach().clone()
     draft = compress(net, method="bias_correction", bits=4, layers=["0"])
     # By the linearity of a convolution: the error of the weight, applied to the mean picture.
-    mean = material.example(64).mean(0, keepdim=True)
+    mean = material.inputs(64)[0].mean(0, keepdim=True)
     shift = torch.nn.functional.conv2d(mean, weight - round_weight(weight, 4)).mean(dim=(0, 2, 3))
     torch.testing.assert_close(draft.model[0].bias.detach(), shift, rtol=1e-3, atol=1e-6)
     assert [edit.module for edit in draft.edits] == ["0"]

@@ -13,7 +13,7 @@ PICTURES = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 def find(model, **options):
-    return find_blocks(model, PICTURES, LayerOptions(**options), method="test")
+    return find_blocks(model, (PICTURES,), LayerOptions(**options), method="test")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_block_that_says_least_goes_first():
     net.blocks[1].bn2.bias.data.mul_(0.01)
     draft, blocks = Draft(net), find(net)
     before = net(PICTURES)
-    remove_least_blocks(draft, blocks, 1, PICTURES, method="test")
+    remove_least_blocks(draft, blocks, 1, (PICTURES,), method="test")
     assert isinstance(draft.model.blocks[1], nn.Identity)
     assert not isinstance(draft.model.blocks[0], nn.Identity)
     assert (draft.model(PICTURES) - before).abs().max() < 0.1
@@ -75,4 +75,4 @@ def test_the_block_that_says_least_goes_first():
 def test_more_blocks_than_there_are_is_refused():
     net = build_net()
     with pytest.raises(ToolchainError, match=r"at most 2: blocks.0, blocks.1.* found 3"):
-        remove_least_blocks(Draft(net), find(net), 3, PICTURES, method="test")
+        remove_least_blocks(Draft(net), find(net), 3, (PICTURES,), method="test")

@@ -15,7 +15,7 @@ SPARSIFY = {"epochs": 10, "batch_size": 16, "learning_rate": 0.05}
 
 
 def gather(net):
-    groups = find_channel_groups(net, torch.rand(1, 3, 8, 8), LayerOptions(), method="test", kinds=(nn.Conv2d,))
+    groups = find_channel_groups(net, (torch.rand(1, 3, 8, 8),), LayerOptions(), method="test", kinds=(nn.Conv2d,))
     return {group.root: _gather_scales(group) for group in groups}
 
 

@@ -14,7 +14,7 @@ KINDS = (nn.Conv2d, nn.Linear)
 
 
 def find(model, **options):
-    return find_channel_groups(model, PICTURE, LayerOptions(**options), method="test", kinds=KINDS)
+    return find_channel_groups(model, (PICTURE,), LayerOptions(**options), method="test", kinds=KINDS)
 
 
 def refuse(model, said, **options):
@@ -104,13 +104,13 @@ def test_a_forward_that_counts_on_a_number_of_channels_is_refused_and_nothing_ch
     draft = Draft(Counting())
     before = {name: value.clone() for name, value in draft.model.state_dict().items()}
     with pytest.raises(ToolchainError, match="cannot remove channels of first: the model's forward counts"):
-        remove_channels(draft, PICTURE, {"free": [0], "first": [0, 1]}, method="test")
+        remove_channels(draft, (PICTURE,), {"free": [0], "first": [0, 1]}, method="test")
     assert all(torch.equal(value, before[name]) for name, value in draft.model.state_dict().items())
 
 
 def test_what_goes_is_what_was_named_everywhere():
     net = build_net()
-    pruned = prune_copy(net, PICTURE, {"blocks.0.conv1": [0, 3]}, method="test")
+    pruned = prune_copy(net, (PICTURE,), {"blocks.0.conv1": [0, 3]}, method="test")
     keep = [i for i in range(16) if i not in (0, 3)]
     assert torch.equal(pruned.blocks[0].conv1.weight, net.blocks[0].conv1.weight[keep])
     assert torch.equal(pruned.blocks[0].bn1.running_var, net.blocks[0].bn1.running_var[keep])
@@ -130,7 +130,7 @@ def test_a_grouped_convolution_loses_the_same_of_each_group(tmp_path):
     (first, second) = sorted(find(draft.model), key=lambda group: group.root)
     assert (first.sections, first.slots, second.sections, second.slots) == (4, 2, 4, 3)
     assert second.list_channels([1]) == [1, 4, 7, 10]
-    remove_channels(draft, PICTURE, {"0": first.list_channels([0]), "1": second.list_channels([1])}, method="test")
+    remove_channels(draft, (PICTURE,), {"0": first.list_channels([0]), "1": second.list_channels([1])}, method="test")
     assert (draft.model[1].groups, draft.model[1].in_channels, draft.model[1].out_channels) == (4, 4, 8)
     weight = build()[1].weight
     assert torch.equal(draft.model[1].weight, weight[[0, 2, 3, 5, 6, 8, 9, 11]][:, [1]])

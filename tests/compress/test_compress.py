@@ -64,17 +64,17 @@ def test_every_method_has_a_summary_of_one_line():
         assert "\n" not in summary
 
 
-def test_folding_batch_norms_changes_no_output():
+def test_folding_batch_norms_changes_no_output(material):
     net, pictures = build_net(), torch.rand(4, 3, 8, 8)
     before = net(pictures)
     draft = Draft(net)
-    names = fold_batch_norms(draft, method="test")
+    names = fold_batch_norms(draft, material, method="test")
     assert names == ["stem", "blocks.0.conv1", "blocks.0.conv2", "blocks.1.conv1", "blocks.1.conv2"]
     assert not any(isinstance(module, nn.BatchNorm2d) for module in draft.model.modules())
     torch.testing.assert_close(draft.model(pictures), before, rtol=1e-4, atol=1e-5)
 
 
-def test_a_batch_norm_is_not_folded_where_another_reader_sees_the_convolution():
+def test_a_batch_norm_is_not_folded_where_another_reader_sees_the_convolution(material):
     class Branching(nn.Module):
         def __init__(self):
             super().__init__()
@@ -84,14 +84,14 @@ def test_a_batch_norm_is_not_folded_where_another_reader_sees_the_convolution():
             y = self.conv(x)
             return self.norm(y) + y
 
-    assert fold_batch_norms(Draft(Branching().eval()), method="test") == []
+    assert fold_batch_norms(Draft(Branching().eval()), material, method="test") == []
 
 
-def test_a_model_that_cannot_be_traced_is_refused():
+def test_a_model_that_cannot_be_traced_is_refused(material):
     class Dynamic(nn.Module):
         def forward(self, x):
             return x if x.sum() > 0 else -x
 
     with pytest.raises(ToolchainError, match="cannot follow") as caught:
-        fold_batch_norms(Draft(Dynamic()), method="qat")
+        fold_batch_norms(Draft(Dynamic()), material, method="qat")
     assert caught.value.code is ExitCode.USAGE

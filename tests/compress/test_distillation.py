@@ -195,7 +195,7 @@ def test_the_kept_logits_are_those_of_the_picture_or_of_its_mirror_image(materia
 
 
 def test_a_student_moves_towards_its_teacher(distill, material):
-    pictures = material.example(64)
+    pictures = material.inputs(64)[0]
 
     def distance(net, teacher):
         with torch.inference_mode():

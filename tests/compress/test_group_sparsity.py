@@ -17,7 +17,7 @@ PICTURES = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 def test_a_neuron_is_what_writes_it():
     net = NETWORKS["mlp"]()
-    groups = find_channel_groups(net, PICTURES[:1], LayerOptions(), method="test", kinds=(nn.Linear,))
+    groups = find_channel_groups(net, (PICTURES[:1],), LayerOptions(), method="test", kinds=(nn.Linear,))
     lassos = {group.root: _gather_neurons(group) for group in groups}
     assert sorted(lassos) == ["fc1", "fc2"]
     parts = [net.fc1.weight, net.fc1.bias[:, None], net.norm.weight[:, None], net.norm.bias[:, None]]
@@ -30,7 +30,7 @@ def test_a_neuron_is_what_writes_it():
 
 def test_a_block_is_the_scale_and_shift_that_its_branch_ends_with():
     net = build_net()
-    (first, _) = find_blocks(net, PICTURES, LayerOptions(), method="test")
+    (first, _) = find_blocks(net, (PICTURES,), LayerOptions(), method="test")
     lasso = _gather_gates(net, first)
     norm = net.blocks[0].bn2
     torch.testing.assert_close(lasso.measure(), torch.cat([norm.weight, norm.bias]).norm()[None])
@@ -59,9 +59,9 @@ def test_neurons_that_reached_zero_go_without_a_change_of_the_outputs(compress, 
 def test_blocks_that_reached_zero_go_without_a_change_of_the_outputs(compress, monkeypatch, tmp_path, name):
     remove = group_sparsity._remove_blocks
 
-    def look(draft, blocks, norms, count_min):
+    def look(draft, *rest):
         before = draft.model.eval()(PICTURES)
-        remove(draft, blocks, norms, count_min)
+        remove(draft, *rest)
         torch.testing.assert_close(draft.model(PICTURES), before, rtol=1e-4, atol=1e-5)
 
     monkeypatch.setattr(group_sparsity, "_remove_blocks", look)

@@ -17,7 +17,7 @@ def net():
 
 
 def score(net, importance, material):
-    groups = find_channel_groups(net, torch.rand(1, 3, 8, 8), LayerOptions(), method="test", kinds=(nn.Conv2d,))
+    groups = find_channel_groups(net, (torch.rand(1, 3, 8, 8),), LayerOptions(), method="test", kinds=(nn.Conv2d,))
     assert [group.root for group in groups] == ["0"]
     (values,) = score_channels(net, groups, importance, material)
     return values.numpy()

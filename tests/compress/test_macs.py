@@ -9,7 +9,7 @@ from toolchain.compress.macs import count_macs
 @pytest.mark.parametrize("name", ["small", "resnet8", "mobilenet_v2", "mlp"])
 def test_macs_are_what_the_shapes_say(name):
     model, pictures = NETWORKS[name](), torch.rand(2, 3, 8, 8)
-    assert count_macs(model, pictures) == multiply_out(model, pictures)
+    assert count_macs(model, (pictures,)) == multiply_out(model, pictures)
 
 
 def test_attention_counts_with_its_projections_and_its_products():
@@ -25,4 +25,4 @@ def test_attention_counts_with_its_projections_and_its_products():
 
     tokens, width = 5, 16
     projections, products = 4 * tokens * width * width, 2 * tokens * tokens * width
-    assert count_macs(Self(), torch.rand(1, tokens, width)) == projections + products
+    assert count_macs(Self(), (torch.rand(1, tokens, width),)) == projections + products

@@ -6,6 +6,17 @@ apply(draft, options, material).
 
 from toolchain.compress.compress import compress_draft, list_methods, read_entry
 from toolchain.compress.draft import Draft
+from toolchain.compress.equality import check_equal
 from toolchain.compress.material import FinetuneSection, Material
+from toolchain.compress.reach import Reach
 
-__all__ = ["Draft", "FinetuneSection", "Material", "compress_draft", "list_methods", "read_entry"]
+__all__ = [
+    "Draft",
+    "FinetuneSection",
+    "Material",
+    "Reach",
+    "check_equal",
+    "compress_draft",
+    "list_methods",
+    "read_entry",
+]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch_pruning
-from torch import Tensor, nn
+from torch import nn
 from torch_pruning import ops
 
 from toolchain.compress.draft import Draft
-from toolchain.compress.layers import Layer, LayerOptions, select_layers
+from toolchain.compress.layers import Layer, LayerOptions, list_ties, select_layers
+from toolchain.compress.outputs import Inputs, call_model, copy_model, list_outputs
 from toolchain.errors import ToolchainError, usage
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
@@ -61,13 +62,17 @@ class ChannelGroup:
         """How many channels a section has."""
         return self.channels // self.sections
 
+    def list_modules(self) -> set[str]:
+        """Return the names of everything that loses something with the channels: layers, readers, normalizations."""
+        return {member.name for member in self.members}
+
     def list_channels(self, slots: Sequence[int]) -> list[int]:
         """Return the channels at these places of every section."""
         return [section * self.slots + slot for section in range(self.sections) for slot in slots]
 
 
 def find_channel_groups(
-    model: nn.Module, pictures: Tensor, options: LayerOptions, *, method: str, kinds: tuple[type[nn.Module], ...]
+    model: nn.Module, inputs: Inputs, options: LayerOptions, *, method: str, kinds: tuple[type[nn.Module], ...]
 ) -> list[ChannelGroup]:
     """Return the groups of channels that the options name and that may go: never the model's outputs.
 
@@ -76,10 +81,13 @@ def find_channel_groups(
     Raises ToolchainError (exit 2) that names the layer: one that is bound to a layer that `layers` does not name, to
     attention heads or to another module that cannot lose channels; and where nothing is left.
     """
-    graph = _build_graph(model, pictures, method=method)
+    graph = _build_graph(model, inputs, method=method)
     named = set(select_layers(model, LayerOptions(layers=options.layers), method=method))
     skipped = named - set(select_layers(model, options, method=method))
-    every = [_describe(model, graph, dependencies) for dependencies in graph.get_all_groups()]
+    try:
+        every = [_describe(model, graph, dependencies) for dependencies in graph.get_all_groups()]
+    except _FAILURES as error:
+        raise _explain_failure(model, error, method) from error
     meant = [
         group
         for group in every
@@ -88,9 +96,10 @@ def find_channel_groups(
         and not skipped.intersection(group.layers)
     ]
     groups = [group for group in meant if not group.is_output]
+    tied = {name.rpartition(".")[0] for tie in list_ties(model) for name in tie}
     for group in groups:
         _refuse_unnamed(group, named, method=method)
-        _refuse_bound(group, every, method=method)
+        _refuse_bound(group, every, tied, method=method)
     if not groups:
         raise usage(
             f"{method} finds no channels to remove",
@@ -102,70 +111,86 @@ def find_channel_groups(
     return groups
 
 
-def prune_copy(model: nn.Module, pictures: Tensor, removed: Mapping[str, Sequence[int]], *, method: str) -> nn.Module:
+def prune_copy(model: nn.Module, inputs: Inputs, removed: Mapping[str, Sequence[int]], *, method: str) -> nn.Module:
     """Return the model without these channels, by the root layer of their group, and without what hangs on them.
 
     Raises ToolchainError (exit 2) that names the group after which the model does not run any more, as where a
     forward holds a number of channels as a constant.
     """
-    pruned = copy.deepcopy(model)
-    found = _try_pruning(pruned, pictures, removed, method=method)
+    pruned = copy_model(model)
+    found = _try_pruning(pruned, inputs, removed, method=method)
     if found is None:
         return pruned
     for root, channels in removed.items():  # which of them alone does it?
-        alone = _try_pruning(copy.deepcopy(model), pictures, {root: channels}, method=method)
+        alone = _try_pruning(copy_model(model), inputs, {root: channels}, method=method)
         if alone is not None:
             raise _explain_dependence([root], alone, method)
     raise _explain_dependence(list(removed), found, method)
 
 
-def remove_channels(draft: Draft, pictures: Tensor, removed: Mapping[str, Sequence[int]], *, method: str) -> None:
+def remove_channels(draft: Draft, inputs: Inputs, removed: Mapping[str, Sequence[int]], *, method: str) -> None:
     """Remove channels from the draft, and remember what became of its grouped convolutions.
 
     Raises ToolchainError as prune_copy does; the draft is as it was then.
     """
-    pruned = prune_copy(draft.model, pictures, removed, method=method)
+    pruned = prune_copy(draft.model, inputs, removed, method=method)
     fewer = {
         name: module.groups
         for name, module in pruned.named_modules()
         if isinstance(module, nn.Conv2d) and module.groups != draft.model.get_submodule(name).groups
     }
-    _try_pruning(draft.model, pictures, removed, method=method)
+    _try_pruning(draft.model, inputs, removed, method=method)
     for name, groups in fewer.items():
         draft.set_groups(name, groups)
     draft.model.zero_grad(set_to_none=True)
 
 
-def _try_pruning(
-    model: nn.Module, pictures: Tensor, removed: Mapping[str, Sequence[int]], *, method: str
-) -> str | None:
+def _try_pruning(model: nn.Module, inputs: Inputs, removed: Mapping[str, Sequence[int]], *, method: str) -> str | None:
     """Remove channels in place; return what then is wrong with the model, None where it runs as before."""
-    shape = model.eval()(pictures).shape
-    graph = _build_graph(model, pictures, method=method)
+    shapes = _list_shapes(model, inputs)
+    graph = _build_graph(model, inputs, method=method)
     try:
         for root, channels in removed.items():
             module = model.get_submodule(root)
             prune = graph.get_pruner_of_module(module).prune_out_channels
-            graph.get_pruning_group(module, prune, list(channels)).prune()
-        found = model(pictures).shape
+            with keep_freeze(model):
+                graph.get_pruning_group(module, prune, list(channels)).prune()
+        found = _list_shapes(model, inputs)
     except _FAILURES as error:
         return str(error).splitlines()[0] if str(error) else type(error).__name__
-    return None if found == shape else f"outputs {tuple(found)} in place of {tuple(shape)}"
+    return None if found == shapes else f"outputs {found} in place of {shapes}"
 
 
-def _build_graph(model: nn.Module, pictures: Tensor, *, method: str) -> torch_pruning.DependencyGraph:
+def _list_shapes(model: nn.Module, inputs: Inputs) -> str:
+    outputs = list_outputs(call_model(model, inputs))
+    return ", ".join(str(tuple(tensor.shape)) for tensor in outputs)
+
+
+@contextmanager
+def keep_freeze(model: nn.Module) -> Iterator[None]:
+    """Let gradients flow through frozen weights while the block runs: Torch-Pruning follows a model by them."""
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    model.requires_grad_(requires_grad=True)
+    try:
+        yield
+    finally:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name not in frozen)
+
+
+def _build_graph(model: nn.Module, inputs: Inputs, *, method: str) -> torch_pruning.DependencyGraph:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of parameters outside of layers: _refuse_bound names them
         try:
-            return torch_pruning.DependencyGraph().build_dependency(model, example_inputs=pictures)
+            with keep_freeze(model):
+                return torch_pruning.DependencyGraph().build_dependency(
+                    model,
+                    example_inputs=inputs,
+                    forward_fn=call_model,
+                    output_transform=lambda result: [out for out in list_outputs(result) if out.requires_grad],
+                )
         except _FAILURES as error:
-            raise usage(
-                f"{method} cannot follow which channels depend on each other",
-                where=type(model).__name__,
-                expected="a model that Torch-Pruning can trace",
-                found=str(error).splitlines()[0] if str(error) else type(error).__name__,
-                fix="leave this method out of the recipe",
-            ) from error
+            raise _explain_failure(model, error, method) from error
 
 
 def _describe(
@@ -211,27 +236,40 @@ def _refuse_unnamed(group: ChannelGroup, named: set[str], *, method: str) -> Non
         )
 
 
-def _refuse_bound(group: ChannelGroup, every: Sequence[ChannelGroup], *, method: str) -> None:
-    member = _find_unserved(group)
+def _refuse_bound(group: ChannelGroup, every: Sequence[ChannelGroup], tied: Collection[str], *, method: str) -> None:
+    member = _find_unserved(group, tied)
     if member is not None:
-        free = [other.root for other in every if not other.is_output and _find_unserved(other) is None]
+        free = [other.root for other in every if not other.is_output and _find_unserved(other, tied) is None]
         names = ", ".join(f'"{name}"' for name in group.layers)
         raise usage(
             f"{method} cannot remove the channels of {group.root}, because {member.name} has them too",
             where=f"{method}: layers",
             expected="channels of convolutions, linear layers, batch and layer normalizations",
-            found=f"{member.name}, a {type(member.module).__name__}",
+            found=f"{member.name}, a {type(member.module).__name__}"
+            + (" whose weight another layer has too" if member.name in tied else ""),
             fix=f"skip = [{names}]" + (f" leaves {', '.join(free)}" if free else ""),
         )
 
 
-def _find_unserved(group: ChannelGroup) -> Member | None:
-    """Return the first member with parameters that cannot lose channels: attention heads, a parameter of its own."""
+def _find_unserved(group: ChannelGroup, tied: Collection[str]) -> Member | None:
+    """Return the first member with parameters that cannot lose channels: attention heads, a shared or bare parameter."""
     for member in group.members:
+        if member.name in tied:
+            return member
         served = isinstance(member.module, _SERVED)
         if not served and (isinstance(member.module, nn.Parameter) or any(True for _ in member.module.parameters())):
             return member
     return None
+
+
+def _explain_failure(model: nn.Module, error: Exception, method: str) -> ToolchainError:
+    return usage(
+        f"{method} cannot follow which channels depend on each other",
+        where=type(model).__name__,
+        expected="a model that Torch-Pruning can trace",
+        found=str(error).splitlines()[0] if str(error) else type(error).__name__,
+        fix="leave this method out of the recipe",
+    )
 
 
 def _explain_dependence(roots: Sequence[str], found: str, method: str) -> ToolchainError:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from pydantic import BaseModel
 
 from toolchain.compress import methods
 from toolchain.compress.draft import Draft
+from toolchain.compress.layers import list_ties
 from toolchain.compress.material import FinetuneSection, Material
+from toolchain.compress.prepare import prepare_draft
+from toolchain.compress.reach import Reach, measure_reach, take_inventory
 from toolchain.errors import usage
 from toolchain.toml_file import Section, check_table
 
@@ -25,8 +28,8 @@ class Method(Protocol):
     """Whether it trains by itself, with the entry's finetune; the others are followed by it where there is one."""
     Options: type[BaseModel]
 
-    def apply(self, draft: Draft, options: Any, material: Material) -> None:
-        """Compress the draft in place.
+    def apply(self, draft: Draft, options: Any, material: Material) -> Collection[str] | None:
+        """Compress the draft in place; return the modules whose weights it worked on, None for all of the model's.
 
         Raises ToolchainError (exit 2) that names the layer where the method cannot do what is asked.
         """
@@ -65,11 +68,11 @@ def read_entry(entry: Mapping[str, Any], where: str) -> tuple[str, Any, Finetune
     )
 
 
-def compress_draft(draft: Draft, entry: Mapping[str, Any], material: Material) -> None:
-    """Apply an entry to the draft, in place.
+def compress_draft(draft: Draft, entry: Mapping[str, Any], material: Material) -> Reach:
+    """Apply an entry to the draft, in place; return how much of the model's weights it worked on.
 
     Raises ToolchainError: exit 2 as read_entry does, and where the method does not fit the model or its place in the
-    recipe; exit 24 where a training diverges.
+    recipe; exit 18 where a step that claims to change nothing changes an output; exit 24 where a training diverges.
     """
     name, options, finetune = read_entry(entry, material.where)
     method = _load_method(name)
@@ -83,10 +86,38 @@ def compress_draft(draft: Draft, entry: Mapping[str, Any], material: Material) -
         )
     if method.TRAINS:
         material.require_finetune(name)
-    method.apply(draft, options, material)
+    prepare_draft(draft, material)
+    inventory, ties = take_inventory(draft.model), list_ties(draft.model)
+    reach = measure_reach(inventory, method.apply(draft, options, material), options)
+    if reach.share == 0:
+        raise usage(
+            f"{name} reaches none of the model's weights",
+            where=material.where,
+            expected="layers that it can work on",
+            found=", ".join(f"{weight.name} ({weight.kind})" for weight in reach.unreached) or "all skipped",
+            fix="leave this method out of the recipe, or correct layers and skip",
+        )
+    _refuse_parted(draft, ties, name, material)
     if finetune is not None and not method.TRAINS:
         material.fit(draft, finetune, name="finetune")
     draft.model.eval()
+    return reach
+
+
+def _refuse_parted(draft: Draft, ties: Sequence[tuple[str, ...]], method: str, material: Material) -> None:
+    """Refuse a method that gave layers that share a weight each one of its own: the builder's model ties them again."""
+    own = dict(draft.model.named_parameters(remove_duplicate=False))
+    for tie in ties:
+        left = [own[name] for name in tie if name in own]
+        if any(parameter is not left[0] for parameter in left):
+            layers = ", ".join(f'"{name.rpartition(".")[0]}"' for name in tie)
+            raise usage(
+                f"{method} would part a weight that several layers share",
+                where=material.where,
+                expected=f"one weight for {', '.join(tie)}",
+                found="different ones",
+                fix=f"skip = [{layers}], or build the model with a weight for each",
+            )
 
 
 def _list_names() -> list[str]:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from torch import nn
-
-from toolchain.compress.batch_norm import fold_batch_norms
+from toolchain.compress.batch_norm import fold_batch_norms, has_foldable
 from toolchain.compress.draft import Draft
-from toolchain.compress.layers import Layer, LayerOptions, select_layers
+from toolchain.compress.layers import LayerOptions, Weighted, select_weighted
+from toolchain.compress.material import Material
 
 
-def fold_and_select(draft: Draft, options: LayerOptions, *, method: str) -> dict[str, Layer]:
+def fold_and_select(draft: Draft, options: LayerOptions, material: Material, *, method: str) -> dict[str, Weighted]:
     """Fold the model's batch norms, and return the layers that the options name, in the model's order.
 
     The weights that are quantized must be those of the deployed graph: a batch norm that is folded later would move
-    each channel off its grid. A model without a BatchNorm2d need not be one that can be traced.
+    each channel off its grid. A model without one need not be one that can be traced.
 
-    Raises ToolchainError (exit 2) as select_layers does, and where a model with batch norms cannot be traced.
+    Raises ToolchainError: exit 2 as select_weighted does, others as fold_batch_norms does.
     """
-    layers = select_layers(draft.model, options, method=method)
-    if any(isinstance(module, nn.BatchNorm2d) for module in draft.model.modules()):
-        fold_batch_norms(draft, method=method)
+    layers = select_weighted(draft.model, options, method=method)
+    if has_foldable(draft.model):
+        fold_batch_norms(draft, material, method=method)
     return layers

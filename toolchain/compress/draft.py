@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from toolchain.compress.layers import Weighted
 from toolchain.structure import AddBias, Edit, FixWeights, KeepZeros, SetGroups, ToIdentity, ToRelu, apply_edit
 
 
@@ -57,7 +58,7 @@ class Draft:
     def list_zero_keepers(self) -> list[str]:
         """Return the layers whose zeros must stay, as far as they are still there."""
         names = [edit.module for edit in self._edits if isinstance(edit, KeepZeros)]
-        return [name for name in names if isinstance(find_module(self.model, name), nn.Conv2d | nn.Linear)]
+        return [name for name in names if isinstance(find_module(self.model, name), Weighted)]
 
     def list_fixed(self) -> list[str]:
         """Return the layers whose weights no training may move."""

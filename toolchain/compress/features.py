@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from toolchain.compress.outputs import Inputs, run_model
 from toolchain.errors import usage
 from toolchain.toml_file import Section
 
@@ -66,7 +67,7 @@ def _keep(features: dict[str, Tensor], name: str, _module: nn.Module, _inputs: o
 def make_adapters(
     student: nn.Module,
     teacher: nn.Module,
-    pictures: Tensor,
+    inputs: Inputs,
     features: Sequence[LayerPair],
     attention: Sequence[LayerPair],
     *,
@@ -78,8 +79,8 @@ def make_adapters(
     Raises ToolchainError (exit 2) for a layer that is not there, never runs, or whose features do not suit the other's.
     """
     pairs = (*features, *attention)
-    theirs = _probe(teacher, pictures, [pair.teacher for pair in pairs], role="teacher", where=where)
-    ours = _probe(student, pictures, [pair.student for pair in pairs], role="student", where=where)
+    theirs = _probe(teacher, inputs, [pair.teacher for pair in pairs], role="teacher", where=where)
+    ours = _probe(student, inputs, [pair.student for pair in pairs], role="student", where=where)
     for pair in pairs:
         expected = {4} if pair in attention else {2, 3, 4}
         a, b = ours[pair.student], theirs[pair.teacher]
@@ -125,8 +126,8 @@ def _make_adapter(student: Tensor, teacher: Tensor) -> nn.Module:
     return nn.Linear(student.shape[-1], teacher.shape[-1])
 
 
-def _probe(model: nn.Module, pictures: Tensor, layers: Sequence[str], *, role: str, where: str) -> dict[str, Tensor]:
-    """Return the features of some pictures, by layer."""
+def _probe(model: nn.Module, inputs: Inputs, layers: Sequence[str], *, role: str, where: str) -> dict[str, Tensor]:
+    """Return the features of some samples, by layer."""
     known = [name for name, _ in model.named_modules() if name]
     for name in layers:
         if name not in known:
@@ -138,8 +139,8 @@ def _probe(model: nn.Module, pictures: Tensor, layers: Sequence[str], *, role: s
                 found=name,
                 fix="correct its spelling",
             )
-    with torch.inference_mode(), capture(model.eval(), layers) as features:
-        model(pictures)
+    with capture(model, layers) as features:
+        run_model(model, inputs)
     for name in layers:
         if not isinstance(features.get(name), Tensor):
             raise usage(

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_pruning import importance as torch_pruning_importance
 
-from toolchain.compress.channels import ChannelGroup, Member
+from toolchain.compress.channels import ChannelGroup, Member, keep_freeze
 from toolchain.compress.material import Material
-from toolchain.data.dataset import IMAGE_INPUT
+from toolchain.compress.sensitivity import run_batches
 
 Importance = Literal["l1", "l2", "taylor", "hessian", "fpgm", "lamp", "activations"]
 
@@ -35,10 +35,11 @@ def score_channels(
     "lamp": a magnitude in relation to all that are not smaller in its group (Lee et al. 2021, arXiv:2010.07611).
     "activations": the mean |input| that the readers of a channel see on calibration samples.
     """
-    if importance == "taylor":
-        _fill_gradients(model, material)
-    elif importance == "hessian":
-        _fill_squared_gradients(model, material)
+    with keep_freeze(model):  # a frozen layer has a gradient here too: it is to be ranked, not to be trained
+        if importance == "taylor":
+            _fill_gradients(model, material)
+        elif importance == "hessian":
+            _fill_squared_gradients(model, material)
     if importance == "activations":
         activations = _measure_activations(model, material)
         scores = [_reduce(group, lambda member: _take_activations(member, activations)) for group in groups]
@@ -107,13 +108,11 @@ def _measure_activations(model: nn.Module, material: Material) -> dict[nn.Module
 
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     handles = [module.register_forward_pre_hook(add) for module in layers]
-    device = next(model.parameters()).device
-    model.eval()
-    for start in range(0, min(_SAMPLES, len(material.calibration)), _BATCH_SIZE):
-        stop = min(start + _BATCH_SIZE, _SAMPLES, len(material.calibration))
-        model(torch.from_numpy(material.calibration.batch(start, stop)[IMAGE_INPUT]).to(device))
-    for handle in handles:
-        handle.remove()
+    try:
+        run_batches(model, material.inputs(_SAMPLES))
+    finally:
+        for handle in handles:
+            handle.remove()
     return sums
 
 
@@ -145,6 +144,7 @@ def _fill_squared_gradients(model: nn.Module, material: Material) -> None:
 
 def _take_labelled(model: nn.Module, material: Material, count: int) -> list[tuple[Tensor, Tensor]]:
     """Return batches of training samples spread evenly over the set, with their labels."""
+    material.require_classifier(model, "gradients of its loss are taken")
     samples = material.take_training()
     labels = samples.labels
     if labels is None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from toolchain.compress.outputs import Inputs, call_model
 
-def count_macs(model: nn.Module, pictures: Tensor) -> int:
-    """Return the multiply-accumulates of convolutions, linear layers and attention for these pictures.
+
+def count_macs(model: nn.Module, inputs: Inputs) -> int:
+    """Return the multiply-accumulates of convolutions, linear layers and attention for these inputs.
 
     Gradients stay enabled and attention takes its plain form: the counter does not know the fused operators.
     """
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model.eval()(pictures)
+        call_model(model, inputs)
     return int(counter.get_total_flops()) // 2  # two operations to a multiply-accumulate

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
 
 from toolchain.compress.draft import Draft
+from toolchain.compress.outputs import Inputs, run_model
 from toolchain.compress.zeros import KeepZerosHook
 from toolchain.data.dataset import Samples, TrainingSamples
 from toolchain.errors import usage
@@ -102,7 +104,8 @@ class Material:
             hooks: Run in their order, before the zeros are restored.
             trained: What is trained in the model's place: a module that holds it, and adapters beside it.
 
-        Raises ToolchainError: exit 2 for a model with quantized weights, exit 24 for a loss that is no number.
+        Raises ToolchainError: exit 2 for a model with quantized weights, with several inputs or outputs, or all of
+        whose weights are frozen; exit 24 for a loss that is no number.
         """
         if fixed := draft.list_fixed():
             raise usage(
@@ -111,6 +114,15 @@ class Material:
                 expected="trainings before the method that quantizes",
                 found=f"{fixed[0]} is quantized",
                 fix="put this entry before that method in the recipe",
+            )
+        self.require_classifier(draft.model, f"{name} trains it with labels")
+        if not any(parameter.requires_grad for parameter in draft.model.parameters()):
+            raise usage(
+                "a training would change nothing: all of the model's weights are frozen",
+                where=self.where,
+                expected="at least one parameter with requires_grad",
+                found="none",
+                fix="unfreeze some in the function that builds the model, or leave the training out",
             )
         fit(
             draft.model if trained is None else trained,
@@ -124,10 +136,26 @@ class Material:
             on_progress=self.on_progress,
         )
 
+    def require_classifier(self, model: nn.Module, why: str) -> None:
+        """Refuse (exit 2) a model of other inputs and outputs than one tensor, and logits `(N, classes)`."""
+        inputs = self.inputs(2)
+        outputs = run_model(model, inputs)
+        logits = next(iter(outputs.values()))
+        if len(inputs) != 1 or len(outputs) != 1 or logits.ndim != 2:
+            raise usage(
+                f"the model is no plain classifier, and {why}",
+                where=self.where,
+                expected="one input, and one output (N, classes)",
+                found=f"{len(inputs)} inputs, and {', '.join(f'{key} {tuple(own.shape)}' for key, own in outputs.items())}",
+                fix="leave the training, or the method that trains, out of the entry",
+            )
+
     def measure_top1(self, model: nn.Module, samples: Samples) -> float:
         """Return the share of samples that the model classifies right, as a fraction."""
+        self.require_classifier(model, "a top-1 of the model is measured")
         return measure_top1(model, samples, accelerator=start_accelerator())
 
-    def example(self, count: int = 1) -> torch.Tensor:
-        """Return the first pictures of the calibration set `(count, C, H, W)`."""
-        return torch.from_numpy(next(iter(self.calibration.batch(0, count).values())))
+    def inputs(self, count: int = 1) -> Inputs:
+        """Return the first calibration samples, at most `count`: a tensor for each input of the model."""
+        batch = self.calibration.batch(0, min(count, len(self.calibration)))
+        return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in batch.values())

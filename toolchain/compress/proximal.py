@@ -7,12 +7,13 @@ soft threshold of the L1 norm. A penalty in the loss would leave small values, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from toolchain.errors import usage
 from toolchain.fit import Hook
 
 
@@ -64,6 +65,19 @@ class Lasso:
             _multiply(part, factors)
         for part in self.followers:
             _multiply(part, (factors > 0).to(factors.dtype))
+
+
+def refuse_frozen(lassos: Mapping[str, Lasso], *, method: str) -> None:
+    """Refuse (exit 2) groups with frozen parameters, which no training may move; lassos: by the layers to skip."""
+    for layer, lasso in lassos.items():
+        if not all(part.parameter.requires_grad for part in (*lasso.slices, *lasso.followers)):
+            raise usage(
+                f"{method} would move weights that are frozen",
+                where=f"{method}: {layer}",
+                expected="parameters that require gradients",
+                found="requires_grad = False",
+                fix=f'skip = ["{layer}"], or unfreeze it in the function that builds the model',
+            )
 
 
 class LassoHook(Hook):

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from toolchain.compress.material import Material
+from toolchain.compress.outputs import Inputs, describe_inputs, run_model
 from toolchain.data.dataset import TrainingSamples, are_pictures
-from toolchain.errors import usage
+from toolchain.errors import ToolchainError, usage
 from toolchain.fit import Batch, start_accelerator
 
 _BATCH_SIZE = 256  # larger ones are not faster on a CPU
@@ -31,29 +32,31 @@ class TeacherLogits:
         return torch.from_numpy(self.both[mirrored, batch.indices]).to(batch.images.device)
 
 
-def run_on_example(model: nn.Module, pictures: Tensor, *, role: str, where: str) -> Tensor:
+def run_on_example(model: nn.Module, inputs: Inputs, *, role: str, where: str) -> Tensor:
     """Return the model's logits `(n, classes)` in evaluation mode.
 
     Raises ToolchainError (exit 2) for a model that does not take these pictures, or returns something else.
     """
     try:
-        with torch.inference_mode():
-            logits = model.to(pictures.device).eval()(pictures)
-    except RuntimeError as error:
+        outputs = run_model(model, inputs)
+    except ToolchainError as error:
         raise usage(
             f"the {role} does not take the pictures of this recipe",
             where=where,
-            expected=f"a model for pictures {tuple(pictures.shape[1:])}",
-            found=str(error).splitlines()[0],
+            expected=f"a model for {describe_inputs(inputs)}",
+            found=error.found,
             fix=f"choose a {role} for this data",
         ) from error
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    logits = next(iter(outputs.values()))
+    if len(inputs) != 1 or len(outputs) != 1 or logits.ndim != 2:
+        found = f"{len(inputs)} inputs, and " + ", ".join(
+            f"{name} {tuple(tensor.shape)}" for name, tensor in outputs.items()
+        )
         raise usage(
             f"the {role} is no classifier",
             where=where,
-            expected="one output (N, classes)",
-            found=str(found),
+            expected="one input, and one output (N, classes)",
+            found=found,
             fix="distill a model that returns logits from one that does",
         )
     return logits
@@ -75,7 +78,7 @@ def load_teacher(material: Material, name: str, *, classes: int) -> nn.Module:
     """Return a teacher that fits the data and so many classes; raises ToolchainError (exit 2) where it does not."""
     teacher = material.load_teacher(name)
     where = f"{material.where}: teacher = {name!r}"
-    logits = run_on_example(teacher, material.example(), role="teacher", where=where)
+    logits = run_on_example(teacher, material.inputs(), role="teacher", where=where)
     check_classes(logits.shape[1], classes, where=where)
     return teacher.requires_grad_(requires_grad=False)
 

@@ -26,7 +26,9 @@ def trace(model: nn.Module, *, method: str) -> fx.GraphModule:
 
 
 def find_pairs(
-    graph: fx.GraphModule, first: type[nn.Module] | tuple[type[nn.Module], ...], second: type[nn.Module]
+    graph: fx.GraphModule,
+    first: type[nn.Module] | tuple[type[nn.Module], ...],
+    second: type[nn.Module] | tuple[type[nn.Module], ...],
 ) -> list[tuple[str, str]]:
     """Return the names of modules of which the second is the only reader of the first, each called once."""
     calls: dict[str, int] = {}

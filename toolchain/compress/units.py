@@ -11,7 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from toolchain.compress.channels import ChannelGroup, prune_copy
+from toolchain.compress.draft import Draft
+from toolchain.compress.equality import check_equal
 from toolchain.compress.macs import count_macs
+from toolchain.compress.material import Material
+from toolchain.compress.outputs import Inputs
 from toolchain.errors import usage
 
 Scope = Literal["global", "layer"]
@@ -97,9 +101,18 @@ def merge_units(units: Sequence[Unit]) -> dict[str, list[int]]:
     return removed
 
 
-def measure_macs(model: nn.Module, pictures: Tensor, removed: Mapping[str, Sequence[int]], *, method: str) -> int:
+def measure_macs(model: nn.Module, inputs: Inputs, removed: Mapping[str, Sequence[int]], *, method: str) -> int:
     """Return the multiply-accumulates that are left without these channels, counted on a copy that runs."""
-    return count_macs(prune_copy(model, pictures, removed, method=method), pictures)
+    return count_macs(prune_copy(model, inputs, removed, method=method), inputs)
+
+
+def check_zeros(draft: Draft, taken: Sequence[Unit], material: Material, *, method: str) -> None:
+    """Refuse (exit 18) to remove channels that are zero, where the outputs depend on them nevertheless."""
+    zeros = merge_units([unit for unit in taken if unit.score_max == 0])
+    if zeros:
+        without = prune_copy(draft.model, material.inputs(), zeros, method=method)
+        names = ", ".join(zeros)
+        check_equal(draft.model, without, material, step=f"{method}: removing the channels of {names} that are zero")
 
 
 def take_zeros(units: Sequence[Unit], groups: Sequence[ChannelGroup], amount_min: float, *, method: str) -> list[Unit]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +58,7 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
         inputs["teacher"] = _identify_teacher(find_teacher(run.recipe, str(entry["teacher"])))
 
     def build(folder: Path, work: Path) -> None:
-        from toolchain.compress import Draft, Material, compress_draft, read_entry
+        from toolchain.compress import Draft, Material, check_equal, compress_draft, read_entry
         from toolchain.fit.show import show_training
         from toolchain.forward import bind_inputs
         from toolchain.stages.module import load_compressed
@@ -81,10 +83,20 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
             keep_teacher_outputs=partial(_keep_teacher_outputs, run),
             show_steps=run.progress.steps,
         )
-        compress_draft(draft, entry, material)
-        save_weights(draft.model, folder / "weights.safetensors", {"compress": dict(entry)}, edits=draft.edits)
+        reach = compress_draft(draft, entry, material)
+        note = reach.describe(checked[index][0])
+        record = {"compress": dict(entry), "reach": asdict(reach), "notes": [] if note is None else [note]}
+        path = folder / "weights.safetensors"
+        save_weights(draft.model, path, record, edits=draft.edits)
+        # What follows reads the file: a model that keeps what it computed from its weights, for example, differs.
+        again, _ = load_compressed(run, path)
+        check_equal(draft.model, again, material, step=f"{checked[index][0]}: reading the compressed weights again")
 
-    return build_together(run, name, inputs, _in_work_folder(run, name, inputs, build)) / "weights.safetensors"
+    folder = build_together(run, name, inputs, _in_work_folder(run, name, inputs, build))
+    # From the record, so that a result from the cache says what it did not reach too.
+    for note in json.loads((folder / "weights.json").read_text(encoding="utf-8"))["notes"]:
+        run.note(note)
+    return folder / "weights.safetensors"
 
 
 def _list_chosen(run: Run, method: str) -> list[str]:

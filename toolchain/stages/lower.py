@@ -61,7 +61,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     entry = run.stage(f"lower-{precision}", inputs, build)
     # Of a cached result too: what was not done as asked is said in every run.
     for note in json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8")).get("notes", []):
-        run.progress.note(f"{precision}: {note}")
+        run.note(f"{precision}: {note}")
     return entry
 
 

@@ -41,6 +41,8 @@ class Run:
     progress: Progress
     sources: Sources = field(default_factory=find_sources)
     records: list[StageRecord] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What a user has to know of a stage's result although it is no error: for the report's warnings."""
     data: Dataset = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,6 +55,11 @@ class Run:
             entry = self.cache.get_or_build(name, inputs, build)
         self._record(name, started_s, cached=entry.cached, sha256=entry.sha256)
         return entry
+
+    def note(self, text: str) -> None:
+        """Say what a user has to know of a stage's result, now and in the report."""
+        self.notes.append(text)
+        self.progress.note(text)
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:

@@ -7,11 +7,9 @@ goes into the bias. The weights stay as they are: the deployment rounds them.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -20,6 +18,7 @@ from toolchain.compress.draft import Draft
 from toolchain.compress.fake_quantization import round_weight
 from toolchain.compress.layers import LayerOptions, select_layers
 from toolchain.compress.material import Material
+from toolchain.compress.outputs import Inputs, copy_model, run_model
 from toolchain.errors import usage
 
 SUMMARY = "put into the biases what rounding the weights will do to the mean of every channel"
@@ -37,19 +36,18 @@ class Options(LayerOptions):
     """Calibration samples; all of them pass through the model at once."""
 
 
-def apply(draft: Draft, options: Options, material: Material) -> None:
+def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:
     """Fold batch norms, then correct the bias of every selected layer."""
     select_layers(draft.model, options, method="bias_correction")
-    fold_batch_norms(draft, method="bias_correction")
+    fold_batch_norms(draft, material, method="bias_correction")
     model = draft.model.eval()
     layers = select_layers(model, options, method="bias_correction")
-    pictures = material.example(min(options.samples, len(material.calibration)))
-    pictures = pictures.to(next(model.parameters()).device)
+    inputs = material.inputs(options.samples)
     means: dict[str, list[Tensor]] = {name: [] for name in layers}
-    _run_with_hooks(model, layers, pictures, lambda name, output: means[name].append(_mean(output)))
+    _run_with_hooks(model, layers, inputs, lambda name, output: means[name].append(_mean(output)))
     _check_called_once(means, material)
 
-    rounded = copy.deepcopy(model)
+    rounded = copy_model(model)
     copies = {name: rounded.get_submodule(name) for name in layers}
     for name, layer in layers.items():
         copies[name].weight.data = round_weight(layer.weight.detach(), options.bits, per_channel=options.per_channel)
@@ -59,14 +57,15 @@ def apply(draft: Draft, options: Options, material: Material) -> None:
         shifts[name] = means[name][0] - _mean(output)
         return output + _spread(shifts[name], output)
 
-    _run_with_hooks(rounded, copies, pictures, correct)
+    _run_with_hooks(rounded, copies, inputs, correct)
     for name, shift in shifts.items():
         draft.add_bias(name)
         layers[name].bias.data += shift  # type: ignore[union-attr]  # add_bias gave it one
+    return layers
 
 
 def _run_with_hooks(
-    model: nn.Module, layers: dict[str, Any], pictures: Tensor, on_output: Callable[[str, Tensor], Tensor | None]
+    model: nn.Module, layers: dict[str, Any], inputs: Inputs, on_output: Callable[[str, Tensor], Tensor | None]
 ) -> None:
     """Run the model once; each layer's output is told, and replaced by what comes back."""
     handles = [
@@ -74,8 +73,7 @@ def _run_with_hooks(
         for name, layer in layers.items()
     ]
     try:
-        with torch.no_grad():
-            model(pictures)
+        run_model(model, inputs)
     finally:
         for handle in handles:
             handle.remove()

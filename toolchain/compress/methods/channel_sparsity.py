@@ -6,6 +6,7 @@ zero together. A channel whose scale is zero loses its shift too, so that removi
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated
 
 import torch
@@ -16,8 +17,8 @@ from toolchain.compress.channels import BatchNorm, ChannelGroup, Member, find_ch
 from toolchain.compress.draft import Draft
 from toolchain.compress.layers import LayerOptions
 from toolchain.compress.material import FinetuneSection, Material
-from toolchain.compress.proximal import Lasso, LassoHook, Slice
-from toolchain.compress.units import list_units, merge_units, take_zeros
+from toolchain.compress.proximal import Lasso, LassoHook, Slice, refuse_frozen
+from toolchain.compress.units import check_zeros, list_units, merge_units, take_zeros
 from toolchain.errors import usage
 
 SUMMARY = "learn which channels batch normalization may scale to zero (L1), then remove them"
@@ -41,16 +42,19 @@ class Options(LayerOptions):
     """What is left of a layer is a multiple of this: some channels with a scale of zero may stay."""
 
 
-def apply(draft: Draft, options: Options, material: Material) -> None:
+def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:
     """Train with the penalty, then remove the channels whose scales are zero."""
-    picture = material.example().to(next(draft.model.parameters()).device)
-    groups = find_channel_groups(draft.model, picture, options, method=_METHOD, kinds=(nn.Conv2d, nn.Linear))
+    inputs = material.inputs()
+    groups = find_channel_groups(draft.model, inputs, options, method=_METHOD, kinds=(nn.Conv2d, nn.Linear))
     lassos = [_gather_scales(group) for group in groups]
+    refuse_frozen({group.root: lasso for group, lasso in zip(groups, lassos, strict=True)}, method=_METHOD)
     material.fit(draft, options.sparsify, name="sparsify", hooks=[LassoHook(lassos, options.strength)])
     scores = [lasso.measure() / lasso.sizes.sqrt() for lasso in lassos]
     units = list_units(groups, scores, round_to=options.round_to, amount_max=options.amount_max, scope="global")
     taken = take_zeros(units, groups, options.amount_min, method=_METHOD)
-    remove_channels(draft, picture, merge_units(taken), method=_METHOD)
+    check_zeros(draft, taken, material, method=_METHOD)
+    remove_channels(draft, inputs, merge_units(taken), method=_METHOD)
+    return set().union(*(group.list_modules() for group in groups))
 
 
 def _gather_scales(group: ChannelGroup) -> Lasso:

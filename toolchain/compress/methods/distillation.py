@@ -55,7 +55,7 @@ def apply(draft: Draft, options: Options, material: Material) -> None:
     Raises ToolchainError: exit 2 for a teacher of other classes or for other pictures, or a layer that is not there.
     """
     finetune = material.require_finetune("distillation")
-    classes = run_on_example(draft.model, material.example(), role="student", where=material.where).shape[1]
+    classes = run_on_example(draft.model, material.inputs(), role="student", where=material.where).shape[1]
     if options.from_scratch:
         _check_no_zeros(draft, material)
         initialize_anew(draft.model, seed=finetune.seed, where=material.where)
@@ -67,7 +67,7 @@ def apply(draft: Draft, options: Options, material: Material) -> None:
     adapters = make_adapters(
         draft.model,
         teacher,
-        material.example(),
+        material.inputs(),
         options.features,
         options.attention,
         seed=finetune.seed,

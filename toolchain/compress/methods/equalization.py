@@ -7,6 +7,7 @@ both, s = sqrt(r1 / r2) makes them equal, and per-tensor quantization then serve
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +18,8 @@ from torch import Tensor, fx, nn
 
 from toolchain.compress.batch_norm import fold_batch_norms
 from toolchain.compress.draft import Draft
-from toolchain.compress.layers import Layer, LayerOptions, select_layers
+from toolchain.compress.equality import must_stay_equal
+from toolchain.compress.layers import Layer, LayerOptions, list_ties, select_layers
 from toolchain.compress.material import Material
 from toolchain.compress.trace import trace
 from toolchain.errors import usage
@@ -51,12 +53,14 @@ class _Pair:
     """The module of a Relu6 between them."""
 
 
-def apply(draft: Draft, options: Options, material: Material) -> None:
+def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:
     """Fold batch norms, then equalize every pair of neighbours until nothing moves."""
     select_layers(draft.model, options, method="equalization")
-    fold_batch_norms(draft, method="equalization")
+    fold_batch_norms(draft, material, method="equalization")
     layers = select_layers(draft.model, options, method="equalization")
-    pairs = _find_pairs(trace(draft.model, method="equalization"), layers)
+    shared = {name.rpartition(".")[0] for tie in list_ties(draft.model) for name in tie}
+    own = {name: layer for name, layer in layers.items() if name not in shared}
+    pairs = _find_pairs(trace(draft.model, method="equalization"), own)
     bounded = [pair for pair in pairs if pair.relu6 is not None]
     if bounded and options.relu6 == "refuse":
         raise usage(
@@ -79,11 +83,12 @@ def apply(draft: Draft, options: Options, material: Material) -> None:
     for pair in pairs:
         if pair.relu6 is not None:
             draft.unbound(pair.relu6)
-    with torch.no_grad():
+    with must_stay_equal(draft, material, step="equalization: scaling the channels between layers"), torch.no_grad():
         for _ in range(options.iterations):
             moved = [equalize_pair(layers[pair.first], layers[pair.second]) for pair in pairs]
             if max(moved) < _CONVERGED:
                 break
+    return {name for pair in pairs for name in (pair.first, pair.second)}
 
 
 def equalize_pair(first: Layer, second: Layer) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Self
 
 import torch
@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from toolchain.compress.draft import Draft
-from toolchain.compress.layers import LayerOptions, select_layers
+from toolchain.compress.layers import LayerOptions, select_weighted
 from toolchain.compress.material import Material
 from toolchain.compress.thresholds import Scope, count_pruned, count_zeros, prune_below, prune_smallest
 from toolchain.errors import usage
@@ -114,9 +114,9 @@ class GradualHook(Hook):
         return missing >= _STEP * total or (missing > 0 and level == self._options.final)
 
 
-def apply(draft: Draft, options: Options, material: Material) -> None:
+def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:
     """Train with the entry's finetune while pruning; the zeros stay in every training after it."""
-    layers = select_layers(draft.model, options, method="gradual_pruning")
+    layers = select_weighted(draft.model, options, method="gradual_pruning")
     weights = [layer.weight for layer in layers.values()]
     settings = material.require_finetune("gradual_pruning")
     material.fit(draft, settings, name="gradual_pruning", hooks=[GradualHook(weights, options)])
@@ -136,3 +136,4 @@ def apply(draft: Draft, options: Options, material: Material) -> None:
                 fix=f'lower it, take scope = "layer", or skip = ["{name}"]',
             )
         draft.keep_zeros(name)
+    return layers

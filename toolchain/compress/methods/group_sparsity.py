@@ -7,6 +7,7 @@ input.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Self
 
 import torch
@@ -16,10 +17,11 @@ from torch import Tensor, nn
 from toolchain.compress.blocks import Block, find_blocks
 from toolchain.compress.channels import BatchNorm, ChannelGroup, find_channel_groups, remove_channels
 from toolchain.compress.draft import Draft
+from toolchain.compress.equality import must_stay_equal
 from toolchain.compress.layers import LayerOptions
 from toolchain.compress.material import FinetuneSection, Material
-from toolchain.compress.proximal import Lasso, LassoHook, Slice, slice_all
-from toolchain.compress.units import list_units, merge_units, take_zeros
+from toolchain.compress.proximal import Lasso, LassoHook, Slice, refuse_frozen, slice_all
+from toolchain.compress.units import check_zeros, list_units, merge_units, take_zeros
 from toolchain.errors import usage
 
 SUMMARY = (
@@ -63,27 +65,32 @@ class Options(LayerOptions):
         return self
 
 
-def apply(draft: Draft, options: Options, material: Material) -> None:
+def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:
     """Train with the penalty, then remove the blocks and the neurons that are zero."""
-    picture = material.example().to(next(draft.model.parameters()).device)
-    blocks = find_blocks(draft.model, picture, options, method=_METHOD) if options.blocks else []
+    inputs = material.inputs()
+    blocks = find_blocks(draft.model, inputs, options, method=_METHOD) if options.blocks else []
     _check_count(blocks, options)
     block_lassos = [_gather_gates(draft.model, block) for block in blocks]
     groups: list[ChannelGroup] = []
     if options.neurons:
-        groups = find_channel_groups(draft.model, picture, options, method=_METHOD, kinds=(nn.Linear,))
+        groups = find_channel_groups(draft.model, inputs, options, method=_METHOD, kinds=(nn.Linear,))
     neuron_lassos = [_gather_neurons(group) for group in groups]
+    named = [*(f"{block.name}.*" for block in blocks), *(group.root for group in groups)]
+    refuse_frozen(dict(zip(named, [*block_lassos, *neuron_lassos], strict=True)), method=_METHOD)
     hook = LassoHook([*block_lassos, *neuron_lassos], options.strength)
     material.fit(draft, options.sparsify, name="sparsify", hooks=[hook])
 
     norms = [float((lasso.measure() / lasso.sizes.sqrt()).item()) for lasso in block_lassos]
     scores = [lasso.measure() / lasso.sizes.sqrt() for lasso in neuron_lassos]
     if blocks:
-        _remove_blocks(draft, blocks, norms, options.blocks_min)
+        _remove_blocks(draft, blocks, norms, options.blocks_min, material)
     if groups:
         units = list_units(groups, scores, round_to=options.round_to, amount_max=options.amount_max, scope="global")
         taken = take_zeros(units, groups, options.amount_min, method=_METHOD)
-        remove_channels(draft, picture, merge_units(taken), method=_METHOD)
+        check_zeros(draft, taken, material, method=_METHOD)
+        remove_channels(draft, inputs, merge_units(taken), method=_METHOD)
+    inside = {layer for block in blocks for layer in block.layers}
+    return inside.union(*(group.list_modules() for group in groups))
 
 
 def _check_count(blocks: list[Block], options: Options) -> None:
@@ -97,7 +104,7 @@ def _check_count(blocks: list[Block], options: Options) -> None:
         )
 
 
-def _remove_blocks(draft: Draft, blocks: list[Block], norms: list[float], count_min: int) -> None:
+def _remove_blocks(draft: Draft, blocks: list[Block], norms: list[float], count_min: int, material: Material) -> None:
     order = sorted(range(len(blocks)), key=lambda index: norms[index])
     gone = [index for place, index in enumerate(order) if norms[index] == 0 or place < count_min]
     if not gone:
@@ -108,8 +115,14 @@ def _remove_blocks(draft: Draft, blocks: list[Block], norms: list[float], count_
             found=", ".join(f"{norms[index]:.3g}" for index in range(len(blocks))) + " per parameter",
             fix="raise strength or the epochs of sparsify, or write blocks_min = 1 to remove the smallest",
         )
+    zeros = [blocks[index].name for index in gone if norms[index] == 0]
+    if zeros:
+        with must_stay_equal(draft, material, step=f"{_METHOD}: removing the blocks {', '.join(zeros)} that are zero"):
+            for name in zeros:
+                draft.remove(name)
     for index in gone:
-        draft.remove(blocks[index].name)
+        if norms[index] > 0:
+            draft.remove(blocks[index].name)
 
 
 def _gather_gates(model: nn.Module, block: Block) -> Lasso:

@@ -6,6 +6,8 @@ The weights become centres, still as float32; the lowering stores them as packed
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from pydantic import Field
 
@@ -34,9 +36,9 @@ class Options(LayerOptions):
     """Train the centres, the biases and the layers that have no codebook; a training after that is refused."""
 
 
-def apply(draft: Draft, options: Options, material: Material) -> None:
+def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:
     """Fold batch norms, replace the weights of the layers by their centres, and train these where asked to."""
-    layers = fold_and_select(draft, options, method="kmeans_quantization")
+    layers = fold_and_select(draft, options, material, method="kmeans_quantization")
     pruned = set(draft.list_zero_keepers())
     codes: dict[str, torch.Tensor] = {}
     for name, layer in layers.items():
@@ -49,3 +51,4 @@ def apply(draft: Draft, options: Options, material: Material) -> None:
         material.fit(draft, options.codebook_finetune, name="codebook", hooks=hooks)
     for name in layers:
         draft.fix_weights(name, bits=options.bits)
+    return layers

@@ -6,6 +6,8 @@ The weights become points of a grid, still as float32; the lowering stores them 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 
 from toolchain.compress.deployed import fold_and_select
@@ -25,14 +27,16 @@ class Options(LayerOptions):
     symmetric: bool = True
     """False: each grid has a zero point of its own, and covers a lopsided range without waste."""
     per_channel: bool = True
-    """A scale for each output channel; false: one for the layer."""
+    """A scale for each place of the weight's first axis: an output channel, of a transposed convolution an input channel;
+    false: one for the layer."""
     clipping: Clipping = "mse"
     """Cut the range where that lowers the squared error; "none" covers all weights."""
 
 
-def apply(draft: Draft, options: Options, material: Material) -> None:  # noqa: ARG001 - a method's signature
+def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:
     """Fold batch norms and replace the weights of the layers by their nearest points of the grid."""
-    for name, layer in fold_and_select(draft, options, method="linear_quantization").items():
+    layers = fold_and_select(draft, options, material, method="linear_quantization")
+    for name, layer in layers.items():
         grid = choose_grid(
             layer.weight,
             bits=options.bits,
@@ -43,3 +47,4 @@ def apply(draft: Draft, options: Options, material: Material) -> None:  # noqa: 
         with torch.no_grad():
             layer.weight.copy_(grid.snap(layer.weight))
         draft.fix_weights(name, bits=options.bits)
+    return layers

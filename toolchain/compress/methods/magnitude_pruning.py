@@ -5,13 +5,14 @@ The shapes stay, so ONNX Runtime is not faster for it; the file gets smaller whe
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from torch.nn.utils import prune
 
 from toolchain.compress.draft import Draft
-from toolchain.compress.layers import Layer, LayerOptions, select_layers
+from toolchain.compress.layers import LayerOptions, Weighted, select_weighted
 from toolchain.compress.material import Material
 from toolchain.errors import usage
 
@@ -43,10 +44,12 @@ class Options(LayerOptions):
         return self
 
 
-def apply(draft: Draft, options: Options, material: Material) -> None:  # noqa: ARG001 - a method's signature
+def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:  # noqa: ARG001 - a method's signature
     """Set the smallest weights of convolutions and linear layers to zero; they stay zero."""
-    layers = select_layers(draft.model, options, method="magnitude_pruning")
+    layers = select_weighted(draft.model, options, method="magnitude_pruning")
     parameters = [(module, "weight") for module in layers.values()]
+    if options.amount is not None:
+        _check_amount(layers, options)
     if options.threshold is not None:
         _check_threshold(layers, options.threshold)
         for module, name in parameters:
@@ -60,9 +63,24 @@ def apply(draft: Draft, options: Options, material: Material) -> None:  # noqa: 
     for name, module in layers.items():
         prune.remove(module, "weight")  # type: ignore[no-untyped-call]
         draft.keep_zeros(name)
+    return layers
 
 
-def _check_threshold(layers: dict[str, Layer], threshold: float) -> None:
+def _check_amount(layers: dict[str, Weighted], options: Options) -> None:
+    """Refuse a share of less than half a weight."""
+    sizes = [layer.weight.numel() for layer in layers.values()]
+    largest = sum(sizes) if options.scope == "global" else max(sizes)
+    if round((options.amount or 0.0) * largest) == 0:
+        raise usage(
+            "magnitude_pruning would prune nothing",
+            where="magnitude_pruning: amount",
+            expected=f"at least {1 / largest:.3g}, one of {largest} weights",
+            found=str(options.amount),
+            fix="raise amount",
+        )
+
+
+def _check_threshold(layers: dict[str, Weighted], threshold: float) -> None:
     """Refuse a threshold that leaves nothing of a layer, or prunes nothing at all."""
     largest = {name: float(layer.weight.detach().abs().max()) for name, layer in layers.items()}
     smallest = min(float(layer.weight.detach().abs().min()) for layer in layers.values())

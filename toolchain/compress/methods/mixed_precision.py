@@ -7,7 +7,7 @@ Which layers compute in int8 and which in float, by latency, is decided in lower
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -19,10 +19,10 @@ from toolchain.compress.codebook import choose_codebook
 from toolchain.compress.deployed import fold_and_select
 from toolchain.compress.draft import Draft
 from toolchain.compress.knapsack import Choice, choose_options
-from toolchain.compress.layers import Layer, LayerOptions
+from toolchain.compress.layers import LayerOptions, Weighted
 from toolchain.compress.linear_grid import Bits, choose_grid
 from toolchain.compress.material import Material
-from toolchain.compress.sensitivity import measure_noise, replaced_weights, run_model
+from toolchain.compress.sensitivity import measure_noise, replaced_weights, run_batches
 from toolchain.errors import usage
 
 SUMMARY = "choose the bits of each layer by measured sensitivity, under a budget of size or accuracy"
@@ -65,12 +65,12 @@ class _Candidate:
     noise: float
 
 
-def apply(draft: Draft, options: Options, material: Material) -> None:
+def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:
     """Measure every layer at every number of bits, choose under the budget, and quantize.
 
     Raises ToolchainError (exit 2) where the budget is out of reach.
     """
-    layers = fold_and_select(draft, options, method="mixed_precision")
+    layers = fold_and_select(draft, options, material, method="mixed_precision")
     candidates = _measure_candidates(draft, layers, options, material)
     if options.size_ratio is not None:
         chosen = _choose_by_size(layers, candidates, options.size_ratio)
@@ -89,13 +89,14 @@ def apply(draft: Draft, options: Options, material: Material) -> None:
         for (name, layer), option in zip(layers.items(), chosen, strict=True):
             layer.weight.copy_(option.weight)
             draft.fix_weights(name, bits=option.bits)
+    return layers
 
 
 def _measure_candidates(
-    draft: Draft, layers: dict[str, Layer], options: Options, material: Material
+    draft: Draft, layers: dict[str, Weighted], options: Options, material: Material
 ) -> list[list[_Candidate]]:
-    images = material.example(min(options.samples, len(material.calibration)))
-    reference = run_model(draft.model, images)
+    inputs = material.inputs(options.samples)
+    reference = run_batches(draft.model, inputs)
     pruned = set(draft.list_zero_keepers())
     candidates: list[list[_Candidate]] = []
     for name, layer in layers.items():
@@ -103,7 +104,7 @@ def _measure_candidates(
         for bits in sorted(set(options.bits)):
             weight, overhead_bits = _quantize(layer.weight, bits, options.scheme, keep_zero=name in pruned)
             with replaced_weights(layers, {name: weight}):
-                noise = measure_noise(run_model(draft.model, images), reference)
+                noise = measure_noise(run_batches(draft.model, inputs), reference)
             row.append(_Candidate(bits, weight, bits * weight.numel() + overhead_bits, noise))
         candidates.append(row)
     return candidates
@@ -117,12 +118,12 @@ def _quantize(weight: Tensor, bits: int, scheme: str, *, keep_zero: bool) -> tup
     return grid.snap(weight.detach()), weight.shape[0] * _FLOAT_BITS
 
 
-def _count_float_bits(layers: dict[str, Layer]) -> int:
+def _count_float_bits(layers: dict[str, Weighted]) -> int:
     return sum(layer.weight.numel() for layer in layers.values()) * _FLOAT_BITS
 
 
 def _choose_by_size(
-    layers: dict[str, Layer], candidates: Sequence[Sequence[_Candidate]], size_ratio: float
+    layers: dict[str, Weighted], candidates: Sequence[Sequence[_Candidate]], size_ratio: float
 ) -> list[_Candidate] | None:
     items = [[Choice(size=option.size_bits, cost=option.noise) for option in row] for row in candidates]
     indices = choose_options(items, budget=size_ratio * _count_float_bits(layers))
@@ -131,7 +132,7 @@ def _choose_by_size(
 
 def _choose_by_drop(
     draft: Draft,
-    layers: dict[str, Layer],
+    layers: dict[str, Weighted],
     candidates: Sequence[Sequence[_Candidate]],
     options: Options,
     material: Material,

@@ -6,6 +6,7 @@ each output channel and place of the kernel: a convolution's weight as `[out, ke
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Self
 
 import torch
@@ -40,7 +41,7 @@ class Options(LayerOptions):
         return self
 
 
-def apply(draft: Draft, options: Options, material: Material) -> None:  # noqa: ARG001 - a method's signature
+def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:  # noqa: ARG001 - a method's signature
     """Set all but the n largest of every m weights to zero; they stay zero."""
     layers = select_layers(draft.model, options, method="nm_pruning")
     uneven = [name for name, layer in layers.items() if layer.weight.shape[1] % options.m]
@@ -56,6 +57,7 @@ def apply(draft: Draft, options: Options, material: Material) -> None:  # noqa: 
     for name, layer in layers.items():
         layer.weight.data.mul_(find_mask(layer, options.n, options.m))
         draft.keep_zeros(name)
+    return layers
 
 
 def find_mask(layer: Layer, n: int, m: int) -> Tensor:

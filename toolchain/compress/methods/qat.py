@@ -7,6 +7,7 @@ LSQ+, Bhalgat et al. 2020, arXiv:2004.09576.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +42,10 @@ class Options(LayerOptions):
     """Calibration samples that the first ranges are taken from."""
 
 
-def apply(draft: Draft, options: Options, material: Material) -> None:
+def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:
     """Fold batch norms, train with fake quantization, leave rounded weights and learned ranges."""
     select_layers(draft.model, options, method="qat")  # a wrong name is an error before anything changes
-    fold_batch_norms(draft, method="qat")
+    fold_batch_norms(draft, material, method="qat")
     layers = select_layers(draft.model, options, method="qat")
     graph = trace(draft.model, method="qat")
     first = _observe(graph, material, options.samples)
@@ -61,6 +62,7 @@ def apply(draft: Draft, options: Options, material: Material) -> None:
     for node, marker in markers.items():
         low, high = marker.read_range()
         draft.edit(LearnedRange(node=node.name, low=low, high=high))
+    return layers
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ Dependencies by Torch-Pruning (Fang et al. 2023, arXiv:2301.12900).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from toolchain.compress.blocks import find_blocks, remove_least_blocks
 from toolchain.compress.channels import find_channel_groups, remove_channels
@@ -17,6 +18,7 @@ from toolchain.compress.importance import Importance, score_channels
 from toolchain.compress.layers import LayerOptions
 from toolchain.compress.macs import count_macs
 from toolchain.compress.material import Material
+from toolchain.compress.outputs import Inputs
 from toolchain.compress.units import Scope, Unit, list_units, measure_macs, merge_units, take_amount, take_until
 from toolchain.errors import usage
 
@@ -58,19 +60,19 @@ class Options(LayerOptions):
         return self
 
 
-def apply(draft: Draft, options: Options, material: Material) -> None:
+def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:
     """Remove blocks first, then channels; macs_ratio is of the model before either."""
-    device = next(draft.model.parameters()).device
-    picture = material.example().to(device)
-    macs_before = count_macs(draft.model, picture)
+    inputs = material.inputs()
+    macs_before = count_macs(draft.model, inputs)
+    worked_on: set[str] = set()
     if options.blocks:
-        pictures = material.example(_BLOCK_PICTURES).to(device)
-        remove_least_blocks(
-            draft, find_blocks(draft.model, pictures, options, method=_METHOD), options.blocks, pictures, method=_METHOD
-        )
+        samples = material.inputs(_BLOCK_PICTURES)
+        blocks = find_blocks(draft.model, samples, options, method=_METHOD)
+        worked_on.update(layer for block in blocks for layer in block.layers)
+        remove_least_blocks(draft, blocks, options.blocks, samples, method=_METHOD)
     if options.macs_ratio is None and options.amount is None:
-        return
-    groups = find_channel_groups(draft.model, picture, options, method=_METHOD, kinds=(nn.Conv2d, nn.Linear))
+        return worked_on
+    groups = find_channel_groups(draft.model, inputs, options, method=_METHOD, kinds=(nn.Conv2d, nn.Linear))
     scores = score_channels(draft.model, groups, options.importance, material)
     units = list_units(groups, scores, round_to=options.round_to, amount_max=options.amount_max, scope=options.scope)
     if options.amount is not None:
@@ -84,17 +86,18 @@ def apply(draft: Draft, options: Options, material: Material) -> None:
                 fix="raise amount, or lower round_to",
             )
     else:
-        taken = _take_to_macs(draft.model, picture, units, options, macs_before)
-    remove_channels(draft, picture, merge_units(taken), method=_METHOD)
+        taken = _take_to_macs(draft.model, inputs, units, options, macs_before)
+    remove_channels(draft, inputs, merge_units(taken), method=_METHOD)
+    return worked_on.union(*(group.list_modules() for group in groups))
 
 
 def _take_to_macs(
-    model: nn.Module, picture: Tensor, units: list[Unit], options: Options, macs_before: int
+    model: nn.Module, inputs: Inputs, units: list[Unit], options: Options, macs_before: int
 ) -> list[Unit]:
     target = (options.macs_ratio or 1.0) * macs_before
 
     def measure(some: list[Unit]) -> int:
-        return measure_macs(model, picture, merge_units(some), method=_METHOD)
+        return measure_macs(model, inputs, merge_units(some), method=_METHOD)
 
     taken = take_until(units, lambda some: measure(list(some)) <= target)
     if taken is None:
