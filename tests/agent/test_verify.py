@@ -47,8 +47,13 @@ def test_a_good_faster_int8_is_shipped_and_float_is_not_needed(make_bundle, pret
     assert verification.exit_code == ExitCode.PROVEN
     assert (measurements["verdict"], measurements["shipped"], measurements["reasons"]) == ("pass", "int8", [])
     assert list_statuses(verification) == ["shipped", "not needed"]
-    assert measurements["candidates"][0]["speedup"] == {"ratio": 2.0, "low": 2.0, "high": 2.0}
-    assert measurements["candidates"][1]["speedup"] == {"ratio": 1.0, "low": 1.0, "high": 1.0}
+    int8, float32 = (candidate["speedup"] for candidate in measurements["candidates"])
+    assert (int8["low"], int8["ratio"], int8["high"]) == (
+        2.0 / 1.01,
+        2.0,
+        2.0 * 1.01,
+    )  # another session may differ by 1 %
+    assert (float32["low"], float32["ratio"], float32["high"]) == (1.0, 1.0, 1.0)
 
 
 def test_the_measurements_have_the_keys_of_the_contract(make_bundle, pretend_latency):

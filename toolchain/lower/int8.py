@@ -24,7 +24,7 @@ from toolchain.lower.qdq import QdqPlan
 from toolchain.lower.ranges import TensorRange
 from toolchain.lower.request import StartSteps
 from toolchain.lower.search import AccuracySearch, LayerTime, find_guilty_layers
-from toolchain.lower.speed import SpeedTrial, find_slow_layers, time_both
+from toolchain.lower.speed import LayerTimes, SpeedSearch, find_slow_layers, time_both
 from toolchain.lower.trial import Arrays, Bench
 from toolchain.recipe import QuantizeSection
 
@@ -56,7 +56,7 @@ class Int8Lowering:
     """Layers that could be int8 and stay in float: name to reason."""
     sqnr_db: Mapping[str, float]
     """Of every output against the float model, or against what was trained for int8, on the samples of the search."""
-    trials: tuple[SpeedTrial, ...]
+    speed: SpeedSearch
 
 
 def lower_int8(
@@ -84,15 +84,14 @@ def lower_int8(
     ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
     others = bench.on(feeds[_SEARCH_SAMPLES : _SEARCH_SAMPLES + _CONFIRM_SAMPLES])
     reasons = dict.fromkeys(requested, "the recipe keeps it in float")
-    times: dict[str, LayerTime] = {}
+    known, speed = LayerTimes(), SpeedSearch()
     if options.choose_by_measurement:
-        times = time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads)
-    reasons |= _keep_accurate(bench, others, plan, frozenset(reasons), times, sqnr_db_min, start_steps)
-    trials: tuple[SpeedTrial, ...] = ()
+        known = time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads)
+    reasons |= _keep_accurate(bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps)
     if options.choose_by_measurement:
         on_step = start_steps("search for layers that int8 slows down", len(plan.weighted_layers).bit_length() + 2)
-        slow, trials = find_slow_layers(bench, plan, frozenset(reasons), times, threads=threads, on_step=on_step)
-        reasons |= slow
+        speed = find_slow_layers(bench, plan, frozenset(reasons), known, threads=threads, on_step=on_step)
+        reasons |= speed.keep_float
     keep = frozenset(reasons)
     final = policy.plan(model, keep)
     made = policy.finish(bench.build(keep))
@@ -105,7 +104,7 @@ def lower_int8(
         methods_db=methods_db,
         kept_in_float=reasons,
         sqnr_db={name: estimate.sqnr_db for name, estimate in finished.measure_outputs_db(keep).items()},
-        trials=trials,
+        speed=speed,
     )
 
 
@@ -220,5 +219,6 @@ def describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
         "range_sources": {
             name: "learned" if range_.learned else "calibrated" for name, range_ in lowering.ranges.items()
         },
-        "speed_trials": [asdict(trial) for trial in lowering.trials],
+        "speed": {"status": lowering.speed.status, "problems": list(lowering.speed.problems)},
+        "speed_trials": [asdict(trial) for trial in lowering.speed.trials],
     }
