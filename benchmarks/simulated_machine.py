@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from toolchain.agent.machine_speed import ProbeTimes
 # The kernels of machine_speed.py: ns at full speed, and how they scatter.
 _PROBE_NS = (100_000, 100_000)
 _PROBE_NOISE = 0.02
+_THROTTLED = 1.4
 _CHUNK = 4096
 
 
@@ -28,7 +29,8 @@ class Series:
     noise: sigma of a lognormal, independent from run to run. wander and memory_s: sigma of a lognormal that each payload
     has for itself and forgets over memory_s (AR(1) in time). dwell_s: how long the machine stays in one of two speeds in
     the mean (Markov). drift: by how much all payloads together become slower in a second. tail: the share of runs that are
-    longer by a Pareto factor of shape 1.5, whose variance is infinite. wave: the amplitude of a common slow sine.
+    longer by a Pareto factor of shape 1.5, whose variance is infinite. wave: the amplitude of a common slow sine. step_s:
+    when the machine is throttled for good, by 1.4.
     """
 
     noise: float = 0.03
@@ -38,6 +40,7 @@ class Series:
     drift: float = 0.0
     tail: float = 0.0
     wave: float = 0.0
+    step_s: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,14 @@ class Payload:
 
 
 class SimulatedMachine:
-    """Runs payloads on its own clock, and keeps how long it was in each speed."""
+    """Runs payloads on its own clock, and knows how long it was in each speed."""
 
     def __init__(self, series: Series, seed: int, *, probe_slowed: float = 1.4) -> None:
         self.now_ns = 0.0
         self._series = series
         self._random = np.random.default_rng(seed)
         self._probe_slowed = probe_slowed
+        self._switches_ns: list[float] = []
         self._is_slowed = bool(self._random.random() < 0.5) and series.dwell_s is not None
         self._switch_ns = math.inf if series.dwell_s is None else self._draw_dwell()
         self._normals = self._stream(self._random.standard_normal)
@@ -101,10 +105,19 @@ class SimulatedMachine:
 
     def _find_common(self) -> float:
         now_s = self.now_ns / 1e9
-        return (1.0 + self._series.drift * now_s) * (1.0 + self._series.wave * math.sin(now_s / 0.3))
+        throttled = _THROTTLED if now_s >= self._series.step_s else 1.0
+        return throttled * (1.0 + self._series.drift * now_s) * (1.0 + self._series.wave * math.sin(now_s / 0.3))
+
+    def find_slowed_share(self) -> float:
+        """Return the share of the time until now in which the machine was slowed."""
+        times_ns = [0.0, *self._switches_ns, self.now_ns]
+        spans_ns = [later - sooner for sooner, later in pairwise(times_ns)]
+        # The last span is in the state of now, and they take turns.
+        return sum(spans_ns[(-1 if self._is_slowed else -2) :: -2]) / self.now_ns
 
     def _advance_state(self) -> bool:
         while self.now_ns >= self._switch_ns:
+            self._switches_ns.append(self._switch_ns)
             self._is_slowed = not self._is_slowed
             self._switch_ns += self._draw_dwell()
         return self._is_slowed

@@ -48,7 +48,10 @@ def test_a_series_that_wanders_more_slowly_than_it_is_long_has_a_wider_interval(
         ([1.0] * 25 + [1.3] * 30, 1.3),
         ([1.0] * 25 + [1.05] * 30, None),  # as much as any machine wanders
         ([1.3] * 25 + [1.0] * 30, None),  # faster
-        ([1.3] * 5 + [1.0] * 20 + [1.3] * 30, None),  # it came before, and went
+        ([1.0] * 12 + [1.3] * 43, 1.3),
+        ([1.3] * 12 + [1.0] * 20 + [1.3] * 23, None),  # it came before, and went
+        ([1.0] * 30 + [1.3] * 10 + [1.0] * 15, None),
+        ([1.0, 2.0] * 10 + [1.3] * 35, None),  # it was not as even before
         ([1.0] * 5, None),
     ],
 )

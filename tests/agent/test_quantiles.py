@@ -1,5 +1,7 @@
+import json
 import math
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -46,11 +48,23 @@ def test_no_quantile_is_given_from_too_few_samples(count, known):
 def test_quantiles_are_samples_in_order_and_the_mean_is_the_mean():
     samples = [float(1 + index * 377 % 1000) for index in range(1000)]  # 1 to 1000, mixed
     latency = summarize_latency(samples, steady=False)
-    assert (latency.p50_ms, latency.p90_ms, latency.p99_ms) == (500.0, 900.0, 990.0)
-    assert (latency.p50_upper_ms, latency.p90_upper_ms, latency.p99_upper_ms) == (538.0, 922.0, 999.0)
+    assert (latency.p50_ms, latency.p90_ms, latency.p99_ms) == (501.0, 901.0, 991.0)
+    assert (latency.p50_upper_ms, latency.p90_upper_ms, latency.p99_upper_ms) == (538.0, 928.0, 999.0)
     assert latency.mean_ms == 500.5
     assert latency.cv == pytest.approx(0.577, abs=1e-3)
     assert (latency.samples, latency.steady) == (1000, False)
+
+
+def test_quantiles_are_those_of_mlcommons_load_generator_on_its_own_log():
+    log = json.loads((Path(__file__).parent / "loadgen" / "log.json").read_text())
+    latencies_ns = log["latencies_ns"]
+    latency = summarize_latency(latencies_ns, steady=True)
+    theirs = [log["percentiles_ns"][name] for name in ("p50", "p90", "p99")]
+    assert [latency.p50_ms, latency.p90_ms, latency.p99_ms] == theirs
+    # Its upper bound (early stopping) is the sample after the one that suffices.
+    for name, quantile in (("p90", 0.9), ("p99", 0.99)):
+        rank = find_upper_rank(len(latencies_ns), quantile)
+        assert sorted(latencies_ns)[rank] == log["early_stopping_ns"][name]
 
 
 @given(st.lists(st.floats(0.001, 1e3), min_size=1, max_size=900))
@@ -72,7 +86,9 @@ def test_a_slow_stretch_of_time_raises_the_bound_of_p90():
 
 @pytest.mark.parametrize(("count", "quantile"), [(11, 0.5), (77, 0.9), (759, 0.99)])
 def test_one_outlier_is_no_bound(count, quantile):
-    assert find_upper_bound([1.0] * (count - 1) + [9.0], quantile) == 1.0
+    samples = [1.0] * count
+    samples[count // 2] = 9.0
+    assert find_upper_bound(samples, quantile) == 1.0
     assert find_upper_bound([1.0] * (count // 2) + [9.0] * (count - count // 2), quantile) == 9.0
 
 

@@ -16,6 +16,8 @@ from typing import List, Optional, Sequence, Tuple, TypeVar
 # A median lies outside the lowest and the highest of 11 independent medians with probability 2 * 2^-11 = 0.1 %: the sign
 # test. So one can look ten times whether that decides, and is still right with 99 %.
 EPISODES = 11
+# A quarter of a measurement that is slow to its end is enough to look for longer.
+_LAST = 3
 # A slowdown of less is how any machine wanders: on the one of docs/latency.md, idle, episodes differ by up to 5 %.
 SLOWDOWN_MIN = 1.1
 
@@ -44,9 +46,16 @@ def find_interval(series: Sequence[float]) -> Optional[Tuple[float, float]]:
         return None
     medians = [median(episode) for episode in split_episodes(series)]
     low, high = min(medians), max(medians)
-    halves = [median(half) for half in split_episodes(series, min(2 * EPISODES, len(series)))]
-    stretch = _STRETCH * (high - low) if _compute_von_neumann(halves) < _VON_NEUMANN_MIN else 0.0
+    stretch = _STRETCH * (high - low) if wanders(series) else 0.0
     return low - stretch, high + stretch
+
+
+def wanders(series: Sequence[float]) -> bool:
+    """Return whether half episodes are like their neighbours; never for fewer than 11 values."""
+    if len(series) < EPISODES:
+        return False
+    halves = [median(half) for half in split_episodes(series, min(2 * EPISODES, len(series)))]
+    return _compute_von_neumann(halves) < _VON_NEUMANN_MIN
 
 
 def _compute_von_neumann(values: Sequence[float]) -> float:
@@ -60,14 +69,14 @@ def _compute_von_neumann(values: Sequence[float]) -> float:
 def find_slowdown(series: Sequence[float]) -> Optional[float]:
     """Return by how many times a series of latencies rose for good, or None where it did not.
 
-    For good: each of the last 5 episodes lies above each of the first 5, by SLOWDOWN_MIN in the median. In a series
-    without order one in 252 is like that, before asking for the size. A machine that comes and goes between two speeds
-    is not, once both came and went.
+    For good: the last 3 of 11 episodes all lie above nearly every one of the first 11 values, by SLOWDOWN_MIN in the
+    median. So it is when a board gets hot. A machine that comes and goes between two speeds was slowed too, but comes
+    back when it is measured for longer.
     """
     if len(series) < EPISODES:
         return None
-    medians = [median(episode) for episode in split_episodes(series)]
-    half = EPISODES // 2
-    first, last = medians[:half], medians[-half:]
+    first = series[: min(EPISODES, len(series) // 2)]
+    last = [median(episode) for episode in split_episodes(series)[-_LAST:]]
     slowdown = median(last) / median(first)
-    return slowdown if max(first) < min(last) and slowdown >= SLOWDOWN_MIN else None
+    rose = sum(value < min(last) for value in first) >= len(first) - 1
+    return slowdown if rose and slowdown >= SLOWDOWN_MIN else None

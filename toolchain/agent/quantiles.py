@@ -12,7 +12,7 @@ from functools import lru_cache
 from statistics import median
 from typing import Optional, Sequence
 
-from .episodes import EPISODES, find_interval, split_episodes
+from .episodes import EPISODES, find_interval, split_episodes, wanders
 
 # MLPerf Inference uses the same (inference_rules, "Early stopping": 99 % confidence).
 CONFIDENCE = 0.99
@@ -90,10 +90,10 @@ def find_upper_rank(samples: int, quantile: float) -> Optional[int]:
 def find_upper_bound(samples: Sequence[float], quantile: float) -> Optional[float]:
     """Return the upper bound of a quantile, from samples in their order of time; None for too few samples.
 
-    It is the larger of two: the order statistic of find_upper_rank, and the second highest of 11 episodes. From each
-    episode comes the smallest order statistic that is at least the quantile with probability 1/2; that 10 or 11 of them
-    are under it is as likely as 10 or 11 heads of 11 coins, 0.6 %. Where there are samples for less than 11 episodes, it
-    is the highest of 9 or 10, with 0.2 % or less: then a single outlier can be the bound.
+    It is the larger of two: the order statistic of find_upper_rank, and the highest of 11 episodes. From each episode
+    comes the smallest order statistic that is at least the quantile with probability 1/2; that all are under it is as
+    likely as 11 heads of 11 coins, 0.05 %. Where episodes are so short that this is their largest sample, it is the
+    second highest (0.6 %), so that no single outlier decides; only with samples for 9 or 10 episodes can one.
     """
     rank = find_upper_rank(len(samples), quantile)
     if rank is None:
@@ -101,8 +101,11 @@ def find_upper_bound(samples: Sequence[float], quantile: float) -> Optional[floa
     # The fewest samples whose largest is at least the quantile with probability 1/2: 1 for p50, 7 for p90, 69 for p99.
     fewest = math.ceil(math.log(0.5) / math.log(quantile))
     episodes = split_episodes(samples, min(EPISODES, len(samples) // fewest))
-    bounds = sorted(sorted(episode)[_find_rank(len(episode), quantile, 0.5) - 1] for episode in episodes)
-    return max(sorted(samples)[rank - 1], bounds[-2 if len(episodes) == EPISODES else -1])
+    ranks = [_find_rank(len(episode), quantile, 0.5) for episode in episodes]
+    bounds = sorted(sorted(episode)[ranks[index] - 1] for index, episode in enumerate(episodes))
+    is_largest = any(ranks[index] == len(episode) for index, episode in enumerate(episodes))
+    second = len(episodes) == EPISODES and is_largest and not wanders(samples)
+    return max(sorted(samples)[rank - 1], bounds[-2 if second else -1])
 
 
 def summarize_latency(samples_ms: Sequence[float], *, steady: bool) -> Latency:
@@ -112,8 +115,8 @@ def summarize_latency(samples_ms: Sequence[float], *, steady: bool) -> Latency:
     values = {}
     for quantile in (0.5, 0.9, 0.99):
         upper = find_upper_bound(samples_ms, quantile)
-        # The nearest-rank quantile: the smallest sample that at least this share of the samples does not exceed.
-        values[quantile] = (None, None) if upper is None else (ordered[math.ceil(quantile * count) - 1], upper)
+        # As MLPerf's load generator counts: the smallest sample that more than this share of the samples do not exceed.
+        values[quantile] = (None, None) if upper is None else (ordered[int(quantile * count)], upper)
     mean_ms = math.fsum(ordered) / count if count else None
     cv = None
     if mean_ms and count > 1:
