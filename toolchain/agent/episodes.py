@@ -18,7 +18,7 @@ from typing import List, Optional, Sequence, Tuple, TypeVar
 EPISODES = 11
 # A quarter of a measurement that is slow to its end is enough to look for longer.
 _LAST = 3
-# A slowdown of less is how any machine wanders: on the one of docs/latency.md, idle, episodes differ by up to 5 %.
+# A slowdown of less is how any machine wanders: on the one of docs/latency.md the episodes of a second differ by 2 %.
 SLOWDOWN_MIN = 1.1
 
 # Half episodes show dependence sooner than whole ones. Of 22 independent values one series in 35 has a von Neumann ratio

@@ -238,7 +238,9 @@ def measure_latency(
         elapsed = (clock() - start_ns) / (limit_s * 1e9)
         gathered = min(lengths.values()) * rounds / samples
         if on_progress is not None:
-            on_progress(min(99, int(100 * max(elapsed, min(gathered, rounds / look)))), 100)
+            # The first look is half of it; what comes then is seldom all of the time.
+            to_first_look = min(1.0, gathered, (clock() - first_ns) / _FIRST_LOOK_NS)
+            on_progress(min(99, int(100 * max(elapsed, to_first_look / 2))), 100)
         if rounds < EPISODES:
             continue
         is_over = elapsed >= 1.0

@@ -8,14 +8,14 @@ from typing import Dict, List, Optional, Tuple
 from .conditions import Conditions, is_throttled
 from .latency import Measurement
 
-# The share of the measurement in which this process could run and was not let. Idle: under 0.1 %; with one busy loop more
-# than there are CPUs: a third and more (docs/latency.md).
+# The share of the measurement in which this process could run and was not let: 60 to 86 % beside eight jobs on two CPUs
+# (docs/latency.md), a third beside one job more than there are CPUs, and nothing where a CPU is free.
 _RUN_DELAY_MAX = 0.1
 # What is shorter in all cannot shift a measurement of a second; /proc/stat counts in steps of 10 ms.
 _WAIT_MIN_NS = 50_000_000
-# The share of all CPUs' time that the hypervisor gave to others; idle under 0.2 %, and 1 % beside a busy neighbour.
+# The share of all CPUs' time that the hypervisor gave to others: up to 1.2 % on the machine of docs/latency.md.
 _STEAL_MAX = 0.1
-# In which at least one task waited for memory: the kernel is reclaiming or swapping. Idle: 0.
+# In which at least one task waited for memory: the kernel is reclaiming or swapping. 0 on that machine, busy as it was.
 _MEMORY_STALL_MAX = 0.05
 # Pages that this process read back from the disk; warm-up has read all of a model, so that one a second is swapping.
 _FAULTS_MAX_PER_S = 1.0
