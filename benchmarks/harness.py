@@ -34,6 +34,7 @@ KINDS: Mapping[str, Series] = {
     "autocorrelated, 5 ms": Series(wander=0.05, memory_s=0.005),
     "autocorrelated, 50 ms": Series(wander=0.05, memory_s=0.05),
     "autocorrelated, 200 ms": Series(wander=0.05, memory_s=0.2),
+    "autocorrelated, 1 s": Series(wander=0.05, memory_s=1.0),  # beyond what is claimed
     "two speeds, 10 ms": Series(dwell_s=0.01),
     "two speeds, 100 ms": Series(dwell_s=0.1),
     "two speeds, 1 s": Series(dwell_s=1.0),
