@@ -17,7 +17,7 @@ from pathlib import Path
 from toolchain.agent.facts import read_cpu
 from toolchain.lower.onnxruntime import VNNI
 
-_NAMES = ("flow", "calibration", "lowering", "packing", "fusion", "wild", "board_overhead")
+_NAMES = ("flow", "calibration", "lowering", "packing", "fusion", "wild", "board_overhead", "harness")
 _RESULTS = Path(__file__).parent / "results"
 _MISSING = 3
 

@@ -28,7 +28,7 @@ NO_GATES = Gates(metric_drop_max=None, sqnr_db_min={}, int8_share_min=None, late
 STRICT = Gates(metric_drop_max=0.005, sqnr_db_min={"int8": 25.0}, int8_share_min=0.9, latency_p90_ms_max=2.0)
 FASTER = Ratio(ratio=2.0, low=1.9, high=2.1)
 LEVEL = Ratio(ratio=1.0, low=0.999, high=1.001)
-LUCKY = Ratio(ratio=1.006, low=1.004, high=1.008)
+LUCKY = Ratio(ratio=1.006, low=0.994, high=1.018)
 NOISE = Ratio(ratio=1.5, low=0.9, high=2.0)
 UNKNOWN = Ratio(ratio=None, low=None, high=None)
 NO_METRIC = MetricSpec(name=None, reference=None)

@@ -87,6 +87,9 @@ class KeyCache:
     def has(self, stage, inputs):
         return True
 
+    def find(self, stage, inputs):
+        return None
+
     def find_work_folder(self, stage, inputs):
         return self.folder / "work"
 

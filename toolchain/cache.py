@@ -44,7 +44,13 @@ class Cache:
 
     def has(self, stage: str, inputs: Mapping[str, Any]) -> bool:
         """Return whether there is an entry that is complete and unchanged."""
-        return _check_entry(self._find_folder(stage, inputs)) is not None
+        return self.find(stage, inputs) is not None
+
+    def find(self, stage: str, inputs: Mapping[str, Any]) -> Entry | None:
+        """Return the entry that is there, complete and unchanged, or None."""
+        folder = self._find_folder(stage, inputs)
+        sha256 = _check_entry(folder)
+        return None if sha256 is None else Entry(folder, sha256, cached=True)
 
     def _find_folder(self, stage: str, inputs: Mapping[str, Any]) -> Path:
         return self._root / stage / hash_json({"stage": stage, **inputs})

@@ -1,11 +1,13 @@
+import json
 import math
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolchain.agent.quantiles import compare_medians, find_median_ranks, find_upper_rank, summarize_latency
+from toolchain.agent.quantiles import compare_rounds, find_upper_bound, find_upper_rank, summarize_latency
 
 
 def compute_binomial_cdf(successes, trials, probability):
@@ -22,12 +24,6 @@ def test_the_fewest_samples_are_those_of_mlperf(quantile, fewest):
 def test_the_upper_rank_is_the_smallest_that_binomials_allow(samples, quantile):
     allowed = [rank for rank in range(1, samples) if compute_binomial_cdf(rank - 1, samples, quantile) >= 0.99]
     assert find_upper_rank(samples, quantile) == (allowed[0] if allowed else None)
-
-
-@given(samples=st.integers(0, 120))
-def test_the_median_ranks_are_the_largest_that_binomials_allow(samples):
-    allowed = [rank for rank in range(1, samples // 2 + 1) if 2 * compute_binomial_cdf(rank - 1, samples, 0.5) <= 0.01]
-    assert find_median_ranks(samples) == (allowed[-1] if allowed else None)
 
 
 def test_the_upper_bound_holds_in_99_of_100_experiments():
@@ -50,12 +46,25 @@ def test_no_quantile_is_given_from_too_few_samples(count, known):
 
 
 def test_quantiles_are_samples_in_order_and_the_mean_is_the_mean():
-    latency = summarize_latency([float(value) for value in range(1000, 0, -1)], steady=False)
-    assert (latency.p50_ms, latency.p90_ms, latency.p99_ms) == (500.0, 900.0, 990.0)
-    assert (latency.p50_upper_ms, latency.p90_upper_ms, latency.p99_upper_ms) == (538.0, 922.0, 998.0)
+    samples = [float(1 + index * 377 % 1000) for index in range(1000)]  # 1 to 1000, mixed
+    latency = summarize_latency(samples, steady=False)
+    assert (latency.p50_ms, latency.p90_ms, latency.p99_ms) == (501.0, 901.0, 991.0)
+    assert (latency.p50_upper_ms, latency.p90_upper_ms, latency.p99_upper_ms) == (538.0, 928.0, 999.0)
     assert latency.mean_ms == 500.5
     assert latency.cv == pytest.approx(0.577, abs=1e-3)
     assert (latency.samples, latency.steady) == (1000, False)
+
+
+def test_quantiles_are_those_of_mlcommons_load_generator_on_its_own_log():
+    log = json.loads((Path(__file__).parent / "loadgen" / "log.json").read_text())
+    latencies_ns = log["latencies_ns"]
+    latency = summarize_latency(latencies_ns, steady=True)
+    theirs = [log["percentiles_ns"][name] for name in ("p50", "p90", "p99")]
+    assert [latency.p50_ms, latency.p90_ms, latency.p99_ms] == theirs
+    # Its upper bound (early stopping) is the sample after the one that suffices.
+    for name, quantile in (("p90", 0.9), ("p99", 0.99)):
+        rank = find_upper_rank(len(latencies_ns), quantile)
+        assert sorted(latencies_ns)[rank] == log["early_stopping_ns"][name]
 
 
 @given(st.lists(st.floats(0.001, 1e3), min_size=1, max_size=900))
@@ -67,18 +76,34 @@ def test_bounds_are_never_under_their_quantiles(samples):
     assert all(value is None or value <= upper for value, upper in zip(known, uppers, strict=True))
 
 
-def test_a_ratio_has_an_interval_from_eight_pairs_on():
-    assert compare_medians([2.0] * 7, [1.0] * 7).low is None
-    ratio = compare_medians([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], [1.0] * 8)
-    assert (ratio.ratio, ratio.low, ratio.high) == (4.5, 1.0, 8.0)
+def test_a_slow_stretch_of_time_raises_the_bound_of_p90():
+    quick = [1.0 + 0.001 * (index % 10) for index in range(1000)]
+    slow = [*quick[:900], *(1.5 * sample for sample in quick[900:])]
+    assert find_upper_rank(1000, 0.9) == 922
+    assert find_upper_bound(quick, 0.9) < 1.01
+    assert find_upper_bound(slow, 0.9) >= 1.5
 
 
-def test_a_ratio_pairs_blocks_so_that_a_drift_of_both_cancels():
-    drift = [1.0 + index / 10 for index in range(30)]
-    ratio = compare_medians([2 * value for value in drift], drift)
-    assert (ratio.low, ratio.ratio, ratio.high) == pytest.approx((2.0, 2.0, 2.0))
+@pytest.mark.parametrize(("count", "quantile"), [(11, 0.5), (77, 0.9), (759, 0.99)])
+def test_one_outlier_is_no_bound(count, quantile):
+    samples = [1.0] * count
+    samples[count // 2] = 9.0
+    assert find_upper_bound(samples, quantile) == 1.0
+    assert find_upper_bound([1.0] * (count // 2) + [9.0] * (count - count // 2), quantile) == 9.0
 
 
-def test_blocks_without_a_partner_are_refused():
-    with pytest.raises(ValueError, match="pairs"):
-        compare_medians([1.0], [1.0, 2.0])
+def test_a_ratio_has_an_interval_from_eleven_rounds_on():
+    assert compare_rounds([2.0] * 10).low is None
+    ratio = compare_rounds([2.0, 1.0, 3.0, 2.0, 5.0, 1.5, 2.5, 2.0, 4.0, 1.2, 2.0])
+    assert (ratio.ratio, ratio.low, ratio.high) == (2.0, 1.0, 5.0)
+    assert compare_rounds([]).ratio is None
+
+
+def test_the_interval_holds_both_speeds_where_both_were_seen():
+    ratios = [1.3, 1.1] * 11
+    one = compare_rounds([*ratios[:20], 1.3, 1.3], [True, False] * 10 + [True, True])
+    assert (one.full_speed, one.slowed) == (None, None)
+    two = compare_rounds(ratios, [True, False] * 11)
+    assert (two.low, two.high, two.full_speed, two.slowed) == (1.1, 1.3, 1.3, 1.1)
+    # One episode of two rounds is 1.2: without the two kinds, neither speed would be in the interval.
+    assert compare_rounds(ratios).low == pytest.approx(1.2)

@@ -56,7 +56,8 @@ def test_a_good_faster_int8_is_shipped_and_float_is_not_needed(make_bundle, pret
     record = verification.record
     assert (verification.judgement.verdict, find_shipped(verification)) == ("pass", "int8")
     assert list_statuses(verification) == ["shipped", "not needed"]
-    assert record.candidates[0].over_reference == Ratio(ratio=2.0, low=2.0, high=2.0)
+    # Another session may differ by 1 %.
+    assert record.candidates[0].over_reference == Ratio(ratio=2.0, low=2.0 / 1.01, high=2.0 * 1.01)
     assert record.candidates[1].over_reference == Ratio(ratio=1.0, low=1.0, high=1.0)
     assert record.candidates[1].evaluation is None
 

@@ -164,8 +164,10 @@ def test_an_impossible_gate_leaves_every_layer_in_float(residual, feeds, scheme)
     assert not any(node.op_type == "QuantizeLinear" for node in lowering.model.graph.node)
 
 
-def test_the_search_by_measurement_only_takes_layers_away(residual, feeds, scheme):
+def test_the_search_by_measurement_only_takes_layers_away(residual, feeds, scheme, monkeypatch, tmp_path):
+    monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path))
     lowering = lower(residual, feeds, scheme, choose_by_measurement=True)
     assert set(lowering.kept_in_float) <= {"conv1", "conv2", "gemm"}
-    assert lowering.trials
+    assert lowering.speed.trials or lowering.speed.problems
+    assert lowering.speed.status in {"decided", "undecided"}
     assert lowering.sqnr_db["scores"] >= 20

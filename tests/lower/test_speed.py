@@ -2,56 +2,102 @@
 
 import pytest
 
+from toolchain.agent.conditions import Conditions
 from toolchain.agent.latency import Measurement
 from toolchain.lower import speed
 from toolchain.lower.onnxruntime import plan_int8
 from toolchain.lower.search import LayerTime
+from toolchain.lower.speed import LayerTimes
 
 LAYERS = ("conv1", "conv2", "gemm")
 TIMES = {name: LayerTime(int8_us=1.0, float_us=2.0) for name in LAYERS} | {"conv1": LayerTime(30.0, 10.0)}
+QUIET = Conditions({}, {}, {})
+BUSY = ("others wanted the CPU",)
 
 
 @pytest.fixture
-def search(bench, residual, monkeypatch):
-    """Return what runs the search; each stretch of time says how many ns a run takes without and with float layers."""
+def search(bench, residual, monkeypatch, tmp_path):
+    """Return what runs the search; each stretch of time says how many ns a run takes without and with float layers.
 
-    def run(*stretches):
-        left = list(stretches)
+    Where a stretch has several times with float layers, rounds take turns with them.
+    """
+    monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path))
+
+    def run(*stretches, known=None, conditions=()):
+        left, states = list(stretches), list(conditions)
 
         def measure(runs, **_options):
-            plain_ns, float_ns = left.pop(0)
-            blocks = {name: [[float_ns if name else plain_ns]] * 30 for name in runs}
+            plain_ns, *float_ns = left.pop(0)
+            blocks = {
+                name: [[float_ns[index % len(float_ns)] if name else plain_ns] for index in range(33)] for name in runs
+            }
             return Measurement(blocks_ns=blocks, steady=dict.fromkeys(runs, True))
 
         monkeypatch.setattr(speed, "measure_latency", measure)
-        reasons, trials = speed.find_slow_layers(
-            bench, plan_int8(residual), frozenset(), TIMES, threads=1, on_step=lambda: None
-        )
+        monkeypatch.setattr(speed, "read_conditions", lambda _root: states.pop(0) if states else QUIET)
+        known = LayerTimes(TIMES) if known is None else known
+        found = speed.find_slow_layers(bench, plan_int8(residual), frozenset(), known, threads=1, on_step=lambda: None)
         assert left == []
-        return reasons, trials
+        return found
 
     return run
 
 
 def test_layers_that_win_twice_stay_in_float_and_the_second_time_is_what_is_said(search):
-    reasons, trials = search((3000, 1000), (3000, 2000))
-    assert reasons == {
+    found = search((3000, 1000), (3000, 2000))
+    assert found.keep_float == {
         "conv1": "30 us in int8, 10 us in float; the model is 1.50 times as fast with this layer in float"
     }
-    assert [(trial.layers, trial.confirms) for trial in trials] == [
+    assert [(trial.layers, trial.confirms) for trial in found.trials] == [
         (("conv1",), False),
         (LAYERS, False),
         (("conv1",), True),
     ]
+    assert found.status == "decided"
 
 
-def test_layers_that_win_in_one_stretch_of_time_only_are_int8(search):
-    reasons, trials = search((3000, 1000), (3000, 3000))
-    assert reasons == {}
-    assert [trial.faster for trial in trials] == [True, True, False]
+def test_layers_that_win_in_one_stretch_of_time_only_are_int8_and_nothing_is_decided(search):
+    found = search((3000, 1000), (3000, 3000))
+    assert found.keep_float == {}
+    assert [trial.decision for trial in found.trials] == ["faster", "faster", "not faster"]
+    assert found.status == "undecided"
 
 
 def test_what_does_not_win_is_not_measured_again(search):
-    reasons, trials = search((3000, 3010))
-    assert reasons == {}
-    assert [trial.confirms for trial in trials] == [False, False]
+    found = search((3000, 3010))
+    assert found.keep_float == {}
+    assert [trial.confirms for trial in found.trials] == [False, False]
+    assert found.status == "decided"
+
+
+def test_what_may_win_or_not_is_int8_and_undecided(search):
+    found = search((3000, 2500, 2500, 2500, 3500, 3500, 3500))
+    assert found.keep_float == {}
+    assert {trial.decision for trial in found.trials} == {"undecided"}
+    assert found.status == "undecided"
+
+
+def test_a_measurement_among_busy_neighbours_decides_nothing_whatever_it_says(search):
+    start = {"run_delay_ns": 0, "monotonic_ns": 0}
+    end = {"run_delay_ns": 500_000_000, "monotonic_ns": 10**9}
+    busy = [Conditions({}, {}, {}, counters=counters) for counters in (start, end)]
+    found = search((3000, 1000), conditions=busy)
+    assert (found.keep_float, found.status) == ({}, "undecided")
+    assert "50% of the time" in found.problems[0]
+    later = search((3000, 1000), (3000, 1000), conditions=[QUIET, QUIET, *busy])
+    assert (later.keep_float, later.status) == ({}, "undecided")
+
+
+def test_layers_that_were_timed_among_busy_neighbours_are_not_tried(search):
+    found = search(known=LayerTimes(problems=BUSY))
+    assert (found.keep_float, found.trials, found.status, found.problems) == ({}, (), "undecided", BUSY)
+
+
+def test_times_that_were_taken_among_busy_neighbours_are_left_out(bench, monkeypatch):
+    counters = iter([{"run_delay_ns": 0, "monotonic_ns": 0}, {"run_delay_ns": 9 * 10**8, "monotonic_ns": 10**9}])
+    monkeypatch.setattr(speed, "read_conditions", lambda _root: Conditions({}, {}, {}, counters=next(counters)))
+    known = speed.time_both(bench, LAYERS, frozenset(), threads=1)
+    assert known.times == {}
+    assert known.problems
+    monkeypatch.setattr(speed, "read_conditions", lambda _root: QUIET)
+    assert set(speed.time_both(bench, LAYERS, frozenset(), threads=1).times) <= set(LAYERS)

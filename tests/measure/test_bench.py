@@ -1,7 +1,9 @@
 import io
+from dataclasses import asdict
 
 import pytest
 
+from toolchain.agent.quantiles import Ratio
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.measure.bench import bench_payloads, print_bench
 
@@ -10,7 +12,8 @@ def bench(*paths, on_progress=lambda step, done, total: None):
     return bench_payloads(paths, data=None, threads=1, on_progress=on_progress)
 
 
-def test_every_payload_has_a_row_and_the_first_is_the_reference(make_bundle, write_model):
+def test_every_payload_has_a_row_and_the_first_is_the_reference(make_bundle, write_model, monkeypatch, tmp_path):
+    monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path / "cache"))
     bundle, path = make_bundle(), write_model("float32")
     steps = []
     rows = bench(bundle, path, bundle, on_progress=lambda *step: steps.append(step))
@@ -45,9 +48,9 @@ LATENCY = {
 def test_the_table_shows_bounds_and_speedups_and_a_dash_for_what_is_not_proven():
     rows = [
         {"payload": "dist/a/rather/long/path/" * 4, "latency": LATENCY, "speedup": None},
-        {"payload": "b", "latency": LATENCY, "speedup": {"ratio": 2.0, "low": 1.9, "high": 2.1}},
-        {"payload": "c", "latency": LATENCY, "speedup": {"ratio": 2.0, "low": None, "high": None}},
-        {"payload": "d", "latency": LATENCY, "speedup": {"ratio": None, "low": None, "high": None}},
+        {"payload": "b", "latency": LATENCY, "speedup": asdict(Ratio(2.0, 1.9, 2.1, note="[two] speeds"))},
+        {"payload": "c", "latency": LATENCY, "speedup": asdict(Ratio(2.0, None, None))},
+        {"payload": "d", "latency": LATENCY, "speedup": asdict(Ratio(None, None, None))},
     ]
     stream = io.StringIO()
     print_bench(rows, stream=stream)
@@ -56,3 +59,4 @@ def test_the_table_shows_bounds_and_speedups_and_a_dash_for_what_is_not_proven()
     assert lines[2] == "b 1.5 (≤ 1.6) 2 (≤ 2.25) - 100 ×2.00 (1.90–2.10)"
     assert lines[3].endswith("100 ×2.00")
     assert lines[4].endswith("100 -")
+    assert lines[5] == "b: [two] speeds"

@@ -51,6 +51,7 @@ def _verify(options: argparse.Namespace) -> _Answer:
         latency_samples=options.latency_samples,
         latency_limit_s=options.latency_limit_s,
         pinned=options.pinned,
+        speed_memory=options.speed_memory,
     )
     if samples_path is not None:
         samples_path.write_text(json.dumps(verification.samples_ms), encoding="utf-8")

@@ -54,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="prove a bundle: parity, task metric, latency")
     verify.add_argument("bundle", type=Path, help="the bundle's folder")
     verify.add_argument("--samples", type=Path, help="write every latency sample to this JSON file")
+    verify.add_argument("--speed-memory", type=Path, help="a file that remembers how fast this machine can be")
     verify.add_argument("--pinned", choices=PRECISIONS, help="the precision that alone may be proven")
     _add_latency(verify)
 

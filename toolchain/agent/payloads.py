@@ -10,11 +10,12 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 from .conditions import Conditions, read_conditions
 from .errors import ExitCode, ToolchainError
 from .golden import GoldenArrays
-from .latency import Measurement, measure_latency
+from .latency import UNDECIDED, Measurement, decide, measure_latency
 from .manifest import Manifest, TensorSpec
 from .placement import Placement
 from .quantiles import Latency, Ratio, summarize_latency
 from .session import BuildRequest, Session, find_runtime, open_session
+from .validity import Validity, find_validity
 
 OnProgress = Callable[[str, int, int], None]
 """Gets the step, what is done of it, and the total."""
@@ -25,7 +26,7 @@ class Payloads:
     """The opened payloads and what was measured of them, by path; a file in two roles is one payload.
 
     `measurement` is None on an emulated board, where latency means nothing; `batch` is that of the latency. `conditions`
-    are those of the board before and after the measurement.
+    are those of the board before and after the measurement, `validity` is what they and the series say of it.
     """
 
     sessions: Mapping[str, Session]
@@ -33,6 +34,7 @@ class Payloads:
     measurement: Optional[Measurement]
     batch: int
     conditions: Optional[Tuple[Conditions, Conditions]]
+    validity: Validity
 
     def close(self) -> None:
         """Close every session."""
@@ -95,6 +97,21 @@ def _bind_run(session: Session, feeds: Mapping[str, Any]) -> Callable[[], object
     return lambda: session.run(feeds)
 
 
+def _decides_gates(measurement: Measurement, manifest: Manifest) -> bool:
+    """Return whether more time could not change a gate: speed against the next candidate, and p90 against its limit."""
+    paths = [candidate.path for candidate in manifest.candidates]
+    limit_ms = manifest.gates.latency_p90_ms_max
+    for index, path in enumerate(paths):
+        latency = measurement.summarize(path)
+        upper_ms, p90_ms = latency.p90_upper_ms, latency.p90_ms
+        if limit_ms is not None and (upper_ms is None or p90_ms is None or p90_ms <= limit_ms < upper_ms):
+            return False
+        following = paths[index + 1 : index + 2]
+        if following and following[0] != path and decide(measurement.compare(following[0], path)) == UNDECIDED:
+            return False
+    return True
+
+
 def measure_payloads(
     bundle_dir: Path,
     manifest: Manifest,
@@ -103,6 +120,7 @@ def measure_payloads(
     bundle_id: str,
     latency_samples: int,
     latency_limit_s: float,
+    speed_memory: Optional[Path],
     on_progress: OnProgress,
 ) -> Payloads:
     """Open the references and every candidate, and measure them interleaved on the first sample of the evaluation set.
@@ -128,7 +146,7 @@ def measure_payloads(
         for done, path in enumerate(paths, start=1):
             placements[path] = runtime.read_placement(bundle_dir / path, manifest.threads, feeds, builds[path])
             on_progress("placement", done, len(paths))
-        measurement, conditions = None, None
+        measurement, conditions, validity = None, None, Validity()
         if not manifest.emulated:
             before = read_conditions(Path("/"))
             measurement = measure_latency(
@@ -136,9 +154,17 @@ def measure_payloads(
                 samples=latency_samples,
                 limit_s=latency_limit_s,
                 on_progress=lambda done, total: on_progress("latency", done, total),
+                is_decided=lambda measured: _decides_gates(measured, manifest),
+                memory=speed_memory,
             )
             conditions = (before, read_conditions(Path("/")))
+            validity = find_validity(measurement, *conditions)
         stack.pop_all()
     return Payloads(
-        sessions=sessions, placements=placements, measurement=measurement, batch=batch, conditions=conditions
+        sessions=sessions,
+        placements=placements,
+        measurement=measurement,
+        batch=batch,
+        conditions=conditions,
+        validity=validity,
     )

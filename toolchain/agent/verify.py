@@ -16,7 +16,6 @@ from .latency import DEFAULT_LIMIT_S, DEFAULT_SAMPLES
 from .manifest import SIGNATURE_NAME, Candidate, Manifest, read_manifest
 from .payloads import OnProgress, Payloads, describe_difference, list_references, measure_payloads
 from .record import RECORD_SCHEMA, CandidateRecord, Evaluation, Payload, Record, ReferenceRecord
-from .validity import Validity
 
 LATENCY_SCOPE = "session.run, host memory to host memory"
 
@@ -122,7 +121,7 @@ def _record_measurement(
         ),
         conditions=() if payloads.conditions is None else payloads.conditions,
         throttled=None if payloads.conditions is None else is_throttled(*payloads.conditions),
-        validity=Validity(),
+        validity=payloads.validity,
         pinned=pinned,
     )
 
@@ -170,8 +169,11 @@ def verify_bundle(
     latency_samples: int = DEFAULT_SAMPLES,
     latency_limit_s: float = DEFAULT_LIMIT_S,
     pinned: Optional[str] = None,
+    speed_memory: Optional[Path] = None,
 ) -> Verification:
     """Verify a bundle on this board; `pinned` is the precision that alone may be proven, None leaves it to the order.
+
+    `speed_memory` is the file that remembers how fast this machine can be (machine_speed.py); None remembers nothing.
 
     A verdict is returned (pass 0, fail 18, 19 or 24, invalid 20). Raises ToolchainError where there is none: exit 2 no
     such folder, 3 runtime missing, 10 not signed, 11 other content, 12 incompatible board, 23 malformed.
@@ -190,6 +192,7 @@ def verify_bundle(
         bundle_id=bundle_id,
         latency_samples=latency_samples,
         latency_limit_s=latency_limit_s,
+        speed_memory=speed_memory,
         on_progress=on_progress,
     )
     try:

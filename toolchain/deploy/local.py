@@ -18,7 +18,9 @@ from typing import Any, BinaryIO, Self
 import toolchain.agent
 from toolchain.agent.contents import check_contents
 from toolchain.agent.facts import read_facts
+from toolchain.agent.machine_speed import SPEED_MEMORY
 from toolchain.agent.manifest import SIGNATURE_NAME, read_manifest
+from toolchain.cache import cache_root
 from toolchain.deploy.agent_output import follow_progress, read_agent_output
 from toolchain.deploy.lock import lock_folder
 from toolchain.deploy.swap import replace_folder, restore_folder, sync_folder
@@ -136,7 +138,9 @@ def measure_folder(
     """Have this toolchain's agent measure a bundle's folder on this machine; see Transport."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "samples.json"
-        arguments = ["verify", str(bundle_dir.absolute()), "--samples", str(path), *effort.list_arguments()]
+        memory = cache_root() / SPEED_MEMORY
+        arguments = ["verify", str(bundle_dir.absolute()), "--samples", str(path), "--speed-memory", str(memory)]
+        arguments += effort.list_arguments()
         result = run_agent([*arguments, *([] if pinned is None else ["--pinned", pinned])], on_progress)
         return Measured(document=result.document, samples_ms=json.loads(path.read_text(encoding="utf-8")))
 

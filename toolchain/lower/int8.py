@@ -28,7 +28,7 @@ from toolchain.lower.qdq import QdqPlan
 from toolchain.lower.ranges import TensorRange
 from toolchain.lower.request import StartSteps
 from toolchain.lower.search import AccuracySearch, LayerTime, find_guilty_layers
-from toolchain.lower.speed import SpeedTrial, find_slow_layers, time_both
+from toolchain.lower.speed import LayerTimes, SpeedSearch, find_slow_layers, time_both
 from toolchain.lower.trial import Arrays, Bench
 from toolchain.recipe import QuantizeSection
 
@@ -62,7 +62,7 @@ class Int8Lowering:
     """Layers that could be int8 and stay in float: name to reason."""
     sqnr_db: Mapping[str, float]
     """Of every output against the float model, or against what was trained for int8, on the samples of the search."""
-    trials: tuple[SpeedTrial, ...]
+    speed: SpeedSearch
     outliers: tuple[Outlier, ...] = ()
 
 
@@ -91,15 +91,15 @@ def lower_int8(
     ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
     others = bench.on(feeds[_SEARCH_SAMPLES : _SEARCH_SAMPLES + _CONFIRM_SAMPLES])
     reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
-    times: dict[str, LayerTime] = {}
+    known, speed = LayerTimes(), SpeedSearch()
     if options.choose_by_measurement:
-        times = _sum_shared(plan, time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads))
-    reasons |= _keep_accurate(bench, others, plan, frozenset(reasons), times, sqnr_db_min, start_steps)
-    trials: tuple[SpeedTrial, ...] = ()
+        known = time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads)
+        known = replace(known, times=_sum_shared(plan, known.times))
+    reasons |= _keep_accurate(bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps)
     if options.choose_by_measurement:
         on_step = start_steps("search for layers that int8 slows down", len(plan.weighted_layers).bit_length() + 2)
-        slow, trials = find_slow_layers(bench, plan, frozenset(reasons), times, threads=threads, on_step=on_step)
-        reasons |= slow
+        speed = find_slow_layers(bench, plan, frozenset(reasons), known, threads=threads, on_step=on_step)
+        reasons |= speed.keep_float
     keep = frozenset(reasons)
     final = policy.plan(model, keep)
     reasons |= _explain_shared(plan, keep)
@@ -114,7 +114,7 @@ def lower_int8(
         never_int8=explain_float_layers(model, [node.name for node in plan.nodes], policy.float_ops),
         kept_in_float=reasons,
         sqnr_db={name: estimate.sqnr_db for name, estimate in finished.measure_outputs_db(keep).items()},
-        trials=trials,
+        speed=speed,
         outliers=find_outliers(
             {name: observation for name, observation in observations.items() if name in final.tensors}, ranges
         ),
@@ -260,7 +260,8 @@ def describe_int8(lowering: Int8Lowering, *, notes: Sequence[str] = ()) -> dict[
             name: "learned" if range_.learned else "calibrated" for name, range_ in lowering.ranges.items()
         },
         "outliers": [asdict(outlier) for outlier in lowering.outliers],
-        "speed_trials": [asdict(trial) for trial in lowering.trials],
+        "speed": {"status": lowering.speed.status, "problems": list(lowering.speed.problems)},
+        "speed_trials": [asdict(trial) for trial in lowering.speed.trials],
     }
 
 

@@ -7,10 +7,15 @@ convolutions at high resolution, small layers between which conversions cost mor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from toolchain.agent.latency import is_faster, measure_latency
+from toolchain.agent.conditions import read_conditions
+from toolchain.agent.latency import FASTER, NOT_FASTER, UNDECIDED, Measurement, decide, measure_latency
+from toolchain.agent.machine_speed import SPEED_MEMORY
 from toolchain.agent.session import Session
+from toolchain.agent.validity import find_contention, find_validity
+from toolchain.cache import cache_root
 from toolchain.lower.layer_times import time_layers
 from toolchain.lower.qdq import QdqPlan
 from toolchain.lower.search import LayerTime, propose_slow_layers
@@ -19,6 +24,7 @@ from toolchain.lower.trial import Arrays, Bench, open_model
 # Enough for a ratio to a few percent; all variants are measured in turns, so the machine's drift hits all alike.
 _SAMPLES = 200
 _LIMIT_S = 10.0
+_ROOT = Path("/")
 
 
 @dataclass(frozen=True)
@@ -29,43 +35,71 @@ class SpeedTrial:
     speedup: float
     speedup_low: float
     """Lower end of the 99 % interval."""
-    faster: bool
-    """The interval lies above 1 by more than two sessions of one model differ."""
+    speedup_high: float
+    decision: str
+    """What the interval proves: "faster", "not faster" or "undecided" (toolchain/agent/latency.py)."""
     confirms: bool = False
     """Whether it repeats a trial that won, in sessions of its own."""
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    """The time of each layer in float and in int8, where both profiles show it."""
+
+    times: Mapping[str, LayerTime] = field(default_factory=dict)
+    """Empty where others ran meanwhile: times taken then would choose other layers than on an idle machine."""
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SpeedSearch:
+    """The layers that int8 slows down, and whether the machine could tell."""
+
+    keep_float: Mapping[str, str] = field(default_factory=dict)
+    """Layer to reason."""
+    trials: tuple[SpeedTrial, ...] = ()
+    status: str = "not measured"
+    """"decided", "undecided" (then int8 stays) or "not measured"."""
+    problems: tuple[str, ...] = ()
+    """Why the times meant nothing."""
 
 
 def find_slow_layers(
     bench: Bench,
     plan: QdqPlan,
     keep_float: frozenset[str],
-    times: Mapping[str, LayerTime],
+    known: LayerTimes,
     *,
     threads: int,
     on_step: Callable[[], None],
-) -> tuple[dict[str, str], tuple[SpeedTrial, ...]]:
-    """Return the layers that make the model faster when they stay in float, each with the reason, and the trials.
+) -> SpeedSearch:
+    """Return the layers that make the model faster when they stay in float.
 
     The times of layers propose sets of them; each set, and last all layers together, is built and measured as a whole
     model, in turns with the plain int8 model. The set that is surely the fastest must win once more against the plain
     model alone: the best of several flatters itself, sessions differ by luck, and neighbours may have slowed down a
-    stretch of time. Otherwise no layer is returned.
+    stretch of time. Otherwise no layer is returned; and where the intervals leave it open, or the measurement was
+    disturbed, the search says that nothing was decided.
     """
     layers = tuple(name for name, sharing in plan.deciding_layers.items() if not keep_float.intersection(sharing))
     if not layers:
-        return {}, ()
+        return SpeedSearch(status="decided")
+    if known.problems:
+        return SpeedSearch(status="undecided", problems=known.problems)
+    times = known.times
     proposals = sorted({*propose_slow_layers({name: times[name] for name in layers if name in times}), layers}, key=len)
-    trials = _try_sets(bench, keep_float, proposals, threads=threads, on_step=on_step)
-    winner = max(trials, key=lambda trial: trial.speedup_low)
-    if not winner.faster:
-        return {}, tuple(trials)
-    (again,) = _try_sets(bench, keep_float, [winner.layers], threads=threads, on_step=on_step)
-    trials.append(replace(again, confirms=True))
-    if not again.faster:
-        return {}, tuple(trials)
+    trials, problems, winner = _try_sets(bench, keep_float, proposals, threads=threads, on_step=on_step)
+    if problems or winner is None:
+        is_open = problems or any(trial.decision == UNDECIDED for trial in trials)
+        return SpeedSearch(trials=trials, status="undecided" if is_open else "decided", problems=problems)
+    again, problems, confirmed = _try_sets(bench, keep_float, [winner.layers], threads=threads, on_step=on_step)
+    trials = (*trials, *(replace(trial, confirms=True) for trial in again))
+    if problems or confirmed is None:
+        return SpeedSearch(trials=trials, status="undecided", problems=problems)
     what = "this layer" if len(winner.layers) == 1 else f"these {len(winner.layers)} layers"
-    gain = f"the model is {again.speedup:.2f} times as fast with {what} in float"
-    return {name: _explain(name, times, gain) for name in winner.layers}, tuple(trials)
+    gain = f"the model is {confirmed.speedup:.2f} times as fast with {what} in float"
+    reasons = {name: _explain(name, times, gain) for name in winner.layers}
+    return SpeedSearch(keep_float=reasons, trials=trials, status="decided")
 
 
 def _try_sets(
@@ -75,33 +109,64 @@ def _try_sets(
     *,
     threads: int,
     on_step: Callable[[], None],
-) -> list[SpeedTrial]:
-    """Return a trial of each set, all measured in turns with the model that has none of them in float."""
+) -> tuple[tuple[SpeedTrial, ...], tuple[str, ...], SpeedTrial | None]:
+    """Return a trial of each set, all measured in turns with the model that has none of them in float.
+
+    Beside the trials: what makes them worthless, and the winner: the smallest set that is not slower than the best.
+    """
     plain: tuple[str, ...] = ()
     sessions = {plain: open_model(bench.build(keep_float), threads=threads)}
     for proposal in proposals:
         sessions[proposal] = open_model(bench.build(keep_float | frozenset(proposal)), threads=threads)
         on_step()
     runs = {_name_trial(proposal): _bind_run(session, bench.feeds[0]) for proposal, session in sessions.items()}
-    measurement = measure_latency(runs, samples=_SAMPLES, limit_s=_LIMIT_S)
-    ratios = {proposal: measurement.compare(_name_trial(plain), _name_trial(proposal)) for proposal in proposals}
-    return [
-        # Never 0: measure_latency makes 11 rounds at least, and an interval needs 8.
-        SpeedTrial(proposal, ratio.ratio or 0.0, ratio.low or 0.0, is_faster(ratio))
-        for proposal, ratio in ratios.items()
-    ]
+
+    def judge(measurement: Measurement) -> list[SpeedTrial]:
+        ratios = {proposal: measurement.compare(_name_trial(plain), _name_trial(proposal)) for proposal in proposals}
+        return [
+            # Never 0: measure_latency makes 11 rounds at least, and an interval needs no more.
+            SpeedTrial(proposal, ratio.ratio or 0.0, ratio.low or 0.0, ratio.high or 0.0, decide(ratio))
+            for proposal, ratio in ratios.items()
+        ]
+
+    def is_decided(measurement: Measurement) -> bool:
+        decisions = [trial.decision for trial in judge(measurement)]
+        return FASTER in decisions or UNDECIDED not in decisions
+
+    before = read_conditions(_ROOT)
+    memory = cache_root() / SPEED_MEMORY
+    measurement = measure_latency(runs, samples=_SAMPLES, limit_s=_LIMIT_S, is_decided=is_decided, memory=memory)
+    problems = find_validity(measurement, before, read_conditions(_ROOT)).problems
+    trials = judge(measurement)
+    won = [trial for trial in trials if trial.decision == FASTER]
+    if not won:
+        return tuple(trials), problems, None
+    best = max(won, key=lambda trial: trial.speedup_low)
+    names = {trial.layers: _name_trial(trial.layers) for trial in won}
+    winner = next(
+        trial
+        for trial in won
+        if trial is best or decide(measurement.compare(names[trial.layers], names[best.layers])) == NOT_FASTER
+    )
+    return tuple(trials), problems, winner
 
 
-def time_both(bench: Bench, layers: Sequence[str], keep_float: frozenset[str], *, threads: int) -> dict[str, LayerTime]:
-    """Return the time of each layer in float and in int8, where both profiles show it."""
+def time_both(bench: Bench, layers: Sequence[str], keep_float: frozenset[str], *, threads: int) -> LayerTimes:
+    """Return the time of each layer in float and in int8."""
     feed = bench.feeds[0]
+    before = read_conditions(_ROOT)
     int8_us = time_layers(bench.build(keep_float), layers, feed, threads=threads)
     float_us = time_layers(bench.model, layers, feed, threads=threads)
-    return {
-        name: LayerTime(int8_us=int8_us[name], float_us=float_us[name])
-        for name in layers
-        if name in int8_us and name in float_us
-    }
+    problems = find_contention(before, read_conditions(_ROOT))
+    if problems:
+        return LayerTimes(problems=problems)
+    return LayerTimes(
+        {
+            name: LayerTime(int8_us=int8_us[name], float_us=float_us[name])
+            for name in layers
+            if name in int8_us and name in float_us
+        }
+    )
 
 
 def _explain(name: str, times: Mapping[str, LayerTime], gain: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from toolchain.agent.latency import measure_latency
+from toolchain.agent.machine_speed import SPEED_MEMORY
 from toolchain.agent.session import Session
+from toolchain.cache import cache_root
 from toolchain.deploy.transport import OnProgress
 from toolchain.measure.payload import Arrays, choose_feeds, open_payload
 
@@ -31,6 +33,7 @@ def bench_payloads(
     measurement = measure_latency(
         {name: _bind_run(payload.session, feed) for name, payload in zip(names, payloads, strict=True)},
         on_progress=lambda done, total: on_progress("latency", done, total),
+        memory=cache_root() / SPEED_MEMORY,
     )
     return [
         {
@@ -48,20 +51,27 @@ def print_bench(rows: Sequence[dict[str, Any]], *, stream: TextIO) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("payload", "p50 ms", "p90 ms", "p99 ms", "samples", "speedup"):
         table.add_column(heading, justify="left" if heading == "payload" else "right", no_wrap=True)
+    notes = []
     for row in rows:
         latency = row["latency"]
         bounds = [_write_bound(latency[f"{name}_ms"], latency[f"{name}_upper_ms"]) for name in ("p50", "p90", "p99")]
-        speedup = "reference" if row["speedup"] is None else _write_ratio(**row["speedup"])
+        speedup = "reference" if row["speedup"] is None else _write_ratio(row["speedup"])
+        if row["speedup"] is not None and row["speedup"]["note"] is not None:
+            notes.append(f"{row['payload']}: {row['speedup']['note']}")
         table.add_row(row["payload"], *bounds, str(latency["samples"]), speedup)
     # Wider than a terminal may be: a path that is cut is of no use.
-    Console(file=stream, width=200, highlight=False).print(table)
+    console = Console(file=stream, width=200, highlight=False)
+    console.print(table)
+    for note in notes:
+        console.print(note, markup=False)
 
 
 def _write_bound(value_ms: float | None, upper_ms: float | None) -> str:
     return "-" if value_ms is None or upper_ms is None else f"{value_ms:.4g} (≤ {upper_ms:.4g})"
 
 
-def _write_ratio(ratio: float | None, low: float | None, high: float | None) -> str:
+def _write_ratio(speedup: Mapping[str, Any]) -> str:
+    ratio, low, high = (speedup[name] for name in ("ratio", "low", "high"))
     if ratio is None:
         return "-"
     return f"×{ratio:.2f}" if low is None or high is None else f"×{ratio:.2f} ({low:.2f}–{high:.2f})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from ..errors import ExitCode
-from ..latency import SESSION_LUCK, decide
+from ..latency import FASTER, UNDECIDED, decide
 from ..quantities import write_speedup
 from .case import Case
 from .row import Row, skip_row, write_row
@@ -24,10 +24,10 @@ def judge(case: Case) -> Sequence[Row]:
     if following is None or ratio is None:
         return [skip_row(NAME, GROUP, "it is the last in the target's order")]
     measured = write_speedup(ratio.ratio, ratio.low, ratio.high)
-    required = f"> {1 + SESSION_LUCK:.2f}× as fast as {following}"
+    required = f"faster than {following}"
     decision = decide(ratio)
-    if decision == "undecided":
+    if decision == UNDECIDED:
         reason = f"undecided whether it is faster than {following}: {measured}"
         return [Row(NAME, GROUP, "undecided", measured, required, reason, int(ExitCode.PROVEN))]
-    failure = None if decision == "faster" else f"it is not faster than {following}: {measured}"
+    failure = None if decision == FASTER else f"it is not faster than {following}: {measured}"
     return [write_row(NAME, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.LATENCY)]
