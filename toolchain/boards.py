@@ -62,7 +62,7 @@ def choose_target(device: Device | None, asked: str | None, *, precision: str | 
 
 
 def verify_on_board(bundle: Path, device: Device, *, effort: LatencyEffort, progress: Progress) -> Report:
-    """Have a board prove the release again that was made from a bundle; nothing is sent, nothing changes there."""
+    """Have a board prove the release again that was made from a bundle, and renew its verdict; nothing is sent."""
     manifest, bundle_id = read_manifest(bundle)
     own = find_target(device.target)
     if manifest.target != own.name:
@@ -73,23 +73,33 @@ def verify_on_board(bundle: Path, device: Device, *, effort: LatencyEffort, prog
             found=manifest.target,
             fix="name another device, or the bundle that was deployed to this one",
         )
-    arguments = ["--root", ROOT_ARGUMENT, "--bundle", bundle_id, *effort.list_arguments()]
+    arguments = ["--root", ROOT_ARGUMENT, "--who", describe_caller(), "--bundle", bundle_id, *effort.list_arguments()]
     with progress.stage("verify"), reach_board(device) as board:
         result = board.run("check", *arguments, on_progress=show_steps(progress))
     return report_bundle(bundle, read_measured(result.document), device=device.name)
 
 
 def read_status(device: Device) -> Mapping[str, Any]:
-    """Return what lies on a board and which release is active."""
+    """Return what lies on a board, which release is active, and whether its verdict still holds."""
     with reach_board(device) as board:
         return board.run("status", "--root", ROOT_ARGUMENT).document
 
 
-def roll_back(device: Device, progress: Progress) -> Mapping[str, Any]:
-    """Make the previous release of a board the active one, once the board has proven it again."""
+def roll_back(device: Device, progress: Progress) -> dict[str, Any]:
+    """Make the previous release of a board the active one, once the board has proven it again.
+
+    Returns what `status` says afterwards, and `rolled_back` {"from", "to"}, `measurements` and `notes` of the rollback.
+    """
     with progress.stage("rollback"), reach_board(device) as board:
         arguments = ("--root", ROOT_ARGUMENT, "--who", describe_caller())
-        return board.run("rollback", *arguments, on_progress=show_steps(progress)).document
+        document = board.run("rollback", *arguments, on_progress=show_steps(progress)).document
+        after = board.run("status", "--root", ROOT_ARGUMENT).document
+    return {
+        **after,
+        "rolled_back": {"from": document["replaced"], "to": document["bundle_id"]},
+        "measurements": document["measurements"],
+        "notes": document["notes"],
+    }
 
 
 def examine_board(device: Device) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def test_real_payloads_are_proven_on_the_board_and_checked_again_later(real_boar
     assert answer.code == ExitCode.PROVEN, answer
     real_board.assert_settled(bundle.id, None)
     measurements = answer.document["measurements"]
-    assert (measurements["verdict"], measurements["shipped"]) == ("pass", "int8")
+    assert (measurements["verdict"], measurements["shipped"]["precision"]) == ("pass", "int8")
     assert measurements["bundle_id"] == answer.document["bundle_id"] == bundle.id
     steps = {json.loads(line)["step"] for line in answer.stderr.splitlines() if line.startswith("{")}
     assert {"receive", "open", "parity int8"} <= steps

@@ -45,7 +45,11 @@ def test_a_good_faster_int8_is_shipped_and_float_is_not_needed(make_bundle, pret
     verification = verify(make_bundle(emulated=False))
     measurements = verification.measurements
     assert verification.exit_code == ExitCode.PROVEN
-    assert (measurements["verdict"], measurements["shipped"], measurements["reasons"]) == ("pass", "int8", [])
+    assert (measurements["verdict"], measurements["shipped"]["precision"], measurements["reasons"]) == (
+        "pass",
+        "int8",
+        [],
+    )
     assert list_statuses(verification) == ["shipped", "not needed"]
     assert measurements["candidates"][0]["speedup"] == {"ratio": 2.0, "low": 2.0, "high": 2.0}
     assert measurements["candidates"][1]["speedup"] == {"ratio": 1.0, "low": 1.0, "high": 1.0}
@@ -58,7 +62,7 @@ def test_the_measurements_have_the_keys_of_the_contract(make_bundle, pretend_lat
     latency = {"p50_ms", "p50_upper_ms", "p90_ms", "p90_upper_ms", "p99_ms", "p99_upper_ms"}
     latency |= {"mean_ms", "cv", "samples", "steady"}
     assert set(measurements) == {
-        *("schema", "bundle_id", "device", "verdict", "exit_code", "reasons", "shipped", "candidates"),
+        *("schema", "bundle_id", "device", "verdict", "exit_code", "reasons", "shipped", "environment", "candidates"),
         *("reference", "latency_scope", "conditions", "batch", "threads"),
     }
     assert set(measurements["device"]) == {
@@ -94,7 +98,7 @@ def test_int8_that_is_not_faster_is_rejected_and_float_is_shipped_and_the_reason
     pretend_latency(int8=2.0, float32=2.0)
     verification = verify(make_bundle(emulated=False))
     assert verification.exit_code == ExitCode.PROVEN
-    assert verification.measurements["shipped"] == "float32"
+    assert verification.measurements["shipped"]["precision"] == "float32"
     assert list_statuses(verification) == ["rejected", "shipped"]
     assert "not faster than float32" in verification.measurements["reasons"][0]
 
@@ -103,7 +107,7 @@ def test_int8_that_is_wrong_is_rejected_and_float_is_shipped(make_bundle, write_
     pretend_latency(int8=1.0, float32=2.0)
     candidates = {"int8": write_model("negated"), "float32": write_model("float32")}
     verification = verify(make_bundle(emulated=False, candidates=candidates, gates=METRIC_GATE))
-    assert verification.measurements["shipped"] == "float32"
+    assert verification.measurements["shipped"]["precision"] == "float32"
     assert list_statuses(verification) == ["rejected", "shipped"]
 
 
@@ -152,7 +156,7 @@ def test_a_measurement_lost_in_noise_is_invalid_and_ships_nothing(make_bundle, p
 def test_on_an_emulated_board_nothing_is_timed_and_the_first_good_candidate_is_shipped(make_bundle, monkeypatch):
     monkeypatch.setattr(payloads, "measure_latency", None)
     verification = verify(make_bundle(emulated=True))
-    assert verification.measurements["shipped"] == "int8"
+    assert verification.measurements["shipped"]["precision"] == "int8"
     latency = verification.measurements["candidates"][0]["latency"]
     assert latency == {**dict.fromkeys(latency), "samples": 0, "steady": False}
     assert verification.samples_ms == {}

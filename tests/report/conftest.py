@@ -140,7 +140,7 @@ def passing_run() -> Run:
         "verdict": "pass",
         "exit_code": 0,
         "reasons": [],
-        "shipped": "int8",
+        "shipped": {"precision": "int8"},
         "candidates": [
             {
                 "precision": "int8",
@@ -278,5 +278,5 @@ def float_run(run: Run) -> Run:
         parity=[{**describe_parity(110.2, 60.0)[0], "max_abs": 3.1e-06, "p99_abs": 1.2e-06, "cosine": 1.0}],
     )
     shipped.measurements["reasons"] = [f"int8: {reason}"]
-    shipped.measurements["shipped"] = "float32"
+    shipped.measurements["shipped"] = {"precision": "float32"}
     return shipped

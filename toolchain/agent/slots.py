@@ -12,7 +12,9 @@ from .durable import move, remove_tree, sync_folder, write_link
 from .errors import ExitCode, ToolchainError
 from .in_use import is_in_use
 from .manifest import Manifest, read_manifest
+from .shipped import check_shipped_link, find_shipped_folder, set_shipped_link
 from .trust import is_bundle_id
+from .verdict import VERDICTS, check_proven, read_verdict
 
 PARTIAL = ".partial"
 REPLACED = ".replaced"
@@ -28,9 +30,10 @@ class Slots:
         self.root = root
         self.staging = root / "staging"
         self.releases = root / "releases"
+        self.verdicts = root / VERDICTS
 
     def create_folders(self) -> None:
-        for folder in (*reversed(self.root.parents), self.root, self.staging, self.releases):
+        for folder in (*reversed(self.root.parents), self.root, self.staging, self.releases, self.verdicts):
             if not folder.is_dir():
                 folder.mkdir(mode=0o755)
                 sync_folder(folder.parent)
@@ -73,7 +76,10 @@ class Slots:
             write_link(self.root / name, f"{self.releases.name}/{bundle_id}")
 
     def check_release(self, bundle_id: str) -> Manifest:
-        """Return the manifest of a release whose every byte is the manifest's; raises ToolchainError (exit 11, 23)."""
+        """Return the manifest of a release whose every byte is the manifest's, and whose link leads to what was proven.
+
+        Raises ToolchainError (exit 2, 11, 23).
+        """
         folder = self.find_release(bundle_id)
         if not is_bundle_id(bundle_id) or not folder.is_dir():
             fix = "deploy it again; `status` lists what there is"
@@ -83,7 +89,23 @@ class Slots:
             what = "a release's manifest is not the one that it was verified with"
             raise ToolchainError(ExitCode.CONTENT, what, str(folder), bundle_id, found, "deploy the bundle again")
         check_contents(folder, manifest)
+        verdict = read_verdict(self.root, bundle_id)
+        if verdict is not None:
+            check_proven(self.root, manifest, verdict)
+        shipped = None if verdict is None else find_shipped_folder(manifest, verdict.shipped.path)
+        check_shipped_link(folder, shipped)
         return manifest
+
+    def settle_link(self, bundle_id: str) -> None:
+        """Let the link of a release lead to what its verdict says; without a verdict there is none."""
+        folder = self.find_release(bundle_id)
+        try:
+            verdict = read_verdict(self.root, bundle_id)
+            manifest, _ = read_manifest(folder)
+        except ToolchainError:  # damaged, which `status` tells; a link that cannot be judged stays as it is
+            return
+        shipped = None if verdict is None else find_shipped_folder(manifest, verdict.shipped.path)
+        set_shipped_link(folder, self.staging, shipped)
 
     def is_intact(self, bundle_id: str) -> bool:
         """Return whether a release is there and every byte of it is the manifest's."""

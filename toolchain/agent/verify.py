@@ -8,12 +8,13 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .conditions import is_throttled
 from .contents import check_contents
+from .environment import read_environment
 from .errors import ExitCode, ToolchainError
 from .facts import check_compatible, read_facts
 from .gates import Evidence, Failure, MetricResult, find_sqnr_db_min, judge_candidate, passes_parity
 from .golden import GoldenArrays, evaluate_session, open_golden
 from .latency import DEFAULT_LIMIT_S, DEFAULT_SAMPLES
-from .manifest import SIGNATURE_NAME, Manifest, read_manifest
+from .manifest import SIGNATURE_NAME, Candidate, Manifest, read_manifest
 from .parity import OutputParity
 from .payloads import OnProgress, Payloads, describe_difference, measure_payloads
 from .placement import Placement
@@ -157,6 +158,11 @@ def _describe_candidate(index: int, outcome: _Outcome, manifest: Manifest, paylo
     }
 
 
+def _describe_shipped(candidate: Candidate, manifest: Manifest) -> Dict[str, Any]:
+    entry = next(entry for entry in manifest.files if entry.path == candidate.path)
+    return {"precision": candidate.precision, **asdict(entry)}
+
+
 def _list_samples_ms(manifest: Manifest, payloads: Payloads) -> Dict[str, List[float]]:
     if payloads.measurement is None:
         return {}
@@ -209,7 +215,8 @@ def verify_bundle(
         "verdict": {ExitCode.PROVEN: "pass", ExitCode.INVALID: "invalid"}.get(exit_code, "fail"),
         "exit_code": int(exit_code),
         "reasons": reasons,
-        "shipped": shipped[0].precision if shipped else None,
+        "shipped": _describe_shipped(shipped[0], manifest) if shipped else None,
+        "environment": asdict(read_environment(manifest.runtime)),
         "candidates": [
             _describe_candidate(index, outcome, manifest, payloads) for index, outcome in enumerate(outcomes)
         ],

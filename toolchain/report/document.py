@@ -184,7 +184,9 @@ def _build(
             latency=latency,
             placement=placement,
         ),
-        candidates=[_summarize_candidate(item, measurements["shipped"]) for item in candidates],
+        candidates=[
+            _summarize_candidate(item, (measurements["shipped"] or {}).get("precision")) for item in candidates
+        ],
         stages=[_record_stage(stage) for stage in stages],
         provenance=provenance,
         error=None,

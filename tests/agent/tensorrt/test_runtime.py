@@ -73,7 +73,7 @@ def assert_refused(code, call):
 def test_int8_that_pays_is_shipped_and_the_report_has_its_engine(board, make_engine_bundle, pretend_latency):
     pretend_latency(int8=1.0, float32=2.0)
     measurements = verify(make_engine_bundle(emulated=False)).measurements
-    assert (measurements["verdict"], measurements["shipped"]) == ("pass", "int8")
+    assert (measurements["verdict"], measurements["shipped"]["precision"]) == ("pass", "int8")
     engine = measurements["candidates"][0]["engine"]
     assert engine["sha256"] in board.trt.deserialized
     assert engine["size_bytes"] > 0
@@ -88,7 +88,7 @@ def test_int8_that_pays_is_shipped_and_the_report_has_its_engine(board, make_eng
 def test_int8_that_does_not_pay_gives_way_and_all_are_in_the_report(board, make_engine_bundle, pretend_latency):
     pretend_latency(int8=2.0, float32=1.0)
     measurements = verify(make_engine_bundle(emulated=False)).measurements
-    assert measurements["shipped"] == "float32"
+    assert measurements["shipped"]["precision"] == "float32"
     assert [candidate["status"] for candidate in measurements["candidates"]] == ["rejected", "shipped"]
     assert "not faster than float32" in measurements["reasons"][0]
     assert all(candidate["engine"]["sha256"] for candidate in measurements["candidates"])
