@@ -14,7 +14,7 @@ from toolchain.agent.contents import check_contents
 from toolchain.agent.facts import Facts, check_compatible
 from toolchain.agent.manifest import SIGNATURE_NAME, Compatible, read_manifest
 from toolchain.atomic import write_atomically
-from toolchain.bundle.sign import refuse_unsigned, sign_manifest
+from toolchain.bundle.sign import STATEMENT_NAMESPACE, refuse_unsigned, sign_bytes, sign_manifest
 from toolchain.cache import Cache, Entry, cache_root
 from toolchain.deploy.local import measure_folder
 from toolchain.deploy.transport import LatencyEffort, Measured, OnProgress, Shipment, Transport
@@ -26,6 +26,7 @@ from toolchain.recipe import Recipe
 from toolchain.report import remove_reports, write_reports
 from toolchain.report.document import build_error_report, build_report
 from toolchain.report.shape import Report, SignatureState
+from toolchain.report.statement import build_statement, encode_statement, write_statement
 from toolchain.target import Target
 
 
@@ -85,7 +86,15 @@ def deploy_model(
         },
     )
     write_reports(out, report, measured.samples_ms)
+    _write_statement(out, report, measured, order.sign_with)
     return report
+
+
+def _write_statement(out: Path, report: Report, measured: Measured, key: Path | None) -> None:
+    """Write the verdict as an in-toto statement too, signed as the bundle is."""
+    data = encode_statement(build_statement(report, measured.document["environment"]))
+    signature = None if key is None else sign_bytes(data, key, namespace=STATEMENT_NAMESPACE)
+    write_statement(out, data, signature)
 
 
 def _make_shipment(bundle: Path, target: Target, order: Order) -> Shipment:

@@ -175,7 +175,7 @@ def test_a_verdict_that_is_no_is_returned_and_the_board_keeps_what_it_had(
 
 
 def test_a_bundle_that_changed_on_the_way_is_exit_11(native, open_transport, bundle, tmp_path):
-    payload = tmp_path / "dist" / "bundle" / "payload" / "int8.onnx"
+    payload = tmp_path / "dist" / "bundle" / "payload" / "int8" / "model.onnx"
     whole = payload.stat().st_size if payload.exists() else None
     assert whole is None
     transport = open_transport()

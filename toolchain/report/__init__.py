@@ -10,6 +10,7 @@ from pathlib import Path
 from toolchain.errors import storage
 from toolchain.report.junit import render_junit
 from toolchain.report.shape import Report
+from toolchain.report.statement import STATEMENT_NAME, STATEMENT_SIGNATURE_NAME
 
 __all__ = ["remove_reports", "write_reports"]
 
@@ -42,7 +43,7 @@ def write_reports(out_dir: Path, report: Report, samples: Mapping[str, Sequence[
 def remove_reports(out_dir: Path) -> None:
     """Remove the reports of an earlier run; raises ToolchainError (exit 14) where they cannot be removed."""
     try:
-        for name in ("report.json", "junit.xml", "report.html"):
+        for name in ("report.json", "junit.xml", "report.html", STATEMENT_NAME, STATEMENT_SIGNATURE_NAME):
             (out_dir / name).unlink(missing_ok=True)
     except OSError as error:
         raise storage(error) from error
