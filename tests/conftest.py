@@ -130,6 +130,8 @@ def bundle_inputs(samples, write_model):
             compatible=Compatible(arch=None, accelerator=None, runtime_version=">=1.0", cpu_features=()),
             candidates={"int8": write_model("int8"), "float32": write_model("float32")},
             reference=write_model("float32"),
+            original=write_model("float32"),
+            is_original_measured=False,
             inputs=[TensorSpec(name="input", dtype="float32", shape=(None, 3, 8, 8))],
             outputs=[TensorSpec(name="logits", dtype="float32", shape=(None, 4))],
             golden=[

@@ -13,6 +13,7 @@ from toolchain.agent.manifest import Compatible, read_manifest
 from toolchain.deploy.board import ROOT_ARGUMENT, Board, describe_caller
 from toolchain.deploy.connection import Connection
 from toolchain.deploy.local import LocalTransport
+from toolchain.deploy.pin import read_pin
 from toolchain.deploy.remote import RemoteTransport, read_measured
 from toolchain.deploy.ssh import SshConnection
 from toolchain.deploy.transport import LatencyEffort, Transport
@@ -73,10 +74,14 @@ def verify_on_board(bundle: Path, device: Device, *, effort: LatencyEffort, prog
             found=manifest.target,
             fix="name another device, or the bundle that was deployed to this one",
         )
+    pin = read_pin(bundle)
     arguments = ["--root", ROOT_ARGUMENT, "--who", describe_caller(), "--bundle", bundle_id, *effort.list_arguments()]
+    arguments += [] if pin is None else ["--pinned", pin]
     with progress.stage("verify"), reach_board(device) as board:
         result = board.run("check", *arguments, on_progress=show_steps(progress))
-    return report_bundle(bundle, read_measured(result.document), device=device.name)
+    return report_bundle(
+        bundle, read_measured(result.document), device=device.name, pinned=pin or result.document["pinned"]
+    )
 
 
 def read_status(device: Device) -> Mapping[str, Any]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from toolchain import stages
-from toolchain.agent.contents import check_contents
 from toolchain.agent.facts import Facts, check_compatible
 from toolchain.agent.manifest import SIGNATURE_NAME, Compatible, read_manifest
+from toolchain.agent.placement import Placement
+from toolchain.agent.record import CandidateRecord, Record
 from toolchain.atomic import write_atomically
 from toolchain.bundle.sign import STATEMENT_NAMESPACE, refuse_unsigned, sign_bytes, sign_manifest
 from toolchain.cache import Cache, Entry, cache_root
+from toolchain.deploy.answer import check_signer, read_answer
 from toolchain.deploy.local import measure_folder
+from toolchain.deploy.pin import read_pin, write_pin
 from toolchain.deploy.transport import LatencyEffort, Measured, OnProgress, Shipment, Transport
 from toolchain.errors import ToolchainError
 from toolchain.freshness import Freshness
@@ -62,6 +64,9 @@ def deploy_model(
             progress.log("sent", size_bytes=sent_bytes)
         with run.timed("verify"):
             measured = transport.measure_bundle(show_steps(progress))
+            manifest, bundle_id = read_manifest(shipment.bundle)
+            answer = read_answer(measured.document, manifest, bundle_id)
+            check_signer(is_signed=shipment.signature is not None, signer=measured.signer)
     except ToolchainError as error:
         records = run.records if run is not None else []
         write_reports(
@@ -73,8 +78,9 @@ def deploy_model(
         raise
     lowerings = _read_lowerings(lowered)
     report = build_report(
-        measurements=_name_layers(measured.document, lowerings),
-        manifest=json.loads((shipment.bundle / "manifest.json").read_text(encoding="utf-8")),
+        record=_name_layers(answer.record, lowerings),
+        judgement=answer.judgement,
+        manifest=manifest,
         stages=run.records,
         provenance={**provenance, **run.describe_inputs()},
         signature=_judge_signature(measured, is_signed=shipment.signature is not None),
@@ -85,14 +91,15 @@ def deploy_model(
             layer["name"]: layer["reason"] for document in lowerings.values() for layer in document["kept_in_float"]
         },
     )
+    write_pin(out / "bundle", bundle_id, answer.judgement.shipped)
     write_reports(out, report, measured.samples_ms)
-    _write_statement(out, report, measured, order.sign_with)
+    _write_statement(out, report, answer.record.environment, order.sign_with)
     return report
 
 
-def _write_statement(out: Path, report: Report, measured: Measured, key: Path | None) -> None:
+def _write_statement(out: Path, report: Report, environment: Mapping[str, Any], key: Path | None) -> None:
     """Write the verdict as an in-toto statement too, signed as the bundle is."""
-    data = encode_statement(build_statement(report, measured.document["environment"]))
+    data = encode_statement(build_statement(report, environment))
     signature = None if key is None else sign_bytes(data, key, namespace=STATEMENT_NAMESPACE)
     write_statement(out, data, signature)
 
@@ -135,6 +142,7 @@ def _make_bundle(
         target,
         candidates,
         reference=float_model,
+        original=float_export,
         golden=golden,
         float_golden=float_golden,
         freshness=freshness,
@@ -163,36 +171,43 @@ def _read_lowerings(lowered: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _name_layers(measurements: Mapping[str, Any], lowerings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the measurements with the ONNX file's names for layers that the runtime calls otherwise."""
-    named = copy.deepcopy(dict(measurements))
-    for candidate in named["candidates"]:
-        names = lowerings.get(candidate["precision"], {}).get("layer_names", {})
-        for layer in (candidate.get("placement") or {}).get("layers", []):
-            layer["name"] = names.get(layer["name"], layer["name"])
-    return named
+def _name_layers(record: Record, lowerings: Mapping[str, Mapping[str, Any]]) -> Record:
+    """Return the record with the ONNX file's names for layers that the runtime calls otherwise."""
+
+    def rename(candidate: CandidateRecord) -> CandidateRecord:
+        names = lowerings.get(candidate.precision, {}).get("layer_names", {})
+        layers = tuple(replace(layer, name=names.get(layer.name, layer.name)) for layer in candidate.placement.layers)
+        return replace(candidate, placement=Placement(layers=layers))
+
+    return replace(record, candidates=tuple(map(rename, record.candidates)))
 
 
 def verify_bundle(bundle: Path, *, effort: LatencyEffort, progress: Progress) -> Report:
     """Prove a bundle on this machine again, as it lies there, and return the verdict; nothing is written.
 
+    It is measured by this toolchain's own agent: nothing that lies in a bundle is executed, whoever made it. Where a deploy
+    has proven a payload of it, that payload is proven, or none.
     Raises ToolchainError as the agent does: exit 10, 11, 12 or 23 for a bundle that is not what it should be.
     """
     with progress.stage("verify"):
-        manifest, _ = read_manifest(bundle)
-        check_contents(bundle, manifest)  # before the agent that lies in it runs
-        measured = measure_folder(bundle, effort, show_steps(progress))
-    return report_bundle(bundle, measured, device=None)
+        pinned = read_pin(bundle)
+        measured = measure_folder(bundle, effort, show_steps(progress), pinned=pinned)
+        return report_bundle(bundle, measured, device=None, pinned=pinned)
 
 
-def report_bundle(bundle: Path, measured: Measured, *, device: str | None) -> Report:
+def report_bundle(bundle: Path, measured: Measured, *, device: str | None, pinned: str | None) -> Report:
     """Return the report of a bundle that was verified again, outside of a deploy."""
+    manifest, bundle_id = read_manifest(bundle)
+    answer = read_answer(measured.document, manifest, bundle_id, pinned=pinned)
+    is_signed = (bundle / SIGNATURE_NAME).exists()
+    check_signer(is_signed=is_signed, signer=measured.signer)
     return build_report(
-        measurements=measured.document,
-        manifest=json.loads((bundle / "manifest.json").read_text(encoding="utf-8")),
+        record=answer.record,
+        judgement=answer.judgement,
+        manifest=manifest,
         stages=[],
         provenance=describe_run(bundle),
-        signature=_judge_signature(measured, is_signed=(bundle / SIGNATURE_NAME).exists()),
+        signature=_judge_signature(measured, is_signed=is_signed),
         signer=measured.signer,
         device=device,
         bundle_path=str(bundle),

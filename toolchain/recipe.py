@@ -78,7 +78,13 @@ class GatesSection(Section):
     """What the deployed artifact must reach on the board."""
 
     metric_drop_max: float | None = Field(default=None, ge=0)
-    """Largest drop of the task metric against the uncompressed float model, as a fraction."""
+    """Largest drop of the task metric against the uncompressed float model, as a fraction; 0.01 where it is not set."""
+    drift_sqnr_db_min: float | None = None
+    """Least SQNR in dB of every output against the model that was brought; without a metric, 20 where it is not set."""
+    agreement_min: float | None = Field(default=None, ge=0, le=1)
+    """Least share of samples with the same answer; without a metric, 0.9 for scores of classes where it is not set."""
+    precision_required: Literal["int8", "fp16", "float32"] | None = None
+    """The run fails where another precision would be shipped."""
     sqnr_db_min: dict[str, float] = Field(default_factory=dict)
     """Least SQNR in dB of every output, by precision; the defaults are in toolchain/agent/gates.py."""
     int8_share_min: float | None = Field(default=None, ge=0, le=1)

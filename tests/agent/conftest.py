@@ -58,7 +58,7 @@ EPFail = InvalidArgument = InvalidGraph = InvalidProtobuf = NoModel = NoSuchFile
 """
 
 MANIFEST = {
-    "schema": 1,
+    "schema": 2,
     "counter": COUNTER,
     "expires": None,
     "model": "small",
@@ -71,6 +71,7 @@ MANIFEST = {
     "build": {"limit_s": 900.0, "workspace_mib": None, "dla_core": None, "gpu_fallback": False},
     "candidates": [{"precision": "int8", "path": "payload/int8/model.onnx"}],
     "reference": "payload/int8/model.onnx",
+    "original": {"path": None, "size_bytes": 7, "sha256": "0" * 64},
     "inputs": [{"name": "x", "dtype": "float32", "shape": [None, 3]}],
     "outputs": [{"name": "y", "dtype": "float32", "shape": [None, 4]}],
     "golden": {
@@ -78,10 +79,19 @@ MANIFEST = {
         "stacked": False,
         "inputs": {"x": "golden/in.npy"},
         "outputs": {"y": "golden/out.npy"},
+        "originals": {"y": "golden/out.npy"},
         "labels": None,
     },
     "metric": {"name": None, "reference": None},
-    "gates": {"metric_drop_max": None, "sqnr_db_min": {}, "int8_share_min": None, "latency_p90_ms_max": None},
+    "gates": {
+        "metric_drop_max": None,
+        "sqnr_db_min": {},
+        "int8_share_min": None,
+        "latency_p90_ms_max": None,
+        "drift_sqnr_db_min": None,
+        "agreement_min": None,
+        "precision_required": None,
+    },
     "provenance": {},
 }
 

@@ -28,17 +28,18 @@ def assert_malformed(call):
 
 
 def test_the_reference_itself_has_perfect_parity_and_metric(make_bundle):
-    parity, metric = evaluate_session(*open_all(make_bundle()), ignore_progress)
-    assert [output.sqnr_db for output in parity] == [200.0]
+    evaluation = evaluate_session(*open_all(make_bundle()), ignore_progress)
+    assert [output.sqnr_db for output in evaluation.parity] == [200.0]
+    metric = evaluation.metric
     assert (metric.name, metric.deployed, metric.drop, metric.samples) == ("top1", 1.0, 0.0, 70)
 
 
 def test_a_payload_that_is_always_wrong_loses_the_whole_metric(make_bundle, write_model):
     bundle = make_bundle(candidates={"float32": write_model("negated")})
-    parity, metric = evaluate_session(*open_all(bundle, "payload/float32/model.onnx"), ignore_progress)
-    assert metric.deployed == 0.0
-    assert metric.drop == 1.0
-    assert parity[0].cosine == pytest.approx(-1.0)
+    evaluation = evaluate_session(*open_all(bundle, "payload/float32/model.onnx"), ignore_progress)
+    assert evaluation.metric.deployed == 0.0
+    assert evaluation.metric.drop == 1.0
+    assert evaluation.parity[0].cosine == pytest.approx(-1.0)
 
 
 def test_a_fixed_batch_of_the_graph_is_kept_to(make_bundle, write_model):
@@ -46,8 +47,8 @@ def test_a_fixed_batch_of_the_graph_is_kept_to(make_bundle, write_model):
     model = write_model("float32", batch=7)
     bundle = make_bundle(candidates={"float32": model}, reference=model, inputs=inputs)
     seen = []
-    parity, _ = evaluate_session(*open_all(bundle), lambda done, total: seen.append((done, total)))
-    assert parity[0].sqnr_db > 100
+    evaluation = evaluate_session(*open_all(bundle), lambda done, total: seen.append((done, total)))
+    assert evaluation.parity[0].sqnr_db > 100
     assert seen == [(done, 70) for done in range(7, 71, 7)]
 
 
@@ -60,18 +61,18 @@ def test_a_set_that_does_not_fill_fixed_batches_is_refused(make_bundle, write_mo
 
 def test_a_payload_without_an_output_fails_parity(make_bundle, write_model):
     bundle = make_bundle(candidates={"float32": write_model("float32", output="scores")})
-    with pytest.raises(ToolchainError, match="missing") as caught:
-        evaluate_session(*open_all(bundle, "payload/float32/model.onnx"), ignore_progress)
-    assert caught.value.code == ExitCode.PARITY
+    evaluation = evaluate_session(*open_all(bundle, "payload/float32/model.onnx"), ignore_progress)
+    assert "missing" in evaluation.mismatch
+    assert (evaluation.parity, evaluation.drift, evaluation.metric) == ((), (), None)
 
 
 def test_without_a_metric_there_is_parity_alone(make_bundle, bundle_inputs):
     good = bundle_inputs()
     metric = dataclasses.replace(good.metric, name=None, reference=None)
     gates = dataclasses.replace(good.gates, metric_drop_max=None)
-    parity, result = evaluate_session(*open_all(make_bundle(metric=metric, gates=gates, labels=None)), ignore_progress)
-    assert result is None
-    assert len(parity) == 1
+    evaluation = evaluate_session(*open_all(make_bundle(metric=metric, gates=gates, labels=None)), ignore_progress)
+    assert evaluation.metric is None
+    assert len(evaluation.parity) == len(evaluation.drift) == 1
 
 
 @pytest.mark.parametrize(
@@ -125,9 +126,9 @@ def test_stacked_samples_are_run_one_by_one_as_they_are(make_bundle, samples):
     bundle = make_bundle(golden=golden, golden_stacked=True)
     session, arrays, manifest = open_all(bundle)
     assert arrays.read_inputs(3, 4)["input"].shape == (1, 3, 8, 8)
-    parity, metric = evaluate_session(session, arrays, manifest, ignore_progress)
-    assert parity[0].sqnr_db > 100
-    assert metric.deployed == 1.0
+    evaluation = evaluate_session(session, arrays, manifest, ignore_progress)
+    assert evaluation.parity[0].sqnr_db > 100
+    assert evaluation.metric.deployed == 1.0
 
 
 def test_a_dynamic_batch_is_fed_with_one_sample_up_to_a_whole_batch(make_bundle):

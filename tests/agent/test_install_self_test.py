@@ -22,7 +22,7 @@ def test_real_payloads_are_proven_on_the_board_and_checked_again_later(real_boar
     real_board.assert_settled(bundle.id, None)
     measurements = answer.document["measurements"]
     assert (measurements["verdict"], measurements["shipped"]["precision"]) == ("pass", "int8")
-    assert measurements["bundle_id"] == answer.document["bundle_id"] == bundle.id
+    assert measurements["record"]["bundle_id"] == answer.document["bundle_id"] == bundle.id
     steps = {json.loads(line)["step"] for line in answer.stderr.splitlines() if line.startswith("{")}
     assert {"receive", "open", "parity int8"} <= steps
     checked = real_board.run("check", "--who", "test")
@@ -35,7 +35,7 @@ def test_payloads_without_parity_are_exit_18_with_their_measurements(real_board,
     answer = real_board.install(real_bundle(candidates={"int8": write_model("negated")}))
     assert answer.code == answer.document["exit_code"] == ExitCode.PARITY
     assert answer.document["measurements"]["verdict"] == "fail"
-    assert answer.document["measurements"]["candidates"][0]["parity"][0]["passed"] is False
+    assert answer.document["measurements"]["candidates"][0]["rows"][1]["status"] == "failed"
     real_board.assert_invariant(None)
     assert real_board.list_releases() == real_board.list_staged() == []
     assert real_board.state_bytes is None

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import (
+    SCHEMA,
     BuildSpec,
     Candidate,
     Compatible,
@@ -15,6 +16,7 @@ from toolchain.agent.manifest import (
     Golden,
     Manifest,
     MetricSpec,
+    Original,
     TensorSpec,
     compute_bundle_id,
     encode_manifest,
@@ -27,7 +29,7 @@ FILES = ("agent/__main__.py", "golden/in.npy", "golden/labels.npy", "golden/out.
 
 def make_manifest(**changes):
     fields = {
-        "schema": 1,
+        "schema": SCHEMA,
         "counter": 7,
         "expires": "2027-01-31T00:00:00Z",
         "model": "small",
@@ -40,6 +42,7 @@ def make_manifest(**changes):
         "build": BuildSpec(),
         "candidates": (Candidate(precision="int8", path="payload/int8/model.onnx"),),
         "reference": "payload/int8/model.onnx",
+        "original": Original(path="payload/int8/model.onnx", size_bytes=1, sha256="0" * 64),
         "inputs": (TensorSpec(name="x", dtype="float32", shape=(None, 3)),),
         "outputs": (TensorSpec(name="y", dtype="float32", shape=(None, 4)),),
         "golden": Golden(
@@ -47,6 +50,7 @@ def make_manifest(**changes):
             stacked=False,
             inputs={"x": "golden/in.npy"},
             outputs={"y": "golden/out.npy"},
+            originals={"y": "golden/out.npy"},
             labels="golden/labels.npy",
         ),
         "metric": MetricSpec(name="top1", reference=0.9),
@@ -112,6 +116,7 @@ def test_any_tensor_names_numbers_and_provenance_survive(names, reference, limit
             stacked=False,
             inputs=dict.fromkeys(names, "golden/in.npy"),
             outputs={"y": "golden/out.npy"},
+            originals={"y": "golden/out.npy"},
             labels="golden/labels.npy",
         ),
         metric=MetricSpec(name="top1", reference=reference),
@@ -136,12 +141,15 @@ def test_an_unknown_key_is_refused_at_every_depth(place):
     assert "surprise" in assert_malformed(document)
 
 
+OPTIONAL_TEXTS = (("compatible", "runtime_version"), ("expires",), ("original", "path"))
+
+
 @pytest.mark.parametrize("place", [place for place in PLACES if place], ids=str)
 def test_a_value_of_the_wrong_type_is_refused_everywhere(place):
     wrong_values = {
         dict: [[], None],
         list: [{}, "text"],
-        str: [1, None if place[-1] not in ("runtime_version", "expires") else 1.5],
+        str: [1, None if place[-2:] not in OPTIONAL_TEXTS else 1.5],
         bool: [1, "true"],
         int: ["1", True, 1.5],
         float: ["0.5", True],
@@ -197,7 +205,7 @@ def test_paths_that_only_differ_in_case_are_refused(first, second):
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        (("schema",), 2),
+        (("schema",), SCHEMA + 1),
         (("counter",), -1),
         (("counter",), 2**53),
         (("expires",), "2027-01-31"),
@@ -218,6 +226,10 @@ def test_paths_that_only_differ_in_case_are_refused(first, second):
         (("golden", "labels"), None),
         (("golden", "inputs"), {"other": "golden/in.npy"}),
         (("golden", "outputs", "y"), "golden/other.npy"),
+        (("golden", "originals", "y"), "golden/other.npy"),
+        (("golden", "originals"), {}),
+        (("original", "path"), "payload/other.onnx"),
+        (("gates", "precision_required"), "int3"),
         (("metric", "reference"), None),
         (("metric",), {"name": None, "reference": None}),
         (("inputs",), []),

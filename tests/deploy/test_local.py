@@ -14,8 +14,8 @@ from toolchain.agent.contents import check_contents
 from toolchain.agent.manifest import encode_manifest, read_manifest
 from toolchain.bundle import write_bundle
 from toolchain.deploy import local
-from toolchain.deploy.local import LocalTransport, run_agent
-from toolchain.deploy.transport import Shipment
+from toolchain.deploy.local import LocalTransport, measure_folder, run_agent
+from toolchain.deploy.transport import LatencyEffort, Shipment
 from toolchain.errors import ExitCode, ToolchainError
 
 
@@ -122,7 +122,7 @@ KILLED_DEPLOYS = """
     from toolchain.agent.contents import check_contents
     from toolchain.agent.manifest import encode_manifest, read_manifest
     from toolchain.deploy import local, swap
-    from toolchain.deploy.transport import Shipment
+    from toolchain.deploy.transport import LatencyEffort, Shipment
 
     out, old, new = (Path(argument) for argument in sys.argv[1:4])
     os.fsync = lambda descriptor: None  # a killed process loses nothing that it wrote; a power cut is another test
@@ -257,36 +257,46 @@ def test_facts_are_those_of_this_machine(out):
         assert board.read_facts("onnxruntime")["runtime"] == "onnxruntime"
 
 
-def test_the_bundles_own_agent_verifies_it_and_adds_nothing_to_it(out, make_bundle):
+def test_our_own_agent_verifies_the_bundle_and_adds_nothing_to_it(out, make_bundle):
     steps = []
     with LocalTransport(out) as board:
         board.place_bundle(Shipment(bundle=make_bundle()))
         before = read_tree(out / "bundle")
         result = board.measure_bundle(lambda step, done, total: steps.append(step))
     assert result.document["verdict"] == "pass"
-    assert result.document["bundle_id"] == read_manifest(out / "bundle")[1]
+    assert result.document["record"]["bundle_id"] == read_manifest(out / "bundle")[1]
     assert "parity int8" in steps
     assert result.samples_ms == {}
     assert read_tree(out / "bundle") == before
 
 
-def run_fake_agent(out, source):
-    (out / "bundle/agent").mkdir(parents=True)
-    (out / "bundle/agent/__main__.py").write_text(textwrap.dedent(source))
-    (out / "bundle/agent/__init__.py").write_text("")
-    with LocalTransport(out) as board:
-        return run_agent(board.bundle, ["verify", "."], ignore_progress)
+@pytest.fixture
+def run_fake_agent(monkeypatch):
+    """Return a function that runs a program in our agent's place."""
+
+    def run(source, on_progress=ignore_progress):
+        monkeypatch.setattr(local, "_START", textwrap.dedent(source))
+        return run_agent(["verify", "."], on_progress)
+
+    return run
 
 
-def test_it_is_the_agent_of_the_bundle_that_runs_and_not_another_one(out, monkeypatch):
-    monkeypatch.setenv("PYTHONSAFEPATH", "1")
-    result = run_fake_agent(out, "print('{\"mine\": true}')")
-    assert result.document == {"mine": True}
+def test_nothing_that_lies_in_a_bundle_is_executed(out, make_bundle, monkeypatch):
+    bundle = make_bundle()
+    marker = out.parent / "executed"
+    for name in ("agent", "numpy", "toolchain", "json"):
+        (bundle / name).mkdir(exist_ok=True)
+        (bundle / name / "__init__.py").write_text(f"open({str(marker)!r}, 'w')")
+    monkeypatch.chdir(bundle)
+    with pytest.raises(ToolchainError) as caught:
+        measure_folder(bundle, LatencyEffort(), ignore_progress)
+    assert caught.value.code == ExitCode.CONTENT
+    assert not marker.exists()
 
 
-def test_an_agent_that_is_killed_is_exit_1_with_the_signal(out):
+def test_an_agent_that_is_killed_is_exit_1_with_the_signal(run_fake_agent):
     with pytest.raises(ToolchainError, match="did not finish") as caught:
-        run_fake_agent(out, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+        run_fake_agent("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     assert caught.value.code == ExitCode.UNEXPECTED
     assert "SIGKILL" in caught.value.found
 
@@ -294,7 +304,7 @@ def test_an_agent_that_is_killed_is_exit_1_with_the_signal(out):
 def test_a_failed_verdict_is_returned_and_not_raised(out, make_bundle, write_model):
     with LocalTransport(out) as board:
         board.place_bundle(Shipment(bundle=make_bundle(candidates={"float32": write_model("nan")})))
-        result = run_agent(board.bundle, ["verify", "."], ignore_progress)
+        result = run_agent(["verify", str(board.bundle)], ignore_progress)
     assert result.exit_code == ExitCode.PARITY
     assert result.document["verdict"] == "fail"
 
@@ -303,12 +313,12 @@ def test_an_error_of_the_agent_is_raised_with_its_code(out, make_bundle):
     with LocalTransport(out) as board:
         board.place_bundle(Shipment(bundle=make_bundle(signature="required")))
         with pytest.raises(ToolchainError) as caught:
-            run_agent(board.bundle, ["verify", "."], ignore_progress)
+            run_agent(["verify", str(board.bundle)], ignore_progress)
     assert caught.value.code == ExitCode.SIGNATURE
     assert caught.value.fix
 
 
-def test_an_agent_does_not_outlive_the_deploy_that_started_it(out, make_bundle, tmp_path):
+def test_an_agent_does_not_outlive_the_deploy_that_started_it(run_fake_agent, tmp_path):
     marker = tmp_path / "pid"
 
     def interrupt(step, done, total):
@@ -320,10 +330,8 @@ def test_an_agent_does_not_outlive_the_deploy_that_started_it(out, make_bundle, 
         print('{{"step": "x", "done": 1, "total": 2}}', file=sys.stderr, flush=True)
         time.sleep(600)
     """
-    (out / "bundle/agent").mkdir(parents=True)
-    (out / "bundle/agent/__main__.py").write_text(textwrap.dedent(source))
-    with LocalTransport(out) as board, pytest.raises(KeyboardInterrupt):
-        run_agent(board.bundle, ["verify", "."], interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_fake_agent(source, interrupt)
     with pytest.raises(ProcessLookupError):
         os.kill(int(marker.read_text()), 0)
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import copy
-import math
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.made_record import make_candidate, make_manifest, make_record, make_reference
+from toolchain.agent.drift import OutputDrift
+from toolchain.agent.judge import Judgement, judge_record
+from toolchain.agent.manifest import Gates, Manifest, TensorSpec
+from toolchain.agent.metric import MetricResult
+from toolchain.agent.parity import OutputParity
+from toolchain.agent.placement import Layer, Placement
+from toolchain.agent.quantiles import Ratio, summarize_latency
+from toolchain.agent.record import Evaluation, Record
 from toolchain.report.document import StageRecord, build_report
 from toolchain.report.shape import Report, SignatureState
 
@@ -40,61 +48,60 @@ def make_samples(median_ms: float, seed: int) -> list[float]:
     return [round(float(value), 6) for value in body]
 
 
-def describe_latency(samples: list[float]) -> dict[str, Any]:
-    ordered = sorted(samples)
-
-    def at(quantile: float) -> float:
-        return ordered[min(len(ordered) - 1, math.ceil(quantile * len(ordered)) - 1)]
-
-    mean = sum(ordered) / len(ordered)
-    spread = math.sqrt(sum((value - mean) ** 2 for value in ordered) / (len(ordered) - 1))
-    return {
-        "p50_ms": at(0.5),
-        "p50_upper_ms": at(0.533),
-        "p90_ms": at(0.9),
-        "p90_upper_ms": at(0.92),
-        "p99_ms": at(0.99),
-        "p99_upper_ms": at(0.996),
-        "mean_ms": mean,
-        "cv": spread / mean,
-        "samples": len(ordered),
-        "steady": True,
-    }
+def describe_parity(sqnr_db: float) -> OutputParity:
+    return OutputParity(output="logits", max_abs=0.412, p99_abs=0.166, cosine=0.99941, sqnr_db=sqnr_db, nonfinite=0)
 
 
-def describe_parity(sqnr_db: float, sqnr_db_min: float) -> list[dict[str, Any]]:
-    return [
-        {
-            "output": "logits",
-            "max_abs": 0.412,
-            "p99_abs": 0.166,
-            "cosine": 0.99941,
-            "sqnr_db": sqnr_db,
-            "nonfinite": 0,
-            "sqnr_db_min": sqnr_db_min,
-            "passed": sqnr_db >= sqnr_db_min,
-        }
-    ]
+def describe_drift(sqnr_db: float) -> OutputDrift:
+    return OutputDrift(output="logits", max_abs=0.412, sqnr_db=sqnr_db, nonfinite=0, agreement=0.9965, is_scores=False)
+
+
+def describe_metric(deployed: float) -> MetricResult:
+    return MetricResult(name="top1", reference=0.925, deployed=deployed, drop=0.925 - deployed, samples=2000)
+
+
+def describe_evaluation(sqnr_db: float, deployed: float) -> Evaluation:
+    return Evaluation(
+        mismatch=None,
+        parity=(describe_parity(sqnr_db),),
+        drift=(describe_drift(sqnr_db),),
+        metric=describe_metric(deployed),
+        samples=2000,
+    )
+
+
+def place_layers(floats: Collection[str]) -> Placement:
+    return Placement(
+        layers=tuple(
+            Layer(name=name, op=op, precision="float32" if name in floats else "int8", macs=macs)
+            for name, op, macs in LAYERS
+        )
+    )
 
 
 @dataclass(frozen=True)
 class Run:
-    """What build_report and write_reports take."""
+    """What build_report and write_reports take; the judgement is that of record and manifest unless a test sets one."""
 
-    measurements: dict[str, Any]
-    manifest: dict[str, Any]
+    record: Record
+    manifest: Manifest
     samples: dict[str, list[float]]
     stages: tuple[StageRecord, ...]
     provenance: dict[str, Any]
+    judgement: Judgement | None = None
     signature: SignatureState = "unsigned"
     signer: str | None = None
     device: str | None = None
     notes: tuple[str, ...] = ()
     float_reasons: dict[str, str] = field(default_factory=lambda: dict(FLOAT_REASONS))
 
+    def judge(self) -> Judgement:
+        return self.judgement or judge_record(self.record, self.manifest)
+
     def report(self) -> Report:
         return build_report(
-            measurements=self.measurements,
+            record=self.record,
+            judgement=self.judge(),
             manifest=self.manifest,
             stages=self.stages,
             provenance=self.provenance,
@@ -106,113 +113,78 @@ class Run:
         )
 
     def but(self, **changes: Any) -> Run:
-        """A copy that a test may change."""
-        return replace(copy.deepcopy(self), **changes)
+        """A copy with other fields."""
+        return replace(self, **changes)
+
+    def with_record(self, **changes: Any) -> Run:
+        return self.but(record=replace(self.record, **changes))
+
+    def with_manifest(self, **changes: Any) -> Run:
+        return self.but(manifest=replace(self.manifest, **changes))
+
+    def with_candidate(self, index: int = 0, **changes: Any) -> Run:
+        candidates = list(self.record.candidates)
+        candidates[index] = replace(candidates[index], **changes)
+        return self.with_record(candidates=tuple(candidates))
+
+    def with_verdict(self, **changes: Any) -> Run:
+        return self.but(judgement=replace(self.judge(), **changes))
+
+    def emulate(self) -> Run:
+        """The same on an emulated board, where nothing is timed."""
+        nothing = summarize_latency([], steady=False)
+        unknown = Ratio(ratio=None, low=None, high=None)
+        run = self.with_manifest(emulated=True).with_candidate(latency=nothing, over_reference=unknown)
+        references = tuple(replace(item, latency=nothing) for item in run.record.references)
+        return run.with_record(references=references)
 
 
 @pytest.fixture
 def run(passing_run: Run) -> Run:
     """Int8 passes and is shipped; the first layer stays in float; the bundle is not signed."""
-    return passing_run.but()
+    return passing_run.but(samples={name: list(samples) for name, samples in passing_run.samples.items()})
 
 
 @pytest.fixture(scope="session")
 def passing_run() -> Run:
-    """What `run` is a copy of; not to be changed."""
-    reference, int8 = make_samples(0.531, seed=1), make_samples(0.262, seed=2)
-    latency = describe_latency(int8)
-    ratio = describe_latency(reference)["mean_ms"] / latency["mean_ms"]
-    measurements: dict[str, Any] = {
-        "schema": 1,
-        "bundle_id": "5f1d2c9be0a4476fb8c3dd1ce4a70a7b1e6f9a02c8d94c35a1b7e3f4d6c80912",
-        "device": {
-            "arch": "x86_64",
-            "cpu": "Intel(R) Xeon(R) Platinum 8488C",
-            "cpu_features": ["avx2", "avx512f", "avx512_vnni"],
-            "os": "Debian GNU/Linux 12",
-            "python": "3.11.2",
-            "runtime": "onnxruntime",
-            "runtime_version": "1.32.0",
-            "threads": 1,
-            "accelerator": None,
-            "details": {},
-        },
-        "verdict": "pass",
-        "exit_code": 0,
-        "reasons": [],
-        "shipped": {"precision": "int8"},
-        "candidates": [
-            {
-                "precision": "int8",
-                "path": "payload/resnet8.int8.onnx",
-                "sha256": "9c1185a5c5e9fc54612808977ee8f548b2258d31ddadef707bbd5a5ec8f7d0a4",
-                "size_bytes": 101_873,
-                "status": "shipped",
-                "reasons": [],
-                "metric": {"name": "top1", "reference": 0.925, "deployed": 0.9245, "drop": 0.0005, "samples": 2000},
-                "parity": describe_parity(29.4, 20.0),
-                "latency": latency,
-                "speedup": {"ratio": ratio, "low": ratio - 0.016, "high": ratio + 0.017},
-                "placement": {
-                    "precision_share_macs": {
-                        "int8": 1 - LAYERS[0][2] / MACS,
-                        "float32": LAYERS[0][2] / MACS,
-                    },
-                    "macs": MACS,
-                    "layers": [
-                        {"name": name, "op": op, "precision": "float32" if name == "conv1" else "int8", "macs": macs}
-                        for name, op, macs in LAYERS
-                    ],
-                },
-            },
-            {
-                "precision": "float32",
-                "path": "payload/resnet8.float32.onnx",
-                "sha256": "3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b8550",
-                "size_bytes": 315_210,
-                "status": "not needed",
-                "reasons": [],
-                "metric": None,
-                "parity": [],
-                "latency": describe_latency(make_samples(0.529, seed=3)),
-                "speedup": {"ratio": 1.0, "low": 0.99, "high": 1.01},
-                "placement": {
-                    "precision_share_macs": {"float32": 1.0},
-                    "macs": MACS,
-                    "layers": [
-                        {"name": name, "op": op, "precision": "float32", "macs": macs} for name, op, macs in LAYERS
-                    ],
-                },
-            },
-        ],
-        "reference": {"path": "payload/resnet8.float32.onnx", "latency": describe_latency(reference)},
-        "latency_scope": "session.run, host memory to host memory",
-        "batch": 1,
-        "threads": 1,
-    }
-    manifest = {
-        "schema": 1,
-        "model": "resnet8",
-        "target": "cpu",
-        "runtime": "onnxruntime",
-        "threads": 1,
-        "emulated": False,
-        "signature": "optional",
-        "reference": "payload/resnet8.float32.onnx",
-        "gates": {
-            "metric_drop_max": 0.003,
-            "sqnr_db_min": {"int8": 20.0, "float32": 60.0},
-            "int8_share_min": 0.8,
-            "latency_p90_ms_max": 5.0,
-        },
-        "files": [
-            {
-                "path": "payload/resnet8.float32.onnx",
-                "size_bytes": 315_210,
-                "sha256": "3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b8550",
-            }
-        ],
-    }
+    """What `run` is."""
+    reference, int8, float32 = make_samples(0.531, seed=1), make_samples(0.262, seed=2), make_samples(0.529, seed=3)
+    latency = summarize_latency(int8, steady=True)
+    ratio = sum(reference) / sum(int8)
+    faster = Ratio(ratio=ratio, low=ratio - 0.016, high=ratio + 0.017)
+    float_latency = summarize_latency(reference, steady=True)
+    record = make_record(
+        references=(
+            make_reference("original", latency=summarize_latency([0.6] * 100, steady=True)),
+            make_reference("float32", latency=float_latency),
+        ),
+        candidates=(
+            make_candidate(
+                "int8",
+                evaluation=describe_evaluation(29.4, 0.9245),
+                placement=place_layers({"conv1"}),
+                latency=latency,
+                over_reference=faster,
+                over_next=faster,
+            ),
+            make_candidate(
+                "float32",
+                placement=place_layers({name for name, _, _ in LAYERS}),
+                latency=summarize_latency(float32, steady=True),
+                over_reference=Ratio(ratio=1.0, low=0.99, high=1.01),
+            ),
+        ),
+    )
+    manifest = make_manifest(
+        outputs=(TensorSpec(name="logits", dtype="float32", shape=(None, 10)),),
+        golden=replace(make_manifest().golden, samples=2000),
+        gates=Gates(
+            metric_drop_max=0.003,
+            sqnr_db_min={"int8": 20.0, "float32": 60.0},
+            int8_share_min=0.8,
+            latency_p90_ms_max=5.0,
+        ),
+    )
     stages = (
         StageRecord(name="compress", duration_s=0.011, cached=True, sha256="a0" * 32),
         StageRecord(name="export", duration_s=3.42, cached=False, sha256="b1" * 32),
@@ -235,9 +207,9 @@ def passing_run() -> Run:
         "weights": {"sha256": "17" * 32},
     }
     return Run(
-        measurements=measurements,
+        record=record,
         manifest=manifest,
-        samples={"reference": reference, "int8": int8, "float32": make_samples(0.529, seed=3)},
+        samples={"reference": reference, "int8": int8, "float32": float32},
         stages=stages,
         provenance=provenance,
     )
@@ -246,37 +218,15 @@ def passing_run() -> Run:
 @pytest.fixture
 def failed_run(run: Run) -> Run:
     """Nothing is shipped: int8 loses too much, and is the only candidate."""
-    failed = run.but()
-    reasons = [
-        "output logits: SQNR 17.2 dB is under 20 dB",
-        "top1 drops by 1.35 points, more than 0.30: 91.15 % against 92.50 %",
-    ]
-    candidate = failed.measurements["candidates"][0]
-    candidate.update(status="rejected", reasons=reasons, parity=describe_parity(17.2, 20.0))
-    candidate["metric"].update(deployed=0.9115, drop=0.0135)
-    failed.measurements.update(
-        verdict="fail",
-        exit_code=18,
-        reasons=[f"int8: {reason}" for reason in reasons],
-        shipped=None,
-        candidates=[candidate],
+    failed = run.with_candidate(evaluation=describe_evaluation(17.2, 0.9115))
+    return failed.with_record(candidates=failed.record.candidates[:1]).with_manifest(
+        candidates=failed.manifest.candidates[:1]
     )
-    return failed
 
 
 @pytest.fixture
 def float_run(run: Run) -> Run:
     """Float is shipped, because int8 is not faster."""
-    shipped = run.but(float_reasons={})
-    int8, float32 = shipped.measurements["candidates"]
-    reason = "not faster than float32: 0.94 times its speed, between 0.92 and 0.95 with 99 % confidence"
-    int8.update(status="rejected", reasons=[reason], speedup={"ratio": 0.94, "low": 0.92, "high": 0.95})
-    float32.update(
-        status="shipped",
-        reasons=[],
-        metric={"name": "top1", "reference": 0.925, "deployed": 0.925, "drop": 0.0, "samples": 2000},
-        parity=[{**describe_parity(110.2, 60.0)[0], "max_abs": 3.1e-06, "p99_abs": 1.2e-06, "cosine": 1.0}],
-    )
-    shipped.measurements["reasons"] = [f"int8: {reason}"]
-    shipped.measurements["shipped"] = {"precision": "float32"}
-    return shipped
+    slower = Ratio(ratio=0.94, low=0.92, high=0.95)
+    shipped = run.but(float_reasons={}).with_candidate(over_reference=slower, over_next=slower)
+    return shipped.with_candidate(1, evaluation=describe_evaluation(110.2, 0.925))

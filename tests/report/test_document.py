@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
 import pytest
 
-from toolchain.errors import ExitCode, ToolchainError, missing
+from toolchain.agent.placement import Layer, Placement
+from toolchain.agent.quantiles import Ratio
+from toolchain.agent.session import EngineFacts
+from toolchain.errors import missing
 from toolchain.report.document import StageRecord, build_error_report
 from toolchain.report.html import render_html
 
@@ -36,20 +40,19 @@ def test_an_error_report_has_the_same_keys_as_a_measured_one(run):
 def test_the_fields_describe_what_was_shipped(float_run):
     report = float_run.report()
     assert report["precision"] == "float32"
-    assert report["artifact"]["path"] == "bundle/payload/resnet8.float32.onnx"
+    assert report["artifact"]["path"] == "bundle/payload/float32/model.onnx"
     assert report["latency"]["speedup"] == 1.0
 
 
 def test_the_fields_describe_the_first_candidate_when_nothing_was_shipped(failed_run):
     report = failed_run.report()
     assert (report["verdict"], report["exit_code"], report["precision"]) == ("fail", 18, "int8")
-    assert report["artifact"]["path"].endswith("int8.onnx")
+    assert report["artifact"]["path"].endswith("int8/model.onnx")
     assert report["metric"]["drop"] == pytest.approx(0.0135)
 
 
-def test_the_verdict_the_reasons_and_the_exit_code_are_the_agents(failed_run):
-    failed_run.measurements.update(verdict="invalid", exit_code=20, reasons=["the board throttled"])
-    report = failed_run.report()
+def test_the_verdict_the_reasons_and_the_exit_code_are_the_judges(failed_run):
+    report = failed_run.with_verdict(verdict="invalid", exit_code=20, reasons=("the board throttled",)).report()
     assert (report["verdict"], report["exit_code"], report["reasons"]) == ("invalid", 20, ["the board throttled"])
 
 
@@ -73,9 +76,10 @@ def test_a_float_artifact_has_no_fallbacks(float_run):
 
 
 def test_layers_whose_macs_cannot_be_counted_are_kept(run):
-    layers = run.measurements["candidates"][0]["placement"]["layers"]
-    layers.append({"name": "einsum", "op": "Einsum", "precision": "float32", "macs": None})
-    fallback = next(item for item in run.report()["placement"]["fallbacks"] if item["name"] == "einsum")
+    layers = run.record.candidates[0].placement.layers
+    einsum = Layer(name="einsum", op="Einsum", precision="float32", macs=None)
+    report = run.with_candidate(placement=Placement(layers=(*layers, einsum))).report()
+    fallback = next(item for item in report["placement"]["fallbacks"] if item["name"] == "einsum")
     assert (fallback["macs"], fallback["share_macs"]) == (None, None)
 
 
@@ -94,13 +98,14 @@ def test_what_the_board_notes_is_a_warning(run):
 
 
 def test_an_unsteady_latency_is_a_warning(run):
-    run.measurements["reference"]["latency"]["steady"] = False
-    assert any("float reference" in warning and "steady" in warning for warning in run.report()["warnings"])
+    reference = run.record.references[1]
+    unsteady = dataclasses.replace(reference, latency=dataclasses.replace(reference.latency, steady=False))
+    report = run.with_record(references=(run.record.references[0], unsteady)).report()
+    assert any("float reference" in warning and "steady" in warning for warning in report["warnings"])
 
 
 def test_an_emulated_board_is_a_warning(run):
-    run.manifest["emulated"] = True
-    report = run.report()
+    report = run.emulate().report()
     assert report["emulated"] is True
     assert any("emulated" in warning for warning in report["warnings"])
 
@@ -112,69 +117,72 @@ def test_shipping_another_precision_than_the_preferred_one_is_a_warning(float_ru
 def test_every_candidate_says_why_it_was_or_was_not_shipped(float_run):
     int8, float32 = float_run.report()["candidates"]
     assert (int8["status"], float32["status"]) == ("rejected", "shipped")
-    assert "0.94 times its speed" in int8["reasons"][0]
+    assert "not faster than float32: 0.94" in int8["reasons"][0]
 
 
-def test_a_candidate_without_a_reason_of_its_own_gets_the_reason_of_its_status(run, failed_run):
+def test_a_candidate_without_a_reason_of_its_own_gets_the_reason_of_its_status(run):
     int8, float32 = run.report()["candidates"]
     assert int8["reasons"] == ["the first in the target's order that passed"]
     assert float32["reasons"] == ["int8 comes first in the target's order, and passed"]
-    failed_run.measurements["candidates"].append(run.measurements["candidates"][1])
-    assert failed_run.report()["candidates"][1]["reasons"] == ["a measurement before it was not valid"]
+    pinned = run.with_record(pinned="float32").with_candidate(1, evaluation=None)
+    assert "another payload was to be proven" in pinned.report()["candidates"][0]["reasons"][0]
 
 
 def test_an_engine_that_the_board_built_is_named_by_its_hash(run):
-    engine = {
-        "sha256": "e" * 64,
-        "size_bytes": 13_800_000,
-        "build_s": 41.5,
-        "reused": False,
-        "runtime_version": "10.3.0",
-        "gpu": "Orin",
-        "architecture": "sm_87",
-        "power_mode": "15W",
-        "gpu_fallback": [],
-        "cuda_graph": "captured",
-    }
-    run.measurements["candidates"][0]["engine"] = engine
-    report = run.report()
-    assert [item["engine"] for item in report["candidates"]] == [engine, None]
+    engine = EngineFacts(
+        sha256="e" * 64,
+        size_bytes=13_800_000,
+        build_s=41.5,
+        reused=False,
+        runtime_version="10.3.0",
+        gpu="Orin",
+        architecture="sm_87",
+        power_mode="15W",
+        gpu_fallback=("node_Softmax", "node_Gemm"),
+        cuda_graph="captured",
+    )
+    payload = dataclasses.replace(run.record.candidates[0].payload, engine=engine)
+    report = run.with_candidate(payload=payload).report()
+    fields = {**dataclasses.asdict(engine), "gpu_fallback": ["node_Softmax", "node_Gemm"]}
+    assert [item["engine"] for item in report["candidates"]] == [fields, None]
     page = render_html(report, drawings=())
     assert f"engine <code>{'e' * 64}</code>" in page
     assert "built in 42 s for Orin by 10.3.0" in page
-    engine["gpu_fallback"] = ("node_Softmax", "node_Gemm")
-    warning = "layers that the DLA does not take run on the GPU: node_Softmax, node_Gemm"
-    assert warning in run.report()["warnings"]
+    assert "layers that the DLA does not take run on the GPU: node_Softmax, node_Gemm" in report["warnings"]
 
 
 def test_numbers_that_json_cannot_hold_become_null(run):
-    run.measurements["candidates"][0]["parity"][0]["sqnr_db"] = math.inf
-    run.provenance["loss"] = math.nan
-    report = run.report()
-    assert report["parity"][0]["sqnr_db"] is None
+    report = run.but(provenance={"loss": math.nan}).report()
     assert report["provenance"]["loss"] is None
     json.dumps(report, allow_nan=False)
 
 
-def test_a_candidate_that_failed_before_its_latency_has_none(failed_run):
-    failed_run.measurements["candidates"][0].update(latency=None, speedup=None, placement=None, metric=None)
-    report = failed_run.report()
-    assert (report["latency"], report["placement"], report["metric"]) == (None, None, None)
+def test_what_is_shipped_stands_with_its_bytes_and_nothing_where_nothing_is(run, failed_run):
+    shipped = run.report()["shipped"]
+    assert (shipped["precision"], shipped["path"]) == ("int8", "bundle/payload/int8/model.onnx")
+    assert shipped["sha256"] == run.report()["artifact"]["sha256"]
+    assert failed_run.report()["shipped"] is None
 
 
-def test_the_measurements_are_not_changed_by_the_report(run):
-    before = json.dumps(run.measurements)
-    run.report()["candidates"][0]["reasons"].append("changed")
-    assert json.dumps(run.measurements) == before
+def test_the_reference_is_the_fastest_and_the_original_the_users_own(run):
+    report = run.report()
+    assert (report["reference"]["path"], report["reference"]["is_original"]) == (
+        "bundle/payload/float32/model.onnx",
+        False,
+    )
+    assert report["original"]["path"] == "bundle/payload/original/model.onnx"
+    assert run.with_record(fastest=0).report()["reference"]["is_original"] is True
 
 
-@pytest.mark.parametrize("key", ["candidates", "device", "verdict", "latency_scope"])
-def test_measurements_that_lack_a_key_are_malformed(run, key):
-    del run.measurements[key]
-    with pytest.raises(ToolchainError) as caught:
-        run.report()
-    assert caught.value.code is ExitCode.MALFORMED
-    assert key in str(caught.value)
+def test_the_drift_from_the_users_model_stands_beside_the_parity(run):
+    (drift,) = run.report()["drift"]
+    assert (drift["output"], drift["sqnr_db"], drift["agreement"]) == ("logits", 29.4, 0.9965)
+
+
+def test_what_is_undecided_is_a_warning(run):
+    report = run.with_candidate(over_next=Ratio(ratio=1.2, low=0.9, high=1.5)).report()
+    assert report["verdict"] == "pass"
+    assert any("undecided whether it is faster" in warning for warning in report["warnings"])
 
 
 def test_an_error_report_says_what_stopped_the_run_and_what_was_done_before():

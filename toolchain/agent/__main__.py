@@ -50,10 +50,11 @@ def _verify(options: argparse.Namespace) -> _Answer:
         on_progress=_report_progress,
         latency_samples=options.latency_samples,
         latency_limit_s=options.latency_limit_s,
+        pinned=options.pinned,
     )
     if samples_path is not None:
         samples_path.write_text(json.dumps(verification.samples_ms), encoding="utf-8")
-    return verification.exit_code, verification.measurements
+    return verification.judgement.exit_code, verification.describe()
 
 
 def _facts(options: argparse.Namespace) -> _Answer:
@@ -112,6 +113,7 @@ def _check(options: argparse.Namespace) -> _Answer:
         _read_latency(options),
         who=options.who,
         limit_s=options.limit_s or STATES["self_test"].limit_s,
+        pinned=options.pinned,
     )
 
 

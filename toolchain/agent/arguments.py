@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from .errors import ExitCode, ToolchainError
 from .latency import DEFAULT_LIMIT_S, DEFAULT_SAMPLES
-from .manifest import SIGNATURES
+from .manifest import PRECISIONS, SIGNATURES
 
 # The active release, the previous one, and one more whose files spare the next upload.
 DEFAULT_KEEP = 3
@@ -54,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="prove a bundle: parity, task metric, latency")
     verify.add_argument("bundle", type=Path, help="the bundle's folder")
     verify.add_argument("--samples", type=Path, help="write every latency sample to this JSON file")
+    verify.add_argument("--pinned", choices=PRECISIONS, help="the precision that alone may be proven")
     _add_latency(verify)
 
     facts = commands.add_parser("facts", help="tell what this board is")
@@ -78,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_latency(check)
     _add_limit(check)
     check.add_argument("--who", default="unknown", help="who does this, for the log")
+    check.add_argument("--pinned", choices=PRECISIONS, help="what was proven, where the board has no verdict of it")
     check.add_argument("--bundle", help="the bundle_id (default: the active release)")
 
     enroll = commands.add_parser("enroll", help="take the file of those who may sign from stdin")

@@ -27,9 +27,11 @@ from .verdict import (
 
 
 def check_release(
-    root: Path, bundle_id: Optional[str], latency: LatencyOptions, *, who: str, limit_s: float
+    root: Path, bundle_id: Optional[str], latency: LatencyOptions, *, who: str, limit_s: float, pinned: Optional[str]
 ) -> Tuple[ExitCode, Dict[str, Any]]:
     """Return the verdict of a release (by default the active one) that is authenticated, hashed and measured again.
+
+    `pinned` is the precision that was proven, for a release whose verdict was not recorded here.
 
     One that passes gets a new verdict; one that fails has that written into the old one. Raises ToolchainError: exit 2
     no such release, 17 a deploy is running, 25 another payload passes than the proven one, else as signature, date,
@@ -44,7 +46,7 @@ def check_release(
     try:
         log = AuditLog(root, command="check", who=who)
         try:
-            return _prove(slots, chosen, latency, limit_s=limit_s, log=log)
+            return _prove(slots, chosen, latency, limit_s=limit_s, pinned=pinned, log=log)
         finally:
             log.close()
     finally:
@@ -52,14 +54,15 @@ def check_release(
 
 
 def _prove(
-    slots: Slots, bundle_id: str, latency: LatencyOptions, *, limit_s: float, log: AuditLog
+    slots: Slots, bundle_id: str, latency: LatencyOptions, *, limit_s: float, pinned: Optional[str], log: AuditLog
 ) -> Tuple[ExitCode, Dict[str, Any]]:
     trust = read_state(slots.root)
     try:
         manifest = slots.check_release(bundle_id)
         before = read_verdict(slots.root, bundle_id)
         signer = _admit(slots, trust, bundle_id, manifest)
-        result = _measure(slots.find_release(bundle_id), latency, before, limit_s=limit_s)
+        pinned = pinned if before is None else before.shipped.precision
+        result = _measure(slots.find_release(bundle_id), latency, limit_s=limit_s, pinned=pinned)
         verdict: Optional[Verdict] = None
         if result.exit_code == ExitCode.PROVEN:
             verdict = give_verdict(slots.root, bundle_id, manifest, result.measurements, signer)
@@ -80,6 +83,7 @@ def _prove(
     return result.exit_code, {
         "exit_code": int(result.exit_code),
         "bundle_id": bundle_id,
+        "pinned": pinned,
         "signer": signer,
         "measurements": result.measurements,
         "samples_ms": result.samples_ms,
@@ -96,7 +100,6 @@ def _admit(slots: Slots, trust: TrustState, bundle_id: str, manifest: Manifest) 
     return signer
 
 
-def _measure(release: Path, latency: LatencyOptions, before: Optional[Verdict], *, limit_s: float) -> SelfTest:
-    pinned = None if before is None else before.shipped.precision
+def _measure(release: Path, latency: LatencyOptions, *, limit_s: float, pinned: Optional[str]) -> SelfTest:
     with tempfile.TemporaryDirectory() as folder:
         return run_self_test(release, latency, Path(folder) / "samples.json", limit_s=limit_s, pinned=pinned)

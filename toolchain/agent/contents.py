@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Iterator, Optional, Tuple
 
 from .errors import ExitCode, ToolchainError
-from .manifest import MANIFEST_NAME, SHIPPED_NAME, SIGNATURE_NAME, FileEntry, Manifest
+from .manifest import MANIFEST_NAME, SHIPPED_LINK, SHIPPED_NAME, SIGNATURE_NAME, FileEntry, Manifest
 
 _BLOCK_BYTES = 1 << 20
 
@@ -39,7 +39,7 @@ def find_payload_folder(payload: str) -> Optional[str]:
 def _is_shipped_link(bundle_dir: Path, path: str, manifest: Manifest) -> bool:
     # Beside a bundle's files a release has one link: within it, and to the folder of a payload that may be shipped.
     folders = [find_payload_folder(candidate.path) for candidate in manifest.candidates]
-    return path == SHIPPED_NAME and os.readlink(str(bundle_dir / path)) in folders
+    return path == SHIPPED_LINK and os.readlink(str(bundle_dir / path)) in folders
 
 
 def _walk(bundle_dir: Path, folder: str) -> Iterator[Tuple[str, int]]:
@@ -84,7 +84,7 @@ def check_contents(bundle_dir: Path, manifest: Manifest) -> None:
             raise _differ(path, "a regular file", "a link" if stat.S_ISLNK(mode) else "a special file")
         elif path in files:
             seen.add(path)
-        elif path not in (MANIFEST_NAME, SIGNATURE_NAME):
+        elif path not in (MANIFEST_NAME, SIGNATURE_NAME, SHIPPED_NAME):
             raise _differ(path, "no such file", "a file that the manifest does not list")
     for entry in manifest.files:
         if entry.path not in seen:

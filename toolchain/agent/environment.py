@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import platform
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Mapping, Optional, Tuple
+from typing import Dict, Mapping, Optional, Tuple
 
 from .cpu import read_cpu
 from .jetson import read_jetson, read_text
@@ -38,6 +38,11 @@ class Environment:
     gpu_driver: Optional[str]
     l4t: Optional[str]
     power_mode: Optional[str]
+
+
+def describe_environment(environment: Environment) -> Dict[str, object]:
+    """Return an environment as JSON types."""
+    return {**asdict(environment), "cpu_features": list(environment.cpu_features)}
 
 
 def read_environment(runtime: str, libraries: Optional[Mapping[str, HashedFile]] = None) -> Environment:

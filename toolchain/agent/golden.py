@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .drift import Drift
 from .errors import ExitCode, ToolchainError
-from .gates import MetricResult
 from .manifest import Manifest, TensorSpec
-from .metric import create_metric
-from .parity import OutputParity, Parity
+from .metric import Metric, MetricResult, create_metric
+from .parity import Parity
+from .record import Evaluation
 from .session import Session, ShapeRange
 
 # Throughput of the evaluation; the activations of 64 images at 224 take some hundred megabytes at the most.
@@ -29,6 +30,8 @@ class GoldenArrays:
     """array[i] is the whole tensor of run i; elsewhere the first axis is the tensor's batch axis."""
     inputs: Mapping[str, NDArray[Any]]
     outputs: Mapping[str, NDArray[Any]]
+    originals: Mapping[str, NDArray[Any]]
+    """Of the user's uncompressed model; `outputs` itself where nothing was compressed."""
     labels: Optional[NDArray[Any]]
 
     def read_inputs(self, start: int, stop: int) -> Dict[str, NDArray[Any]]:
@@ -38,6 +41,10 @@ class GoldenArrays:
     def read_outputs(self, start: int, stop: int) -> Dict[str, NDArray[Any]]:
         """Return the reference outputs of some samples, in memory; stacked ones come one by one."""
         return {name: self._read(array, start, stop) for name, array in self.outputs.items()}
+
+    def read_originals(self, start: int, stop: int) -> Dict[str, NDArray[Any]]:
+        """Return what the user's model returned for some samples, as read_outputs does."""
+        return {name: self._read(array, start, stop) for name, array in self.originals.items()}
 
     def find_batch(self, inputs: Sequence[TensorSpec]) -> Optional[int]:
         """Return how many samples a run must take: one where they are stacked, else what find_fixed_batch says."""
@@ -81,9 +88,19 @@ def _map_array(bundle_dir: Path, path: str, samples: int, spec: Optional[TensorS
     return array
 
 
+def _map_outputs(bundle_dir: Path, manifest: Manifest, paths: Mapping[str, str]) -> Dict[str, NDArray[Any]]:
+    golden = manifest.golden
+    return {
+        spec.name: _map_array(bundle_dir, paths[spec.name], golden.samples, spec, stacked=golden.stacked)
+        for spec in manifest.outputs
+    }
+
+
 def open_golden(bundle_dir: Path, manifest: Manifest) -> GoldenArrays:
     """Map the golden arrays of a bundle; raises ToolchainError (exit 23) where one is not what the manifest says."""
     golden = manifest.golden
+    outputs = _map_outputs(bundle_dir, manifest, golden.outputs)
+    is_same = golden.originals == golden.outputs
     return GoldenArrays(
         samples=golden.samples,
         stacked=golden.stacked,
@@ -91,10 +108,8 @@ def open_golden(bundle_dir: Path, manifest: Manifest) -> GoldenArrays:
             spec.name: _map_array(bundle_dir, golden.inputs[spec.name], golden.samples, spec, stacked=golden.stacked)
             for spec in manifest.inputs
         },
-        outputs={
-            spec.name: _map_array(bundle_dir, golden.outputs[spec.name], golden.samples, spec, stacked=golden.stacked)
-            for spec in manifest.outputs
-        },
+        outputs=outputs,
+        originals=outputs if is_same else _map_outputs(bundle_dir, manifest, golden.originals),
         labels=None
         if golden.labels is None
         else _map_array(bundle_dir, golden.labels, golden.samples, None, stacked=False),
@@ -117,11 +132,11 @@ def find_fixed_batch(inputs: Sequence[TensorSpec]) -> Optional[int]:
 
 def evaluate_session(
     session: Session, golden: GoldenArrays, manifest: Manifest, on_progress: Callable[[int, int], None]
-) -> Tuple[Tuple[OutputParity, ...], Optional[MetricResult]]:
-    """Run a payload over the whole evaluation set and return its parity and its task metric.
+) -> Evaluation:
+    """Run a payload over the whole evaluation set; return its parity, its drift and its task metric.
 
-    Raises ToolchainError: exit 18 an output that is missing, extra or of another dtype or shape, 23 a set that is no
-    multiple of the payload's fixed batch.
+    Outputs that are missing, extra or of another dtype or shape are the evaluation's mismatch. Raises ToolchainError
+    (exit 23) for a set that is no multiple of the payload's fixed batch.
     """
     fixed = golden.find_batch(session.inputs)
     batch = fixed or _BATCH
@@ -134,23 +149,38 @@ def evaluate_session(
             str(golden.samples),
             "export the model with a dynamic batch axis, or change evaluation_samples",
         )
-    parity = Parity()
+    parity, drift = Parity(), Drift()
     metric = None if manifest.metric.name is None else create_metric(manifest.metric.name)
-    for start in range(0, golden.samples, batch):
-        stop = min(start + batch, golden.samples)
-        outputs = session.run(golden.read_inputs(start, stop))
-        parity.add(golden.read_outputs(start, stop), outputs)
-        if metric is not None and golden.labels is not None:
-            metric.add(outputs[manifest.outputs[0].name], golden.labels[start:stop])
-        on_progress(stop, golden.samples)
-    if metric is None or manifest.metric.name is None or manifest.metric.reference is None:
-        return parity.summarize(), None
-    deployed, reference = metric.compute(), manifest.metric.reference
-    result = MetricResult(
-        name=manifest.metric.name,
-        reference=reference,
-        deployed=deployed,
-        drop=reference - deployed,
-        samples=metric.samples,
+    done = 0
+    try:
+        for start in range(0, golden.samples, batch):
+            stop = min(start + batch, golden.samples)
+            outputs = session.run(golden.read_inputs(start, stop))
+            expected = golden.read_outputs(start, stop)
+            parity.add(expected, outputs)
+            drift.add(expected if golden.originals is golden.outputs else golden.read_originals(start, stop), outputs)
+            if metric is not None and golden.labels is not None:
+                metric.add(outputs[manifest.outputs[0].name], golden.labels[start:stop])
+            done = stop
+            on_progress(stop, golden.samples)
+    except ToolchainError as error:
+        if error.code != ExitCode.PARITY:
+            raise
+        mismatch = f"{error.what}: {error.where}, expected {error.expected}, found {error.found}"
+        return Evaluation(mismatch=mismatch, parity=(), drift=(), metric=None, samples=done)
+    return Evaluation(
+        mismatch=None,
+        parity=parity.summarize(),
+        drift=drift.summarize(),
+        metric=None if metric is None else _compare_metric(metric, manifest),
+        samples=done,
     )
-    return parity.summarize(), result
+
+
+def _compare_metric(metric: Metric, manifest: Manifest) -> Optional[MetricResult]:
+    name, reference = manifest.metric.name, manifest.metric.reference
+    if name is None or reference is None:
+        return None
+    deployed = metric.compute()
+    drop = reference - deployed
+    return MetricResult(name=name, reference=reference, deployed=deployed, drop=drop, samples=metric.samples)

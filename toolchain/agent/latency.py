@@ -84,6 +84,13 @@ def is_faster(ratio: Ratio) -> bool:
     return ratio.low is not None and ratio.low > 1.0 + SESSION_LUCK
 
 
+def decide(ratio: Ratio) -> str:
+    """Return "faster" or "not faster" where the whole interval says so, else "undecided"."""
+    if is_faster(ratio):
+        return "faster"
+    return "not faster" if ratio.high is not None and ratio.high <= 1.0 + SESSION_LUCK else "undecided"
+
+
 def _time_block(run: _Run, runs: int, clock: _Clock) -> List[int]:
     block = []
     for _ in range(runs):

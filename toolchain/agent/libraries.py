@@ -63,11 +63,12 @@ def find_libraries(runtime: str) -> Dict[str, Path]:
     if spec is None:
         return {}
     found: Dict[str, Path] = {}
-    for folder in spec.submodule_search_locations or ():
+    for location in spec.submodule_search_locations or ():
         for name in parts.beside:
-            found.update(_list_folder(Path(folder).parent, name))
+            found.update(_list_folder(Path(location).parent, name))
     if spec.origin is not None:
-        found[Path(spec.origin).name] = Path(spec.origin)
+        folder = f"{runtime}/" if spec.submodule_search_locations else ""
+        found[folder + Path(spec.origin).name] = Path(spec.origin)
     for path in _list_system(parts.system):
         found[path.name] = path
     return dict(sorted(found.items()))

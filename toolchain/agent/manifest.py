@@ -16,9 +16,11 @@ from .errors import ExitCode, ToolchainError
 
 MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.json.sig"
-# Of the link that a board adds, by which applications reach the payload that was proven.
-SHIPPED_NAME = "shipped"
-SCHEMA = 1
+# Which payload was proven; a host writes it beside the manifest after the verdict.
+SHIPPED_NAME = "shipped.json"
+# Of the link that a board adds to a release, by which applications reach the payload that was proven.
+SHIPPED_LINK = "shipped"
+SCHEMA = 2
 # A manifest names some dozens of files; one that is larger than this was not written by us.
 MANIFEST_SIZE_BYTES_MAX = 16 * 1024 * 1024
 # NAME_MAX of Linux file systems (limits.h).
@@ -68,6 +70,8 @@ class Candidate:
 class Golden:
     """Inputs of the evaluation set and what the exported model returns for them, one .npy file each.
 
+    `originals` are what the user's uncompressed model returns: the files of `outputs` where nothing was compressed.
+
     The first axis of every array counts samples. Where `stacked`, array[i] is the whole tensor of run i, whatever its
     axes mean (a recurrent state, a scalar); elsewhere that first axis is the tensor's own batch axis.
     """
@@ -76,7 +80,20 @@ class Golden:
     stacked: bool
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
+    originals: Mapping[str, str]
     labels: Optional[str]
+
+
+@dataclass(frozen=True)
+class Original:
+    """The user's own file (of a PyTorch model: its plain export), which speed and size are held against.
+
+    `path` is None where it is no payload of the bundle: the runtime builds engines, or the board is emulated.
+    """
+
+    path: Optional[str]
+    size_bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -89,12 +106,18 @@ class MetricSpec:
 
 @dataclass(frozen=True)
 class Gates:
-    """What the deployed payload must reach on the board. None is no gate; fractions, dB and ms."""
+    """What the deployed payload must reach on the board; fractions, dB and ms.
+
+    None is no gate, but for metric, drift and agreement: there a default holds (gates/).
+    """
 
     metric_drop_max: Optional[float]
     sqnr_db_min: Mapping[str, float]
     int8_share_min: Optional[float]
     latency_p90_ms_max: Optional[float]
+    drift_sqnr_db_min: Optional[float] = None
+    agreement_min: Optional[float] = None
+    precision_required: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +164,7 @@ class Manifest:
     build: BuildSpec
     candidates: Tuple[Candidate, ...]
     reference: str
+    original: Original
     inputs: Tuple[TensorSpec, ...]
     outputs: Tuple[TensorSpec, ...]
     golden: Golden
@@ -205,7 +229,7 @@ def _check_files(files: Tuple[FileEntry, ...]) -> None:
     for index, entry in enumerate(files):
         where = f"files[{index}]"
         check_path(entry.path, f"{where}.path")
-        reserved = (MANIFEST_NAME, SIGNATURE_NAME, SHIPPED_NAME)
+        reserved = (MANIFEST_NAME, SIGNATURE_NAME, SHIPPED_NAME, SHIPPED_LINK)
         _require(entry.path.split("/")[0].casefold() not in reserved, where, "any other name", entry.path)
         _require(entry.size_bytes >= 0, f"{where}.size_bytes", "a size of 0 or more", entry.size_bytes)
         _require(re.fullmatch("[0-9a-f]{64}", entry.sha256), f"{where}.sha256", "64 hex digits", entry.sha256)
@@ -258,19 +282,21 @@ def check_manifest(manifest: Manifest) -> None:
     precisions = [candidate.precision for candidate in manifest.candidates]
     _require(precisions, "candidates", "at least one", "none")
     _require(len(set(precisions)) == len(precisions), "candidates", "every precision once", precisions)
-    for precision in [*precisions, *manifest.gates.sqnr_db_min]:
+    demanded = manifest.gates.precision_required
+    for precision in [*precisions, *manifest.gates.sqnr_db_min, *([] if demanded is None else [demanded])]:
         _require(precision in PRECISIONS, "candidates and gates", f"one of {', '.join(PRECISIONS)}", precision)
     golden, metric = manifest.golden, manifest.metric
     _require(golden.samples >= 1, "golden.samples", "1 or more", golden.samples)
     _check_tensors(manifest.inputs, golden.inputs, "inputs")
     _check_tensors(manifest.outputs, golden.outputs, "outputs")
+    _check_tensors(manifest.outputs, golden.originals, "originals")
     _require((metric.name is None) == (metric.reference is None), "metric", "name and reference, or neither", metric)
     _require(metric.name is None or golden.labels is not None, "golden.labels", "labels for the metric", None)
     gate = manifest.gates.metric_drop_max
     _require(gate is None or metric.name is not None, "gates.metric_drop_max", "no gate without a metric", gate)
     used = [candidate.path for candidate in manifest.candidates]
-    used += [manifest.reference, *golden.inputs.values(), *golden.outputs.values()]
-    used += [] if golden.labels is None else [golden.labels]
+    used += [manifest.reference, *golden.inputs.values(), *golden.outputs.values(), *golden.originals.values()]
+    used += [path for path in (golden.labels, manifest.original.path) if path is not None]
     listed = {entry.path for entry in manifest.files}
     for path in used:
         _require(path in listed, "files", f"an entry for {path!a}, which the manifest uses", "no such entry")

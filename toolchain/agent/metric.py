@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Callable, Dict, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ExitCode, ToolchainError
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """The task metric of a candidate, against that of the user's uncompressed float model; fractions."""
+
+    name: str
+    reference: float
+    deployed: float
+    drop: float
+    samples: int
 
 
 class Metric(Protocol):

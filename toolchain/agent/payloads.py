@@ -55,6 +55,12 @@ class Payloads:
         return self.measurement.compare(slower, faster)
 
 
+def list_references(manifest: Manifest) -> Sequence[str]:
+    """Return the paths of the float models that candidates are held against: the user's own file, and ours of it."""
+    original = manifest.original.path
+    return list(dict.fromkeys([*([] if original is None else [original]), manifest.reference]))
+
+
 def describe_difference(expected: Sequence[TensorSpec], found: Sequence[TensorSpec]) -> Optional[str]:
     """Return the first difference of names, dtypes or shapes in words, or None; an axis of any size fits every size."""
     by_name = {spec.name: spec for spec in found}
@@ -80,7 +86,7 @@ def _request_builds(
         bundle_dir=bundle_dir,
         bundle_id=bundle_id,
         shapes=golden.find_shapes(manifest.inputs),
-        spec=manifest.build if path != manifest.reference else replace(manifest.build, dla_core=None),
+        spec=manifest.build if path not in list_references(manifest) else replace(manifest.build, dla_core=None),
         on_steps=lambda done, total: on_progress(f"build {path}", done, total),
     )
 
@@ -99,11 +105,11 @@ def measure_payloads(
     latency_limit_s: float,
     on_progress: OnProgress,
 ) -> Payloads:
-    """Open the reference and every candidate, and measure them interleaved on the first sample of the evaluation set.
+    """Open the references and every candidate, and measure them interleaved on the first sample of the evaluation set.
 
     Raises ToolchainError as open_session does, and exit 23 for a payload whose inputs are not those of the manifest.
     """
-    paths = list(dict.fromkeys([manifest.reference, *(candidate.path for candidate in manifest.candidates)]))
+    paths = list(dict.fromkeys([*list_references(manifest), *(candidate.path for candidate in manifest.candidates)]))
     sessions: Dict[str, Session] = {}
     builds = {path: _request_builds(bundle_dir, bundle_id, manifest, golden, path, on_progress) for path in paths}
     with ExitStack() as stack:  # what is open is closed, should anything here fail

@@ -9,7 +9,7 @@ from typing import Optional
 
 from .durable import TEMPORARY_SUFFIX, move, remove_tree
 from .errors import ToolchainError
-from .manifest import SHIPPED_NAME, read_manifest
+from .manifest import SHIPPED_LINK, read_manifest
 from .slots import CURRENT, PARTIAL, PREVIOUS, REPLACED, Slots
 from .trust import EMPTY, Active, TrustState, read_state, write_state
 from .verdict import find_verdict, read_verdict
@@ -90,7 +90,7 @@ def _settle_unproven(slots: Slots, state: TrustState, discard: Optional[str]) ->
         if bundle_id == discard or os.path.lexists(str(partial)):
             slots.discard(slots.find_release(bundle_id))
         else:
-            remove_tree(slots.find_release(bundle_id) / SHIPPED_NAME)
+            remove_tree(slots.find_release(bundle_id) / SHIPPED_LINK)
             move(slots.find_release(bundle_id), partial)
 
 

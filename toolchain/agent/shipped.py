@@ -14,7 +14,7 @@ from typing import Optional
 from .contents import find_payload_folder
 from .durable import move, remove_tree
 from .errors import ExitCode, ToolchainError
-from .manifest import SHIPPED_NAME, Manifest
+from .manifest import SHIPPED_LINK, Manifest
 
 
 def find_shipped_folder(manifest: Manifest, payload: str) -> Optional[str]:
@@ -28,7 +28,7 @@ def find_shipped_folder(manifest: Manifest, payload: str) -> Optional[str]:
 
 def read_shipped_link(release: Path) -> Optional[str]:
     """Return where the link of a release leads, as it is written there; None where there is nothing of that name."""
-    path = release / SHIPPED_NAME
+    path = release / SHIPPED_LINK
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -43,7 +43,7 @@ def check_shipped_link(release: Path, folder: Optional[str]) -> None:
         what = "the path of applications does not lead to the payload that was proven"
         fix = "find out who changed it; the next deploy puts it right"
         expected = "no such link" if folder is None else f"a link to {folder}"
-        where = str(release / SHIPPED_NAME)
+        where = str(release / SHIPPED_LINK)
         raise ToolchainError(ExitCode.CONTENT, what, where, expected, found or "none", fix)
 
 
@@ -51,11 +51,11 @@ def set_shipped_link(release: Path, staging: Path, folder: Optional[str]) -> Non
     """Point the link of a release to a folder in it, in one step; None removes what is there."""
     if read_shipped_link(release) == folder:
         return
-    if folder is None or not (release / SHIPPED_NAME).is_symlink():
-        remove_tree(release / SHIPPED_NAME)
+    if folder is None or not (release / SHIPPED_LINK).is_symlink():
+        remove_tree(release / SHIPPED_LINK)
     if folder is not None:
         # Made elsewhere: a release must not hold another name than its own for a moment.
-        temporary = staging / f"{release.name}.{SHIPPED_NAME}"
+        temporary = staging / f"{release.name}.{SHIPPED_LINK}"
         remove_tree(temporary)
         temporary.symlink_to(folder)
-        move(temporary, release / SHIPPED_NAME)
+        move(temporary, release / SHIPPED_LINK)

@@ -14,7 +14,7 @@ from .contents import check_contents
 from .durable import remove_tree, sync_folder, sync_tree
 from .errors import ExitCode, ToolchainError
 from .lock import take_lock
-from .manifest import MANIFEST_NAME, SHIPPED_NAME, SIGNATURE_NAME, Manifest, compute_bundle_id, parse_manifest
+from .manifest import MANIFEST_NAME, SHIPPED_LINK, SIGNATURE_NAME, Manifest, compute_bundle_id, parse_manifest
 from .offer import read_offer
 from .receive import WantedFile, check_space, copy_from_releases, describe_wanted, list_wanted, receive_files
 from .self_test import LatencyOptions, SelfTest, run_self_test
@@ -121,7 +121,7 @@ def accept(run: Deployment) -> None:
     if not partial.is_dir() or partial.is_symlink():
         remove_tree(partial)
         partial.mkdir(mode=0o755)
-    for name in (MANIFEST_NAME, SIGNATURE_NAME, SHIPPED_NAME):
+    for name in (MANIFEST_NAME, SIGNATURE_NAME, SHIPPED_LINK):
         remove_tree(partial / name)
     run.wanted = list_wanted(partial, manifest.files)
     try:

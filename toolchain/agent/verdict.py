@@ -15,7 +15,7 @@ from .clock import format_utc, read_time_s
 from .contents import compute_sha256
 from .decode import decode, parse_json
 from .durable import remove_tree, write_file
-from .environment import Environment, read_environment
+from .environment import Environment, describe_environment, read_environment
 from .errors import ExitCode, ToolchainError
 from .libraries import HashedFile, hash_libraries
 from .manifest import Manifest
@@ -129,7 +129,7 @@ def describe_verdict(verdict: Verdict) -> Dict[str, Any]:
         "engine": None if engine is None else asdict(engine),
         "time": verdict.time,
         "signer": verdict.signer,
-        "environment": asdict(verdict.environment),
+        "environment": describe_environment(verdict.environment),
     }
 
 
@@ -188,8 +188,9 @@ def give_verdict(
 def _check_runtime_is_the_measured(environment: Environment, measurements: Mapping[str, Any]) -> None:
     # The self-test ran in a process of its own, before: what lies here now must be what it loaded.
     now = environment.runtime_version or "none"
-    measured = str((measurements.get("device") or {}).get("runtime_version") or now)
-    libraries = (measurements.get("environment") or {}).get("libraries", environment.libraries)
+    record = measurements.get("record") or {}
+    measured = str((record.get("device") or {}).get("runtime_version") or now)
+    libraries = (record.get("environment") or {}).get("libraries", environment.libraries)
     # A package may say more than its module: 10.3.0.30 and 10.3.0.
     is_same_version = measured.startswith(now) or now.startswith(measured)
     if not is_same_version or dict(libraries) != dict(environment.libraries):
@@ -241,8 +242,8 @@ def check_proven(root: Path, manifest: Manifest, verdict: Verdict) -> None:
 
 
 def _find_engine(root: Path, measurements: Mapping[str, Any], shipped: Shipped) -> Optional[BuiltEngine]:
-    candidates = measurements.get("candidates") or ()
-    engine = next((item.get("engine") for item in candidates if item.get("path") == shipped.path), None)
+    payloads = [item["payload"] for item in (measurements.get("record") or {}).get("candidates", ())]
+    engine = next((payload.get("engine") for payload in payloads if payload.get("path") == shipped.path), None)
     if engine is None:
         return None
     # Found by what it holds: its name is a matter of the release's own agent.

@@ -1,45 +1,49 @@
-"""Verifies a bundle on the board it lies on: parity, task metric, placement and latency, and the verdict."""
+"""Verifies a bundle on the board it lies on: measures it into a record, and judges that."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 from .conditions import is_throttled
 from .contents import check_contents
-from .environment import read_environment
+from .environment import describe_environment, read_environment
 from .errors import ExitCode, ToolchainError
-from .facts import check_compatible, read_facts
-from .gates import Evidence, Failure, MetricResult, find_sqnr_db_min, judge_candidate, passes_parity
+from .facts import Facts, check_compatible, read_facts
 from .golden import GoldenArrays, evaluate_session, open_golden
+from .judge import Judgement, judge_one, judge_record, settles
 from .latency import DEFAULT_LIMIT_S, DEFAULT_SAMPLES
 from .manifest import SIGNATURE_NAME, Candidate, Manifest, read_manifest
-from .parity import OutputParity
-from .payloads import OnProgress, Payloads, describe_difference, measure_payloads
-from .placement import Placement
-from .session import Session
+from .payloads import OnProgress, Payloads, describe_difference, list_references, measure_payloads
+from .record import RECORD_SCHEMA, CandidateRecord, Evaluation, Payload, Record, ReferenceRecord
+from .validity import Validity
 
-MEASUREMENTS_SCHEMA = 1
 LATENCY_SCOPE = "session.run, host memory to host memory"
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify` found: the content of measurements.json, and every latency sample in ms by name."""
+    """What was measured, the verdict on it, and every latency sample in ms by name."""
 
-    exit_code: ExitCode
-    measurements: Dict[str, Any]
+    record: Record
+    judgement: Judgement
     samples_ms: Dict[str, List[float]]
 
+    def describe(self) -> Dict[str, Any]:
+        """Return the JSON object of `agent verify`; the host reads the record, and judges it again."""
+        return {"record": asdict(self.record), **describe_judgement(self.judgement)}
 
-@dataclass(frozen=True)
-class _Outcome:
-    """A candidate, what was measured of it, and why it is not shipped; evidence is None where it was not needed."""
 
-    status: str
-    failures: Sequence[Failure]
-    evidence: Optional[Evidence]
+def describe_judgement(judgement: Judgement) -> Dict[str, Any]:
+    """Return a verdict as JSON types."""
+    return {
+        "verdict": judgement.verdict,
+        "exit_code": int(judgement.exit_code),
+        "reasons": list(judgement.reasons),
+        "shipped": None if judgement.shipped is None else asdict(judgement.shipped),
+        "candidates": [asdict(candidate) for candidate in judgement.candidates],
+    }
 
 
 def check_signature(bundle_dir: Path, manifest: Manifest) -> None:
@@ -55,118 +59,109 @@ def check_signature(bundle_dir: Path, manifest: Manifest) -> None:
         )
 
 
-def _evaluate_candidate(
-    index: int, manifest: Manifest, payloads: Payloads, golden: GoldenArrays, on_progress: OnProgress
-) -> Evidence:
+def check_pinned(manifest: Manifest, pinned: Optional[str]) -> None:
+    """Refuse (exit 11) a pinned precision that the bundle does not have."""
+    precisions = [candidate.precision for candidate in manifest.candidates]
+    if pinned is not None and pinned not in precisions:
+        what, fix = "the payload that was proven is none of this bundle's", "deploy the bundle again"
+        raise ToolchainError(ExitCode.CONTENT, what, "candidates", pinned, ", ".join(precisions), fix)
+
+
+def _describe_payload(path: str, manifest: Manifest, payloads: Payloads) -> Payload:
+    entry = next(entry for entry in manifest.files if entry.path == path)
+    engine = payloads.sessions[path].engine
+    return Payload(path=path, size_bytes=entry.size_bytes, sha256=entry.sha256, engine=engine)
+
+
+def _find_fastest(paths: List[str], payloads: Payloads) -> int:
+    """Return the index of the reference that takes the least time; the first where nothing was measured."""
+    medians_ms = [payloads.summarize(path).p50_ms for path in paths]
+    known = [(median_ms, index) for index, median_ms in enumerate(medians_ms) if median_ms is not None]
+    return min(known)[1] if known else 0
+
+
+def _record_candidate(index: int, reference: str, manifest: Manifest, payloads: Payloads) -> CandidateRecord:
     candidate = manifest.candidates[index]
-    successor = manifest.candidates[index + 1] if index + 1 < len(manifest.candidates) else None
-    session = payloads.sessions[candidate.path]
-    mismatch = describe_difference(manifest.outputs, session.outputs)
-    parity: Tuple[OutputParity, ...] = ()
-    metric: Optional[MetricResult] = None
-    if mismatch is None:
-        step = f"parity {candidate.precision}"
-        try:
-            parity, metric = evaluate_session(
-                session, golden, manifest, on_progress=lambda done, total: on_progress(step, done, total)
-            )
-        except ToolchainError as error:
-            if error.code != ExitCode.PARITY:
-                raise
-            mismatch = f"{error.what}: {error.where}, expected {error.expected}, found {error.found}"
-    return Evidence(
+    successor: Optional[Candidate] = None
+    if index + 1 < len(manifest.candidates):
+        successor = manifest.candidates[index + 1]
+    return CandidateRecord(
         precision=candidate.precision,
-        next_precision=None if successor is None else successor.precision,
-        mismatch=mismatch,
-        parity=parity,
-        metric=metric,
+        payload=_describe_payload(candidate.path, manifest, payloads),
+        evaluation=None,
         placement=payloads.placements[candidate.path],
         latency=payloads.summarize(candidate.path),
-        over_reference=payloads.compare(manifest.reference, candidate.path),
+        over_reference=payloads.compare(reference, candidate.path),
         over_next=None if successor is None else payloads.compare(successor.path, candidate.path),
-        throttled=None if payloads.conditions is None else is_throttled(*payloads.conditions),
     )
 
 
-def _judge_candidates(
-    manifest: Manifest, payloads: Payloads, golden: GoldenArrays, on_progress: OnProgress
-) -> List[_Outcome]:
-    # In order of preference, up to the first that is shipped, or whose measurement is worthless: what comes after
-    # would be shipped because of noise.
-    outcomes: List[_Outcome] = []
-    is_settled = False
-    for index in range(len(manifest.candidates)):
-        if is_settled:
-            outcomes.append(_Outcome(status="not needed", failures=[], evidence=None))
+def _record_measurement(
+    manifest: Manifest, payloads: Payloads, *, bundle_id: str, facts: Facts, pinned: Optional[str]
+) -> Record:
+    """Return the record before any candidate was run over the evaluation set."""
+    paths = list(list_references(manifest))
+    fastest = _find_fastest(paths, payloads)
+    return Record(
+        schema=RECORD_SCHEMA,
+        bundle_id=bundle_id,
+        device=facts,
+        threads=manifest.threads,
+        batch=payloads.batch,
+        latency_scope=LATENCY_SCOPE,
+        references=tuple(
+            ReferenceRecord(
+                payload=_describe_payload(path, manifest, payloads),
+                is_original=path == manifest.original.path,
+                latency=payloads.summarize(path),
+            )
+            for path in paths
+        ),
+        fastest=fastest,
+        candidates=tuple(
+            _record_candidate(index, paths[fastest], manifest, payloads) for index in range(len(manifest.candidates))
+        ),
+        conditions=() if payloads.conditions is None else payloads.conditions,
+        throttled=None if payloads.conditions is None else is_throttled(*payloads.conditions),
+        validity=Validity(),
+        pinned=pinned,
+        environment=describe_environment(read_environment(manifest.runtime)),
+    )
+
+
+def _evaluate(
+    candidate: CandidateRecord, manifest: Manifest, payloads: Payloads, golden: GoldenArrays, on_progress: OnProgress
+) -> Evaluation:
+    session = payloads.sessions[candidate.payload.path]
+    mismatch = describe_difference(manifest.outputs, session.outputs)
+    if mismatch is not None:
+        return Evaluation(mismatch=mismatch, parity=(), drift=(), metric=None, samples=0)
+    step = f"parity {candidate.precision}"
+    return evaluate_session(session, golden, manifest, on_progress=lambda done, total: on_progress(step, done, total))
+
+
+def _evaluate_in_order(
+    record: Record, manifest: Manifest, payloads: Payloads, golden: GoldenArrays, on_progress: OnProgress
+) -> Record:
+    """Return the record with the evaluation of every candidate up to the one that settles the verdict."""
+    candidates = list(record.candidates)
+    for index, candidate in enumerate(candidates):
+        if record.pinned not in (None, candidate.precision):
             continue
-        evidence = _evaluate_candidate(index, manifest, payloads, golden, on_progress)
-        failures = judge_candidate(evidence, manifest.gates, emulated=manifest.emulated)
-        outcomes.append(_Outcome("rejected" if failures else "shipped", failures, evidence))
-        is_settled = not failures or failures[0][0] == ExitCode.INVALID
-    return outcomes
+        evaluation = _evaluate(candidate, manifest, payloads, golden, on_progress)
+        candidates[index] = replace(candidate, evaluation=evaluation)
+        if settles(judge_one(candidates[index], record, manifest)):
+            break
+    return replace(record, candidates=tuple(candidates))
 
 
-def _decide(outcomes: Sequence[_Outcome]) -> ExitCode:
-    # The first reason of the first candidate; a worthless measurement only where nothing failed.
-    if any(outcome.status == "shipped" for outcome in outcomes):
-        return ExitCode.PROVEN
-    codes = [outcome.failures[0][0] for outcome in outcomes if outcome.failures]
-    return next((code for code in codes if code != ExitCode.INVALID), ExitCode.INVALID)
-
-
-def _describe_placement(placement: Placement) -> Dict[str, Any]:
-    return {
-        "precision_share_macs": placement.precision_share_macs,
-        "macs": placement.macs,
-        "layers": [asdict(layer) for layer in placement.layers],
-    }
-
-
-def _describe_engine(session: Session) -> Optional[Dict[str, Any]]:
-    return None if session.engine is None else asdict(session.engine)
-
-
-def _describe_conditions(payloads: Payloads) -> Optional[Dict[str, Any]]:
-    if payloads.conditions is None:
-        return None
-    before, after = payloads.conditions
-    return {"before": asdict(before), "after": asdict(after), "throttled": is_throttled(before, after)}
-
-
-def _describe_candidate(index: int, outcome: _Outcome, manifest: Manifest, payloads: Payloads) -> Dict[str, Any]:
-    candidate = manifest.candidates[index]
-    entry = next(entry for entry in manifest.files if entry.path == candidate.path)
-    evidence = outcome.evidence
-    sqnr_db_min = find_sqnr_db_min(manifest.gates, candidate.precision)
-    parity = [] if evidence is None else evidence.parity
-    return {
-        "precision": candidate.precision,
-        "path": candidate.path,
-        "sha256": entry.sha256,
-        "size_bytes": entry.size_bytes,
-        "engine": _describe_engine(payloads.sessions[candidate.path]),
-        "status": outcome.status,
-        "reasons": [reason for _, reason in outcome.failures],
-        "metric": None if evidence is None or evidence.metric is None else asdict(evidence.metric),
-        "parity": [
-            {**asdict(output), "sqnr_db_min": sqnr_db_min, "passed": passes_parity(output, sqnr_db_min)}
-            for output in parity
-        ],
-        "latency": asdict(payloads.summarize(candidate.path)),
-        "speedup": asdict(payloads.compare(manifest.reference, candidate.path)),
-        "placement": _describe_placement(payloads.placements[candidate.path]),
-    }
-
-
-def _describe_shipped(candidate: Candidate, manifest: Manifest) -> Dict[str, Any]:
-    entry = next(entry for entry in manifest.files if entry.path == candidate.path)
-    return {"precision": candidate.precision, **asdict(entry)}
-
-
-def _list_samples_ms(manifest: Manifest, payloads: Payloads) -> Dict[str, List[float]]:
+def _list_samples_ms(manifest: Manifest, payloads: Payloads, record: Record) -> Dict[str, List[float]]:
     if payloads.measurement is None:
         return {}
-    paths = {"reference": manifest.reference, **{item.precision: item.path for item in manifest.candidates}}
+    paths: Mapping[str, str] = {
+        "reference": record.reference.payload.path,
+        **{item.precision: item.path for item in manifest.candidates},
+    }
     return {name: payloads.measurement.list_samples_ms(path) for name, path in paths.items()}
 
 
@@ -176,8 +171,9 @@ def verify_bundle(
     on_progress: OnProgress,
     latency_samples: int = DEFAULT_SAMPLES,
     latency_limit_s: float = DEFAULT_LIMIT_S,
+    pinned: Optional[str] = None,
 ) -> Verification:
-    """Verify a bundle on this board and return the measurements with their verdict.
+    """Verify a bundle on this board; `pinned` is the precision that alone may be proven, None leaves it to the order.
 
     A verdict is returned (pass 0, fail 18, 19 or 24, invalid 20). Raises ToolchainError where there is none: exit 2 no
     such folder, 3 runtime missing, 10 not signed, 11 other content, 12 incompatible board, 23 malformed.
@@ -185,6 +181,7 @@ def verify_bundle(
     manifest, bundle_id = read_manifest(bundle_dir)
     check_signature(bundle_dir, manifest)
     check_contents(bundle_dir, manifest)
+    check_pinned(manifest, pinned)
     facts = read_facts(manifest.runtime)
     check_compatible(manifest.compatible, facts)
     golden = open_golden(bundle_dir, manifest)
@@ -198,36 +195,12 @@ def verify_bundle(
         on_progress=on_progress,
     )
     try:
-        outcomes = _judge_candidates(manifest, payloads, golden, on_progress)
+        measured = _record_measurement(manifest, payloads, bundle_id=bundle_id, facts=facts, pinned=pinned)
+        record = _evaluate_in_order(measured, manifest, payloads, golden, on_progress)
     finally:
         payloads.close()
-    exit_code = _decide(outcomes)
-    shipped = [candidate for index, candidate in enumerate(manifest.candidates) if outcomes[index].status == "shipped"]
-    reasons = [
-        f"{candidate.precision}: {reason}"
-        for index, candidate in enumerate(manifest.candidates)
-        for _, reason in outcomes[index].failures
-    ]
-    measurements = {
-        "schema": MEASUREMENTS_SCHEMA,
-        "bundle_id": bundle_id,
-        "device": {**asdict(facts), "threads": manifest.threads},
-        "verdict": {ExitCode.PROVEN: "pass", ExitCode.INVALID: "invalid"}.get(exit_code, "fail"),
-        "exit_code": int(exit_code),
-        "reasons": reasons,
-        "shipped": _describe_shipped(shipped[0], manifest) if shipped else None,
-        "environment": asdict(read_environment(manifest.runtime)),
-        "candidates": [
-            _describe_candidate(index, outcome, manifest, payloads) for index, outcome in enumerate(outcomes)
-        ],
-        "reference": {
-            "path": manifest.reference,
-            "engine": _describe_engine(payloads.sessions[manifest.reference]),
-            "latency": asdict(payloads.summarize(manifest.reference)),
-        },
-        "latency_scope": LATENCY_SCOPE,
-        "conditions": _describe_conditions(payloads),
-        "batch": payloads.batch,
-        "threads": manifest.threads,
-    }
-    return Verification(exit_code=exit_code, measurements=measurements, samples_ms=_list_samples_ms(manifest, payloads))
+    return Verification(
+        record=record,
+        judgement=judge_record(record, manifest),
+        samples_ms=_list_samples_ms(manifest, payloads, record),
+    )

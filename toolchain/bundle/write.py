@@ -25,6 +25,7 @@ from toolchain.agent.manifest import (
     Golden,
     Manifest,
     MetricSpec,
+    Original,
     TensorSpec,
     check_manifest,
     encode_manifest,
@@ -42,6 +43,8 @@ class GoldenBatch:
 
     inputs: Mapping[str, NDArray[Any]]
     outputs: Mapping[str, NDArray[Any]]
+    originals: Mapping[str, NDArray[Any]] | None = None
+    """The outputs of the user's uncompressed model; None where that is the model that was exported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +62,16 @@ class BundleInputs:
     candidates: Mapping[str, Path]
     reference: Path
     """The uncompressed float model as a payload of the same runtime."""
+    original: Path
+    """The user's own file, or the plain export of the uncompressed model."""
+    is_original_measured: bool
+    """Whether the original rides along as a payload, for speed to be held against it."""
     inputs: Sequence[TensorSpec]
     outputs: Sequence[TensorSpec]
     golden: Iterable[GoldenBatch]
     golden_samples: int
+    is_compressed: bool = False
+    """Whether the batches have `originals`, because another model was lowered than the user brought."""
     golden_stacked: bool
     """A batch holds the tensors of one run each, with an axis of samples before them (see agent/manifest.py)."""
     labels: NDArray[np.int64] | None
@@ -76,10 +85,12 @@ class BundleInputs:
     """See agent/manifest.py: a board refuses a lower counter than it had, and a bundle after its time."""
 
 
-def _copy_payloads(inputs: BundleInputs, folder: Path) -> tuple[str, tuple[Candidate, ...]]:
+def _copy_payloads(inputs: BundleInputs, folder: Path) -> tuple[str, Original, tuple[Candidate, ...]]:
     # Each lies in a folder of its own, so that a link to a folder leads an application to one payload and no other.
     # A reference with the bytes of a candidate is that candidate: one file, opened and measured once.
     sources = {**inputs.candidates, "reference": inputs.reference}
+    if inputs.is_original_measured:
+        sources["original"] = inputs.original
     hashes = {name: compute_sha256(source) for name, source in sources.items()}
     paths: dict[str, str] = {}
     for name, source in sources.items():
@@ -88,7 +99,12 @@ def _copy_payloads(inputs: BundleInputs, folder: Path) -> tuple[str, tuple[Candi
             (folder / paths[hashes[name]]).parent.mkdir(parents=True)
             shutil.copyfile(source, folder / paths[hashes[name]])
     candidates = [Candidate(precision=name, path=paths[hashes[name]]) for name in inputs.candidates]
-    return paths[hashes["reference"]], tuple(candidates)
+    original = Original(
+        path=paths[hashes["original"]] if inputs.is_original_measured else None,
+        size_bytes=inputs.original.stat().st_size,
+        sha256=compute_sha256(inputs.original),
+    )
+    return paths[hashes["reference"]], original, tuple(candidates)
 
 
 def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
@@ -96,12 +112,17 @@ def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
     (folder / "golden").mkdir()
     input_paths = {spec.name: f"golden/input-{index}.npy" for index, spec in enumerate(inputs.inputs)}
     output_paths = {spec.name: f"golden/output-{index}.npy" for index, spec in enumerate(inputs.outputs)}
+    original_paths = {}
+    if inputs.is_compressed:
+        original_paths = {spec.name: f"golden/original-{index}.npy" for index, spec in enumerate(inputs.outputs)}
     with contextlib.ExitStack() as stack:
         writers = {
             path: stack.enter_context(ArrayWriter(folder / path, inputs.golden_samples))
-            for path in (*input_paths.values(), *output_paths.values())
+            for path in (*input_paths.values(), *output_paths.values(), *original_paths.values())
         }
         for batch in inputs.golden:
+            for name, path in original_paths.items():
+                writers[path].add((batch.originals or {})[name])
             for name, path in input_paths.items():
                 writers[path].add(batch.inputs[name])
             for name, path in output_paths.items():
@@ -119,6 +140,7 @@ def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
         stacked=inputs.golden_stacked,
         inputs=input_paths,
         outputs=output_paths,
+        originals=original_paths or output_paths,
         labels=labels_path,
     )
 
@@ -149,7 +171,7 @@ def write_bundle(inputs: BundleInputs, folder: Path) -> Manifest:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise usage(f"the folder {folder} is not empty", fix="name a new folder for the bundle")
-    reference, candidates = _copy_payloads(inputs, folder)
+    reference, original, candidates = _copy_payloads(inputs, folder)
     golden = _write_golden(inputs, folder)
     _copy_agent(folder)
     manifest = Manifest(
@@ -166,6 +188,7 @@ def write_bundle(inputs: BundleInputs, folder: Path) -> Manifest:
         build=inputs.build,
         candidates=candidates,
         reference=reference,
+        original=original,
         inputs=tuple(inputs.inputs),
         outputs=tuple(inputs.outputs),
         golden=golden,

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+import toolchain.agent
 from toolchain.agent.contents import check_contents
 from toolchain.agent.facts import read_facts
 from toolchain.agent.manifest import SIGNATURE_NAME, read_manifest
@@ -25,6 +26,13 @@ from toolchain.deploy.swap import replace_folder, restore_folder, sync_folder
 from toolchain.deploy.transport import AgentResult, LatencyEffort, Measured, OnProgress, Shipment
 from toolchain.errors import ExitCode, ToolchainError, storage
 
+# The folder of our package comes last among Python's, for a checkout that is not installed.
+_PACKAGE_FOLDER = Path(toolchain.agent.__file__).parent.parent.parent
+_START = (
+    "import runpy, sys\n"
+    "sys.path.append(sys.argv.pop(1))\n"
+    "runpy.run_module('toolchain.agent', run_name='__main__', alter_sys=True)\n"
+)
 _PARTIAL = "bundle.partial-"
 _PREVIOUS = "bundle.previous"
 # No space, not writable, or a file where a folder must be.
@@ -141,35 +149,27 @@ class LocalTransport:
         return measure_folder(self.bundle, self._effort, on_progress)
 
 
-def measure_folder(bundle_dir: Path, effort: LatencyEffort, on_progress: OnProgress) -> Measured:
-    """Run the agent of the bundle in a folder of this machine and return what it measured; see Transport."""
+def measure_folder(
+    bundle_dir: Path, effort: LatencyEffort, on_progress: OnProgress, *, pinned: str | None = None
+) -> Measured:
+    """Have this toolchain's agent measure a bundle's folder on this machine; see Transport."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "samples.json"
-        arguments = ["verify", ".", "--samples", str(path), *effort.list_arguments()]
-        result = run_agent(bundle_dir, arguments, on_progress)
+        arguments = ["verify", str(bundle_dir.absolute()), "--samples", str(path), *effort.list_arguments()]
+        result = run_agent([*arguments, *([] if pinned is None else ["--pinned", pinned])], on_progress)
         return Measured(document=result.document, samples_ms=json.loads(path.read_text(encoding="utf-8")))
 
 
-def run_agent(bundle_dir: Path, arguments: Sequence[str], on_progress: OnProgress) -> AgentResult:
-    """Run a bundle's own agent in a fresh process on this machine, such as with ["verify", "."], in its folder.
+def run_agent(arguments: Sequence[str], on_progress: OnProgress) -> AgentResult:
+    """Run this toolchain's own agent in a fresh process on this machine, such as with ["verify", FOLDER].
 
+    It is the code that a bundle carries, but not the copy that lies in one: whoever made a bundle runs nothing here.
     Raises the ToolchainError that the agent reports, or exit 1 where it died.
     """
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-    # The bundle's folder comes first among Python's, and nothing that Python caches may be added to it.
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    command = [sys.executable, "-m", "agent", *arguments]
+    command = [sys.executable, "-P", "-B", "-c", _START, str(_PACKAGE_FOLDER), *arguments]
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stdout,
-        subprocess.Popen(
-            command,
-            cwd=bundle_dir,
-            env=environment,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-        ) as process,
+        subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, encoding="utf-8", errors="replace") as process,
     ):
         try:
             stderr = follow_progress(process.stderr or (), on_progress)

@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 
 from toolchain.agent.facts import is_this_cpu
-from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
+from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.errors import usage
 from toolchain.learned_ranges import drop_ranges, read_ranges
 from toolchain.lower.int8 import describe_int8, lower_int8

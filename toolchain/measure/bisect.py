@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from toolchain import stages
-from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
+from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.cache import Cache, cache_root
 from toolchain.errors import usage
 from toolchain.progress import Progress

@@ -14,7 +14,7 @@ from onnx import TensorProto
 from rich.console import Console
 from rich.table import Table
 
-from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
+from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.agent.parity import Parity
 from toolchain.agent.session import Session, open_session
 from toolchain.deploy.transport import OnProgress

@@ -1,31 +1,43 @@
-"""Builds report.json from what a run left: measurements, manifest, stages, provenance."""
+"""Builds report.json from what a run left: the record, the judgement, manifest, stages, provenance."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, cast
 
-from toolchain.errors import ToolchainError, malformed
+from toolchain.agent.gates.parity import find_sqnr_db_min
+from toolchain.agent.judge import JudgedCandidate, Judgement
+from toolchain.agent.judge import Shipped as AgentShipped
+from toolchain.agent.manifest import Manifest
+from toolchain.agent.parity import OutputParity
+from toolchain.agent.quantities import write_percent
+from toolchain.agent.record import CandidateRecord, Payload, Record
+from toolchain.errors import ToolchainError
 from toolchain.report.gates import list_gates, list_gates_of_error
 from toolchain.report.placement import read_placement
-from toolchain.report.quantities import write_percent
 from toolchain.report.shape import (
     SCHEMA,
     Artifact,
     Candidate,
+    CandidateStatus,
     Device,
+    Drift,
     Engine,
     Latency,
     LatencyNumbers,
     Metric,
+    Original,
     Parity,
     Placement,
+    Reference,
     Report,
     RunError,
+    Shipped,
     SignatureState,
     Stage,
+    Verdict,
 )
 
 NO_REASON = "no reason was recorded"
@@ -43,8 +55,9 @@ class StageRecord:
 
 def build_report(
     *,
-    measurements: Mapping[str, Any],
-    manifest: Mapping[str, Any],
+    record: Record,
+    judgement: Judgement,
+    manifest: Manifest,
     stages: Sequence[StageRecord],
     provenance: Mapping[str, Any],
     signature: SignatureState,
@@ -54,41 +67,73 @@ def build_report(
     float_reasons: Mapping[str, str] | None = None,
     bundle_path: str = "bundle",
 ) -> Report:
-    """Return report.json for what the agent measured.
+    """Return report.json for what was measured and judged.
 
-    When nothing was shipped, the fields describe the first candidate. Numbers that JSON cannot hold (infinite, NaN)
-    become null.
+    When nothing was shipped, the fields describe the first candidate that was judged.
 
     Args:
-        measurements: the JSON of `python -m agent verify`.
-        manifest: the bundle's manifest.json.
+        record: what was measured on the board.
+        judgement: the verdict on it.
+        manifest: of the bundle.
         stages: the stages of the run, in order.
-        provenance: versions, seeds, data hashes, git commit.
+        provenance: versions, seeds, data hashes, git commit; numbers that JSON cannot hold become null.
         signature: what is known of the bundle's signature.
         signer: whom the board found behind it.
         device: the unit's name; None is this machine.
-        notes: what the board says beside its verdict, as warnings.
+        notes: what else is to be known, as warnings.
         float_reasons: why a layer was kept in float, by the name of the layer.
         bundle_path: the bundle's folder, relative to that of report.json.
-
-    Raises:
-        ToolchainError: the measurements or the manifest lack a key (exit 23).
     """
-    try:
-        return _build(
-            measurements=_replace_nonfinite(measurements),
-            manifest=_replace_nonfinite(manifest),
-            stages=stages,
-            provenance=_replace_nonfinite(provenance),
-            signature=signature,
-            signer=signer,
-            device=device,
-            notes=notes,
-            float_reasons=float_reasons or {},
-            bundle_path=bundle_path,
-        )
-    except KeyError as error:
-        raise malformed("the measurements or the manifest lack a key", expected=f"the key {error}") from error
+    index = _find_described(judgement)
+    candidate, judged = record.candidates[index], judgement.candidates[index]
+    evaluation = candidate.evaluation
+    latency = _read_latency(record, candidate)
+    placement = read_placement(candidate.placement, candidate.precision, float_reasons or {})
+    return Report(
+        schema=SCHEMA,
+        verdict=cast("Verdict", judgement.verdict),
+        reasons=list(judgement.reasons),
+        exit_code=int(judgement.exit_code),
+        model=manifest.model,
+        target=manifest.target,
+        device=cast(Device, {**_list_fields(record.device), "threads": record.threads, "name": device}),
+        precision=candidate.precision,
+        bundle_id=record.bundle_id,
+        signature=signature,
+        signer=signer,
+        emulated=manifest.emulated,
+        warnings=[
+            *notes,
+            *_list_warnings(record, judgement, candidate, signature, placement, emulated=manifest.emulated),
+        ],
+        artifact=_read_artifact(candidate.payload, bundle_path),
+        shipped=_read_shipped(judgement, bundle_path),
+        reference=Reference(
+            **_read_artifact(record.reference.payload, bundle_path), is_original=record.reference.is_original
+        ),
+        original=Original(
+            path=None if manifest.original.path is None else f"{bundle_path}/{manifest.original.path}",
+            size_bytes=manifest.original.size_bytes,
+            sha256=manifest.original.sha256,
+        ),
+        metric=None
+        if evaluation is None or evaluation.metric is None
+        else cast(Metric, _list_fields(evaluation.metric)),
+        parity=[] if evaluation is None else _read_parity(evaluation.parity, judged, manifest),
+        drift=[] if evaluation is None else [cast(Drift, _list_fields(output)) for output in evaluation.drift],
+        latency=latency,
+        placement=placement,
+        gates=list_gates(
+            judgement, judged.rows, signature=signature, signer=signer, required=manifest.signature == "required"
+        ),
+        candidates=[
+            _summarize_candidate(item, judgement.candidates[number], judgement)
+            for number, item in enumerate(record.candidates)
+        ],
+        stages=[_record_stage(stage) for stage in stages],
+        provenance=_replace_nonfinite(provenance),
+        error=None,
+    )
 
 
 def build_error_report(
@@ -115,9 +160,12 @@ def build_error_report(
         emulated=False,
         warnings=[],
         artifact=None,
+        shipped=None,
         reference=None,
+        original=None,
         metric=None,
         parity=[],
+        drift=[],
         latency=None,
         placement=None,
         gates=list_gates_of_error(error.code, error.what),
@@ -128,143 +176,94 @@ def build_error_report(
     )
 
 
-def _build(
-    *,
-    measurements: Mapping[str, Any],
-    manifest: Mapping[str, Any],
-    stages: Sequence[StageRecord],
-    provenance: dict[str, Any],
-    signature: SignatureState,
-    signer: str | None,
-    device: str | None,
-    notes: Sequence[str],
-    float_reasons: Mapping[str, str],
-    bundle_path: str,
-) -> Report:
-    candidates: list[dict[str, Any]] = measurements["candidates"]
-    described = next((item for item in candidates if item["status"] == "shipped"), candidates[0] if candidates else {})
-    precision: str | None = described.get("precision")
-    metric = None if described.get("metric") is None else cast(Metric, _pick(described["metric"], Metric))
-    parity = [cast(Parity, _pick(output, Parity)) for output in described.get("parity") or []]
-    latency = _read_latency(measurements, described)
-    placement = read_placement(described.get("placement"), precision, float_reasons)
-    emulated = bool(manifest["emulated"])
-    reasons = list(measurements["reasons"])
-    return Report(
-        schema=SCHEMA,
-        verdict=measurements["verdict"],
-        reasons=reasons,
-        exit_code=measurements["exit_code"],
-        model=manifest["model"],
-        target=manifest["target"],
-        device=cast(Device, _pick({"details": {}, **measurements["device"], "name": device}, Device)),
-        precision=precision,
-        bundle_id=measurements["bundle_id"],
-        signature=signature,
-        signer=signer,
-        emulated=emulated,
-        warnings=[*notes, *_list_warnings(candidates, signature, latency, placement, emulated=emulated)],
-        artifact=_read_artifact(described, bundle_path),
-        reference=_read_reference(manifest, bundle_path),
-        metric=metric,
-        parity=parity,
-        latency=latency,
-        placement=placement,
-        gates=list_gates(
-            verdict=measurements["verdict"],
-            reasons=reasons,
-            precision=precision,
-            signature=signature,
-            signer=signer,
-            signature_required=manifest["signature"] == "required",
-            emulated=emulated,
-            limits=manifest["gates"],
-            metric=metric,
-            parity=parity,
-            latency=latency,
-            placement=placement,
-        ),
-        candidates=[
-            _summarize_candidate(item, (measurements["shipped"] or {}).get("precision")) for item in candidates
-        ],
-        stages=[_record_stage(stage) for stage in stages],
-        provenance=provenance,
-        error=None,
-    )
+def _find_described(judgement: Judgement) -> int:
+    """Return the index of the candidate that was shipped, or else of the first that was judged."""
+    statuses = [candidate.status for candidate in judgement.candidates]
+    for status in ("shipped", "rejected"):
+        if status in statuses:
+            return statuses.index(status)
+    return 0
 
 
-def _pick(source: Mapping[str, Any], shape: type[Any]) -> dict[str, Any]:
-    return {key: source[key] for key in shape.__annotations__}
+def _list_fields(record: Any) -> dict[str, Any]:
+    return {field.name: _copy(getattr(record, field.name)) for field in fields(record)}
+
+
+def _copy(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _record_stage(stage: StageRecord) -> Stage:
     return cast(Stage, asdict(stage))
 
 
-def _read_artifact(candidate: Mapping[str, Any], bundle_path: str) -> Artifact | None:
-    if not candidate:
+def _read_artifact(payload: Payload | AgentShipped, bundle_path: str) -> Artifact:
+    return Artifact(path=f"{bundle_path}/{payload.path}", size_bytes=payload.size_bytes, sha256=payload.sha256)
+
+
+def _read_shipped(judgement: Judgement, bundle_path: str) -> Shipped | None:
+    if judgement.shipped is None:
         return None
-    return Artifact(
-        path=f"{bundle_path}/{candidate['path']}", size_bytes=candidate["size_bytes"], sha256=candidate["sha256"]
-    )
+    return Shipped(**_read_artifact(judgement.shipped, bundle_path), precision=judgement.shipped.precision)
 
 
-def _read_reference(manifest: Mapping[str, Any], bundle_path: str) -> Artifact | None:
-    for file in manifest["files"]:
-        if file["path"] == manifest["reference"]:
-            return Artifact(path=f"{bundle_path}/{file['path']}", size_bytes=file["size_bytes"], sha256=file["sha256"])
-    return None
+def _read_parity(outputs: Sequence[OutputParity], judged: JudgedCandidate, manifest: Manifest) -> list[Parity]:
+    passed = {row.name: row.status == "passed" for row in judged.rows}
+    least_db = find_sqnr_db_min(manifest.gates, judged.precision)
+    return [
+        cast(
+            Parity,
+            {**_list_fields(output), "sqnr_db_min": least_db, "passed": passed.get(f"parity {output.output}", False)},
+        )
+        for output in outputs
+    ]
 
 
-def _read_latency(measurements: Mapping[str, Any], candidate: Mapping[str, Any]) -> Latency | None:
-    reference = (measurements["reference"] or {}).get("latency")
-    deployed = candidate.get("latency")
-    if reference is None or deployed is None:
-        return None
-    speedup = candidate["speedup"] or {"ratio": None, "low": None, "high": None}
+def _read_latency(record: Record, candidate: CandidateRecord) -> Latency:
+    speedup = candidate.over_reference
     return Latency(
-        scope=measurements["latency_scope"],
-        batch=measurements["batch"],
-        threads=measurements["threads"],
-        reference=cast(LatencyNumbers, _pick(reference, LatencyNumbers)),
-        deployed=cast(LatencyNumbers, _pick(deployed, LatencyNumbers)),
-        speedup=speedup["ratio"],
-        speedup_low=speedup["low"],
-        speedup_high=speedup["high"],
+        scope=record.latency_scope,
+        batch=record.batch,
+        threads=record.threads,
+        reference=cast(LatencyNumbers, _list_fields(record.reference.latency)),
+        deployed=cast(LatencyNumbers, _list_fields(candidate.latency)),
+        speedup=speedup.ratio,
+        speedup_low=speedup.low,
+        speedup_high=speedup.high,
     )
 
 
-def _summarize_candidate(candidate: Mapping[str, Any], shipped: str | None) -> Candidate:
-    metric, latency, speedup = candidate["metric"], candidate["latency"], candidate["speedup"]
+def _summarize_candidate(item: CandidateRecord, judged: JudgedCandidate, judgement: Judgement) -> Candidate:
+    evaluation, engine = item.evaluation, item.payload.engine
+    metric = None if evaluation is None else evaluation.metric
     return Candidate(
-        precision=candidate["precision"],
-        path=candidate["path"],
-        size_bytes=candidate["size_bytes"],
-        status=candidate["status"],
-        reasons=list(candidate["reasons"]) or [_explain_status(candidate["status"], shipped)],
-        metric_drop=metric["drop"] if metric else None,
-        sqnr_db_least=min(
-            (output["sqnr_db"] for output in candidate["parity"] or [] if output["sqnr_db"] is not None), default=None
-        ),
-        p90_ms=latency["p90_ms"] if latency else None,
-        speedup=speedup["ratio"] if speedup else None,
-        engine=None if candidate.get("engine") is None else cast(Engine, _pick(candidate["engine"], Engine)),
+        precision=item.precision,
+        path=item.payload.path,
+        size_bytes=item.payload.size_bytes,
+        status=cast("CandidateStatus", judged.status),
+        reasons=[str(row.reason) for row in judged.failures] or [_explain_status(judged, judgement)],
+        metric_drop=None if metric is None else metric.drop,
+        sqnr_db_least=min((output.sqnr_db for output in evaluation.parity), default=None) if evaluation else None,
+        p90_ms=item.latency.p90_ms,
+        speedup=item.over_reference.ratio,
+        engine=None if engine is None else cast(Engine, _list_fields(engine)),
     )
 
 
-def _explain_status(status: str, shipped: str | None) -> str:
-    if status == "shipped":
+def _explain_status(judged: JudgedCandidate, judgement: Judgement) -> str:
+    if judged.status == "shipped":
         return "the first in the target's order that passed"
-    if status == "not needed" and shipped is not None:
-        return f"{shipped} comes first in the target's order, and passed"
-    return "a measurement before it was not valid" if status == "not needed" else NO_REASON
+    if judgement.shipped is not None:
+        return f"{judgement.shipped.precision} comes first in the target's order, and passed"
+    return "another payload was to be proven, or a measurement before it was not valid"
 
 
 def _list_warnings(
-    candidates: list[dict[str, Any]],
+    record: Record,
+    judgement: Judgement,
+    candidate: CandidateRecord,
     signature: SignatureState,
-    latency: Latency | None,
-    placement: Placement | None,
+    placement: Placement,
     *,
     emulated: bool,
 ) -> list[str]:
@@ -273,30 +272,29 @@ def _list_warnings(
         warnings.append(f"the bundle is {'not signed' if signature == 'unsigned' else 'of unchecked signature'}")
     if emulated:
         warnings.append("the board is emulated: its latency is no measurement and gates nothing")
-    if latency is not None:
-        for kind, numbers in (("float reference", latency["reference"]), ("artifact", latency["deployed"])):
-            if numbers["samples"] and not numbers["steady"]:
-                warnings.append(f"the latency of the {kind} did not become steady")
-    shipped = next((item for item in candidates if item["status"] == "shipped"), None)
-    if shipped is not None:
+    for kind, numbers in (("float reference", record.reference.latency), ("artifact", candidate.latency)):
+        if numbers.samples and not numbers.steady:
+            warnings.append(f"the latency of the {kind} did not become steady")
+    warnings += record.validity.notes
+    if judgement.shipped is not None:
         warnings += [
-            f"{item['precision']} was not shipped: {'; '.join(item['reasons'])}"
-            for item in candidates
-            if item["status"] == "rejected"
+            f"{item.precision} was not shipped: {'; '.join(str(row.reason) for row in item.failures)}"
+            for item in judgement.candidates
+            if item.status == "rejected"
         ]
-        warnings += _list_fallbacks_of_dla(shipped)
-    if placement is not None:
-        silent = [item for item in placement["fallbacks"] if item["reason"] is None]
-        share = sum(item["share_macs"] or 0.0 for item in silent)
-        if silent:
-            names = ", ".join(item["name"] for item in silent)
-            warnings.append(f"{write_percent(share, 1)} of the MACs left the precision, {NO_REASON}: {names}")
+        shipped = next(item for item in judgement.candidates if item.status == "shipped")
+        warnings += [str(row.reason) for row in shipped.rows if row.status == "undecided"]
+        warnings += _list_fallbacks_of_dla(candidate)
+    silent = [item for item in placement["fallbacks"] if item["reason"] is None]
+    share = sum(item["share_macs"] or 0.0 for item in silent)
+    if silent:
+        names = ", ".join(item["name"] for item in silent)
+        warnings.append(f"{write_percent(share, 1)} of the MACs left the precision, {NO_REASON}: {names}")
     return warnings
 
 
-def _list_fallbacks_of_dla(candidate: Mapping[str, Any]) -> list[str]:
-    engine = candidate.get("engine") or {}
-    layers = engine.get("gpu_fallback", ())
+def _list_fallbacks_of_dla(candidate: CandidateRecord) -> list[str]:
+    layers = () if candidate.payload.engine is None else candidate.payload.engine.gpu_fallback
     return [f"layers that the DLA does not take run on the GPU: {', '.join(layers)}"] if layers else []
 
 

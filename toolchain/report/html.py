@@ -10,21 +10,16 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from toolchain.agent.quantities import TIMES, write_count, write_ms, write_percent, write_points, write_speedup
 from toolchain.report.document import NO_REASON
 from toolchain.report.quantities import (
-    TIMES,
     write_bound,
     write_change,
     write_cosine,
-    write_count,
     write_difference,
     write_duration,
-    write_ms,
-    write_percent,
-    write_points,
     write_size,
     write_size_change,
-    write_speedup,
     write_sqnr,
 )
 from toolchain.report.shape import LatencyNumbers, Report
@@ -116,16 +111,16 @@ def summarize(report: Report) -> str:
     if report["verdict"] == "invalid":
         return "The measurement on this device cannot be trusted: its numbers are shown, and prove nothing."
     parts = []
-    latency, artifact, reference, metric = (
+    latency, artifact, original, metric = (
         report["latency"],
         report["artifact"],
-        report["reference"],
+        report["original"],
         report["metric"],
     )
     if latency is not None and latency["speedup"] is not None and not report["emulated"]:
         parts.append(write_speedup(latency["speedup"], None, None))
-    if artifact is not None and reference is not None:
-        parts.append(write_size_change(reference["size_bytes"], artifact["size_bytes"]))
+    if artifact is not None and original is not None:
+        parts.append(write_size_change(original["size_bytes"], artifact["size_bytes"]))
     if metric is not None:
         parts.append(f"{metric['name']} {write_change(-metric['drop'])}")
     against = f" Against the float model: {', '.join(parts)}." if parts else ""
@@ -136,10 +131,10 @@ def summarize(report: Report) -> str:
 def list_figures(report: Report) -> list[Figure]:
     """Return the numbers that a reader asks for first."""
     figures = []
-    metric, artifact, reference, latency, placement = (
+    metric, artifact, original, latency, placement = (
         report["metric"],
         report["artifact"],
-        report["reference"],
+        report["original"],
         report["latency"],
         report["placement"],
     )
@@ -160,9 +155,9 @@ def list_figures(report: Report) -> list[Figure]:
                 detail=f"{change}, {write_count(metric['samples'], 'sample')}",
             )
         )
-    if artifact is not None and reference is not None:
-        value, label = split_size_change(write_size_change(reference["size_bytes"], artifact["size_bytes"]))
-        sizes = f"{write_size(reference['size_bytes'])} to {write_size(artifact['size_bytes'])}"
+    if artifact is not None and original is not None:
+        value, label = split_size_change(write_size_change(original["size_bytes"], artifact["size_bytes"]))
+        sizes = f"{write_size(original['size_bytes'])} to {write_size(artifact['size_bytes'])}"
         figures.append(Figure(value=value, label=label, detail=sizes))
     if placement is not None and report["precision"] is not None:
         share = placement["precision_share_macs"].get(report["precision"], 0.0)
@@ -185,10 +180,10 @@ def split_size_change(change: str) -> tuple[str, str]:
 def list_bars(report: Report) -> list[Bar]:
     """Return float against deployed for metric, size and latency."""
     bars = []
-    metric, artifact, reference, latency = (
+    metric, artifact, original, latency = (
         report["metric"],
         report["artifact"],
-        report["reference"],
+        report["original"],
         report["latency"],
     )
     if metric is not None:
@@ -201,8 +196,8 @@ def list_bars(report: Report) -> list[Bar]:
                 deployed_share=metric["deployed"],
             )
         )
-    if artifact is not None and reference is not None:
-        bars.append(_compare("size", reference["size_bytes"], artifact["size_bytes"], write_size))
+    if artifact is not None and original is not None:
+        bars.append(_compare("size", original["size_bytes"], artifact["size_bytes"], write_size))
     if latency is not None:
         before, after = latency["reference"], latency["deployed"]
         if before["p50_ms"] is not None and after["p50_ms"] is not None:

@@ -13,6 +13,8 @@ _ELEMENT: dict[GateStatus, str | None] = {
     "passed": None,
     "failed": "failure",
     "invalid": "error",
+    # It stops nothing; its reason is a warning, and stands in the case's output.
+    "undecided": None,
     "skipped": "skipped",
 }
 
@@ -35,6 +37,8 @@ def render_junit(report: Report) -> bytes:
         ET.SubElement(properties, "property", {"name": name, "value": _clean(value)})
     for gate in gates:
         _add_case(suite, gate, class_name=_clean(f"{report['model']}.{report['target']}"))
+    if report["warnings"]:
+        ET.SubElement(suite, "system-out").text = _clean("\n".join(f"warning: {text}" for text in report["warnings"]))
     ET.indent(root)
     content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return content + b"\n"
@@ -63,7 +67,10 @@ def _add_case(suite: ET.Element, gate: Gate, class_name: str) -> None:
         problem = ET.SubElement(case, element, {"message": reason, "type": gate["group"]})
         problem.text = _clean(f"{reason}\nrequired: {gate['required']}\nmeasured: {gate['measured']}")
     else:
-        ET.SubElement(case, "system-out").text = _clean(f"required: {gate['required']}\nmeasured: {gate['measured']}")
+        told = f"\n{reason}" if reason else ""
+        ET.SubElement(case, "system-out").text = _clean(
+            f"required: {gate['required']}\nmeasured: {gate['measured']}{told}"
+        )
 
 
 def _clean(text: str) -> str:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from toolchain.agent.placement import Placement as Measured
 from toolchain.report.shape import Fallback, Layer, Placement
 
 
-def read_placement(
-    measured: Mapping[str, Any] | None, precision: str | None, float_reasons: Mapping[str, str]
-) -> Placement | None:
+def read_placement(measured: Measured, precision: str, float_reasons: Mapping[str, str]) -> Placement:
     """Return the placement of an artifact of one precision, from what the agent read in the graph that runs.
 
     A layer that left the precision without a reason has the reason None. The largest share comes first.
     """
-    if measured is None:
-        return None
     layers = [
-        Layer(name=layer["name"], op=layer["op"], precision=layer["precision"], macs=layer["macs"])
-        for layer in measured["layers"]
+        Layer(name=layer.name, op=layer.op, precision=layer.precision, macs=layer.macs) for layer in measured.layers
     ]
-    macs: int = measured["macs"]
+    macs = measured.macs
     fallbacks = [
         Fallback(
             name=layer["name"],
@@ -43,7 +38,7 @@ def read_placement(
             if name not in counted
         ]
     return Placement(
-        precision_share_macs=dict(sorted(measured["precision_share_macs"].items(), key=lambda item: -item[1])),
+        precision_share_macs=dict(sorted(measured.precision_share_macs.items(), key=lambda item: -item[1])),
         macs=macs,
         fallbacks=fallbacks,
         layers=layers,

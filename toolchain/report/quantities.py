@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from toolchain.agent import quantities
+from toolchain.agent.quantities import ABSENT, TIMES, write_digits
 from toolchain.report.shape import Parity
 
-TIMES = "\N{MULTIPLICATION SIGN}"
-EN_DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
-ABSENT = EN_DASH
 
 
 def write_size(size_bytes: int) -> str:
@@ -20,21 +19,6 @@ def write_size(size_bytes: int) -> str:
     return f"{size_bytes} B" if unit == "B" else f"{write_digits(value)} {unit}"
 
 
-def write_digits(value: float) -> str:
-    """Return a number with three significant digits and no exponent: 0.0931, 2.06, 1042."""
-    if value == 0:
-        return "0"
-    digits = 0
-    while digits < 6 and abs(value) * 10**digits < 99.95:
-        digits += 1
-    return f"{value:.{digits}f}"
-
-
-def write_ms(value_ms: float | None) -> str:
-    """Return a latency: 0.931 ms."""
-    return ABSENT if value_ms is None else f"{write_digits(value_ms)} ms"
-
-
 def write_bound(value_ms: float | None, upper_ms: float | None) -> str:
     """Return a percentile in ms, without the unit, and the upper end of its interval: 0.931 (≤ 0.944)."""
     if value_ms is None:
@@ -42,28 +26,10 @@ def write_bound(value_ms: float | None, upper_ms: float | None) -> str:
     return write_digits(value_ms) + ("" if upper_ms is None else f" (≤ {write_digits(upper_ms)})")
 
 
-def write_percent(fraction: float | None, digits: int = 2) -> str:
-    """Return a fraction as per cent: 92.31 %."""
-    return ABSENT if fraction is None else f"{100 * fraction:.{digits}f} %"
-
-
-def write_points(fraction: float) -> str:
-    """Return a difference of two fractions as percentage points: 0.10 points."""
-    return f"{100 * fraction + 0.0:.2f} points"
-
-
 def write_change(fraction: float) -> str:
     """Return a signed difference of two fractions as percentage points: +0.05 points; a drop has a minus sign."""
     points = round(100 * fraction, 2) + 0.0  # no -0.00
     return f"{points:+.2f} points".replace("-", MINUS) if points else "0.00 points"
-
-
-def write_speedup(ratio: float | None, low: float | None, high: float | None) -> str:
-    """Return a speedup with its interval, such as 2.06 times as fast (2.01 to 2.11), in signs."""
-    if ratio is None:
-        return ABSENT
-    interval = "" if low is None or high is None else f" ({low:.2f}{EN_DASH}{high:.2f})"
-    return f"{ratio:.2f}{TIMES} as fast{interval}"
 
 
 def write_size_change(before_bytes: int, after_bytes: int) -> str:
@@ -76,16 +42,9 @@ def write_size_change(before_bytes: int, after_bytes: int) -> str:
     return f"{larger:.2f}{TIMES} larger" if larger > 1 else f"{1 / larger:.2f}{TIMES} smaller"
 
 
-def write_count(count: int, noun: str) -> str:
-    """Return a count with its noun: 1 thread, 1,500 runs."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def write_sqnr(output: Parity) -> str:
     """Return the SQNR of an output: 29.4 dB, or that it is exact, where the SQNR is infinite."""
-    if output["max_abs"] == 0 and output["nonfinite"] == 0:
-        return "exact"
-    return ABSENT if output["sqnr_db"] is None else f"{output['sqnr_db']:.1f} dB"
+    return quantities.write_sqnr(output["sqnr_db"], output["max_abs"], output["nonfinite"])
 
 
 def write_cosine(cosine: float | None) -> str:

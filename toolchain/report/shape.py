@@ -9,7 +9,8 @@ from typing_extensions import TypedDict
 
 Verdict = Literal["pass", "fail", "invalid"]
 SignatureState = Literal["verified", "unsigned", "not checked"]
-GateStatus = Literal["passed", "failed", "invalid", "skipped"]
+GateStatus = Literal["passed", "failed", "invalid", "undecided", "skipped"]
+CandidateStatus = Literal["shipped", "rejected", "not needed"]
 
 SCHEMA = 1
 """The version of report.json; it grows when a key changes its meaning or goes away, not when one is added."""
@@ -55,6 +56,26 @@ class Artifact(TypedDict):
     sha256: str
 
 
+class Reference(Artifact):
+    """The float model that speed is held against: the user's own file or ours of it, whichever is the faster here."""
+
+    is_original: bool
+
+
+class Original(TypedDict):
+    """The user's own file, or the plain export of the PyTorch model; path is null where it is no part of the bundle."""
+
+    path: str | None
+    size_bytes: int
+    sha256: str
+
+
+class Shipped(Artifact):
+    """The payload that the verdict is about, and that applications get."""
+
+    precision: str
+
+
 class Metric(TypedDict):
     """The task metric on the evaluation samples; values and drop are fractions."""
 
@@ -66,7 +87,7 @@ class Metric(TypedDict):
 
 
 class Parity(TypedDict):
-    """How far one output of the deployed artifact is from the exported PyTorch model's.
+    """How far one output of the deployed artifact is from the model's that was lowered.
 
     sqnr_db is null where it is undefined; where max_abs and nonfinite are 0 the output is equal, whatever it says.
     """
@@ -79,6 +100,20 @@ class Parity(TypedDict):
     nonfinite: int
     sqnr_db_min: float | None
     passed: bool
+
+
+class Drift(TypedDict):
+    """How far one output of the deployed artifact is from the user's own model's.
+
+    agreement is the share of samples with the same answer, null where the output holds none.
+    """
+
+    output: str
+    max_abs: float
+    sqnr_db: float
+    nonfinite: int
+    agreement: float | None
+    is_scores: bool
 
 
 class LatencyNumbers(TypedDict):
@@ -150,7 +185,7 @@ class Candidate(TypedDict):
     precision: str
     path: str
     size_bytes: int
-    status: Literal["shipped", "rejected", "not needed"]
+    status: CandidateStatus
     reasons: list[str]
     metric_drop: float | None
     sqnr_db_least: float | None
@@ -161,7 +196,10 @@ class Candidate(TypedDict):
 
 
 class Gate(TypedDict):
-    """One thing that the artifact had to reach; group is parity, metric, latency, placement, contents or verdict."""
+    """One thing that the artifact had to reach.
+
+    group is parity, drift, metric, placement, measurement, latency, contents, signature or verdict.
+    """
 
     name: str
     group: str
@@ -208,9 +246,12 @@ class Report(TypedDict):
     emulated: bool
     warnings: list[str]
     artifact: Artifact | None
-    reference: Artifact | None
+    shipped: Shipped | None
+    reference: Reference | None
+    original: Original | None
     metric: Metric | None
     parity: list[Parity]
+    drift: list[Drift]
     latency: Latency | None
     placement: Placement | None
     gates: list[Gate]

@@ -68,7 +68,7 @@ def _describe(name: str, content: Mapping[str, Any]) -> dict[str, Any]:
 def _describe_run(report: Report) -> dict[str, Any]:
     device = report["device"]
     return {
-        **{key: report[key] for key in ("model", "target", "precision", "exit_code", "signature", "signer")},  # type: ignore[literal-required]  # keys of Report
+        **{key: report[key] for key in ("model", "target", "precision", "exit_code", "signature", "signer")},
         "device": None if device is None else device["name"],
     }
 

@@ -10,20 +10,16 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from toolchain.agent.quantities import EN_DASH, TIMES, write_count, write_percent, write_speedup
 from toolchain.report.document import NO_REASON
 from toolchain.report.quantities import (
-    EN_DASH,
     MINUS,
-    TIMES,
     write_bound,
     write_change,
-    write_count,
     write_difference,
     write_duration,
-    write_percent,
     write_size,
     write_size_change,
-    write_speedup,
 )
 from toolchain.report.shape import GateStatus, Report, RunError, Stage, Verdict
 
@@ -33,7 +29,13 @@ WIDTH_MAX = 100
 
 _VERDICT_STYLE: dict[Verdict, str] = {"pass": "bold green", "fail": "bold red", "invalid": "bold yellow"}
 _VERDICT_WORD: dict[Verdict, str] = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID"}
-_GATE_STYLE: dict[GateStatus, str] = {"passed": "green", "failed": "red", "invalid": "yellow", "skipped": "dim"}
+_GATE_STYLE: dict[GateStatus, str] = {
+    "passed": "green",
+    "failed": "red",
+    "invalid": "yellow",
+    "undecided": "yellow",
+    "skipped": "dim",
+}
 _ASCII = str.maketrans({TIMES: "x", "≤": "<=", "≥": ">=", EN_DASH: "-", MINUS: "-", "…": "...", "·": "-"})
 
 
@@ -134,17 +136,17 @@ def _list_facts(report: Report) -> list[tuple[str, str]]:
 
 def _print_numbers(page: _Page, report: Report) -> None:
     rows: list[list[str]] = []
-    metric, artifact, reference, latency = (
+    metric, artifact, original, latency = (
         report["metric"],
         report["artifact"],
-        report["reference"],
+        report["original"],
         report["latency"],
     )
     if metric is not None:
         change = write_change(-metric["drop"])
         rows.append([metric["name"], write_percent(metric["reference"]), write_percent(metric["deployed"]), change])
-    if artifact is not None and reference is not None:
-        before_bytes, after_bytes = reference["size_bytes"], artifact["size_bytes"]
+    if artifact is not None and original is not None:
+        before_bytes, after_bytes = original["size_bytes"], artifact["size_bytes"]
         change = write_size_change(before_bytes, after_bytes)
         rows.append(["size", write_size(before_bytes), write_size(after_bytes), change])
     if latency is not None and latency["deployed"]["samples"]:

@@ -28,14 +28,14 @@ class Objectives:
 
         Raises ToolchainError (exit 20) where the run measured less than that.
         """
-        metric, artifact, reference, latency = (
+        metric, artifact, original, latency = (
             report["metric"],
             report["artifact"],
-            report["reference"],
+            report["original"],
             report["latency"],
         )
         speedup = None if latency is None else latency["speedup"]
-        if metric is None or artifact is None or reference is None or (speedup is None and not self.emulated):
+        if metric is None or artifact is None or original is None or (speedup is None and not self.emulated):
             reasons = "; ".join(report["reasons"]) or "no reason was given"
             raise ToolchainError(
                 ExitCode(report["exit_code"] or ExitCode.INVALID),
@@ -49,7 +49,7 @@ class Objectives:
             "metric": metric["deployed"],
             "drop": metric["drop"],
             "size_bytes": artifact["size_bytes"],
-            "size_ratio": reference["size_bytes"] / artifact["size_bytes"],
+            "size_ratio": original["size_bytes"] / artifact["size_bytes"],
             "speedup": None if self.emulated else speedup,
         }
 

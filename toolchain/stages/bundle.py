@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
+from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.agent.manifest import BuildSpec, Compatible, Gates, MetricSpec
 from toolchain.cache import Entry
 from toolchain.freshness import Freshness
@@ -25,19 +25,21 @@ def bundle(
     candidates: Mapping[str, Entry],
     *,
     reference: Entry,
+    original: Entry,
     golden: Entry,
     float_golden: Entry,
     freshness: Freshness,
 ) -> Entry:
     """Return an entry whose folder `bundle` holds everything that the board needs.
 
-    candidates: payloads by precision, in order of preference. reference: the uncompressed float model. golden: of the
-    model that was exported. float_golden: of the uncompressed float model, for the metric to compare with.
+    candidates: payloads by precision, in order of preference. reference: the uncompressed float model, optimized.
+    original: the same as the user's own file, or plainly exported. golden: of the model that was lowered. float_golden: of
+    the uncompressed float model, for metric and drift to compare with.
     """
     inputs = {
         "code": hash_code("bundle", "agent"),
         "candidates": [[name, entry.sha256] for name, entry in candidates.items()],
-        "reference": reference.sha256,
+        "reference": [reference.sha256, original.sha256],
         "golden": [golden.sha256, float_golden.sha256],
         "model": run.recipe.name,
         "target": [target.name, target.model_dump()],
@@ -70,10 +72,14 @@ def bundle(
             build=BuildSpec(**target.build.model_dump()),
             candidates={name: entry.folder / "model.onnx" for name, entry in candidates.items()},
             reference=reference.folder / "model.onnx",
+            original=original.folder / "model.onnx",
+            # A runtime that builds engines builds a quarter of an hour; an emulated board measures no speed.
+            is_original_measured=target.runtime == "onnxruntime" and not target.emulated,
             inputs=session.inputs,
             outputs=session.outputs,
-            golden=_read_golden(run, reference, golden),
+            golden=_read_golden(run, reference, golden, float_golden),
             golden_samples=run.count_evaluation(),
+            is_compressed=golden.sha256 != float_golden.sha256,
             golden_stacked=run.recipe.model.onnx is not None,
             labels=None if labels is None else labels[: run.count_evaluation()],
             metric=MetricSpec(name=run.metric_name, reference=read_golden_outputs(float_golden.folder).metric),
@@ -103,6 +109,9 @@ def merge_gates(recipe: Recipe, target: Target, *, trained_for_int8: bool = Fals
         sqnr_db_min=sqnr_db_min,
         int8_share_min=own.int8_share_min if own.int8_share_min is not None else board.int8_share_min,
         latency_p90_ms_max=own.latency_p90_ms_max if own.latency_p90_ms_max is not None else board.latency_p90_ms_max,
+        drift_sqnr_db_min=own.drift_sqnr_db_min,
+        agreement_min=own.agreement_min,
+        precision_required=own.precision_required,
     )
 
 
@@ -113,16 +122,18 @@ def _is_trained_for_int8(candidates: Mapping[str, Entry]) -> bool:
     )
 
 
-def _read_golden(run: Run, reference: Entry, golden: Entry) -> Iterator[GoldenBatch]:
+def _read_golden(run: Run, reference: Entry, golden: Entry, float_golden: Entry) -> Iterator[GoldenBatch]:
     """Yield every evaluation sample with the outputs that belong to it."""
     from toolchain.bundle import GoldenBatch
     from toolchain.bundle.golden import read_golden_outputs
 
     feeds = run.bind_evaluation(reference.folder / "model.onnx")
     outputs = read_golden_outputs(golden.folder).outputs
+    originals = read_golden_outputs(float_golden.folder).outputs
     stacked = run.recipe.model.onnx is not None
     for index, feed in enumerate(feeds):
         yield GoldenBatch(
             inputs={name: array[None] if stacked else array for name, array in feed.items()},
             outputs={name: array[index : index + 1] for name, array in outputs.items()},
+            originals={name: array[index : index + 1] for name, array in originals.items()},
         )

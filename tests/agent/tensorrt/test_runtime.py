@@ -63,6 +63,10 @@ def verify(bundle, on_progress=lambda step, done, total: None):
     return verify_bundle(bundle, on_progress=on_progress)
 
 
+def list_engines(verification):
+    return [candidate.payload.engine for candidate in verification.record.candidates]
+
+
 def assert_refused(code, call):
     with pytest.raises(ToolchainError) as caught:
         call()
@@ -72,35 +76,36 @@ def assert_refused(code, call):
 
 def test_int8_that_pays_is_shipped_and_the_report_has_its_engine(board, make_engine_bundle, pretend_latency):
     pretend_latency(int8=1.0, float32=2.0)
-    measurements = verify(make_engine_bundle(emulated=False)).measurements
-    assert (measurements["verdict"], measurements["shipped"]["precision"]) == ("pass", "int8")
-    engine = measurements["candidates"][0]["engine"]
+    verification = verify(make_engine_bundle(emulated=False))
+    assert (verification.judgement.verdict, verification.judgement.shipped.precision) == ("pass", "int8")
+    record = verification.describe()["record"]
+    engine = record["candidates"][0]["payload"]["engine"]
     assert engine["sha256"] in board.trt.deserialized
     assert engine["size_bytes"] > 0
     assert engine["build_s"] >= 0
     assert engine["reused"] is False
     assert (engine["runtime_version"], engine["gpu"], engine["architecture"]) == ("10.3.0", "Orin", "sm_87")
     assert engine["cuda_graph"] is not None
-    assert measurements["reference"]["engine"]["sha256"] != engine["sha256"]
-    assert measurements["latency_scope"].endswith("host memory to host memory")
+    assert record["references"][0]["payload"]["engine"]["sha256"] != engine["sha256"]
+    assert record["latency_scope"].endswith("host memory to host memory")
 
 
 def test_int8_that_does_not_pay_gives_way_and_all_are_in_the_report(board, make_engine_bundle, pretend_latency):
     pretend_latency(int8=2.0, float32=1.0)
-    measurements = verify(make_engine_bundle(emulated=False)).measurements
-    assert measurements["shipped"]["precision"] == "float32"
-    assert [candidate["status"] for candidate in measurements["candidates"]] == ["rejected", "shipped"]
-    assert "not faster than float32" in measurements["reasons"][0]
-    assert all(candidate["engine"]["sha256"] for candidate in measurements["candidates"])
+    verification = verify(make_engine_bundle(emulated=False))
+    assert verification.judgement.shipped.precision == "float32"
+    assert [candidate.status for candidate in verification.judgement.candidates] == ["rejected", "shipped"]
+    assert "not faster than float32" in verification.judgement.reasons[0]
+    assert all(candidate.payload.engine.sha256 for candidate in verification.record.candidates)
 
 
 def test_the_placement_comes_from_the_engine(board, make_engine_bundle):
-    placement = verify(make_engine_bundle()).measurements["candidates"][0]["placement"]
-    assert [(layer["op"], layer["precision"]) for layer in placement["layers"]] == [
+    placement = verify(make_engine_bundle()).record.candidates[0].placement
+    assert [(layer.op, layer.precision) for layer in placement.layers] == [
         ("CONVOLUTION", "int8"),
         ("MATRIX_MULTIPLY", "float32"),
     ]
-    assert placement["macs"] == 8 * 64 * 27 + 4 * 8
+    assert placement.macs == 8 * 64 * 27 + 4 * 8
 
 
 @pytest.fixture
@@ -115,9 +120,9 @@ def dla_board(board, monkeypatch, named_model):
 
 def test_candidates_are_built_for_the_dla_of_the_target_and_the_reference_for_the_gpu(dla_board, make_engine_bundle):
     trt, refused = dla_board
-    measurements = verify(make_engine_bundle(build=BuildSpec(dla_core=0, gpu_fallback=True))).measurements
-    assert measurements["candidates"][0]["engine"]["gpu_fallback"] == (refused,)
-    assert measurements["reference"]["engine"]["gpu_fallback"] == ()
+    record = verify(make_engine_bundle(build=BuildSpec(dla_core=0, gpu_fallback=True))).record
+    assert record.candidates[0].payload.engine.gpu_fallback == (refused,)
+    assert record.reference.payload.engine.gpu_fallback == ()
     assert {config.default_device_type for config in trt.configs} == {None, trt.DeviceType.DLA}
 
 
@@ -140,13 +145,13 @@ def test_after_a_verification_nothing_of_the_gpu_is_held(board, make_engine_bund
 
 def test_a_second_verification_builds_nothing_and_opens_the_same_bytes(board, make_engine_bundle):
     bundle = make_engine_bundle()
-    first = verify(bundle).measurements["candidates"]
+    first = list_engines(verify(bundle))
     builds = board.trt.builds
-    second = verify(bundle).measurements["candidates"]
+    second = list_engines(verify(bundle))
     assert board.trt.builds == builds
-    assert [item["engine"]["sha256"] for item in second] == [item["engine"]["sha256"] for item in first]
-    assert [item["engine"]["reused"] for item in second] == [True, True]
-    assert [item["engine"]["build_s"] for item in second] == [item["engine"]["build_s"] for item in first]
+    assert [item.sha256 for item in second] == [item.sha256 for item in first]
+    assert [item.reused for item in second] == [True, True]
+    assert [item.build_s for item in second] == [item.build_s for item in first]
 
 
 def find_engine(board, bundle, payload):
@@ -184,11 +189,11 @@ def test_an_engine_that_is_gone_is_not_silently_built_again(board, make_engine_b
 
 def test_after_an_upgrade_of_tensorrt_the_engines_are_built_and_proven_anew(board, make_engine_bundle, monkeypatch):
     bundle = make_engine_bundle()
-    old = verify(bundle).measurements["candidates"][0]["engine"]
+    old = list_engines(verify(bundle))[0]
     monkeypatch.setitem(sys.modules, "tensorrt", FakeTensorRt(board.cudart, version="10.16.1"))
-    new = verify(bundle).measurements["candidates"][0]["engine"]
-    assert new["sha256"] != old["sha256"]
-    assert (new["reused"], new["runtime_version"]) == (False, "10.16.1")
+    new = list_engines(verify(bundle))[0]
+    assert new.sha256 != old.sha256
+    assert (new.reused, new.runtime_version) == (False, "10.16.1")
 
 
 def test_a_board_with_another_gpu_is_refused_before_anything_is_built(board, make_engine_bundle):

@@ -1,5 +1,4 @@
 """ONNX Runtime on the CPU."""
-# ruff: noqa: TID252 - in a bundle this package is called agent, not toolchain.agent
 
 from __future__ import annotations
 

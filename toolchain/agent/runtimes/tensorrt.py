@@ -1,5 +1,4 @@
 """TensorRT on an NVIDIA GPU: the payload is an ONNX file, and its engine is built on the board. Not yet run on hardware."""
-# ruff: noqa: TID252 - in a bundle this package is called agent, not toolchain.agent
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Every call of the CUDA runtime, with its return code checked."""
-# ruff: noqa: TID252 - in a bundle this package is called agent, not toolchain.agent
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 DLA takes strongly typed networks, and is in TensorRT up to 10.7 and from 11.4.1 on (NVIDIA's "Working with DLA"); which
 layers it takes is TensorRT's to say, layer by layer.
 """
-# ruff: noqa: TID252 - in a bundle this package is called agent, not toolchain.agent
 
 from __future__ import annotations
 

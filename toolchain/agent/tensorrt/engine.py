@@ -1,5 +1,4 @@
 """Builds an engine from an ONNX file: strongly typed, explicit Q/DQ, within limits of memory and time."""
-# ruff: noqa: TID252 - in a bundle this package is called agent, not toolchain.agent
 
 from __future__ import annotations
 

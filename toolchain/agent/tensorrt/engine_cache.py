@@ -3,7 +3,6 @@
 An engine is as trusted as native code (TensorRT's documentation). ROOT/engines.json holds the sha256 of every engine in
 ROOT/engines/; what differs from it, is cut short or was built again is an error, and never reaches TensorRT.
 """
-# ruff: noqa: TID252 - in a bundle this package is called agent, not toolchain.agent
 
 from __future__ import annotations
 

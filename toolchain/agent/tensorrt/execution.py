@@ -1,5 +1,4 @@
 """Runs an engine: host memory to host memory, through pinned buffers, as a CUDA graph once a shape repeats."""
-# ruff: noqa: TID252 - in a bundle this package is called agent, not toolchain.agent
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 What TensorRT 8.4 to 10.x print was read in public logs; the reader is not yet run on hardware. Where the text does not
 tell a precision, it is "unknown", which counts for no gate.
 """
-# ruff: noqa: TID252 - in a bundle this package is called agent, not toolchain.agent
 
 from __future__ import annotations
 

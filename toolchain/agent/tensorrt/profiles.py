@@ -1,5 +1,4 @@
 """Optimization profiles: the shapes that an engine with dynamic axes is built for, and the check that data keeps to them."""
-# ruff: noqa: TID252 - in a bundle this package is called agent, not toolchain.agent
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Tells how far a build is, and ends it at its time limit."""
-# ruff: noqa: TID252 - in a bundle this package is called agent, not toolchain.agent
 
 from __future__ import annotations
 

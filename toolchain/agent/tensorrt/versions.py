@@ -2,7 +2,6 @@
 
 What is not here is the same in all of them: tests/agent/tensorrt/bindings/ holds the signatures of both ends.
 """
-# ruff: noqa: TID252 - in a bundle this package is called agent, not toolchain.agent
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx
 
-from toolchain.agent.gates import DEFAULT_SQNR_DB_MIN
+from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.lower.fp16 import convert_to_float16
 from toolchain.lower.fp16_layers import find_unsafe_layers
 from toolchain.lower.fp16_layers import lower_fp16 as lower_float16

@@ -1,0 +1,89 @@
+"""Drift: how far a payload's answers are from those of the model that the user brought.
+
+Parity asks whether a payload computes what was lowered. Drift asks the other question: whether pruning, training and
+quantization together left the user's model what it was. Without labels nothing else says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .parity import OutputParity, Parity
+
+# Rows of probabilities add up to 1 within the rounding of float16 (11 bits) over some classes.
+_SUM_TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True)
+class OutputDrift:
+    """The distance of one output from the user's model's, as OutputParity has it.
+
+    agreement: the share of samples whose largest value stands at the same place, for outputs of shape (N, classes) or
+    (N, classes, 1, 1); None for others. is_scores: every row of the user's model is a distribution over classes.
+    """
+
+    output: str
+    max_abs: float
+    sqnr_db: float
+    nonfinite: int
+    agreement: Optional[float]
+    is_scores: bool
+
+
+def view_rows(array: NDArray[Any]) -> Optional[NDArray[Any]]:
+    """Return an output as (N, classes) where it may hold the scores of classes, else None."""
+    is_rows = array.ndim >= 2 and array.shape[1] >= 2 and array.size == array.shape[0] * array.shape[1]
+    if not is_rows or not np.issubdtype(array.dtype, np.floating):
+        return None
+    return array.reshape(array.shape[:2])
+
+
+class _Agreement:
+    """Counts the samples whose largest value stands at the same place."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.same = 0
+        self.is_scores = True
+
+    def add(self, original: NDArray[Any], deployed: NDArray[Any]) -> None:
+        self.samples += len(original)
+        self.same += int(np.count_nonzero(original.argmax(axis=1) == deployed.argmax(axis=1)))
+        with np.errstate(invalid="ignore"):  # of infinite logits, which are no distribution
+            sums = original.sum(axis=1, dtype=np.float64)
+            self.is_scores &= bool(np.all(original >= 0) and np.all(np.abs(sums - 1.0) <= _SUM_TOLERANCE))
+
+
+class Drift:
+    """Compares batch after batch with the user's model's outputs and keeps sums and counts, not the batches."""
+
+    def __init__(self) -> None:
+        self._agreements: Dict[str, _Agreement] = {}
+        self._parity = Parity()
+
+    def add(self, originals: Mapping[str, NDArray[Any]], deployed: Mapping[str, NDArray[Any]]) -> None:
+        """Compare one batch; raises ToolchainError (exit 18) as parity.check_outputs does."""
+        self._parity.add(originals, deployed)
+        for name, array in originals.items():
+            rows, found = view_rows(array), view_rows(deployed[name])
+            if rows is not None and found is not None:
+                self._agreements.setdefault(name, _Agreement()).add(rows, found)
+
+    def summarize(self) -> Tuple[OutputDrift, ...]:
+        """Return the drift of every output seen so far, in the order of the user's model's."""
+        return tuple(self._summarize(parity) for parity in self._parity.summarize())
+
+    def _summarize(self, parity: OutputParity) -> OutputDrift:
+        agreement = self._agreements.get(parity.output)
+        return OutputDrift(
+            output=parity.output,
+            max_abs=parity.max_abs,
+            sqnr_db=parity.sqnr_db,
+            nonfinite=parity.nonfinite,
+            agreement=agreement.same / agreement.samples if agreement is not None and agreement.samples else None,
+            is_scores=agreement is not None and agreement.is_scores,
+        )

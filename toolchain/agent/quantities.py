@@ -1,0 +1,54 @@
+"""Numbers as people read them in gates and reports."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+EN_DASH = "\N{EN DASH}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+ABSENT = EN_DASH
+
+
+def write_digits(value: float) -> str:
+    """Return a number with three significant digits and no exponent: 0.0931, 2.06, 1042."""
+    if value == 0:
+        return "0"
+    digits = 0
+    while digits < 6 and abs(value) * 10**digits < 99.95:
+        digits += 1
+    return f"{value:.{digits}f}"
+
+
+def write_ms(value_ms: Optional[float]) -> str:
+    """Return a latency: 0.931 ms."""
+    return ABSENT if value_ms is None else f"{write_digits(value_ms)} ms"
+
+
+def write_percent(fraction: Optional[float], digits: int = 2) -> str:
+    """Return a fraction as per cent: 92.31 %."""
+    return ABSENT if fraction is None else f"{100 * fraction:.{digits}f} %"
+
+
+def write_points(fraction: float) -> str:
+    """Return a difference of two fractions as percentage points: 0.10 points."""
+    return f"{100 * fraction + 0.0:.2f} points"
+
+
+def write_speedup(ratio: Optional[float], low: Optional[float], high: Optional[float]) -> str:
+    """Return a speedup with its interval, such as 2.06 times as fast (2.01 to 2.11), in signs."""
+    if ratio is None:
+        return ABSENT
+    interval = "" if low is None or high is None else f" ({low:.2f}{EN_DASH}{high:.2f})"
+    return f"{ratio:.2f}{TIMES} as fast{interval}"
+
+
+def write_sqnr(sqnr_db: Optional[float], max_abs: Optional[float], nonfinite: int) -> str:
+    """Return the SQNR of an output: 29.4 dB, or that it is exact, where the SQNR is infinite."""
+    if max_abs == 0 and nonfinite == 0:
+        return "exact"
+    return ABSENT if sqnr_db is None else f"{sqnr_db:.1f} dB"
+
+
+def write_count(count: int, noun: str) -> str:
+    """Return a count with its noun: 1 thread, 1,500 runs."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,95 @@
+"""What a board answered, read strictly and judged again: the host believes what was measured, and no board's verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from toolchain.agent.facts import check_compatible
+from toolchain.agent.judge import Judgement, judge_record
+from toolchain.agent.manifest import Manifest
+from toolchain.agent.payloads import list_references
+from toolchain.agent.record import Payload, Record, read_record
+from toolchain.errors import ExitCode, ToolchainError, malformed
+
+_FIX = "look at the board: its agent, or something in its place, does not say what it measured"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was measured, and the host's own verdict on it."""
+
+    record: Record
+    judgement: Judgement
+
+
+def read_answer(
+    document: Mapping[str, Any], manifest: Manifest, bundle_id: str, *, pinned: str | None = None
+) -> Answer:
+    """Return what a board measured of this bundle, and the verdict on it.
+
+    Raises ToolchainError: exit 11 where it is about another bundle, 12 where the board is none that the bundle is for, 20
+    where the board's verdict is not what its measurements say, 23 where it cannot be read.
+    """
+    record = read_record(document.get("record"))
+    if record.bundle_id != bundle_id:
+        what = "the board measured another bundle than the one that was sent"
+        raise ToolchainError(ExitCode.CONTENT, what, "bundle_id", bundle_id, record.bundle_id, _FIX)
+    _check_payloads(record, manifest)
+    if record.pinned != pinned:
+        raise _refuse("pinned", str(pinned), str(record.pinned))
+    check_compatible(manifest.compatible, record.device)
+    judgement = judge_record(record, manifest)
+    _compare_verdicts(document, judgement)
+    return Answer(record=record, judgement=judgement)
+
+
+def _check_payloads(record: Record, manifest: Manifest) -> None:
+    """Refuse (exit 23) measurements of other payloads than those of the bundle, in another order, or of fewer."""
+    files = {entry.path: entry for entry in manifest.files}
+
+    def describe(path: str) -> Payload:
+        return Payload(path=path, size_bytes=files[path].size_bytes, sha256=files[path].sha256, engine=None)
+
+    expected = [(candidate.precision, describe(candidate.path)) for candidate in manifest.candidates]
+    expected += [("reference", describe(path)) for path in list_references(manifest)]
+    found = [(candidate.precision, candidate.payload) for candidate in record.candidates]
+    found += [("reference", reference.payload) for reference in record.references]
+    names = [(name, payload.path, payload.size_bytes, payload.sha256) for name, payload in found]
+    if names != [(name, payload.path, payload.size_bytes, payload.sha256) for name, payload in expected]:
+        raise _refuse("payloads", _join(expected), _join(found))
+    if record.device.runtime != manifest.runtime or record.threads != manifest.threads:
+        measured = f"{record.device.runtime}, {record.threads} threads"
+        raise _refuse("runtime", f"{manifest.runtime}, {manifest.threads} threads", measured)
+
+
+def _join(payloads: list[tuple[str, Payload]]) -> str:
+    return ", ".join(f"{name} {payload.path} {payload.sha256[:12]}" for name, payload in payloads) or "none"
+
+
+def _compare_verdicts(document: Mapping[str, Any], judgement: Judgement) -> None:
+    own = {
+        "verdict": judgement.verdict,
+        "exit_code": int(judgement.exit_code),
+        "shipped": None if judgement.shipped is None else asdict(judgement.shipped),
+    }
+    claimed = {name: document.get(name) for name in own}
+    if claimed != own:
+        what = "the board's verdict is not what its measurements say"
+        differing = next(name for name, value in own.items() if claimed[name] != value)
+        expected, found = str(own[differing]), str(claimed[differing])
+        raise ToolchainError(ExitCode.INVALID, what, differing, expected, found, _FIX)
+
+
+def _refuse(where: str, expected: str, found: str) -> ToolchainError:
+    return malformed(
+        "the board measured something else than was sent", where=where, expected=expected, found=found, fix=_FIX
+    )
+
+
+def check_signer(*, is_signed: bool, signer: str | None) -> None:
+    """Refuse (exit 20) a board that names a signer for a bundle that nobody signed."""
+    if signer is not None and not is_signed:
+        what = "the board names a signer of a bundle that is not signed"
+        raise ToolchainError(ExitCode.INVALID, what, "signer", "none", signer, _FIX)

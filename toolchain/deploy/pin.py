@@ -1,0 +1,60 @@
+"""The pin: which payload of a bundle was proven and is shipped, beside the manifest of the copy that a deploy leaves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
+from toolchain.agent.decode import decode, parse_json
+from toolchain.agent.judge import Shipped
+from toolchain.agent.manifest import SHIPPED_NAME, read_manifest
+from toolchain.atomic import write_atomically
+from toolchain.errors import ExitCode, ToolchainError, malformed
+
+_FIX = "deploy again, which decides anew"
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The content of shipped.json."""
+
+    bundle_id: str
+    shipped: Shipped
+
+
+def write_pin(bundle: Path, bundle_id: str, shipped: Shipped | None) -> None:
+    """Write which payload of a bundle is shipped; None removes what an earlier verdict said."""
+    path = bundle / SHIPPED_NAME
+    if shipped is None:
+        path.unlink(missing_ok=True)
+        return
+    text = json.dumps(asdict(Pin(bundle_id=bundle_id, shipped=shipped)), indent=1)
+    write_atomically(path, (text + "\n").encode())
+
+
+def read_pin(bundle: Path) -> str | None:
+    """Return the precision that a deploy proved and shipped; None for a bundle that has no verdict yet.
+
+    Raises ToolchainError: exit 11 where the pin is of another bundle or payload, 23 where it cannot be read.
+    """
+    path = bundle / SHIPPED_NAME
+    if not path.is_file():
+        return None
+    try:
+        pin = cast("Pin", decode(Pin, parse_json(path.read_bytes(), SHIPPED_NAME), SHIPPED_NAME))
+    except ToolchainError as error:
+        what = "what was shipped of a bundle cannot be read"
+        raise malformed(what, where=str(path), expected=error.expected, found=error.found, fix=_FIX) from error
+    manifest, bundle_id = read_manifest(bundle)
+    payloads = {candidate.precision: candidate.path for candidate in manifest.candidates}
+    hashes = {entry.path: entry.sha256 for entry in manifest.files}
+    shipped = pin.shipped
+    is_own = payloads.get(shipped.precision) == shipped.path and hashes.get(shipped.path) == shipped.sha256
+    if pin.bundle_id != bundle_id or not is_own:
+        found = f"{shipped.precision} of {pin.bundle_id}"
+        raise ToolchainError(
+            ExitCode.CONTENT, "the pin is of another bundle", str(path), f"a payload of {bundle_id}", found, _FIX
+        )
+    return shipped.precision
