@@ -90,10 +90,9 @@ class Slots:
             raise ToolchainError(ExitCode.CONTENT, what, str(folder), bundle_id, found, "deploy the bundle again")
         check_contents(folder, manifest)
         verdict = read_verdict(self.root, bundle_id)
-        if verdict is not None:
+        if verdict is not None:  # without one nothing is claimed, and `status` says that
             check_proven(self.root, manifest, verdict)
-        shipped = None if verdict is None else find_shipped_folder(manifest, verdict.shipped.path)
-        check_shipped_link(folder, shipped)
+            check_shipped_link(folder, find_shipped_folder(manifest, verdict.shipped.path))
         return manifest
 
     def settle_link(self, bundle_id: str) -> None:
