@@ -58,7 +58,7 @@ def _prove(
 ) -> Tuple[ExitCode, Dict[str, Any]]:
     trust = read_state(slots.root)
     try:
-        manifest = slots.check_release(bundle_id)
+        manifest = slots.check_proven(bundle_id)
         before = read_verdict(slots.root, bundle_id)
         signer = _admit(slots, trust, bundle_id, manifest)
         pinned = pinned if before is None else before.shipped.precision

@@ -76,10 +76,7 @@ class Slots:
             write_link(self.root / name, f"{self.releases.name}/{bundle_id}")
 
     def check_release(self, bundle_id: str) -> Manifest:
-        """Return the manifest of a release whose every byte is the manifest's, and whose link leads to what was proven.
-
-        Raises ToolchainError (exit 2, 11, 23).
-        """
+        """Return the manifest of a release whose every byte is the manifest's; raises ToolchainError (exit 2, 11, 23)."""
         folder = self.find_release(bundle_id)
         if not is_bundle_id(bundle_id) or not folder.is_dir():
             fix = "deploy it again; `status` lists what there is"
@@ -89,10 +86,15 @@ class Slots:
             what = "a release's manifest is not the one that it was verified with"
             raise ToolchainError(ExitCode.CONTENT, what, str(folder), bundle_id, found, "deploy the bundle again")
         check_contents(folder, manifest)
+        return manifest
+
+    def check_proven(self, bundle_id: str) -> Manifest:
+        """Do so for a release whose verdict is about these bytes, and whose link leads to the proven ones."""
+        manifest = self.check_release(bundle_id)
         verdict = read_verdict(self.root, bundle_id)
         if verdict is not None:  # without one nothing is claimed, and `status` says that
             check_proven(self.root, manifest, verdict)
-            check_shipped_link(folder, find_shipped_folder(manifest, verdict.shipped.path))
+            check_shipped_link(self.find_release(bundle_id), find_shipped_folder(manifest, verdict.shipped.path))
         return manifest
 
     def settle_link(self, bundle_id: str) -> None:

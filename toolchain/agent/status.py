@@ -43,7 +43,7 @@ def read_status(root: Path) -> Tuple[ExitCode, Dict[str, Any]]:
     if current is not None:
         try:
             verdict = read_verdict(root, current)
-            reasons = list_reasons(slots, trust, current, slots.check_release(current), verdict)
+            reasons = list_reasons(slots, trust, current, slots.check_proven(current), verdict)
         except ToolchainError as error:
             damage = error
     code = ExitCode.EXPIRED if reasons else ExitCode.PROVEN

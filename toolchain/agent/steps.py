@@ -148,7 +148,10 @@ def receive(run: Deployment) -> None:
 
 def verify(run: Deployment) -> None:
     """Compare every file with the manifest, and write all of them to the disk."""
-    if run.manifest is None or run.is_installed:
+    if run.manifest is None:  # what is gone back to must be what was proven
+        run.slots.check_proven(run.id)
+        return
+    if run.is_installed:
         run.slots.check_release(run.id)
         return
     partial = run.slots.find_partial(run.id)

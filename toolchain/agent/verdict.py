@@ -141,7 +141,10 @@ def record_failure(root: Path, bundle_id: str, error: ToolchainError) -> None:
     """
     if error.code not in _FAILURES:
         return
-    verdict = read_verdict(root, bundle_id)
+    try:
+        verdict = read_verdict(root, bundle_id)
+    except ToolchainError:  # broken, which `status` tells; what failed is told to the host all the same
+        return
     if verdict is not None:
         failure = Failure(time=format_utc(read_time_s()), exit_code=int(error.code), reason=error.what)
         write_verdict(root, replace(verdict, failure=failure))
