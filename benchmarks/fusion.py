@@ -74,7 +74,7 @@ def measure_model(recipe: Recipe, progress: Progress) -> dict[str, Any]:
     target = find_target("cpu")
     exported = stages.export(run, stages.train(run))
     optimized = stages.optimize(run, exported)
-    quantized = stages.lower(run, optimized, target, "int8", read_facts("onnxruntime"))
+    quantized = stages.lower(run, optimized, target, "int8", read_facts("onnxruntime"), exported=exported)
     before, after, int8 = (entry.folder / "model.onnx" for entry in (exported, optimized, quantized))
     sessions = {
         "exported": _open(before, _ALL),

@@ -91,7 +91,8 @@ def compare_lowerings(recipe: Recipe, folder: Path, progress: Progress) -> dict[
     target = find_target("cpu")
     exported = stages.export(run, stages.train(run))
     optimized = stages.optimize(run, exported)
-    ours = stages.lower(run, optimized, target, "int8", read_facts("onnxruntime")).folder / "model.onnx"
+    lowered = stages.lower(run, optimized, target, "int8", read_facts("onnxruntime"), exported=exported)
+    ours = lowered.folder / "model.onnx"
     calibration = run.bind_calibration(exported.folder / "model.onnx", recipe.data.calibration_samples)
     theirs = _quantize_theirs(exported.folder / "model.onnx", calibration, folder)
     paths = {"float": optimized.folder / "model.onnx", "theirs": theirs, "ours": ours}

@@ -42,7 +42,7 @@ def measure_recipe(recipe: Recipe, progress: Progress) -> None:
     golden = stages.golden(run, exported, weights)
     optimized = stages.optimize(run, exported)
     for precision in target.precision:
-        lowered = stages.lower(run, optimized, target, precision, stages.read_stand_in(target))
+        lowered = stages.lower(run, optimized, target, precision, stages.read_stand_in(target), exported=exported)
         print(json.dumps(measure_payload(run, golden, lowered, precision)), flush=True)
 
 

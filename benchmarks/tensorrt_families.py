@@ -107,6 +107,7 @@ def _lower(model: Path, precision: Precision, feeds: Sequence[Arrays], folder: P
     target = target.model_copy(update={"precision": list(_PRECISIONS)})
     request = LowerRequest(
         model=model,
+        exported=model,
         target=target,
         precision=precision,
         facts=read_facts("onnxruntime"),

@@ -81,6 +81,7 @@ def compare_model(name: str, modelopt: Path, folder: Path) -> dict[str, Any]:
 
     request = LowerRequest(
         model=source,
+        exported=source,
         target=find_target("jetson"),
         precision="int8",
         facts=read_facts("onnxruntime"),

@@ -42,9 +42,33 @@ def test_samples_are_judged_together_and_not_by_their_worst():
     assert check_float_parity("test", pairs)["y"] > 110
 
 
-def test_a_reference_that_is_not_finite_is_refused():
-    for value in (np.nan, np.inf):
-        assert "own output" in refuse(ExitCode.PARITY, compare, np.float32([value]), np.float32([value])).what
+def test_a_reference_with_a_nan_is_refused_even_where_the_other_has_it_too():
+    values = np.stack([VALUES, VALUES])
+    values[1, 7] = np.nan
+    error = refuse(ExitCode.PARITY, compare, values, values, per_sample=True)
+    assert "own output is not a number" in error.what
+    assert error.where == "output y, sample 1"
+
+
+def test_equal_infinities_are_equal_and_hide_no_difference():
+    masked, wrong = VALUES.copy(), VALUES * np.float32(1.01)
+    masked[:10] = wrong[:10] = -np.inf
+    assert compare(masked, masked) == {"y": 200.0}
+    assert "40.0 dB" in refuse(ExitCode.PARITY, compare, masked, wrong).found
+
+
+@pytest.mark.parametrize("other", [0.0, np.inf, np.nan])
+def test_an_infinity_that_the_other_side_lacks_is_refused(other):
+    masked = VALUES.copy()
+    masked[7] = -np.inf
+    changed = masked.copy()
+    changed[7] = other
+    assert "1 NaN or infinite" in refuse(ExitCode.PARITY, compare, masked, changed).found
+
+
+def test_an_output_that_is_infinite_everywhere_proves_nothing():
+    nothing = np.full(3, -np.inf, np.float32)
+    assert "infinite everywhere" in refuse(ExitCode.PARITY, compare, nothing, nothing).what
 
 
 def test_an_output_that_is_nan_where_the_reference_is_not_is_refused():

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
-from onnx import TensorProto, numpy_helper, parser
+from onnx import TensorProto, helper, numpy_helper, parser
 
 from toolchain import onnx_file
 from toolchain.errors import ExitCode, ToolchainError
@@ -52,14 +53,14 @@ def refuse(path: Path, code: ExitCode = ExitCode.MALFORMED) -> ToolchainError:
 
 def test_a_written_model_is_read_back_equal(tmp_path):
     path = tmp_path / "folder" / "model.onnx"
-    write_onnx(make_model(), path)
+    write_onnx(make_model(), path, step="test")
     assert read_onnx(path) == make_model()
     assert read_onnx(path, trusted=True) == make_model()
 
 
 def test_equal_models_give_equal_bytes(tmp_path):
-    write_onnx(make_model(), tmp_path / "a.onnx")
-    write_onnx(make_model(), tmp_path / "b.onnx")
+    write_onnx(make_model(), tmp_path / "a.onnx", step="test")
+    write_onnx(make_model(), tmp_path / "b.onnx", step="test")
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 
@@ -72,7 +73,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(ToolchainError) as caught:
-        write_onnx(make_model(), path)
+        write_onnx(make_model(), path, step="test")
     assert caught.value.code == ExitCode.STORAGE
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
     assert path.read_bytes() == b"old"
@@ -81,7 +82,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ToolchainError) as caught:
-        write_onnx(make_model(), tmp_path / "file" / "model.onnx")
+        write_onnx(make_model(), tmp_path / "file" / "model.onnx", step="test")
     assert caught.value.code == ExitCode.STORAGE
 
 
@@ -246,20 +247,20 @@ def test_a_parser_that_hangs_is_stopped(tmp_path, monkeypatch):
     def hang(*_, **__):
         raise subprocess.TimeoutExpired("parser", 300)
 
-    write_onnx(make_model(), tmp_path / "model.onnx")
+    write_onnx(make_model(), tmp_path / "model.onnx", step="test")
     monkeypatch.setattr(onnx_file.subprocess, "run", hang)
     assert "too long" in refuse(tmp_path / "model.onnx").what
 
 
 def test_a_parser_that_crashes_is_reported(tmp_path, monkeypatch):
     crash = subprocess.CompletedProcess([], returncode=-11, stdout=b"", stderr=b"")
-    write_onnx(make_model(), tmp_path / "model.onnx")
+    write_onnx(make_model(), tmp_path / "model.onnx", step="test")
     monkeypatch.setattr(onnx_file.subprocess, "run", lambda *_, **__: crash)
     assert "SIGSEGV" in str(refuse(tmp_path / "model.onnx"))
 
 
 def test_a_trusted_file_needs_no_child(tmp_path, monkeypatch):
-    write_onnx(make_model(), tmp_path / "model.onnx")
+    write_onnx(make_model(), tmp_path / "model.onnx", step="test")
     monkeypatch.setattr(onnx_file.subprocess, "run", None)
     assert read_onnx(tmp_path / "model.onnx", trusted=True) == make_model()
 
@@ -267,7 +268,7 @@ def test_a_trusted_file_needs_no_child(tmp_path, monkeypatch):
 def test_the_child_imports_nothing_from_the_current_folder(tmp_path):
     (tmp_path / "onnx.py").write_text("raise SystemExit('imported from the current folder')")
     (tmp_path / "json.py").write_text("raise SystemExit('imported from the current folder')")
-    write_onnx(make_model(), tmp_path / "model.onnx")
+    write_onnx(make_model(), tmp_path / "model.onnx", step="test")
     root = str(Path(onnx_file.__file__).parents[1])
     code = f"import sys; sys.path.insert(0, {root!r}); from pathlib import Path\n"
     code += "from toolchain.onnx_file import read_onnx; print(read_onnx(Path('model.onnx')).graph.name)"
@@ -275,3 +276,40 @@ def test_the_child_imports_nothing_from_the_current_folder(tmp_path):
     command = [sys.executable, "-P", "-c", code]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert run.stdout.strip() == "g", run.stderr
+
+
+def make_broken_models():
+    """Return models that each break the rule of one maker for each tensor, and ones that are right."""
+    ones, twos = (numpy_helper.from_array(np.full(3, value, np.float32), "a") for value in (1, 2))
+    mul = helper.make_node("Mul", ["x", "a"], ["y"], "mul")
+    return {
+        "two initializers of one name": ([ones, twos], [mul]),
+        "a node that makes an initializer": ([ones], [helper.make_node("Relu", ["x"], ["a"]), mul]),
+        "two nodes that make one tensor": ([ones], [helper.make_node("Relu", ["x"], ["y"]), mul]),
+        "a node before the one it reads": ([], [mul, helper.make_node("Relu", ["x"], ["a"])]),
+        "a tensor that nobody makes": ([], [mul]),
+    }
+
+
+@pytest.mark.parametrize("kind", make_broken_models())
+def test_no_invalid_graph_is_written_and_the_step_is_named(tmp_path, kind):
+    initializers, nodes = make_broken_models()[kind]
+    values = [helper.make_tensor_value_info(name, 1, [3]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    with pytest.raises(ToolchainError, match="packing made an invalid ONNX graph") as caught:
+        write_onnx(model, tmp_path / "model.onnx", step="packing")
+    assert caught.value.code == ExitCode.PARITY
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_operators_that_only_onnxruntime_has_are_written(tmp_path):
+    node = helper.make_node("QuickGelu", ["x"], ["y"], "gelu", domain="com.microsoft", alpha=1.0)
+    values = [helper.make_tensor_value_info(name, 1, [3]) for name in ("x", "y")]
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(
+        helper.make_graph([node], "g", values[:1], values[1:]), opset_imports=opsets, ir_version=10
+    )
+    write_onnx(model, tmp_path / "model.onnx", step="lowering")
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
+    assert session.run(None, {"x": np.zeros(3, np.float32)})[0].tolist() == [0.0, 0.0, 0.0]

@@ -59,9 +59,10 @@ FACTS = Facts(
     accelerator=None,
 )
 
-FLOAT = {"export", "optimize", "golden"}
+FLOAT = {"evidence", "export", "optimize", "golden"}
 COMPRESSED = {"compress-1-magnitude_pruning", "export compressed", "optimize compressed", "golden compressed"}
 LOWER = {"lower-int8", "lower-float32"}
+JUDGED = {"evidence", "golden", "golden compressed"}
 ALL = FLOAT | COMPRESSED | LOWER | {"bundle"}
 
 
@@ -85,6 +86,8 @@ class KeyCache:
         folder = self.folder / key
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "weights.safetensors").write_text(key)
+        (folder / "evidence.json").write_text('{"warnings": []}')
+        (folder / "lowering.json").write_text("{}")
         names = {name for name, _ in self.keys}
         self.keys.append((f"{stage} compressed" if stage in names else stage, key))
         return Entry(folder, key, cached=True)
@@ -119,6 +122,7 @@ def run_stages(project, facts=FACTS, freshness=FRESHNESS):
     with Progress(stream=io.StringIO(), quiet=True) as progress:
         run = stages.Run(recipe=recipe, cache=cache, progress=progress)
         weights = stages.train(run)
+        stages.evidence(run, weights, None)
         exported = stages.export(run, weights)
         model = stages.optimize(run, exported)
         golden = stages.golden(run, exported, weights)
@@ -126,8 +130,11 @@ def run_stages(project, facts=FACTS, freshness=FRESHNESS):
         small_export = stages.export(run, small)
         small_model = stages.optimize(run, small_export)
         small_golden = stages.golden(run, small_export, small)
-        lowered = {name: stages.lower(run, small_model, target, name, facts) for name in target.precision}
-        made_from = {"reference": model, "golden": small_golden, "float_golden": golden}
+        lowered = {
+            name: stages.lower(run, small_model, target, name, facts, exported=small_export)
+            for name in target.precision
+        }
+        made_from = {"reference": model, "original": exported, "golden": small_golden, "float_golden": golden}
         stages.bundle(run, target, lowered, **made_from, freshness=freshness)
     return cache
 
@@ -161,11 +168,11 @@ def test_nothing_changes_without_a_change(project):
         ("[gates]", "[gates]\nsqnr_db_min = { int8 = 30 }", {"lower-int8", "bundle"}),
         ("[gates]", '[quantize]\ncalibration = "entropy"\n[gates]', {"lower-int8", "bundle"}),
         ("[gates]", '[quantize]\nkeep_float = ["conv"]\n[gates]', {"lower-int8", "bundle"}),
-        ("calibration_samples = 8", "calibration_samples = 9", {"lower-int8", "bundle"}),
+        ("calibration_samples = 8", "calibration_samples = 9", {"evidence", "lower-int8", "bundle"}),
         ("amount = 0.5", "amount = 0.6", COMPRESSED | LOWER | {"bundle"}),
         ("classes = 4", "classes = 5", ALL),
-        ("calibration_samples = 8", "evaluation_samples = 4", {"golden", "golden compressed", "lower-int8", "bundle"}),
-        ("calibration_samples = 8", 'metric = "none"', {"golden", "golden compressed", "lower-int8", "bundle"}),
+        ("calibration_samples = 8", "evaluation_samples = 4", JUDGED | {"lower-int8", "bundle"}),
+        ("calibration_samples = 8", 'metric = "none"', JUDGED | {"lower-int8", "bundle"}),
     ],
 )
 def test_a_change_of_the_recipe_asks_for_what_depends_on_it(project, old, new, changed):
@@ -181,7 +188,7 @@ def test_a_change_of_the_recipe_asks_for_what_depends_on_it(project, old, new, c
     [
         ("threads = 2", LOWER | {"bundle"}),
         ('activation_type = "int8"', LOWER | {"bundle"}),
-        ("emulated = true", {"lower-int8", "bundle"}),  # an emulated board times no layers
+        ("emulated = true", LOWER | {"bundle"}),  # an emulated board times nothing
         ("[gates]\nlatency_p90_ms_max = 5", {"bundle"}),
         ('[compatible]\narch = "aarch64"', {"bundle"}),
     ],
@@ -201,7 +208,7 @@ def test_the_order_of_preference_is_part_of_the_bundle(project):
 def test_another_cpu_is_lowered_for_anew(project):
     before = list_keys(project)
     after = list_keys(project, dataclasses.replace(FACTS, cpu="two"))
-    assert list_changed(before, after) == {"lower-int8", "bundle"}
+    assert list_changed(before, after) == LOWER | {"bundle"}
 
 
 def test_layers_are_timed_only_for_a_board_with_the_cpu_of_this_machine(project):
@@ -231,7 +238,7 @@ def test_other_weights_or_another_model_ask_for_everything(project, name):
 
 @pytest.mark.parametrize(
     ("name", "changed"),
-    [("calibration", ALL), ("evaluation", {"golden", "golden compressed", "bundle"})],
+    [("calibration", ALL), ("evaluation", JUDGED | {"bundle"})],
 )
 def test_other_data_asks_for_what_looks_at_it(project, name, changed):
     before = list_keys(project)
@@ -243,7 +250,7 @@ def test_other_data_asks_for_what_looks_at_it(project, name, changed):
 @pytest.mark.parametrize(
     ("library", "direct"),
     [
-        ("torch", {"compress-1-magnitude_pruning", "export", "golden"}),
+        ("torch", {"compress-1-magnitude_pruning", "evidence", "export", "golden"}),
         ("torchvision", {"compress-1-magnitude_pruning", "export", "golden"}),
         ("onnxscript", {"export", "optimize"}),
         ("onnxsim", {"optimize"}),

@@ -21,9 +21,10 @@ from toolchain.errors import usage
 from toolchain.export_failure import explain_failure
 from toolchain.float_parity import FloatSession, check_float_parity
 from toolchain.onnx_file import SIZE_MAX_BYTES, write_onnx
+from toolchain.onnx_names import OnnxNames
 from toolchain.onnx_safety import first_line
 
-# The opset of every model from here on; toolchain/optimize/raise_opset.py says why it is this one.
+# The opset of every model from here on; toolchain/onnx_opset.py says why it is this one.
 OPSET = 21
 
 # Loggers of the exporter and of what it calls; their warnings are for its developers.
@@ -73,7 +74,7 @@ def export_onnx(model: nn.Module, example: dict[str, NDArray[Any]], out: Path) -
         raise failure from error
     _strip_metadata(exported)
     _check_exported(exported)
-    write_onnx(exported, out)
+    write_onnx(exported, out, step="export")
 
 
 def run_pytorch(model: nn.Module, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -112,12 +113,12 @@ def check_export(
 ) -> dict[str, float]:
     """Compare the ONNX file in ONNX Runtime with the module on real samples; return the SQNR of each output in dB.
 
-    Raises ToolchainError (exit 18) as `check_float_parity` does: the module's own output has a NaN or infinite value,
+    Raises ToolchainError (exit 18) as `check_float_parity` does: the module's own output has a NaN,
     or the file computes something else.
     """
     session = FloatSession(onnx_path, threads=threads)
     pairs = ((run_pytorch(model, batch), session.run(batch)) for batch in batches)
-    return check_float_parity("export", pairs)
+    return check_float_parity("export", pairs, per_sample=True)
 
 
 def _flatten(result: Any, place: str) -> Iterator[NDArray[Any]]:
@@ -204,14 +205,10 @@ def _rename(graph: Any, names: Mapping[Any, str]) -> None:
     """Name the onnx_ir values as asked, and an inner value that has one of those names anew."""
     values = [*graph.inputs, *graph.initializers.values()]
     values += [output for node in graph.all_nodes() for output in node.outputs]
-    taken = {value.name for value in values} | set(names.values())
+    free = OnnxNames([*(value.name for value in values), *names.values()])
     for value in values:
         if value not in names and value.name in names.values():
-            count = 1
-            while (fresh := f"{value.name}_inner{count}") in taken:
-                count += 1
-            taken.add(fresh)
-            value.name = fresh
+            value.name = free.make(f"{value.name}_inner")
     for value, name in names.items():
         value.name = name
 

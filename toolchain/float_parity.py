@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from toolchain.agent.parity import Parity
 from toolchain.errors import ExitCode, ToolchainError, malformed, usage
+from toolchain.float_outputs import FloatOutputs
 from toolchain.onnx_safety import first_line
 
 Outputs = dict[str, NDArray[Any]]
@@ -107,40 +108,36 @@ def check_float_parity(
     pairs: Iterable[tuple[Outputs, Outputs]],
     *,
     sqnr_db_min: Mapping[str, float] = types.MappingProxyType({}),
+    per_sample: bool = False,
 ) -> dict[str, float]:
     """Compare the reference's outputs with the others', batch by batch; return the SQNR of each output in dB.
 
-    200 dB stands for equal. `sqnr_db_min` takes the place of SQNR_DB_MIN for the outputs that it names. Raises ToolchainError (exit 18), with `what` as its first words: an output is missing,
-    extra, of another dtype or shape; a value is NaN or infinite; floating-point values differ by more than rounding,
-    others at all. Exit 2 where there are no samples.
+    200 dB stands for equal. `sqnr_db_min` takes the place of SQNR_DB_MIN for the outputs that it names; per_sample: the
+    first axis of every output is that of samples, by which a NaN is named. Raises ToolchainError (exit 18), with `what`
+    as its first words: an output is missing, extra, of another dtype or shape; the reference has a NaN, or nothing
+    finite in an output; a value is NaN or infinite and not the same in both; floating-point values differ by more than
+    rounding, others at all. Exit 2 where there are no samples.
     """
     parity = Parity()
+    references = FloatOutputs(what)
     dtypes: dict[str, np.dtype[Any]] = {}
-    for reference, deployed in pairs:
-        for name, array in reference.items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise ToolchainError(
-                    ExitCode.PARITY,
-                    f"{what}: the model's own output is not finite",
-                    f"output {name}",
-                    "finite values on real samples",
-                    f"{np.count_nonzero(~np.isfinite(array))} of {array.size} NaN or infinite",
-                    "check the weights, and that the samples are scaled as in training",
-                )
+    for run, (reference, deployed) in enumerate(pairs):
+        references.add(reference, first_sample=run, per_sample=per_sample)
         parity.add(reference, deployed)
         dtypes = {name: array.dtype for name, array in reference.items()}
     if not dtypes:
         raise usage(f"{what}: there are no samples to compare on", expected="at least one batch")
+    references.finish()
     distances = {distance.output: distance for distance in parity.summarize()}
     for name, distance in distances.items():
         limit_db = sqnr_db_min.get(name, SQNR_DB_MIN.get(str(dtypes[name])))
         if distance.nonfinite:
             raise ToolchainError(
                 ExitCode.PARITY,
-                f"{what}: the output is not finite where the reference is",
+                f"{what}: the output is not finite where the reference is, or the other way round",
                 f"output {name}",
-                "finite values",
-                f"{distance.nonfinite} NaN or infinite",
+                "finite values, and infinities where the reference has the same",
+                f"{distance.nonfinite} NaN or infinite on one side",
             )
         if limit_db is None and distance.max_abs > 0:
             raise ToolchainError(

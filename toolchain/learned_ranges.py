@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from toolchain.errors import ExitCode, ToolchainError, malformed
 from toolchain.onnx_graph import GraphView, read_names, rename_reads
+from toolchain.onnx_names import OnnxNames
 from toolchain.toml_file import Section
 
 _KEY = "edge_toolchain.ranges"
@@ -114,18 +115,19 @@ def restore_pairs(model: onnx.ModelProto, learned: LearnedRanges) -> onnx.ModelP
     result = onnx.ModelProto()
     result.CopyFrom(model)
     inputs = {value.name for value in result.graph.input}
-    read_anew = {name: f"{name}_rounded" for name in learned.tensors if name in inputs}
-    made_anew = {name: f"{name}_exact" for name in learned.tensors if name not in inputs}
+    names = OnnxNames.from_model(model)
+    read_anew = {name: names.derive(name, "rounded") for name in learned.tensors if name in inputs}
+    made_anew = {name: names.derive(name, "exact") for name in learned.tensors if name not in inputs}
     nodes: list[onnx.NodeProto] = []
     for name, rounded in read_anew.items():
-        nodes += _make_pair(result, name, rounded, learned.tensors[name])
+        nodes += _make_pair(result, names, name, rounded, learned.tensors[name])
     for node in result.graph.node:
         rename_reads(node, read_anew)
         nodes.append(node)
         for index, name in enumerate(node.output):
             if name in made_anew:
                 node.output[index] = made_anew[name]
-                nodes += _make_pair(result, made_anew[name], name, learned.tensors[name])
+                nodes += _make_pair(result, names, made_anew[name], name, learned.tensors[name])
     result.graph.ClearField("node")
     result.graph.node.extend(nodes)
     return result
@@ -142,15 +144,16 @@ def drop_ranges(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _make_pair(
-    model: onnx.ModelProto, source: str, rounded: str, tensor_range: tuple[float, float]
+    model: onnx.ModelProto, names: OnnxNames, source: str, rounded: str, tensor_range: tuple[float, float]
 ) -> list[onnx.NodeProto]:
     scale = np.float32((tensor_range[1] - tensor_range[0]) / _STEPS)
     zero_point = np.uint8(np.rint(-tensor_range[0] / scale))
-    parameters = [f"{rounded}_scale", f"{rounded}_zero_point"]
+    parameters = [names.derive(rounded, part) for part in ("scale", "zero_point")]
+    quantized = names.derive(rounded, "quantized")
     model.graph.initializer.extend(map(numpy_helper.from_array, map(np.asarray, (scale, zero_point)), parameters))
     return [
-        helper.make_node("QuantizeLinear", [source, *parameters], [f"{rounded}_quantized"]),
-        helper.make_node("DequantizeLinear", [f"{rounded}_quantized", *parameters], [rounded]),
+        helper.make_node("QuantizeLinear", [source, *parameters], [quantized]),
+        helper.make_node("DequantizeLinear", [quantized, *parameters], [rounded]),
     ]
 
 

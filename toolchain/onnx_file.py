@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError, EncodeError
 
 from toolchain.atomic import write_atomically
 from toolchain.errors import ExitCode, ToolchainError, malformed, usage
-from toolchain.onnx_safety import check_model, inline_external_data
+from toolchain.onnx_safety import check_model, first_line, inline_external_data
 
 # A protobuf message, and so an ONNX model with its weights inside, is smaller than 2 GiB (protobuf's encoding guide).
 SIZE_MAX_BYTES = 2**31 - 1
@@ -58,16 +58,31 @@ def read_onnx(path: Path, *, trusted: bool = False) -> onnx.ModelProto:
     return model
 
 
-def write_onnx(model: onnx.ModelProto, path: Path) -> None:
+def write_onnx(model: onnx.ModelProto, path: Path, *, step: str) -> None:
     """Write the model so that `path` holds the whole of it or what it held before; equal models give equal bytes.
 
-    Raises ToolchainError: exit 14 where the disk is full or unwritable; exit 2 where the model reaches 2 GiB.
+    Every ONNX file that others will read is written here, because here it is checked: what a runtime makes of two
+    tensors of one name, it does not say. Operators of domains that the checker does not know pass.
+
+    Raises ToolchainError: exit 18 that names the step which made an invalid graph; exit 14 where the disk is full or
+    unwritable; exit 2 where the model reaches 2 GiB.
     """
     try:
         data = model.SerializeToString(deterministic=True)
     except (EncodeError, ValueError) as error:
         raise usage(
             "the model is too large for one ONNX file", where=str(path), expected="less than 2 GiB", found=str(error)
+        ) from error
+    try:
+        onnx.checker.check_model(data)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise ToolchainError(
+            ExitCode.PARITY,
+            f"{step} made an invalid ONNX graph, which is our fault",
+            str(path),
+            "a graph that the ONNX checker takes",
+            first_line(error),
+            "report it with the model",
         ) from error
     write_atomically(path, data)
 

@@ -77,7 +77,8 @@ def rename_reads(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
     for index, name in enumerate(node.input):
         node.input[index] = names.get(name, name)
     for graph in _subgraphs(node):
-        inner = {name for child in graph.node for name in child.output} | {value.name for value in graph.input}
+        inner = {name for child in graph.node for name in child.output}
+        inner |= {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
         outer = {old: new for old, new in names.items() if old not in inner}
         for child in graph.node:
             rename_reads(child, outer)

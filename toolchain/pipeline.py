@@ -10,7 +10,14 @@ from typing import Any
 
 from toolchain import stages
 from toolchain.agent.facts import Facts, check_compatible
-from toolchain.agent.manifest import SIGNATURE_NAME, Compatible, read_manifest
+from toolchain.agent.manifest import (
+    MANIFEST_NAME,
+    SIGNATURE_NAME,
+    Compatible,
+    compute_bundle_id,
+    parse_manifest,
+    read_manifest,
+)
 from toolchain.agent.placement import Placement
 from toolchain.agent.record import CandidateRecord, Record
 from toolchain.atomic import write_atomically
@@ -20,7 +27,7 @@ from toolchain.deploy.answer import check_signer, read_answer
 from toolchain.deploy.local import measure_folder
 from toolchain.deploy.pin import read_pin, write_pin
 from toolchain.deploy.transport import LatencyEffort, Measured, OnProgress, Shipment, Transport
-from toolchain.errors import ToolchainError
+from toolchain.errors import ToolchainError, usage
 from toolchain.freshness import Freshness
 from toolchain.progress import Progress
 from toolchain.provenance import describe_run
@@ -56,8 +63,9 @@ def deploy_model(
     run: stages.Run | None = None
     try:
         refuse_unsigned(target, order.sign_with)
+        _check_demand(recipe, target)
         run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-        bundle, lowered = _make_bundle(run, target, transport, order.freshness)
+        bundle, lowered, warnings = _make_bundle(run, target, transport, order.freshness)
         shipment = _make_shipment(bundle.folder / "bundle", target, order)
         with run.timed("deploy"):
             sent_bytes = transport.place_bundle(shipment, show_steps(progress))
@@ -86,7 +94,7 @@ def deploy_model(
         signature=_judge_signature(measured, is_signed=shipment.signature is not None),
         signer=measured.signer,
         device=transport.device,
-        notes=measured.notes,
+        notes=[*measured.notes, *warnings, *stages.list_outliers(run, lowerings)],
         float_reasons={
             layer["name"]: layer["reason"] for document in lowerings.values() for layer in document["kept_in_float"]
         },
@@ -102,6 +110,19 @@ def _write_statement(out: Path, report: Report, environment: Mapping[str, Any], 
     data = encode_statement(build_statement(report, environment))
     signature = None if key is None else sign_bytes(data, key, namespace=STATEMENT_NAMESPACE)
     write_statement(out, data, signature)
+
+
+def _check_demand(recipe: Recipe, target: Target) -> None:
+    """Refuse (exit 2) a precision that the recipe demands and the target does not offer, before any work."""
+    demanded = recipe.gates.precision_required
+    if demanded is not None and demanded not in target.precision:
+        raise usage(
+            f"the recipe demands {demanded}, and the target {target.name} does not list it",
+            where=f"{recipe.path}: gates.precision_required",
+            expected=f"one of {', '.join(target.precision)}",
+            found=demanded,
+            fix="remove the demand, or list the precision in the target",
+        )
 
 
 def _make_shipment(bundle: Path, target: Target, order: Order) -> Shipment:
@@ -121,14 +142,16 @@ def _judge_signature(measured: Measured, *, is_signed: bool) -> SignatureState:
 
 def _make_bundle(
     run: stages.Run, target: Target, transport: Transport, freshness: Freshness
-) -> tuple[Entry, dict[str, Entry]]:
-    """Return the bundle, and the lowered payload of every precision that the target lists."""
+) -> tuple[Entry, dict[str, Entry], list[str]]:
+    """Return the bundle, the lowered payload of every precision that the target lists, and what weakens the verdict."""
     told = transport.read_facts(target.runtime)
     facts = Facts(**{field.name: told[field.name] for field in fields(Facts)})
     # The agent asks again; here it saves the work, and keeps the bundle that lies on the board.
     check_compatible(Compatible(**target.compatible.model_dump()), facts)
     float_weights = stages.train(run)
-    float_export = exported = stages.export(run, float_weights)
+    imported = stages.export(run, None) if float_weights is None else None
+    warnings = stages.evidence(run, float_weights, imported)
+    float_export = exported = imported or stages.export(run, float_weights)
     float_model = model = stages.optimize(run, float_export)
     float_golden = golden = stages.golden(run, float_export, float_weights)
     weights = stages.compress(run, float_weights)
@@ -136,7 +159,9 @@ def _make_bundle(
         exported = stages.export(run, weights)
         model = stages.optimize(run, exported)
         golden = stages.golden(run, exported, weights)
-    candidates: dict[str, Entry] = {name: stages.lower(run, model, target, name, facts) for name in target.precision}
+    candidates: dict[str, Entry] = {
+        name: stages.lower(run, model, target, name, facts, exported=exported) for name in target.precision
+    }
     bundle = stages.bundle(
         run,
         target,
@@ -147,7 +172,7 @@ def _make_bundle(
         float_golden=float_golden,
         freshness=freshness,
     )
-    return bundle, candidates
+    return bundle, candidates, warnings
 
 
 def show_steps(progress: Progress) -> OnProgress:
@@ -197,27 +222,48 @@ def verify_bundle(bundle: Path, *, effort: LatencyEffort, progress: Progress) ->
 
 def report_bundle(bundle: Path, measured: Measured, *, device: str | None, pinned: str | None) -> Report:
     """Return the report of a bundle that was verified again, outside of a deploy."""
-    manifest, bundle_id = read_manifest(bundle)
-    answer = read_answer(measured.document, manifest, bundle_id, pinned=pinned)
-    is_signed = (bundle / SIGNATURE_NAME).exists()
+    return report_again(
+        (bundle / MANIFEST_NAME).read_bytes(),
+        measured,
+        device=device,
+        pinned=pinned,
+        is_signed=(bundle / SIGNATURE_NAME).exists(),
+        folder=bundle,
+    )
+
+
+def report_again(
+    manifest_bytes: bytes,
+    measured: Measured,
+    *,
+    device: str | None,
+    pinned: str | None,
+    is_signed: bool,
+    folder: Path,
+) -> Report:
+    """Return the report of a bundle that was verified again and lies in a folder: of this machine, or of a board."""
+    manifest = parse_manifest(manifest_bytes)
+    answer = read_answer(measured.document, manifest, compute_bundle_id(manifest_bytes), pinned=pinned)
     check_signer(is_signed=is_signed, signer=measured.signer)
     return build_report(
         record=answer.record,
         judgement=answer.judgement,
         manifest=manifest,
         stages=[],
-        provenance=describe_run(bundle),
+        provenance=describe_run(folder),
         signature=_judge_signature(measured, is_signed=is_signed),
         signer=measured.signer,
         device=device,
-        bundle_path=str(bundle),
+        bundle_path=str(folder),
     )
 
 
 def lower_file(recipe: Recipe, target: Target, *, out: Path, progress: Progress) -> None:
     """Write model.onnx and lowering.json of one precision into a folder; model.engine too where the host builds it."""
     run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-    optimized = stages.optimize(run, stages.export(run, stages.train(run)))
-    entry = stages.lower(run, optimized, target, target.precision[0], stages.read_stand_in(target))
+    exported = stages.export(run, stages.train(run))
+    optimized = stages.optimize(run, exported)
+    facts = stages.read_stand_in(target)
+    entry = stages.lower(run, optimized, target, target.precision[0], facts, exported=exported)
     for path in [*sorted(entry.folder.glob("model.*")), entry.folder / "lowering.json"]:
         write_atomically(out / path.name, path.read_bytes())

@@ -113,6 +113,13 @@ class Progress:
             return self._advance_bar(name, total)
         return self._advance_lines(name, total)
 
+    def note(self, text: str) -> None:
+        """Say what the user must know of the result; it is no progress, and is said even when quiet."""
+        self.log("note", text=text)
+        self._remove_bars()
+        self._stream.write(f"note: {text}\n")
+        self._stream.flush()
+
     def log(self, event: str, **fields: Any) -> None:
         """Append one event to the log: time, stage, event and the fields, which are JSON types or become text."""
         if self._log is None:

@@ -34,10 +34,13 @@ def list_targets() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def find_recipe(model: str, *, calibration: Path | None = None) -> Recipe:
-    """Return the recipe of a model: its name, the path of a recipe, or an ONNX file with its calibration data."""
+def find_recipe(model: str, *, calibration: Path | None = None, evaluates: bool = False) -> Recipe:
+    """Return the recipe of a model: its name, the path of a recipe, or an ONNX file with its calibration data.
+
+    evaluates: hold one half of that data back to evaluate on; all of it calibrates otherwise.
+    """
     if model.endswith(".onnx"):
-        return _write_onnx_recipe(Path(model), calibration)
+        return _write_onnx_recipe(Path(model), calibration, evaluates=evaluates)
     if calibration is not None:
         raise usage(
             "a recipe names its own data",
@@ -88,7 +91,7 @@ def find_target(name: str, *, precision: str | None = None) -> Target:
     return target.narrow(precision)
 
 
-def _write_onnx_recipe(path: Path, calibration: Path | None) -> Recipe:
+def _write_onnx_recipe(path: Path, calibration: Path | None, *, evaluates: bool) -> Recipe:
     """Return the recipe for an ONNX file that comes without one: its data, and the top-1 metric where it has labels."""
     if not path.is_file():
         raise usage(f"the ONNX file {path} does not exist", fix="check the path of the model")
@@ -103,6 +106,8 @@ def _write_onnx_recipe(path: Path, calibration: Path | None) -> Recipe:
     from toolchain.data import load_dataset
 
     options: dict[str, JsonValue] = {"path": str(calibration.resolve())}
+    if evaluates:
+        options["split"] = True
     labelled = load_dataset("npz", options).evaluation.labels is not None
     recipe = Recipe(
         model=ModelSection(onnx=path.name),

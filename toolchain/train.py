@@ -15,6 +15,7 @@ from toolchain.builder import build_model
 from toolchain.cache import read_versions
 from toolchain.data import Dataset, TrainingSamples, load_dataset
 from toolchain.data.dataset import IMAGE_INPUT
+from toolchain.data.labels import check_labels
 from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.fit import FitSettings, OnProgress, cross_entropy, fit, measure_top1, start_accelerator
 from toolchain.provenance import find_git_commit
@@ -162,15 +163,17 @@ def _check_outputs(model: nn.Module, dataset: Dataset, samples: TrainingSamples)
             where=f"data set {dataset.name}, shape {tuple(images.shape)}",
             found=str(error).splitlines()[0],
         ) from error
-    classes = 1 + int(samples.labels.max()) if samples.labels is not None else 0
-    if outputs.ndim != 2 or outputs.shape[1] < classes:
+    if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2:
         raise usage(
-            "the model's output does not fit the classes of the data",
-            where="model.build_options",
-            expected=f"shape (1, {classes})",
-            found=f"shape {tuple(outputs.shape)}",
-            fix="set num_classes in build_options",
+            "the model's output is no scores of classes",
+            where="model.build",
+            expected="one tensor of shape (N, classes)",
+            found=f"shape {tuple(outputs.shape)}" if isinstance(outputs, torch.Tensor) else type(outputs).__name__,
+            fix="return the scores alone",
         )
+    for part, labelled in (("train", samples), ("test", dataset.evaluation)):
+        where = f"the {part} part of the data set {dataset.name}"
+        check_labels(labelled, outputs=outputs.shape[1], where=where, classes=dataset.classes)
 
 
 def _describe_command(recipe: Recipe, *, epochs: int | None, seed: int | None) -> str:

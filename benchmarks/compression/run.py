@@ -72,7 +72,7 @@ def read_result(out: Path) -> dict[str, Any]:
     result: dict[str, Any] = {key: report[key] for key in ("verdict", "exit_code", "reasons", "error", "precision")}
     result["metric"] = report["metric"]
     result["size_bytes"] = None if report["artifact"] is None else report["artifact"]["size_bytes"]
-    result["reference_size_bytes"] = None if report["reference"] is None else report["reference"]["size_bytes"]
+    result["reference_size_bytes"] = None if report["original"] is None else report["original"]["size_bytes"]
     keys = ("speedup", "speedup_low", "speedup_high")
     result["latency"] = latency and {
         **{key: latency[key] for key in keys},

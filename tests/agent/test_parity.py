@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.parity import Parity, compare
+from toolchain.agent.sqnr import Powers, measure_powers, to_db
 
 arrays = hnp.arrays(
     np.float32, st.tuples(st.integers(1, 40), st.integers(1, 7)), elements=st.floats(-1e6, 1e6, width=32)
@@ -134,3 +135,31 @@ def test_outputs_that_are_not_the_same_outputs_are_refused(deployed, what):
     with pytest.raises(ToolchainError, match=what) as caught:
         compare({"y": draw(1)}, deployed)
     assert caught.value.code == ExitCode.PARITY
+
+
+def test_equal_infinities_are_equal_and_the_rest_is_measured():
+    reference, deployed = draw(1), draw(1) + np.float32(0.1) * draw(2)
+    plain = compare_one(reference[:, 1:], deployed[:, 1:])
+    for fill in (-math.inf, math.inf, np.finfo(np.float32).min):
+        reference[:, 0] = deployed[:, 0] = fill
+        assert compare_one(reference, deployed) == plain
+
+
+@pytest.mark.parametrize(
+    ("reference", "deployed"),
+    [(-math.inf, 0.0), (0.0, -math.inf), (math.inf, -math.inf), (math.nan, math.nan), (math.nan, 0.0)],
+)
+def test_a_place_without_a_match_is_a_failure_however_good_the_rest(reference, deployed):
+    first, second = draw(1), draw(1)
+    first[3, 4], second[3, 4] = reference, deployed
+    found = compare_one(first, second)
+    assert (found.nonfinite, found.sqnr_db) == (1, -200.0)
+    assert measure_powers(first, second) == Powers(
+        signal=pytest.approx(float(np.square(draw(1), dtype=np.float64).sum()), rel=0.1), noise=math.inf, mismatches=1
+    )
+
+
+def test_a_ratio_is_200_only_without_noise():
+    assert to_db(1.0, 0.0) == to_db(0.0, 0.0) == 200.0
+    assert to_db(math.inf, math.inf) == to_db(0.0, 1.0) == to_db(1.0, math.inf) == to_db(1.0, math.nan) == -200.0
+    assert to_db(np.array([100.0, 1.0]), np.array([1.0, 1.0])).tolist() == [20.0, 0.0]

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 def float_onnx(deployed, project):
     """Return the tiny net as an ONNX file that came from somewhere else."""
     path = project.folder / "net.onnx"
-    path.write_bytes((deployed.out / "bundle" / "payload" / "reference.onnx").read_bytes())
+    path.write_bytes((deployed.out / "bundle" / "payload" / "float32" / "model.onnx").read_bytes())
     return path
 
 

@@ -56,7 +56,9 @@ def test_a_pruned_model_is_deployed_and_proven(trained, tmp_path, entry, expecte
     project.edit("models/residual/recipe.toml", "[gates]", f"[[compress]]\n{entry}\n\n[gates]")
     out = tmp_path / "out"
     project.assert_passed(project.run("deploy", "residual", "--target", "light", "--out", out), out)
-    before, after = (read_weights(out / "bundle" / "payload" / name) for name in ("reference.onnx", "float32.onnx"))
+    before, after = (
+        read_weights(out / "bundle" / "payload" / name) for name in ("reference/model.onnx", "float32/model.onnx")
+    )
     if expected == "zeros":
         assert (after == 0).mean() > (before == 0).mean() + 0.3
     else:

@@ -17,7 +17,7 @@ def test_a_model_of_quantized_weights_is_proven_and_its_file_is_smaller(project,
     project.edit_recipe("[gates]", f'[[compress]]\nmethod = "{method}"\n{_ENTRIES[method]}\n\n[gates]')
     project.assert_passed(project.deploy("--precision", "float32"))
     payload = project.out / "bundle" / "payload"
-    packed, reference = payload / "float32.onnx", payload / "reference.onnx"
+    packed, reference = payload / "float32/model.onnx", payload / "reference/model.onnx"
     assert "BitShift" in {node.op_type for node in onnx.load(packed).graph.node}
     (lowering,) = [
         document["packed_weights"]

@@ -33,7 +33,7 @@ def test_a_change_of_the_recipe_rebuilds_what_depends_on_it(cached_project, old,
 def test_other_weights_rebuild_everything(cached_project):
     tensors = load_file(cached_project.weights)
     save_file({name: array * np.float32(1.001) for name, array in tensors.items()}, cached_project.weights)
-    everything = ["export", "optimize", "golden", "lower-int8", "lower-float32", "bundle"]
+    everything = ["evidence", "export", "optimize", "golden", "lower-int8", "lower-float32", "bundle"]
     assert list_rebuilt(cached_project) == everything
 
 

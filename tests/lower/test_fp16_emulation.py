@@ -33,3 +33,18 @@ def test_the_interface_stays_and_the_model_that_came_in_is_unchanged(residual, i
 
 def test_a_model_without_float16_comes_back_itself(residual):
     assert emulate_float16(residual) is residual
+
+
+def test_float16_inputs_and_outputs_are_rounded_too_and_keep_their_type():
+    model = onnx.parser.parse_model(
+        f"{HEAD} net (float16[n, 4] x) => (float16[n, 4] a, float16[n, 4] y) "
+        "<float16 far = {1000}> { a = Add(x, far) y = Sub(a, far) }"
+    )
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.float16(1000), "far"))
+    x = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float16)
+    emulated = emulate_float16(model)
+    onnx.checker.check_model(emulated, full_check=True)
+    far = np.float16(1000)
+    found = run_model(emulated, {"x": x})
+    np.testing.assert_array_equal(found["a"], x + far)
+    np.testing.assert_array_equal(found["y"], (x + far) - far)

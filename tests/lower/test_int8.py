@@ -6,6 +6,7 @@ from tests.lower.conftest import parse_model, run_model
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower.int8 import lower_int8
 from toolchain.lower.onnxruntime import int8_policy
+from toolchain.lower.tensorrt.policy import tensorrt_policy
 from toolchain.recipe import QuantizeSection
 
 # A layer whose small values decide the output and whose large ones set the range: int8 has no step left for them.
@@ -63,6 +64,69 @@ def test_layers_that_the_recipe_names_stay_in_float_with_the_reason(residual, fe
     lowering = lower(residual, feeds, scheme, keep_float=["conv2"])
     assert dict(lowering.kept_in_float) == {"conv2": "the recipe keeps it in float"}
     assert "w2" in {tensor.name for tensor in lowering.model.graph.initializer}
+
+
+def suppress_a_class(model):
+    """Give a class a bias of -inf, as a model has it that must never say it."""
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == "b3")
+    bias = onnx.numpy_helper.to_array(tensor).copy()
+    bias[2] = -np.inf
+    tensor.CopyFrom(onnx.numpy_helper.from_array(bias, "b3"))
+
+
+def test_a_layer_with_an_infinite_bias_stays_in_float_and_the_others_are_measured(residual, feeds, scheme):
+    plain_db = lower(residual, feeds, scheme, keep_float=["gemm"]).sqnr_db["scores"]
+    suppress_a_class(residual)
+    lowering = lower(residual, feeds, scheme)
+    assert lowering.kept_in_float == {"gemm": "constant b3 holds an infinity or NaN: int8 has none"}
+    assert run_model(lowering.model, feeds[0])["scores"][0, 2] == -np.inf
+    assert abs(lowering.sqnr_db["scores"] - plain_db) < 6
+
+
+MASKED_INSIDE = """
+<ir_version: 10, opset_import: ["": 21]>
+net (float[n, 4, 6, 6] x, bool[n, 1, 6, 6] seen) => (float[n, 3] y)
+<float[4, 4, 3, 3] w1, float[4, 4, 3, 3] w2, float[3, 4] w3, float[4, 4, 1, 1] w4, float hidden = {0.0}>
+{
+    [first] a = Conv<pads = [1, 1, 1, 1]>(x, w1)
+    [where] b = Where(seen, a, hidden)
+    [second] c = Conv<pads = [1, 1, 1, 1]>(a, w2)
+    [add] d = Add(c, b)
+    [relu] e = Relu(d)
+    [third] h = Conv(e, w4)
+    [pool] f = GlobalAveragePool(h)
+    [flat] g = Flatten(f)
+    [last] y = Gemm<transB = 1>(g, w3)
+}
+"""
+
+
+def test_a_mask_inside_of_the_model_sets_no_range_and_its_reader_stays_in_float():
+    model = parse_model(MASKED_INSIDE)
+    hidden = next(tensor for tensor in model.graph.initializer if tensor.name == "hidden")
+    hidden.CopyFrom(onnx.numpy_helper.from_array(np.float32(-np.inf), "hidden"))
+    generator = np.random.default_rng(0)
+    feeds = [
+        {
+            "x": generator.standard_normal((1, 4, 6, 6)).astype(np.float32),
+            "seen": generator.random((1, 1, 6, 6)) > (0.3 if sample else -1),
+        }
+        for sample in range(8)
+    ]
+    policy = tensorrt_policy(float16=False, finish=lambda made: made)
+    options = QuantizeSection(choose_by_measurement=False)
+    steps = {"threads": 1, "start_steps": lambda _name, _total: lambda count=1: None}
+    lowering = lower_int8(model, feeds, options=options, policy=policy, sqnr_db_min=20.0, **steps)
+    assert lowering.kept_in_float == {"add": "tensor b is infinite on calibration sample 1: int8 has no infinity"}
+    assert np.isfinite([bound for found in lowering.ranges.values() for bound in (found.low, found.high)]).all()
+    assert lowering.sqnr_db["y"] > 20
+
+
+def test_a_float_model_that_returns_nan_is_refused(residual, feeds, scheme):
+    feeds[3] = {"image": np.full_like(feeds[3]["image"], np.inf)}
+    with pytest.raises(ToolchainError, match=r"not a number|computes NaN") as caught:
+        lower(residual, feeds, scheme)
+    assert "sample 3" in caught.value.where
 
 
 def test_a_name_that_no_layer_has_is_a_usage_error(residual, feeds, scheme):

@@ -2,8 +2,12 @@ import dataclasses
 import math
 
 import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
 
 from tests.lower.conftest import parse_model
+from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower.trial import open_emulated
 
 
@@ -28,6 +32,44 @@ def test_an_output_that_is_not_finite_has_the_worst_sqnr(bench):
     references = [{"scores": np.full_like(reference["scores"], math.nan)} for reference in bench.references]
     broken = dataclasses.replace(bench, references=references)
     assert broken.measure_sqnr_db(frozenset()) == -200.0
+
+
+@pytest.mark.parametrize("fill", [-np.inf, np.inf, np.finfo(np.float32).min])
+def test_a_mask_of_infinities_hides_no_noise(residual, bench, fill):
+    def append_mask(model):
+        """Where(first, fill, scores): the same scores, one of five masked."""
+        result = onnx.ModelProto()
+        result.CopyFrom(model)
+        next(node for node in result.graph.node if node.name == "gemm").output[0] = "logits"
+        first = np.array([True, False, False, False, False])
+        result.graph.initializer.extend(
+            [numpy_helper.from_array(first, "first"), numpy_helper.from_array(np.float32(fill), "fill")]
+        )
+        result.graph.node.append(onnx.helper.make_node("Where", ["first", "fill", "logits"], ["scores"]))
+        return result
+
+    masked = dataclasses.replace(bench, model=append_mask(residual), build=lambda keep: append_mask(bench.build(keep)))
+    plain_db = bench.measure_outputs_db(frozenset())["scores"].sqnr_db
+    found = masked.on(bench.feeds).measure_outputs_db(frozenset())["scores"]
+    assert abs(found.sqnr_db - plain_db) < 6
+    assert found.low_db < found.sqnr_db < 60
+
+
+def test_a_place_that_is_finite_on_one_side_only_is_a_failure(bench):
+    references = [dict(reference) for reference in bench.references]
+    references[3] = {"scores": references[3]["scores"].copy()}
+    references[3]["scores"][0, 0] = -np.inf
+    broken = dataclasses.replace(bench, references=references).measure_outputs_db(frozenset())["scores"]
+    assert (broken.sqnr_db, broken.low_db) == (-200.0, -200.0)
+
+
+def test_a_float_model_that_returns_nan_is_refused_with_output_and_sample(bench):
+    feeds = [dict(feed) for feed in bench.feeds]
+    feeds[5]["image"] = np.full_like(feeds[5]["image"], np.nan)
+    with pytest.raises(ToolchainError, match="not a number") as caught:
+        bench.on(feeds)
+    assert caught.value.code == ExitCode.PARITY
+    assert caught.value.where == "output scores, sample 5"
 
 
 SATURATING = """

@@ -3,6 +3,7 @@ import pytest
 
 from tests.optimize.conftest import parse_model
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.onnx_opset import describe_opset, read_opset
 from toolchain.optimize import raise_opset
 
 
@@ -15,7 +16,7 @@ def test_an_older_model_is_raised_to_21_and_computes_the_same(assert_acts, opset
         opset,
     )
     raised = assert_acts(raise_opset, model)
-    assert raise_opset.read_opset(raised) == 21
+    assert read_opset(raised) == 21
 
 
 @pytest.mark.parametrize("opset", [21, 22, 24])
@@ -79,4 +80,51 @@ def test_an_operator_without_a_conversion_is_named():
 def test_the_opset_of_a_model_that_has_no_onnx_operators_is_one():
     model = parse_model("g (float[N] x) => (float[N] y) { y = local.f (x) }")
     del model.opset_import[0]
-    assert raise_opset.read_opset(model) == 1
+    assert read_opset(model) == 1
+
+
+POOL = "g (float[N, 3, 6, 6] x) => (float[N, 3, A, B] y) { y = AveragePool <kernel_shape = [2, 2]> (x) }"
+
+
+@pytest.mark.parametrize("opset", [11, 17, 19, 20, 21])
+def test_a_model_that_pools_averages_is_stated_in_18(assert_acts, opset):
+    stated = assert_acts(raise_opset, parse_model(POOL, opset))
+    assert read_opset(stated) == 18
+    assert "AveragePool" in describe_opset(stated)["reason"]
+
+
+def test_a_pooling_in_a_branch_counts(assert_acts):
+    model = parse_model(
+        """g (float[N, 3, 4, 4] x, bool c) => (float[N, 3, 4, 4] y) {
+        y = If (c) <then_branch = t () => (float[N, 3, 4, 4] a) { a = AveragePool <kernel_shape = [1, 1]> (x) },
+                    else_branch = e () => (float[N, 3, 4, 4] b) { b = Relu (x) }> }""",
+        17,
+    )
+    assert read_opset(assert_acts(raise_opset, model)) == 18
+
+
+@pytest.mark.parametrize(
+    ("opset", "newer", "needed"),
+    [
+        (20, "y = Gelu (p)", "Gelu"),
+        (21, "y = Cast <to = 1, saturate = 0> (p)", "saturate of Cast"),
+        (24, "y = Relu (p)", "opset 24"),
+    ],
+)
+def test_a_pooling_goes_with_an_operator_that_opset_18_lacks(assert_idle, opset, newer, needed):
+    graph = (
+        f"g (float[N, 3, 6, 6] x) => (float[N, 3, A, B] y) {{ p = AveragePool <kernel_shape = [2, 2]> (x) {newer} }}"
+    )
+    model = parse_model(graph, opset)
+    assert_idle(raise_opset, model)
+    assert needed in describe_opset(model)["reason"]
+
+
+def test_a_pooling_that_rounds_up_is_not_moved_to_an_older_definition(assert_idle):
+    graph = POOL.replace("[2, 2]", "[2, 2], ceil_mode = 1")
+    assert_idle(raise_opset, parse_model(graph, 21))
+
+
+def test_a_model_without_pooling_says_why_it_is_in_its_opset():
+    model = parse_model("g (float[N] x) => (float[N] y) { y = Relu (x) }", 22)
+    assert describe_opset(model) == {"version": 22, "reason": "the model came in it"}

@@ -100,3 +100,53 @@ def test_the_notes_of_a_model_are_kept_and_none_are_added(assert_acts):
     model = parse_model(NORM)
     model.metadata_props.add(key="author", value="somebody")
     assert assert_acts(simplify, model).metadata_props == model.metadata_props
+
+
+def measure_weights(model):
+    return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+
+
+TIED = """g (int64[N, 4] ids) => (float[N, 4, 50] y) <float[50, 16] emb, float[16, 16] w> {
+    e = Gather (emb, ids) h = MatMul (e, w) i = Identity (h) t = Transpose <perm = [1, 0]> (emb) y = MatMul (i, t) }"""
+
+
+def test_an_embedding_that_also_projects_the_output_is_stored_once(assert_acts):
+    model = parse_model(TIED)
+    simplified = assert_acts(simplify, model)
+    assert measure_weights(simplified) == measure_weights(model)
+    assert list_operators(simplified) == ["Gather", "MatMul", "Transpose", "MatMul"]
+
+
+def test_a_convolution_that_several_normalizations_follow_is_stored_once(assert_acts):
+    norms = [[f"{name}{i}" for name in "gomv"] for i in (1, 2)]
+    lines = [f"c{i} = Conv (x, w) y{i} = BatchNormalization (c{i}, {', '.join(n)})" for i, n in enumerate(norms)]
+    declared = ", ".join(f"float[16] {name}" for n in norms for name in n)
+    model = parse_model(
+        f"g (float[N, 16, 8, 8] x) => (float[N, 16, 6, 6] y0, float[N, 16, 6, 6] y1) "
+        f"<float[16, 16, 3, 3] w, {declared}> {{ {' '.join(lines)} z = Identity (x) }}"
+    )
+    for tensor in model.graph.initializer:
+        if tensor.name.startswith("v"):
+            tensor.CopyFrom(numpy_helper.from_array(abs(numpy_helper.to_array(tensor)) + 0.5, tensor.name))
+    simplified = assert_acts(simplify, model)
+    assert measure_weights(simplified) <= measure_weights(model)
+
+
+def test_a_weight_that_equal_normalizations_follow_is_fused(assert_acts):
+    model = parse_model(
+        "g (float[N, 16, 8, 8] x) => (float[N, 16, 6, 6] a, float[N, 16, 6, 6] b) "
+        "<float[16, 16, 3, 3] w, float[16] s, float[16] o> { c = Conv (x, w) a = BatchNormalization (c, s, o, o, s) "
+        "r = Relu (x) d = Conv (r, w) b = BatchNormalization (d, s, o, o, s) }"
+    )
+    for tensor in model.graph.initializer:
+        if tensor.name == "s":
+            tensor.CopyFrom(numpy_helper.from_array(abs(numpy_helper.to_array(tensor)) + 0.5, "s"))
+    assert list_operators(assert_acts(simplify, model)) == ["Conv", "Relu", "Conv"]
+
+
+def test_what_fills_a_large_tensor_is_not_folded(assert_acts):
+    model = parse_model(
+        "g (float[N, 200, 200] x) => (float[N, 200, 200] y) <float[200, 1] w, int64[2] shape = {200, 200}> "
+        "{ e = Expand (w, shape) i = Identity (x) y = Add (i, e) }"
+    )
+    assert measure_weights(assert_acts(simplify, model)) < 2000

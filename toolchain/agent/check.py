@@ -11,7 +11,7 @@ from .admission import authenticate_release, check_fresh, check_signed_as_declar
 from .audit import AuditLog
 from .errors import ExitCode, ToolchainError
 from .lock import take_lock
-from .manifest import Manifest
+from .manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest
 from .self_test import LatencyOptions, SelfTest, run_self_test
 from .slots import CURRENT, Slots
 from .trust import TrustState, read_state
@@ -84,6 +84,9 @@ def _prove(
         "exit_code": int(result.exit_code),
         "bundle_id": bundle_id,
         "pinned": pinned,
+        "manifest": (slots.find_release(bundle_id) / MANIFEST_NAME).read_bytes().decode("utf-8"),
+        "signed": (slots.find_release(bundle_id) / SIGNATURE_NAME).is_file(),
+        "folder": str(slots.find_release(bundle_id)),
         "signer": signer,
         "measurements": result.measurements,
         "samples_ms": result.samples_ms,

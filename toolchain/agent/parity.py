@@ -11,12 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ExitCode, ToolchainError
+from .sqnr import CHUNK_ELEMENTS, SQNR_DB_LIMIT, keep_measured, to_db
 
-# A ratio of exactly nothing is infinite, which JSON cannot say. float64 sums end near 16 digits = 320 dB; float32
-# outputs that are not equal stay under 160 dB.
-SQNR_DB_LIMIT = 200.0
-# Elements per step, so that float64 copies of a large output stay at some megabytes.
-_CHUNK_ELEMENTS = 1 << 18
 # Errors are counted by the upper 17 bits of their float32: sign, exponent and 8 bits of the fraction. A bin is then
 # 1/256 of its value wide, and 2**16 bins hold every positive float32.
 _DROPPED_BITS = 15
@@ -29,7 +25,8 @@ class OutputParity:
 
     max_abs is the largest |deployed - reference|; p99_abs its 99 % quantile over all elements, at most 0.4 % too large;
     cosine the similarity of the two as flat vectors; sqnr_db = 10 log10(sum(reference²) / sum(error²)), within ±200 dB,
-    where 200 means equal; nonfinite counts elements that are NaN or infinite on one side and not the same on the other.
+    where 200 means equal; nonfinite counts elements that are NaN or infinite on one side and not the same on the other,
+    and with one of them sqnr_db is -200. What is measured at all: toolchain/agent/sqnr.py.
     """
 
     output: str
@@ -53,12 +50,9 @@ class _Sums:
         self.histogram = np.zeros(_BINS, dtype=np.int64)
 
     def add(self, reference: NDArray[Any], deployed: NDArray[Any]) -> None:
-        # Both: float64 (K,).
-        finite = np.isfinite(reference) & np.isfinite(deployed)
-        if not finite.all():
-            same_infinity = np.isinf(reference) & (reference == deployed)
-            self.nonfinite += int(np.count_nonzero(~finite & ~same_infinity))
-            reference, deployed = reference[finite], deployed[finite]
+        # Both: (K,).
+        reference, deployed, mismatches = keep_measured(reference, deployed)
+        self.nonfinite += mismatches
         if reference.size == 0:
             return
         with np.errstate(over="ignore", invalid="ignore"):  # float64 outputs near 1e308; summarize() expects infinities
@@ -82,12 +76,7 @@ class _Sums:
         return min(float(edge), self.max_abs)
 
     def summarize(self, output: str) -> OutputParity:
-        sqnr_db = SQNR_DB_LIMIT
-        if self.error_squares > 0.0:
-            ratio = self.reference_squares / self.error_squares
-            sqnr_db = -SQNR_DB_LIMIT
-            if ratio > 0.0 and math.isfinite(ratio):
-                sqnr_db = min(max(10.0 * math.log10(ratio), -SQNR_DB_LIMIT), SQNR_DB_LIMIT)
+        sqnr_db = -SQNR_DB_LIMIT if self.nonfinite else float(to_db(self.reference_squares, self.error_squares))
         norms = math.sqrt(self.reference_squares) * math.sqrt(self.deployed_squares)
         cosine = 1.0 if self.error_squares == 0.0 else 0.0
         if self.error_squares > 0.0 and norms > 0.0 and math.isfinite(norms):
@@ -134,9 +123,9 @@ class Parity:
         for name, array in reference.items():
             sums = self._sums.setdefault(name, _Sums())
             flat_reference, flat_deployed = array.reshape(-1), deployed[name].reshape(-1)
-            for start in range(0, flat_reference.size, _CHUNK_ELEMENTS):
-                chunk = slice(start, start + _CHUNK_ELEMENTS)
-                sums.add(flat_reference[chunk].astype(np.float64), flat_deployed[chunk].astype(np.float64))
+            for start in range(0, flat_reference.size, CHUNK_ELEMENTS):
+                chunk = slice(start, start + CHUNK_ELEMENTS)
+                sums.add(flat_reference[chunk], flat_deployed[chunk])
 
     def summarize(self) -> Tuple[OutputParity, ...]:
         """Return the distance of every output seen so far, in the order of the reference."""

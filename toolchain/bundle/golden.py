@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from toolchain.agent.metric import create_metric
 from toolchain.bundle.arrays import ArrayWriter
-from toolchain.errors import ExitCode, ToolchainError, usage
+from toolchain.errors import usage
+from toolchain.float_outputs import FloatOutputs
 
 _DOCUMENT = "golden.json"
 
@@ -39,7 +40,7 @@ def write_golden_outputs(
     """Write the model's outputs, batch by batch (n, ...), and its metric against the labels (samples,).
 
     stacked: a batch is one run, its outputs with an axis of samples before their own axes.
-    Raises ToolchainError: exit 18 for an output with NaN or infinity, exit 2 where a metric lacks labels.
+    Raises ToolchainError: exit 18 for an output with NaN, or with nothing finite on any sample, exit 2 where a metric lacks labels.
     """
     if metric_name is not None and labels is None:
         raise usage(
@@ -49,12 +50,13 @@ def write_golden_outputs(
             fix='add the labels, or set data.metric = "none"',
         )
     metric = None if metric_name is None else create_metric(metric_name)
+    references = FloatOutputs("golden outputs")
     writers: dict[str, ArrayWriter] = {}
     done = 0
     with ExitStack() as stack:
         for batch in batches:
+            references.add(batch, first_sample=done, per_sample=True)
             for name, array in batch.items():
-                _check_finite(name, array)
                 if name not in writers:
                     path = folder / f"output-{len(writers)}.npy"
                     writers[name] = stack.enter_context(ArrayWriter(path, samples))
@@ -64,6 +66,7 @@ def write_golden_outputs(
             if metric is not None and labels is not None:
                 metric.add(first[0] if stacked else first, labels[done : done + count])
             done += count
+        references.finish()
         for writer in writers.values():
             writer.finish()
     document = {"outputs": list(writers), "metric": None if metric is None else metric.compute()}
@@ -77,15 +80,3 @@ def read_golden_outputs(folder: Path) -> GoldenOutputs:
         name: np.load(folder / f"output-{index}.npy", mmap_mode="r") for index, name in enumerate(document["outputs"])
     }
     return GoldenOutputs(outputs=outputs, metric=document["metric"])
-
-
-def _check_finite(name: str, array: NDArray[Any]) -> None:
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        raise ToolchainError(
-            ExitCode.PARITY,
-            "the float model itself returns NaN or infinity",
-            f"output {name}",
-            "finite values on the evaluation set",
-            f"{np.count_nonzero(~np.isfinite(array))} that are not",
-            "check the weights and the preprocessing of the data",
-        )

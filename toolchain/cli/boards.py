@@ -187,7 +187,7 @@ def _print_state(document: Mapping[str, Any], *, stream: TextIO) -> None:
         stream.write(f"  {': '.join(filter(None, parts))}\n")
     stream.writelines(f"expired: {reason}\n" for reason in document["reasons"])
     if document["reasons"]:
-        stream.write("  fix: toolchain verify BUNDLE --device NAME proves it again in place; or deploy again\n")
+        stream.write("  fix: toolchain verify --device NAME proves it again in place; or deploy again\n")
 
 
 def _print_enrolled(document: Mapping[str, Any], *, stream: TextIO) -> None:

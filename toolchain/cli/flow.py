@@ -23,7 +23,7 @@ from toolchain.cli.options import (
     show_progress,
 )
 from toolchain.device import Device, find_devices
-from toolchain.errors import ExitCode
+from toolchain.errors import ExitCode, usage
 from toolchain.project import find_recipe, find_target
 from toolchain.report.shape import Report
 
@@ -54,7 +54,7 @@ def deploy(
     from toolchain.freshness import choose_freshness
     from toolchain.pipeline import Order, deploy_model
 
-    recipe = find_recipe(model, calibration=calibration)
+    recipe = find_recipe(model, calibration=calibration, evaluates=True)
     units: list[Device | None] = [None] if device is None else [*find_devices(device)]
     chosen = {unit: choose_target(unit, target, precision=precision) for unit in units}
     freshness = choose_freshness(recipe.folder, counter=counter, expires_days=expires_days)
@@ -83,14 +83,16 @@ def deploy(
 
 
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    bundle: Annotated[
+        Path | None, typer.Argument(help="A bundle's folder; of a board its active release, if not given.")
+    ] = None,
     device: DeviceNames = None,
     latency_samples: LatencySamples = None,
     latency_limit_s: LatencyLimit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Prove a bundle again: parity, metric, latency; nothing is rebuilt, and nothing is sent to a board."""
+    """Prove a bundle again: parity, metric, latency. Nothing is rebuilt or sent; a board renews the release's verdict."""
     from toolchain.boards import verify_on_board
     from toolchain.deploy.transport import LatencyEffort
     from toolchain.pipeline import verify_bundle
@@ -101,6 +103,8 @@ def verify(
     def verify_on(unit: Device | None) -> Report:
         with show_progress(quiet=quiet) as progress:
             if unit is None:
+                if bundle is None:
+                    raise usage("there is no bundle to prove", where="BUNDLE", fix="name its folder, or a --device")
                 return verify_bundle(bundle, effort=effort, progress=progress)
             return verify_on_board(bundle, unit, effort=effort, progress=progress)
 

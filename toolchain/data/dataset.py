@@ -55,6 +55,8 @@ class Dataset:
     """From the test part."""
     classes: tuple[str, ...] | None
     licence: str | None
+    names_inputs: bool = False
+    """Whether the user named the arrays for the model's inputs; pictures have one name in all sets of them."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,12 @@ class ImageSamples:
     def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Return the images at the indices `(n,)`."""
         return {IMAGE_INPUT: self.transform(self.images[indices])}
+
+
+def name_sample(samples: Samples, index: int) -> str:
+    """Return what the user calls a sample: its file where it has one, else its number in the source."""
+    name: Callable[[int], str] | None = getattr(samples, "name_sample", None)
+    return f"sample {index}" if name is None else name(index)
 
 
 def hash_files(what: str, paths: Sequence[Path]) -> str:

@@ -39,11 +39,14 @@ class Feeds(Sequence[dict[str, NDArray[Any]]]):
         return {spec.name: _take_run(arrays[self.names[spec.name]], spec) for spec in self.inputs}
 
 
-def bind_feeds(samples: Samples, inputs: Sequence[TensorSpec], *, where: str, count: int | None = None) -> Feeds:
+def bind_feeds(
+    samples: Samples, inputs: Sequence[TensorSpec], *, by_name: bool, where: str, count: int | None = None
+) -> Feeds:
     """Return the first `count` samples as feeds for a model with these inputs.
 
-    Arrays are matched by name; a data set of one array also fits a model of one input. Raises ToolchainError
-    (exit 2) for no samples, another set of names, another dtype, or a shape that the model cannot take.
+    Arrays are matched by name; where the names are not the user's (by_name is false), one array fits a model of one
+    input. Raises ToolchainError (exit 2) for no samples, another set of names, another dtype, or a shape that the
+    model cannot take.
     """
     total = len(samples) if count is None else min(count, len(samples))
     if total == 0:
@@ -52,7 +55,7 @@ def bind_feeds(samples: Samples, inputs: Sequence[TensorSpec], *, where: str, co
         )
     arrays = samples.batch(0, 1)
     wanted = [spec.name for spec in inputs]
-    if len(arrays) == 1 and len(wanted) == 1:
+    if not by_name and len(arrays) == 1 and len(wanted) == 1:
         names = {wanted[0]: next(iter(arrays))}
     elif set(arrays) == set(wanted):
         names = {name: name for name in wanted}
@@ -62,12 +65,20 @@ def bind_feeds(samples: Samples, inputs: Sequence[TensorSpec], *, where: str, co
             where=where,
             expected=", ".join(sorted(wanted)),
             found=", ".join(sorted(arrays)),
-            fix="give one array per input, under the input's name",
+            fix=_suggest_names(list(arrays), wanted),
         )
     feeds = Feeds(samples, tuple(inputs), names, range(total))
     for spec, array in zip(inputs, feeds[0].values(), strict=True):
         _check_array(spec, array, where)
     return feeds
+
+
+def _suggest_names(found: Sequence[str], wanted: Sequence[str]) -> str:
+    if len(found) == len(wanted) == 1:
+        return (
+            f"if this is its input, write the array under the input's name: numpy.savez(path, **{{{wanted[0]!r}: …}})"
+        )
+    return "give one array per input, under the input's name, and no others"
 
 
 def _take_run(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
@@ -76,7 +87,8 @@ def _take_run(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
     Where the axes behind the first are all that the input has, they are the input as it is (a recurrent state
     (2, N, 128), a scalar); otherwise the sample is a batch of one.
     """
-    return array[0] if array.ndim == len(spec.shape) + 1 else array
+    # Of a scalar, array[0] alone would be a number, which no runtime takes.
+    return np.asarray(array[0]) if array.ndim == len(spec.shape) + 1 else array
 
 
 def _check_array(spec: TensorSpec, array: NDArray[Any], where: str) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.data.dataset import IMAGE_INPUT, Dataset, hash_files
+from toolchain.data.dataset import IMAGE_INPUT, Dataset, Samples, hash_files
+from toolchain.data.labels import read_labels
+from toolchain.data.subset import HALVED_MIN, halve_samples
 from toolchain.errors import malformed, missing, usage
 from toolchain.toml_file import Section, check_table
 
@@ -26,6 +28,8 @@ class NpzOptions(Section):
     evaluation: str | None = None
     """Another file for the evaluation, and then labelled pictures in the first one can be trained on; None evaluates on
     the arrays that also calibrate, and trains on none."""
+    split: bool = False
+    """Calibrate with one half of the samples and evaluate on the other, where there are 16 or more."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,17 @@ def load(options: Mapping[str, Any]) -> Dataset:
     """Return the arrays of one file, or of one for calibration and one for evaluation."""
     chosen = check_table(NpzOptions, options, what="the options of npz", where="data.options")
     calibration = _load_samples(Path(chosen.path))
-    evaluation = calibration if chosen.evaluation is None else _load_samples(Path(chosen.evaluation))
+    if chosen.evaluation is None:
+        return _use_one_file(calibration, split=chosen.split)
+    if chosen.split:
+        raise usage(
+            "there is another file to evaluate on",
+            where="data.options.split",
+            expected="split or evaluation",
+            found="both",
+            fix="remove one of them",
+        )
+    evaluation = _load_samples(Path(chosen.evaluation))
     if evaluation.arrays.keys() != calibration.arrays.keys():
         raise usage(
             "the two files hold different inputs",
@@ -67,14 +81,25 @@ def load(options: Mapping[str, Any]) -> Dataset:
             found=", ".join(sorted(evaluation.arrays)),
             fix="give both files one array per graph input, under the same names",
         )
-    trains = evaluation is not calibration and calibration.are_pictures and calibration.labels is not None
+    trains = calibration.are_pictures and calibration.labels is not None
+    return _make_dataset(calibration, evaluation, train=calibration if trains else None)
+
+
+def _use_one_file(samples: ArraySamples, *, split: bool) -> Dataset:
+    if split and len(samples) >= HALVED_MIN:
+        return _make_dataset(*halve_samples(samples))
+    return _make_dataset(samples, samples)
+
+
+def _make_dataset(calibration: Samples, evaluation: Samples, *, train: ArraySamples | None = None) -> Dataset:
     return Dataset(
         name="npz",
-        train=calibration if trains else None,
+        train=train,
         calibration=calibration,
         evaluation=evaluation,
         classes=None,
         licence=None,
+        names_inputs=True,
     )
 
 
@@ -144,24 +169,27 @@ def _load_samples(path: Path) -> ArraySamples:
             fix="take the same samples for every array",
         )
     for name, array in arrays.items():
-        if np.issubdtype(array.dtype, np.floating) and bool(np.isnan(array).any()):
-            raise usage(
-                "an input holds NaN",
-                where=f"{path}: {name}",
-                expected="numbers",
-                found="NaN",
-                fix="leave out the samples that are broken",
-            )
-    if labels is not None and (labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer)):
-        raise usage(
-            "the labels are not classes",
-            where=f"{path}: {_LABELS}",
-            expected=f"integers of shape ({len(labels)},)",
-            found=f"{labels.dtype} of shape {labels.shape}",
-            fix="give the index of its class for each sample, or leave the labels out",
-        )
+        _check_finite(name, array, path)
     return ArraySamples(
         arrays=arrays,
-        labels=None if labels is None else labels.astype(np.int64),
+        labels=None if labels is None else read_labels(labels, where=f"{path}: {_LABELS}"),
         sha256=hash_files("npz", [path]),
+    )
+
+
+def _check_finite(name: str, array: NDArray[Any], path: Path) -> None:
+    """Refuse what is no number; -inf is one in a mask that is added to scores, which has no value above 0."""
+    if not np.issubdtype(array.dtype, np.floating):
+        return
+    wrong = ~np.isfinite(array)
+    if not wrong.any() or bool((array <= 0).all()):
+        return
+    samples = np.flatnonzero(wrong.reshape(len(array), -1).any(axis=1))
+    raise usage(
+        "an input holds NaN or infinity",
+        where=f"{path}: {name}",
+        expected="finite numbers; -inf only in a mask of numbers of 0 and less",
+        found=f"{array[samples[0]][wrong[samples[0]]].flat[0]} in sample {samples[0]}; {len(samples)} of {len(array)} "
+        "samples",
+        fix="leave out the samples that are broken",
     )

@@ -95,17 +95,21 @@ def quantize_weight(
     input_scale: np.float32,
     bias: NDArray[np.float32] | None,
     float16_scales: bool = False,
+    least_scales: NDArray[np.float64] | None = None,
 ) -> QuantizedWeight:
     """Quantize a weight symmetrically per channel of `axis`, and its bias to int32 at input_scale * scales.
 
     A channel's scale grows where its bias would not fit: a channel of (nearly) zero weights otherwise
-    gets a scale so small that the bias overflows int32.
+    gets a scale so small that the bias overflows int32. least_scales, (channels,), are what others need who share the
+    weight.
     """
     limit = 2 ** (bits - 1) - 1
     moved = np.moveaxis(weight, axis, 0)
     scales = np.abs(moved).reshape(moved.shape[0], -1).max(axis=1).astype(np.float64) / limit
     if bias is not None:
-        scales = np.maximum(scales, np.abs(bias) / (float(input_scale) * _BIAS_LIMIT))
+        scales = np.maximum(scales, find_least_scales(bias, input_scale))
+    if least_scales is not None:
+        scales = np.maximum(scales, least_scales)
     scales = np.where(scales < _SMALLEST_SCALE, 1.0, scales).astype(np.float32)
     if float16_scales:
         scales = round_scale_to_float16(scales)
@@ -114,5 +118,14 @@ def quantize_weight(
     values = np.clip(np.rint(weight / scales.reshape(shape)), -limit, limit).astype(np.int8)
     if bias is None:
         return QuantizedWeight(values, scales, None)
-    quantized_bias = np.rint(bias / (scales.astype(np.float64) * float(input_scale))).astype(np.int32)
-    return QuantizedWeight(values, scales, quantized_bias)
+    return QuantizedWeight(values, scales, quantize_bias(bias, scales, input_scale))
+
+
+def find_least_scales(bias: NDArray[np.float32], input_scale: np.float32) -> NDArray[np.float64]:
+    """Return the least scale of each channel's weights, (channels,), at which its bias fits int32."""
+    return np.asarray(np.abs(bias) / (float(input_scale) * _BIAS_LIMIT), np.float64)
+
+
+def quantize_bias(bias: NDArray[np.float32], scales: NDArray[np.float32], input_scale: np.float32) -> NDArray[np.int32]:
+    """Return a bias (channels,) as int32 at input_scale * scales."""
+    return np.asarray(np.rint(bias / (scales.astype(np.float64) * float(input_scale))), np.int32)

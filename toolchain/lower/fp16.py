@@ -21,6 +21,7 @@ import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
 from toolchain.onnx_graph import GraphView, read_names, rename_reads
+from toolchain.onnx_names import OnnxNames
 from toolchain.onnx_safety import infer_shapes
 
 _INTEGERS = frozenset({TensorProto.INT32, TensorProto.INT64, TensorProto.INT8, TensorProto.UINT8, TensorProto.BOOL})
@@ -126,6 +127,7 @@ class _Emission:
     def __init__(self, model: onnx.ModelProto, float16: frozenset[str]) -> None:
         self.initializers: list[onnx.TensorProto] = []
         self._view = GraphView.from_model(model)
+        self._names = OnnxNames.from_model(model)
         self._floats = find_float_tensors(model)
         self._float16 = float16
         self._opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
@@ -152,10 +154,13 @@ class _Emission:
             returned = [name for name in node.output if in_float16 and name in self._view.output_names & self._floats]
             for index, name in enumerate(node.output):
                 if name in returned:
-                    node.output[index] = f"{name}_float16"
+                    node.output[index] = self._names.derive(name, "float16")
             yield node
             for name in returned:
-                yield helper.make_node("Cast", [f"{name}_float16"], [name], f"{name}_cast", to=TensorProto.FLOAT)
+                cast = self._names.derive(name, "cast")
+                yield helper.make_node(
+                    "Cast", [self._names.derive(name, "float16")], [name], cast, to=TensorProto.FLOAT
+                )
 
     def _is_float16(self, name: str) -> bool:
         """Return whether a tensor is float16 under its own name; an output of the model never is."""
@@ -163,7 +168,7 @@ class _Emission:
 
     def _copy(self, name: str, *, as_float16: bool) -> Iterator[onnx.NodeProto]:
         """Make a copy of a tensor in the other type: a new constant, a Cast, or the one that an output came from."""
-        copy = f"{name}_{'float16' if as_float16 else 'float32'}"
+        copy = self._names.derive(name, "float16" if as_float16 else "float32")
         self._copies[name, as_float16] = copy
         constant = self._view.initializers.get(name)
         if constant is not None:
@@ -172,4 +177,4 @@ class _Emission:
             self.initializers.append(numpy_helper.from_array(values, copy))
         elif name not in self._made or name not in self._view.output_names:
             to = TensorProto.FLOAT16 if as_float16 else TensorProto.FLOAT
-            yield helper.make_node("Cast", [name], [copy], f"{copy}_cast", to=to)
+            yield helper.make_node("Cast", [name], [copy], self._names.derive(copy, "cast"), to=to)

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
+from toolchain.lower.float32_inside import holds_halves, keep_interface, widen_tensor
+from toolchain.onnx_graph import read_names
+from toolchain.onnx_names import OnnxNames
 from toolchain.onnx_safety import infer_shapes
 
 # Operators whose results are values that they read, or that no kernel rounds: the dequantized input of an int8 kernel.
@@ -28,28 +30,41 @@ _EXACT = frozenset(
 
 
 def emulate_float16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a float32 model that rounds as this one does.
+    """Return a model that rounds as this one does and computes in float32; inputs and outputs keep their types.
 
-    The model itself where it has no float16, or takes or returns it: ours do not.
+    The model itself where it has no float16, or has some inside of subgraphs, which ours never have.
     """
     graph = infer_shapes(model)
-    halves = {v.name for v in graph.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT16}
-    interface = [*graph.input, *graph.output]
-    if not halves or any(value.type.tensor_type.elem_type == TensorProto.FLOAT16 for value in interface):
+    halves = {
+        value.name
+        for value in [*graph.value_info, *graph.input, *graph.output]
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT16
+    }
+    if not halves or any(_has_float16_inside(node, halves) for node in model.graph.node):
         return model
     result = onnx.ModelProto()
     result.CopyFrom(model)
     for tensor in result.graph.initializer:
         if tensor.data_type == TensorProto.FLOAT16:
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
-    nodes = [new for node in result.graph.node for new in _widen(node, halves)]
+            widen_tensor(tensor)
+    for value in [*result.graph.input, *result.graph.output]:
+        if value.name in halves:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+    names = OnnxNames.from_model(model)
+    nodes = [new for node in result.graph.node for new in _widen(node, halves, names)]
     del result.graph.node[:]
     result.graph.node.extend(nodes)
     result.graph.ClearField("value_info")
-    return result
+    return keep_interface(result, model)
 
 
-def _widen(node: onnx.NodeProto, halves: set[str]) -> Iterator[onnx.NodeProto]:
+def _has_float16_inside(node: onnx.NodeProto, halves: set[str]) -> bool:
+    graphs = [graph for attribute in node.attribute for graph in (attribute.g, *attribute.graphs) if graph.node]
+    captured = set(read_names(node)) - set(node.input)
+    return bool(graphs) and (bool(captured & halves) or any(map(holds_halves, graphs)))
+
+
+def _widen(node: onnx.NodeProto, halves: set[str], names: OnnxNames) -> Iterator[onnx.NodeProto]:
     """Yield the node in float32, and what rounds its results."""
     rounded = [name for name in node.output if name in halves]
     if rounded and node.op_type == "Cast":
@@ -60,8 +75,9 @@ def _widen(node: onnx.NodeProto, halves: set[str]) -> Iterator[onnx.NodeProto]:
         return
     for index, name in enumerate(node.output):
         if name in halves:
-            node.output[index] = f"{name}_exact"
+            node.output[index] = names.derive(name, "exact")
     yield node
     for name in rounded:
-        yield helper.make_node("Cast", [f"{name}_exact"], [f"{name}_half"], to=TensorProto.FLOAT16)
-        yield helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT)
+        exact, half = names.derive(name, "exact"), names.derive(name, "half")
+        yield helper.make_node("Cast", [exact], [half], to=TensorProto.FLOAT16)
+        yield helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT)

@@ -18,6 +18,10 @@ import onnx
 from toolchain.errors import usage
 from toolchain.learned_ranges import LearnedRanges, drop_ranges, read_ranges, restore_pairs
 from toolchain.lower.calibration import choose_ranges, list_methods, observe_tensors
+from toolchain.lower.calibration.observation import Observation
+from toolchain.lower.calibration.outliers import Outlier, find_outliers
+from toolchain.lower.float_reasons import explain_float_layers, list_operators
+from toolchain.lower.infinite import explain_infinite
 from toolchain.lower.learned import find_learned, match_weight_bits
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq import QdqPlan
@@ -51,12 +55,15 @@ class Int8Lowering:
     policy: Int8Policy
     ranges: Mapping[str, TensorRange]
     methods_db: Mapping[str, float]
-    """SQNR in dB of the model all in int8, by calibration method, those that were tried; the highest was taken."""
+    """SQNR in dB of the model all in int8 but for what is infinite, by calibration method; the highest was taken."""
+    never_int8: Mapping[str, str]
+    """Layers that multiply and cannot be int8: name to reason."""
     kept_in_float: Mapping[str, str]
     """Layers that could be int8 and stay in float: name to reason."""
     sqnr_db: Mapping[str, float]
     """Of every output against the float model, or against what was trained for int8, on the samples of the search."""
     trials: tuple[SpeedTrial, ...]
+    outliers: tuple[Outlier, ...] = ()
 
 
 def lower_int8(
@@ -72,21 +79,21 @@ def lower_int8(
     """Return the int8 lowering of an optimized float model.
 
     feeds: the calibration set, one run each. sqnr_db_min: what every output must keep, in dB.
-    Raises ToolchainError: exit 2 for a layer in keep_float that the model lacks, 23 where an activation is not
-    finite.
+    Raises ToolchainError: exit 2 for a layer in keep_float that the model lacks, 18 where the model returns NaN, 23
+    where an activation is NaN.
     """
     learned = read_ranges(model)
     model, policy = drop_ranges(model), replace(policy, scheme=match_weight_bits(policy.scheme, learned))
     plan = policy.plan(model, frozenset())
     requested = _find_requested(model, options.keep_float)
-    benches = _calibrate(model, plan, feeds, options, policy, start_steps, learned)
-    methods_db = {method: bench.measure_sqnr_db(frozenset()) for method, (_, bench) in benches.items()}
+    benches, observations, infinite = _calibrate(model, plan, feeds, options, policy, start_steps, learned)
+    methods_db = {method: bench.measure_sqnr_db(frozenset(infinite)) for method, (_, bench) in benches.items()}
     ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
     others = bench.on(feeds[_SEARCH_SAMPLES : _SEARCH_SAMPLES + _CONFIRM_SAMPLES])
-    reasons = dict.fromkeys(requested, "the recipe keeps it in float")
+    reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
     times: dict[str, LayerTime] = {}
     if options.choose_by_measurement:
-        times = time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads)
+        times = _sum_shared(plan, time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads))
     reasons |= _keep_accurate(bench, others, plan, frozenset(reasons), times, sqnr_db_min, start_steps)
     trials: tuple[SpeedTrial, ...] = ()
     if options.choose_by_measurement:
@@ -95,6 +102,7 @@ def lower_int8(
         reasons |= slow
     keep = frozenset(reasons)
     final = policy.plan(model, keep)
+    reasons |= _explain_shared(plan, keep)
     made = policy.finish(bench.build(keep))
     finished = replace(bench, build=lambda _: made)
     return Int8Lowering(
@@ -103,10 +111,37 @@ def lower_int8(
         policy=policy,
         ranges={name: ranges[name] for name in final.tensors},
         methods_db=methods_db,
+        never_int8=explain_float_layers(model, [node.name for node in plan.nodes], policy.float_ops),
         kept_in_float=reasons,
         sqnr_db={name: estimate.sqnr_db for name, estimate in finished.measure_outputs_db(keep).items()},
         trials=trials,
+        outliers=find_outliers(
+            {name: observation for name, observation in observations.items() if name in final.tensors}, ranges
+        ),
     )
+
+
+def _sum_shared(plan: QdqPlan, times: Mapping[str, LayerTime]) -> dict[str, LayerTime]:
+    """Return the times of the deciding layers, each with those that share its weight."""
+    return {
+        name: LayerTime(
+            int8_us=sum(times[layer].int8_us for layer in sharing if layer in times),
+            float_us=sum(times[layer].float_us for layer in sharing if layer in times),
+        )
+        for name, sharing in plan.deciding_layers.items()
+        if times.keys() & set(sharing)
+    }
+
+
+def _explain_shared(plan: QdqPlan, keep: frozenset[str]) -> dict[str, str]:
+    """Return why layers stay in float whose weight is that of a layer in float, by their name."""
+    return {
+        layer: f"its weight is that of {held[0]}, which stays in float: stored in both forms it would be larger"
+        for sharing in plan.deciding_layers.values()
+        if (held := [layer for layer in sharing if layer in keep])
+        for layer in sharing
+        if layer not in keep
+    }
 
 
 def _calibrate(
@@ -117,8 +152,8 @@ def _calibrate(
     policy: Int8Policy,
     start_steps: StartSteps,
     learned: LearnedRanges | None,
-) -> dict[str, tuple[Mapping[str, TensorRange], Bench]]:
-    """Return the ranges by each method that may be taken, and the bench to judge them by.
+) -> tuple[dict[str, tuple[Mapping[str, TensorRange], Bench]], Mapping[str, Observation], dict[str, str]]:
+    """Return the ranges by each method that may be taken with the bench to judge them by, what was observed, what is infinite.
 
     No method is the best for every model: clipping helps where outliers are noise, and hurts where they carry the
     answer. All of them read the same histograms, so that trying them costs one session each. A learned range is never
@@ -128,6 +163,7 @@ def _calibrate(
     missing = [name for name in plan.tensors if name not in known]
     trained = restore_pairs(model, learned) if learned is not None else None
     found: dict[str, dict[str, TensorRange]] = {"learned": known}
+    observations: Mapping[str, Observation] = {}
     if missing or not known:
         methods = list_methods() if options.calibration == "auto" else (options.calibration,)
         on_batch = start_steps("calibrate", len(feeds))
@@ -145,9 +181,10 @@ def _calibrate(
         host_kernels=policy.host_kernels,
     )
     first = empty.on(feeds[:_SEARCH_SAMPLES])
-    return {
+    benches: dict[str, tuple[Mapping[str, TensorRange], Bench]] = {
         method: (ranges, replace(first, build=partial(policy.write, model, ranges))) for method, ranges in found.items()
     }
+    return benches, observations, explain_infinite(model, plan, observations, policy.scheme)
 
 
 def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[str, ...]:
@@ -179,7 +216,7 @@ def _keep_accurate(
     that it chose by. Confirmed by their SQNR alone, models at the gate missed it on a third set by up to 1.1 dB
     (docs/wild.md).
     """
-    layers = [name for name in plan.weighted_layers if name not in keep]
+    layers = [name for name, sharing in plan.deciding_layers.items() if not keep.intersection(sharing)]
     if not layers:
         return {}
     advance = start_steps("search for layers that int8 spoils", len(layers))
@@ -205,11 +242,13 @@ def _keep_accurate(
     }
 
 
-def describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
-    """Return what lowering.json says of an int8 lowering."""
-    float_reasons = {**lowering.policy.explain_float(lowering.model, lowering.plan), **lowering.kept_in_float}
-    ops = {node.name: node.op_type for node in lowering.model.graph.node}
+def describe_int8(lowering: Int8Lowering, *, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what lowering.json says of an int8 lowering; `notes` are sentences that the user must be told."""
+    float_reasons = {**lowering.never_int8, **lowering.kept_in_float}
+    ops = list_operators(lowering.model)
+    empty = [] if lowering.plan.weighted_layers else [_explain_empty(float_reasons, ops)]
     return {
+        "notes": [*notes, *empty],
         "scheme": asdict(lowering.policy.scheme),
         "calibration_sqnr_db": dict(lowering.methods_db),
         "sqnr_db": dict(lowering.sqnr_db),
@@ -220,5 +259,15 @@ def describe_int8(lowering: Int8Lowering) -> dict[str, Any]:
         "range_sources": {
             name: "learned" if range_.learned else "calibrated" for name, range_ in lowering.ranges.items()
         },
+        "outliers": [asdict(outlier) for outlier in lowering.outliers],
         "speed_trials": [asdict(trial) for trial in lowering.trials],
     }
+
+
+def _explain_empty(reasons: Mapping[str, str], ops: Mapping[str, str]) -> str:
+    """Return the sentence about a lowering to int8 in which nothing is int8: it must never go unsaid."""
+    if not reasons:
+        return "no layer is in int8: the model has none that multiplies by weights"
+    first, reason = next(iter(reasons.items()))
+    others = f", and {len(reasons) - 1} more in kept_in_float" if len(reasons) > 1 else ""
+    return f"no layer is in int8: {first} ({ops[first]}) stays in float, {reason}{others}"

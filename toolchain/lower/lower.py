@@ -14,12 +14,16 @@ from toolchain.agent.facts import is_this_cpu
 from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.errors import usage
 from toolchain.learned_ranges import drop_ranges, read_ranges
+from toolchain.lower.float_graph import bind_comparison, choose_float_graph
 from toolchain.lower.int8 import describe_int8, lower_int8
 from toolchain.lower.layer_times import name_layers
 from toolchain.lower.onnxruntime import choose_scheme, int8_policy
 from toolchain.lower.packing import pack_weights
 from toolchain.lower.request import Lowering, LowerRequest, StartSteps
 from toolchain.lower.tensorrt import lowering as tensorrt
+from toolchain.lower.widened import widen
+from toolchain.onnx_file import write_onnx
+from toolchain.onnx_opset import describe_opset
 
 
 def lower_model(request: LowerRequest, folder: Path, *, start_steps: StartSteps) -> None:
@@ -41,6 +45,7 @@ def lower_model(request: LowerRequest, folder: Path, *, start_steps: StartSteps)
     document = {"runtime": target.runtime, "precision": precision, **lowering(request, folder, start_steps)}
     document["trained_for_int8"] = read_ranges(onnx.load(request.model)) is not None
     _drop_ranges(folder / "model.onnx")
+    document["opset"] = describe_opset(onnx.load(folder / "model.onnx"))
     (folder / "lowering.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
 
 
@@ -48,19 +53,30 @@ def _drop_ranges(path: Path) -> None:
     """Leave what was learned out of the payload: the lowering has used it."""
     payload = onnx.load(path)
     if (dropped := drop_ranges(payload)) is not payload:
-        path.write_bytes(dropped.SerializeToString(deterministic=True))
+        write_onnx(dropped, path, step="leaving learned ranges out")
 
 
 def _lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
-    """ONNX Runtime takes the float model as it is, with its weights packed."""
-    return {"kept_in_float": [], "packed_weights": _write_packed(onnx.load(request.model), folder)}
+    """ONNX Runtime takes the float model as it is, optimized or the user's own, with its weights packed."""
+    is_here = is_this_cpu(request.facts) and request.options.choose_by_measurement
+    choice = choose_float_graph(
+        onnx.load(request.model),
+        onnx.load(request.exported),
+        bind_comparison(request.feeds[0], threads=request.target.threads) if is_here else None,
+    )
+    return {
+        "kept_in_float": [],
+        "optimization": choice.describe(),
+        "packed_weights": _write_packed(choice.model, folder),
+    }
 
 
 def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
     facts = request.facts
     scheme = choose_scheme(facts.arch, frozenset(facts.cpu_features), request.target.activation_type)
+    widened = widen(onnx.load(request.model), request.feeds)
     lowering = lower_int8(
-        onnx.load(request.model),
+        widened.model,
         request.feeds,
         options=request.options,
         policy=int8_policy(scheme, host_kernels=is_this_cpu(facts)),
@@ -68,7 +84,7 @@ def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) ->
         threads=request.target.threads,
         start_steps=start_steps,
     )
-    document = describe_int8(lowering)
+    document = describe_int8(lowering, notes=widened.notes)
     multiplying = [layer["name"] for layer in document["kept_in_float"]] + list(lowering.plan.weighted_layers)
     return {
         **document,
@@ -80,7 +96,7 @@ def _lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) ->
 def _write_packed(model: onnx.ModelProto, folder: Path) -> list[dict[str, Any]]:
     """Write the model with packed weights; return what was packed, and how."""
     packed_model, packed = pack_weights(model)
-    (folder / "model.onnx").write_bytes(packed_model.SerializeToString(deterministic=True))
+    write_onnx(packed_model, folder / "model.onnx", step="packing" if packed else "lowering")
     return [asdict(weight) for weight in packed]
 
 

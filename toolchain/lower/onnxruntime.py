@@ -8,13 +8,14 @@ activations) stays as it is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import onnx
 
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq import QdqPlan, QuantizedNode, Scheme
-from toolchain.lower.weighted import find_weight
+from toolchain.lower.weighted import find_held_weights, find_weight
 from toolchain.onnx_graph import GraphView
 
 # Operators whose int8 kernel reads and writes 8-bit tensors. They join only between int8 neighbours:
@@ -60,11 +61,12 @@ def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) 
     """Return the nodes that compute in int8, without those whose names are in keep_float."""
     view = GraphView.from_model(model)
     nodes: dict[str, QuantizedNode] = {}
+    held = find_held_weights(view, keep_float)
     returned: dict[str, str] = {}  # tensor that an int8 node returns -> that node's name
     for node in model.graph.node:
         if node.name in keep_float:
             continue
-        planned = _plan_weighted(view, node) or _plan_between(view, node, frozenset(returned))
+        planned = _plan_weighted(view, node, held) or _plan_between(view, node, frozenset(returned))
         if planned is not None:
             nodes[planned.name] = planned
             if planned.output is not None:
@@ -74,22 +76,19 @@ def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) 
     return QdqPlan(tuple(nodes.values()))
 
 
-# Why operators that multiply are never candidates for int8 here.
+# Why operators that multiply are never candidates for int8 here; lower/float_reasons.py explains the others.
 _FLOAT_OPS = {
     "LSTM": "a recurrent cell: ONNX Runtime has no static int8 kernel for it",
     "GRU": "a recurrent cell: ONNX Runtime has no static int8 kernel for it",
     "RNN": "a recurrent cell: ONNX Runtime has no static int8 kernel for it",
     "ConvTranspose": "ONNX Runtime has no int8 kernel for it on the CPU",
-    "Conv": "its weight or bias is not a float32 constant",
-    "Gemm": "its weight or bias is not a float32 constant, or it scales its product",
-    "MatMul": "a product of two activations, or its weight is not a float32 matrix",
 }
 
 
-def _plan_weighted(view: GraphView, node: onnx.NodeProto) -> QuantizedNode | None:
-    """Return the plan of a Conv, Gemm or MatMul with a constant float32 weight."""
+def _plan_weighted(view: GraphView, node: onnx.NodeProto, held: Mapping[str, str]) -> QuantizedNode | None:
+    """Return the plan of a Conv, Gemm or MatMul with a constant float32 weight that no float layer shares."""
     weight = find_weight(view, node)
-    if weight is None:
+    if weight is None or weight.source in held:
         return None
     return QuantizedNode(node.name, node.op_type, (node.input[0],), weight, _absorb(view, node))
 

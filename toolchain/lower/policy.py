@@ -23,20 +23,11 @@ class Int8Policy:
     """Returns the nodes of a float model that compute in int8, without those that must stay in float."""
     scheme: Scheme
     float_ops: Mapping[str, str]
-    """Why a node that multiplies is not in a plan, by its operator."""
+    """Why a node that multiplies is never in a plan, by its operator."""
     finish: Callable[[onnx.ModelProto], onnx.ModelProto] = _leave
     """What is done last to the model with its pairs, such as float16 around them; too little to matter to a search."""
     host_kernels: bool = False
     """Whether this machine's own kernels are the target's, so that trials run on them."""
-
-    def explain_float(self, model: onnx.ModelProto, plan: QdqPlan) -> dict[str, str]:
-        """Return why each multiplying node that the plan lacks stays in float, by its name."""
-        planned = {node.name for node in plan.nodes}
-        return {
-            node.name: self.float_ops[node.op_type]
-            for node in model.graph.node
-            if node.op_type in self.float_ops and node.name not in planned
-        }
 
     def write(
         self, model: onnx.ModelProto, ranges: Mapping[str, TensorRange], keep_float: frozenset[str]

@@ -11,17 +11,33 @@ The runtime recognizes the pairs around a node and replaces the whole with one i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
-from toolchain.lower.affine import ActivationType, AffineParameters, affine_parameters, is_on_grid, quantize_weight
+from toolchain.lower.affine import (
+    ActivationType,
+    AffineParameters,
+    QuantizedWeight,
+    affine_parameters,
+    find_least_scales,
+    is_on_grid,
+    quantize_bias,
+    quantize_weight,
+)
 from toolchain.lower.ranges import TensorRange
 from toolchain.onnx_graph import GraphView, read_names, rename_reads
+from toolchain.onnx_names import OnnxNames
+
+# Elements of a shared bias from which the nodes that quantize it, some 500 bytes, are smaller than int32 and a scale each.
+_FOLDED_BIAS_MIN = 64
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,15 @@ class WeightInput:
     axis: int
     """The axis of the output channels: one scale for each index on it."""
     bias_index: int | None
+    source: str
+    """The initializer that holds it; other nodes may read it too."""
+    perm: tuple[int, ...] = ()
+    """How a Transpose between initializer and node permutes its axes; empty where there is none."""
+
+    @property
+    def stored_axis(self) -> int:
+        """The axis of the output channels in the initializer."""
+        return self.perm[self.axis] if self.perm else self.axis
 
 
 @dataclass(frozen=True)
@@ -63,8 +88,17 @@ class QdqPlan:
 
     @property
     def weighted_layers(self) -> tuple[str, ...]:
-        """The names of the nodes that carry weights: the layers that a search decides about."""
+        """The names of the nodes that carry weights."""
         return tuple(node.name for node in self.nodes if node.weight is not None)
+
+    @property
+    def deciding_layers(self) -> Mapping[str, tuple[str, ...]]:
+        """The layers that a search decides about, each with all that share its weight: they go to float together."""
+        sharing: dict[str, list[str]] = defaultdict(list)
+        for node in self.nodes:
+            if node.weight is not None:
+                sharing[node.weight.source].append(node.name)
+        return {names[0]: tuple(names) for names in sharing.values()}
 
 
 @dataclass(frozen=True)
@@ -79,6 +113,8 @@ class Scheme:
     """Store the bias of a weighted node as int32; False leaves it in float."""
     float16_scales: bool = False
     """Every scale is also a float16 number, so that a graph in float16 can state it without rounding."""
+    folds_constants: bool = True
+    """The runtime computes nodes of constants when it opens the model, but no DequantizeLinear; False: the other way."""
     trained_weight_bits: int | None = None
     """A weight that is on a grid of so many bits keeps it; None where no training put it there."""
 
@@ -94,9 +130,11 @@ def write_qdq(
     result.CopyFrom(model)
     parameters = resolve_parameters(plan, ranges, scheme)
     emission = _Emission(GraphView.from_model(result), plan, parameters, scheme)
-    nodes = list(emission.nodes())
+    nodes = emission.drop_bypassed(list(emission.nodes()))
+    nodes = [*emission.restore_weights(nodes), *nodes]
+    made = {name for node in nodes for name in node.output}
     used = {name for node in nodes for name in read_names(node)} | {value.name for value in result.graph.output}
-    initializers = [t for t in [*result.graph.initializer, *emission.initializers] if t.name in used]
+    initializers = [t for t in [*result.graph.initializer, *emission.initializers] if t.name in used - made]
     replaced = {t.name for t in result.graph.initializer} - used
     inputs = [value for value in result.graph.input if value.name not in replaced]
     for field, values in (("node", nodes), ("initializer", initializers), ("input", inputs)):
@@ -129,10 +167,15 @@ class _Emission:
     ) -> None:
         self.initializers: list[onnx.TensorProto] = []
         self._view = view
+        self._names = OnnxNames.from_model(view.model)
         self._planned = {node.name: node for node in plan.nodes}
         self._returned = {node.output for node in plan.nodes if node.output is not None}
         self._parameters = parameters
         self._scheme = scheme
+        self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._bypassed: set[str] = set()
+        self._weights: dict[tuple[str, int], QuantizedWeight] = {}
+        self._least_scales, self._bias_readers = self._read_biases(plan)
 
     def nodes(self) -> Iterator[onnx.NodeProto]:
         graph = self._view.model.graph
@@ -141,22 +184,30 @@ class _Emission:
                 yield from self._quantize(name, source=name)
         for node in graph.node:
             planned = self._planned.get(node.name)
-            own_reads = {name: f"{name}_dequantized_{node.name}" for name in planned.activations} if planned else {}
+            own_reads = (
+                {name: self._names.derive(name, "dequantized", node.name) for name in planned.activations}
+                if planned
+                else {}
+            )
             for name, dequantized in own_reads.items():
                 yield self._dequantize(name, dequantized)
             if planned is not None and planned.weight is not None:
-                yield from self._quantize_weight(node, planned.weight, self._parameters[planned.activations[0]].scale)
-            shared_reads = {name: f"{name}_dequantized" for name in read_names(node) if name in self._returned}
+                activation = planned.activations[0]
+                yield from self._quantize_weight(node, planned.weight, activation)
+            shared_reads = {
+                name: self._names.derive(name, "dequantized") for name in read_names(node) if name in self._returned
+            }
             rename_reads(node, {**shared_reads, **own_reads})
             outputs = [name for name in node.output if name in self._parameters]
-            raw = {name: f"{name}_raw" for name in outputs if name in self._view.output_names & self._returned}
+            returned = self._view.output_names & self._returned
+            raw = {name: self._names.derive(name, "raw") for name in outputs if name in returned}
             for index, name in enumerate(node.output):
                 node.output[index] = raw.get(name, name)
             yield node
             for name in outputs:
                 yield from self._quantize(name, source=raw.get(name, name))
                 if name in self._returned and self._is_read_shared(name):
-                    yield self._dequantize(name, f"{name}_dequantized")
+                    yield self._dequantize(name, self._names.derive(name, "dequantized"))
                 if name in raw:
                     yield self._dequantize(name, name)
 
@@ -169,38 +220,117 @@ class _Emission:
 
     def _quantize(self, name: str, *, source: str) -> Iterator[onnx.NodeProto]:
         parameters = self._parameters[name]
-        self._store(f"{name}_scale", np.asarray(parameters.scale, dtype=np.float32))
-        self._store(f"{name}_zero_point", np.asarray(parameters.zero_point, dtype=parameters.dtype))
-        inputs = [source, f"{name}_scale", f"{name}_zero_point"]
-        yield helper.make_node("QuantizeLinear", inputs, [f"{name}_quantized"], f"{name}_quantize")
+        scale, zero_point = (self._names.derive(name, part) for part in ("scale", "zero_point"))
+        self._store(scale, np.asarray(parameters.scale, dtype=np.float32))
+        self._store(zero_point, np.asarray(parameters.zero_point, dtype=parameters.dtype))
+        outputs = [self._names.derive(name, "quantized")]
+        node_name = self._names.derive(name, "quantize")
+        yield helper.make_node("QuantizeLinear", [source, scale, zero_point], outputs, node_name)
 
     def _dequantize(self, name: str, output: str) -> onnx.NodeProto:
-        inputs = [f"{name}_quantized", f"{name}_scale", f"{name}_zero_point"]
-        return helper.make_node("DequantizeLinear", inputs, [output], f"{output}_dequantize")
+        inputs = [self._names.derive(name, part) for part in ("quantized", "scale", "zero_point")]
+        return helper.make_node("DequantizeLinear", inputs, [output], self._names.derive(output, "dequantize"))
 
-    def _quantize_weight(
-        self, node: onnx.NodeProto, spec: WeightInput, input_scale: np.float32
+    def drop_bypassed(self, nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
+        """Return the nodes without the transpositions of weights that nobody reads any more."""
+        read = {name for node in nodes for name in read_names(node)} | self._view.output_names
+        return [node for node in nodes if not set(node.output) <= self._bypassed - read]
+
+    def restore_weights(self, nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+        """Make the weights that others read in float too from their integers: stored in both forms, they would grow."""
+        read = {name for node in nodes for name in read_names(node)}
+        for (source, axis), quantized in self._weights.items():
+            if source not in read:
+                continue
+            read.remove(source)  # one form is enough
+            if not self._scheme.folds_constants:
+                yield self._dequantize_constant((source,), quantized.values, quantized.scales, axis, source)
+                continue
+            names = [self._names.derive(source, part) for part in ("quantized", "scale", "axes", "float", "column")]
+            values, scales = self._share(names[0], quantized.values), self._share(names[1], quantized.scales)
+            axes = self._share(names[2], np.delete(np.arange(quantized.values.ndim), axis))
+            yield helper.make_node("Cast", [values], [names[3]], names[3], to=TensorProto.FLOAT)
+            yield helper.make_node("Unsqueeze", [scales, axes], [names[4]], names[4])
+            yield helper.make_node("Mul", [names[3], names[4]], [source], self._names.derive(source, "restore"))
+
+    def _read_biases(self, plan: QdqPlan) -> tuple[dict[tuple[str, int], NDArray[np.float64]], Counter[str]]:
+        """Return the least scales that the biases at each weight need, and how many nodes read each bias."""
+        least: dict[tuple[str, int], NDArray[np.float64]] = {}
+        readers: Counter[str] = Counter()
+        inputs = {node.name: node.input for node in self._view.model.graph.node if node.name in self._planned}
+        for node in plan.nodes:
+            if node.weight is None or node.weight.bias_index is None or not self._scheme.int32_bias:
+                continue
+            name = inputs[node.name][node.weight.bias_index]
+            bias = self._view.constant(name)
+            if bias is not None:
+                scales = find_least_scales(bias.astype(np.float32), self._parameters[node.activations[0]].scale)
+                key = node.weight.source, node.weight.stored_axis
+                least[key] = np.maximum(least.get(key, 0.0), scales)
+                readers[name] += 1
+        return least, readers
+
+    def _quantize_weight(self, node: onnx.NodeProto, spec: WeightInput, activation: str) -> Iterator[onnx.NodeProto]:
+        quantized = self._find_quantized(spec)
+        place = node.name, "weight"
+        if spec.perm:
+            self._bypassed.add(node.input[spec.index])
+        dequantized = self._names.derive(*place, "dequantized")
+        node.input[spec.index] = dequantized
+        stored = self._names.derive(*place, "stored") if spec.perm else dequantized
+        dequantize = self._dequantize_constant(place, quantized.values, quantized.scales, spec.stored_axis, stored)
+        yield dequantize
+        if spec.perm:
+            name = self._names.derive(*place, "transpose")
+            yield helper.make_node("Transpose", [stored], [dequantized], name, perm=spec.perm)
+        if spec.bias_index is None or not self._scheme.int32_bias:
+            return
+        name, place = node.input[spec.bias_index], (node.name, "bias")
+        bias = self._view.constant(name)
+        if bias is None:
+            raise KeyError(name)
+        dequantized = self._names.derive(*place, "dequantized")
+        node.input[spec.bias_index] = dequantized
+        if self._bias_readers[name] > 1 and bias.size > _FOLDED_BIAS_MIN:
+            input_scale_name = self._names.derive(activation, "scale")
+            yield from self._fold_bias(place, name, dequantize.input[1], input_scale_name, bias.size)
+            return
+        input_scale = self._parameters[activation].scale
+        scales = quantized.scales * input_scale
+        values = quantize_bias(bias.astype(np.float32), quantized.scales, input_scale)
+        yield self._dequantize_constant(place, values, scales, 0, dequantized)
+
+    def _find_quantized(self, spec: WeightInput) -> QuantizedWeight:
+        """Return the integers of a weight, the same for all who share it."""
+        key = spec.source, spec.stored_axis
+        if key not in self._weights:
+            weight = self._view.constant(spec.source)
+            if weight is None:
+                raise KeyError(spec.source)
+            self._weights[key] = quantize_weight(
+                weight.astype(np.float32),
+                axis=spec.stored_axis,
+                bits=self._choose_bits(weight, spec.stored_axis),
+                input_scale=np.float32(1),
+                bias=None,
+                float16_scales=self._scheme.float16_scales,
+                least_scales=self._least_scales.get(key),
+            )
+        return self._weights[key]
+
+    def _fold_bias(
+        self, place: tuple[str, ...], bias: str, weight_scale: str, input_scale: str, size: int
     ) -> Iterator[onnx.NodeProto]:
-        weight = self._view.constant(node.input[spec.index])
-        bias_index = spec.bias_index if self._scheme.int32_bias else None
-        bias = None if bias_index is None else self._view.constant(node.input[bias_index])
-        if weight is None:
-            raise KeyError(node.input[spec.index])
-        quantized = quantize_weight(
-            weight.astype(np.float32),
-            axis=spec.axis,
-            bits=self._choose_bits(weight, spec.axis),
-            input_scale=input_scale,
-            bias=None if bias is None else bias.astype(np.float32),
-            float16_scales=self._scheme.float16_scales,
-        )
-        prefix = f"{node.name}_weight"
-        node.input[spec.index] = f"{prefix}_dequantized"
-        yield self._dequantize_constant(prefix, quantized.values, quantized.scales, spec.axis)
-        if bias_index is not None and quantized.bias is not None:
-            prefix = f"{node.name}_bias"
-            node.input[bias_index] = f"{prefix}_dequantized"
-            yield self._dequantize_constant(prefix, quantized.bias, quantized.scales * input_scale, 0)
+        """Quantize a bias that several nodes share when the model is opened: as int32, each would have its own."""
+        parts = ("scale", "steps", "rounded", "quantized")
+        scale, steps, rounded, quantized = (self._names.derive(*place, part) for part in parts)
+        zero_point = self._share(self._names.derive(*place, "zero_point"), np.zeros(size, np.int32))
+        yield helper.make_node("Mul", [weight_scale, input_scale], [scale], scale)
+        yield helper.make_node("Div", [bias, scale], [steps], steps)
+        yield helper.make_node("Round", [steps], [rounded], rounded)
+        yield helper.make_node("Cast", [rounded], [quantized], quantized, to=TensorProto.INT32)
+        output, name = (self._names.derive(*place, part) for part in ("dequantized", "dequantize"))
+        yield helper.make_node("DequantizeLinear", [quantized, scale, zero_point], [output], name, axis=0)
 
     def _choose_bits(self, weight: NDArray[np.generic], axis: int) -> int:
         trained = self._scheme.trained_weight_bits
@@ -209,14 +339,21 @@ class _Emission:
         return self._scheme.weight_bits
 
     def _dequantize_constant(
-        self, prefix: str, values: NDArray[np.int8] | NDArray[np.int32], scales: NDArray[np.float32], axis: int
+        self, place: tuple[str, ...], values: NDArray[Any], scales: NDArray[np.float32], axis: int, output: str
     ) -> onnx.NodeProto:
-        inputs = [f"{prefix}_quantized", f"{prefix}_scale", f"{prefix}_zero_point"]
-        for name, value in zip(inputs, (values, scales, np.zeros(scales.shape, dtype=values.dtype)), strict=True):
-            self._store(name, value)
-        return helper.make_node(
-            "DequantizeLinear", inputs, [f"{prefix}_dequantized"], f"{prefix}_dequantize", axis=axis
-        )
+        names = [self._names.derive(*place, part) for part in ("quantized", "scale", "zero_point")]
+        arrays = (values, scales, np.zeros(scales.shape, dtype=values.dtype))
+        inputs = [self._share(name, value) for name, value in zip(names, arrays, strict=True)]
+        node_name = self._names.derive(*place, "dequantize")
+        return helper.make_node("DequantizeLinear", inputs, [output], node_name, axis=axis)
 
-    def _store(self, name: str, value: NDArray[np.generic]) -> None:
+    def _share(self, name: str, value: NDArray[Any]) -> str:
+        """Return the name of an initializer of this value: an equal one that is there, or a new one of this name."""
+        key = str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).digest()
+        if key not in self._shared:
+            self._shared[key] = name
+            self._store(name, value)
+        return self._shared[key]
+
+    def _store(self, name: str, value: NDArray[Any]) -> None:
         self.initializers.append(numpy_helper.from_array(value, name))

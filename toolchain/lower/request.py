@@ -22,6 +22,8 @@ class LowerRequest:
 
     model: Path
     """An optimized float ONNX file."""
+    exported: Path
+    """What it was optimized from: the user's own graph."""
     target: Target
     precision: Precision
     facts: Facts

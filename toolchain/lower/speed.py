@@ -51,7 +51,7 @@ def find_slow_layers(
     model alone: the best of several flatters itself, sessions differ by luck, and neighbours may have slowed down a
     stretch of time. Otherwise no layer is returned.
     """
-    layers = tuple(name for name in plan.weighted_layers if name not in keep_float)
+    layers = tuple(name for name, sharing in plan.deciding_layers.items() if not keep_float.intersection(sharing))
     if not layers:
         return {}, ()
     proposals = sorted({*propose_slow_layers({name: times[name] for name in layers if name in times}), layers}, key=len)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from toolchain.agent.parity import SQNR_DB_LIMIT, compare
+from toolchain.agent.parity import check_outputs
 from toolchain.agent.session import Session, open_session
+from toolchain.agent.sqnr import measure_powers, to_db
+from toolchain.float_outputs import FloatOutputs
 from toolchain.float_parity import FloatSession
 from toolchain.lower.fp16_emulation import emulate_float16
 
@@ -53,9 +53,17 @@ class Bench:
     """Whether trials run on this machine's own kernels, because it is what the model is lowered for."""
 
     def on(self, feeds: Sequence[Arrays]) -> Bench:
-        """Return the same bench on other samples."""
+        """Return the same bench on other samples.
+
+        Raises ToolchainError (exit 18) where the model to be kept returns NaN, or an output without a finite value.
+        """
         session = open_emulated(self.model if self.trained is None else self.trained, threads=os.cpu_count() or 1)
-        return replace(self, feeds=feeds, references=[session.run(dict(feed)) for feed in feeds])
+        references = [session.run(dict(feed)) for feed in feeds]
+        outputs = FloatOutputs("lowering")
+        for sample, reference in enumerate(references):
+            outputs.add(reference, first_sample=sample)
+        outputs.finish()
+        return replace(self, feeds=feeds, references=references)
 
     def measure_outputs_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> dict[str, SqnrEstimate]:
         """Return the SQNR of every output with these layers in float, on the first `samples` of the feeds, or on all."""
@@ -64,10 +72,12 @@ class Bench:
         signal: dict[str, list[float]] = defaultdict(list)
         noise: dict[str, list[float]] = defaultdict(list)
         for feed, reference in zip(self.feeds[:samples], self.references[:samples], strict=True):
-            for row in compare(reference, session.run(feed)):
-                power = float(np.nansum(np.square(reference[row.output], dtype=np.float64)))
-                signal[row.output].append(power)
-                noise[row.output].append(math.inf if row.nonfinite else power * 10 ** (-row.sqnr_db / 10))
+            outputs = session.run(feed)
+            check_outputs(reference, outputs)
+            for name, array in reference.items():
+                powers = measure_powers(array, outputs[name])
+                signal[name].append(powers.signal)
+                noise[name].append(powers.noise)
         return {name: _estimate(np.array(signal[name]), np.array(noise[name])) for name in signal}
 
     def measure_sqnr_db(self, keep_float: frozenset[str]) -> float:
@@ -86,14 +96,8 @@ def _estimate(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> SqnrEs
     a low one, because other samples may hold more of them.
     """
     draws = np.random.default_rng(0).integers(0, len(signal), (_DRAWS, len(signal)))
-    low = np.quantile(_to_db(signal[draws].sum(axis=1), noise[draws].sum(axis=1)), _LOW_QUANTILE)
-    return SqnrEstimate(sqnr_db=float(_to_db(signal.sum(), noise.sum())), low_db=float(low))
-
-
-def _to_db(signal: Any, noise: Any) -> Any:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = 10 * np.log10(np.asarray(signal) / np.asarray(noise))
-    return np.clip(np.nan_to_num(ratio, nan=SQNR_DB_LIMIT), -SQNR_DB_LIMIT, SQNR_DB_LIMIT)
+    low = np.quantile(to_db(signal[draws].sum(axis=1), noise[draws].sum(axis=1)), _LOW_QUANTILE)
+    return SqnrEstimate(sqnr_db=float(to_db(signal.sum(), noise.sum())), low_db=float(low))
 
 
 def open_model(model: onnx.ModelProto, *, threads: int) -> Session:

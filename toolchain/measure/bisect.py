@@ -31,8 +31,9 @@ def bisect_layers(recipe: Recipe, target: Target, *, sqnr_db_min: float | None, 
     quantize = recipe.quantize.model_copy(update={"choose_by_measurement": False})
     asked = recipe.model_copy(update={"gates": gates, "quantize": quantize}).at(recipe.path, name=recipe.name)
     run = stages.Run(recipe=asked, cache=Cache(cache_root()), progress=progress)
-    optimized = stages.optimize(run, stages.export(run, stages.train(run)))
-    entry = stages.lower(run, optimized, target, precision, stages.read_stand_in(target))
+    exported = stages.export(run, stages.train(run))
+    optimized = stages.optimize(run, exported)
+    entry = stages.lower(run, optimized, target, precision, stages.read_stand_in(target), exported=exported)
     lowering = json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8"))
     # int8 also lists layers that no int8 kernel is for; float16 lists nothing but what was held back.
     held_back = lowering.get("held_back", [layer["name"] for layer in lowering["kept_in_float"]])

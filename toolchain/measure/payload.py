@@ -55,7 +55,7 @@ def open_payload(path: Path, *, data: Path | None, threads: int, samples: int) -
     if data is None:
         return Payload(name=path, path=path, session=session, feeds=())
     dataset = load_dataset("npz", {"path": str(data.resolve())})
-    feeds = bind_feeds(dataset.evaluation, session.inputs, where=str(data), count=samples)
+    feeds = bind_feeds(dataset.evaluation, session.inputs, by_name=True, where=str(data), count=samples)
     return Payload(name=path, path=path, session=session, feeds=feeds)
 
 

@@ -23,7 +23,9 @@ from toolchain.optimize import (
     inline_functions,
     lift_constants,
     name_nodes,
+    plain_products,
     raise_opset,
+    share_weights,
     simplify,
 )
 
@@ -45,6 +47,8 @@ PASSES: tuple[Pass, ...] = (
     name_nodes,
     simplify,
     lift_constants,
+    share_weights,
+    plain_products,
     hard_swish,
     fold_scalar_into_conv,
     global_average_pool,

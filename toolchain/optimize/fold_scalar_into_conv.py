@@ -5,6 +5,8 @@
 W (C_out, C_in/groups, …), b (C_out,), s and t single numbers, in any order and count. The learned scales and shifts of
 re-parametrized networks (RepVGG, PP-LCNetV3) are of this form. onnxsim and ONNX Runtime fold per-channel constants
 (1, C, 1, 1) only: the recognition model of PP-OCR, which has 28 such numbers, goes from 15.7 to 13.9 ms.
+
+It does not act where other nodes read W too, which would then be stored once for each.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from toolchain.onnx_graph import GraphView
+from toolchain.onnx_names import OnnxNames
 from toolchain.optimize.replace_nodes import replace_nodes
 
 
@@ -37,6 +40,7 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
     if not folds:
         return model
     swallowed = {identity for fold in folds.values() for identity in fold.swallowed}
+    names = OnnxNames.from_model(model)
     nodes: list[onnx.NodeProto] = []
     tensors: list[onnx.TensorProto] = []
     for node in model.graph.node:
@@ -46,7 +50,7 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
             folded = onnx.NodeProto()
             folded.CopyFrom(node)
             folded.output[0] = fold.output
-            folded.input[1:] = [f"{fold.output}_weight", f"{fold.output}_bias"]
+            folded.input[1:] = [names.derive(fold.output, part) for part in ("weight", "bias")]
             tensors += map(numpy_helper.from_array, (fold.weight, fold.bias), folded.input[1:])
             nodes.append(folded)
         else:
@@ -56,6 +60,8 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _find(view: GraphView, conv: onnx.NodeProto) -> _Fold | None:
     if conv.op_type != "Conv" or not all(name in view.initializers for name in conv.input[1:]):
+        return None
+    if len(view.consumers[conv.input[1]]) > 1:
         return None
     weight = view.constant(conv.input[1])
     bias = view.constant(conv.input[2]) if len(conv.input) > 2 else None

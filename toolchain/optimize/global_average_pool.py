@@ -18,6 +18,7 @@ import onnx
 from onnx import helper
 
 from toolchain.onnx_graph import GraphView, attribute_int
+from toolchain.onnx_names import OnnxNames
 from toolchain.optimize.replace_nodes import replace_nodes
 
 # Of images and volumes.
@@ -30,9 +31,10 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     ranks = _infer_ranks(model)
     view = GraphView.from_model(model)
+    names = OnnxNames.from_model(model)
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        nodes += _rewrite(node) if _is_spatial_mean(view, node, ranks) else [node]
+        nodes += _rewrite(node, names) if _is_spatial_mean(view, node, ranks) else [node]
     if all(new is old for new, old in zip(nodes, model.graph.node, strict=False)):
         return model
     return replace_nodes(model, nodes)
@@ -67,12 +69,13 @@ def _read_axes(view: GraphView, node: onnx.NodeProto) -> list[int]:
     return next((list(attribute.ints) for attribute in node.attribute if attribute.name == "axes"), [])
 
 
-def _rewrite(mean: onnx.NodeProto) -> list[onnx.NodeProto]:
+def _rewrite(mean: onnx.NodeProto, names: OnnxNames) -> list[onnx.NodeProto]:
     output = mean.output[0]
     if attribute_int(mean, "keepdims", 1):
         return [helper.make_node("GlobalAveragePool", [mean.input[0]], [output], name=mean.name)]
-    pooled = f"{output}_pooled"
+    pooled = names.derive(output, "pooled")
+    flatten = names.derive(mean.name, "flatten") if mean.name else ""
     return [
         helper.make_node("GlobalAveragePool", [mean.input[0]], [pooled], name=mean.name),
-        helper.make_node("Flatten", [pooled], [output], axis=1, name=f"{mean.name}_flatten" if mean.name else ""),
+        helper.make_node("Flatten", [pooled], [output], axis=1, name=flatten),
     ]

@@ -16,7 +16,7 @@ import onnx
 from onnx import helper
 
 from toolchain.onnx_graph import GraphView
-from toolchain.optimize.raise_opset import read_opset
+from toolchain.onnx_opset import read_opset
 from toolchain.optimize.replace_nodes import replace_nodes
 
 # HardSwish became an operator with opset 14 (ONNX changelog).

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import onnx
 
+from toolchain.onnx_names import OnnxNames
 from toolchain.onnx_safety import iter_nodes
+
+
+def has_repeated(model: onnx.ModelProto) -> bool:
+    """Return whether two nodes share a name."""
+    names = [node.name for node in iter_nodes(model) if node.name]
+    return len(set(names)) < len(names)
 
 
 def apply(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -18,20 +25,11 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     result = onnx.ModelProto()
     result.CopyFrom(model)
-    taken = set(names)
+    free = OnnxNames.from_model(model)
     seen: set[str] = set()
     for node in iter_nodes(result):
         if not node.name or node.name in seen:
             stem = node.name or f"{node.op_type}_{next(filter(None, node.output), 'none')}"
-            node.name = _find_free(stem, taken)
-            taken.add(node.name)
+            node.name = free.make(stem)
         seen.add(node.name)
     return result
-
-
-def _find_free(stem: str, taken: set[str]) -> str:
-    name, count = stem, 1
-    while name in taken:
-        count += 1
-        name = f"{stem}_{count}"
-    return name

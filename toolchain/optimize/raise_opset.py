@@ -1,8 +1,6 @@
-"""Converts the model to opset 21.
+"""States the model in opset 21, or in 18 where it pools averages.
 
-Why 21: per-channel Q/DQ needs 13, LayerNormalization 17, axes of ReduceMean as an input 18, Gelu 20, Q/DQ of 4 and 16 bits
-21. With opset 18, ONNX Runtime 1.32 does not recognize the GELU that PyTorch exports (5 nodes); with 21 it is one node:
-vit_b_16 takes 174 ms and not 245. A newer opset brings nothing that the passes or the lowering use.
+toolchain/onnx_opset.py says why these. Where a model that pools needs a newer operator (Gelu), the pooling goes with it.
 
 The converter is onnx's own. It leaves two things to us. Before IR version 4, every initializer had to be listed as an
 input too, which since then means that a caller may override it. Before opset 11, Resize and Upsample had one rule for
@@ -18,9 +16,8 @@ import onnx
 from onnx import helper, version_converter
 
 from toolchain.errors import usage
+from toolchain.onnx_opset import OPSET, POOLING_OPSET, find_newer, pools_averages, read_opset
 from toolchain.onnx_safety import first_line, iter_nodes
-
-OPSET = 21
 
 # The IR version that came with opset 21, and the first in which initializers need not be inputs (ONNX, docs/IR.md).
 _IR_VERSION = 10
@@ -34,23 +31,31 @@ _NO_ADAPTER = re.compile(r"No Adapter .*? for (\w+)")
 
 
 def apply(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model in opset 21; the same where it is in that or a newer one.
+    """Return the model in its opset; the same where it is in that one, or in a newer one that it needs.
 
     Raises ToolchainError (exit 2) that names the operator for which there is no conversion.
     """
     version = read_opset(model)
-    if version >= OPSET:
-        return model
+    pools = pools_averages(model)
+    goal = POOLING_OPSET if pools else OPSET
+    if version < goal:
+        return _raise_to(model, version, goal)
+    if pools and POOLING_OPSET < version <= OPSET and find_newer(model, version) is None:
+        return _relabel(model)
+    return model
+
+
+def _raise_to(model: onnx.ModelProto, version: int, goal: int) -> onnx.ModelProto:
     try:
-        converted: onnx.ModelProto = version_converter.convert_version(model, OPSET)
+        converted: onnx.ModelProto = version_converter.convert_version(model, goal)
     except (RuntimeError, version_converter.ConvertError) as error:
         match = _NO_ADAPTER.search(str(error))
         raise usage(
-            f"the model's opset cannot be raised to {OPSET}",
+            f"the model's opset cannot be raised to {goal}",
             where=f"operator {match[1]}" if match else None,
-            expected=f"opset {OPSET}, or operators that onnx {onnx.__version__} can convert",
+            expected=f"opset {goal}, or operators that onnx {onnx.__version__} can convert",
             found=f"opset {version}: {first_line(error)}",
-            fix=f"export the model again with opset {OPSET}",
+            fix=f"export the model again with opset {goal}",
         ) from error
     if version < _RESIZE_OPSET:
         for node in iter_nodes(converted):
@@ -65,9 +70,13 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
     return converted
 
 
-def read_opset(model: onnx.ModelProto) -> int:
-    """Return the version of the ONNX operators that the model uses."""
-    return max((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), default=1)
+def _relabel(model: onnx.ModelProto) -> onnx.ModelProto:
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    for entry in result.opset_import:
+        if entry.domain in ("", "ai.onnx"):
+            entry.version = POOLING_OPSET
+    return result
 
 
 def _keep_old_coordinates(node: onnx.NodeProto) -> None:

@@ -57,6 +57,7 @@ def measure_reference(recipe: Recipe, *, samples: int, progress: Progress) -> fl
     weights = stages.train(run)
     if weights is None:
         raise TypeError("an ONNX file is not searched")  # the request is checked before
+    stages.evidence(run, weights, None)
     with progress.stage("float metric"):
         return _measure(run, weights, samples)
 

@@ -7,12 +7,25 @@ so that a cached run imports neither torch nor onnx.
 
 from toolchain.stages.bundle import bundle
 from toolchain.stages.compress import compress
+from toolchain.stages.evidence import evidence
 from toolchain.stages.export import export
 from toolchain.stages.golden import golden
-from toolchain.stages.lower import lower
+from toolchain.stages.lower import list_outliers, lower
 from toolchain.stages.optimize import optimize
 from toolchain.stages.run import Run
 from toolchain.stages.stand_in import read_stand_in
 from toolchain.stages.train import train
 
-__all__ = ["Run", "bundle", "compress", "export", "golden", "lower", "optimize", "read_stand_in", "train"]
+__all__ = [
+    "Run",
+    "bundle",
+    "compress",
+    "evidence",
+    "export",
+    "golden",
+    "list_outliers",
+    "lower",
+    "optimize",
+    "read_stand_in",
+    "train",
+]

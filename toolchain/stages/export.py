@@ -28,8 +28,10 @@ def export(run: Run, weights: Path | None) -> Entry:
             "export.py",
             "learned_ranges.py",
             "onnx_file.py",
+            "onnx_names.py",
             "onnx_safety.py",
             "float_parity.py",
+            "float_outputs.py",
             "agent",
         ),
         "versions": read_versions("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "numpy"),
@@ -59,13 +61,27 @@ def _take_learned_ranges(path: Path, edits: Sequence[Edit]) -> None:
     count = sum(isinstance(edit, LearnedRange) for edit in edits)
     if count:
         bits = max((edit.bits for edit in edits if isinstance(edit, FixWeights)), default=8)
-        write_onnx(take_pairs(read_onnx(path, trusted=True), count=count, weight_bits=bits), path)
+        write_onnx(take_pairs(read_onnx(path, trusted=True), count=count, weight_bits=bits), path, step="export")
 
 
 def _import_onnx(run: Run) -> Entry:
-    """Read the recipe's ONNX file anew in every run: only its content says which other files its weights lie in."""
+    """Read the recipe's ONNX file anew in every run: only its content says which other files its weights lie in.
+
+    ONNX Runtime opens no graph with two nodes of one name, which ONNX allows and which says nothing: they get others.
+    """
+    from toolchain.onnx_defaults import settle_defaults
     from toolchain.onnx_file import read_onnx, write_onnx
+    from toolchain.optimize import name_nodes
 
     model = read_onnx(run.recipe.folder / (run.recipe.model.onnx or ""))
-    content = hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()
-    return run.stage("import", {"model": content}, lambda folder: write_onnx(model, folder / "model.onnx"))
+    if name_nodes.has_repeated(model):
+        model = name_nodes.apply(model)
+    settled = settle_defaults(model, run.data.calibration.batch(0, 1).keys())
+    content = hashlib.sha256(settled.model.SerializeToString(deterministic=True)).hexdigest()
+
+    def build(folder: Path) -> None:
+        write_onnx(settled.model, folder / "model.onnx", step="import")
+        write_json(folder / "import.json", {"defaults_as_constants": settled.constants, "defaults_fed": settled.fed})
+
+    inputs = {"code": hash_code("onnx_defaults.py", "onnx_file.py"), "model": content, "fed": settled.fed}
+    return run.stage("import", inputs, build)

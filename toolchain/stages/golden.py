@@ -22,7 +22,9 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
     """
     count = run.count_evaluation()
     inputs = {
-        "code": hash_code("bundle", "compress/range_markers.py", "compress/trace.py", "export.py", "agent"),
+        "code": hash_code(
+            "bundle", "compress/range_markers.py", "compress/trace.py", "export.py", "float_outputs.py", "agent"
+        ),
         "versions": read_versions("torch", "torchvision", "onnxruntime", "numpy"),
         "model": exported.sha256,
         "metric": run.metric_name,

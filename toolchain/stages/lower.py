@@ -3,38 +3,56 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from toolchain.agent.facts import Facts, is_this_cpu
 from toolchain.cache import Entry, read_versions
+from toolchain.data.dataset import name_sample
 from toolchain.stages.run import Run, hash_code
 from toolchain.target import Precision, Target
 
 
-def lower(run: Run, optimized: Entry, target: Target, precision: Precision, facts: Facts) -> Entry:
-    """Return model.onnx, what the runtime gets, and lowering.json, what was decided and why."""
-    samples = run.recipe.data.calibration_samples
+def lower(run: Run, optimized: Entry, target: Target, precision: Precision, facts: Facts, *, exported: Entry) -> Entry:
+    """Return model.onnx, what the runtime gets, and lowering.json, what was decided and why.
+
+    exported: what `optimized` was made from.
+    """
+    takes_float = precision == "float32" and target.runtime == "onnxruntime"
+    # A float graph needs no range: one sample is there to time it on.
+    samples = 1 if takes_float else run.recipe.data.calibration_samples
     options = run.recipe.quantize
     # Layers are timed on this machine: what is slow here decides nothing about a board with another CPU.
     if target.emulated or not is_this_cpu(facts):
         options = options.model_copy(update={"choose_by_measurement": False})
     inputs = {
-        "code": hash_code("lower", "onnx_graph.py", "learned_ranges.py", "float_parity.py", "agent"),
+        "code": hash_code(
+            "lower",
+            "onnx_graph.py",
+            "onnx_names.py",
+            "onnx_file.py",
+            "onnx_opset.py",
+            "onnx_safety.py",
+            "learned_ranges.py",
+            "float_parity.py",
+            "float_outputs.py",
+            "agent",
+        ),
         "versions": read_versions("onnx", "onnxruntime", "numpy", "numba"),
         "model": optimized.sha256,
         "target": [target.runtime, target.threads, target.activation_type],
         **_identify_builder(target),
         "precision": precision,
+        "exported": exported.sha256,
+        "chosen_by_measurement": options.choose_by_measurement,
+        # Precisions and graphs are chosen by measurement, so that another CPU makes another result.
+        "machine": [facts.arch, facts.cpu, list(facts.cpu_features)],
+        **run.identify_calibration(samples),
     }
-    if precision != "float32" or target.runtime != "onnxruntime":
-        inputs |= {
-            "quantize": options.model_dump(),
-            "sqnr_db_min": run.recipe.gates.sqnr_db_min,
-            # Precision is chosen by measurement, so that another CPU makes another result.
-            "machine": [facts.arch, facts.cpu, list(facts.cpu_features)],
-            **run.identify_calibration(samples),
-        }
+    if not takes_float:
+        inputs |= {"quantize": options.model_dump(), "sqnr_db_min": run.recipe.gates.sqnr_db_min}
 
     def build(folder: Path) -> None:
         from toolchain.lower import LowerRequest, lower_model
@@ -42,6 +60,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
         path = optimized.folder / "model.onnx"
         request = LowerRequest(
             model=path,
+            exported=exported.folder / "model.onnx",
             target=target,
             precision=precision,
             facts=facts,
@@ -51,7 +70,28 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
         )
         lower_model(request, folder, start_steps=run.progress.steps)
 
-    return run.stage(f"lower-{precision}", inputs, build)
+    entry = run.stage(f"lower-{precision}", inputs, build)
+    # Of a cached result too: what was not done as asked is said in every run.
+    for note in json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8")).get("notes", []):
+        run.progress.note(f"{precision}: {note}")
+    return entry
+
+
+def list_outliers(run: Run, lowerings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a warning for each calibration sample that set ranges alone, of lowering.json by precision."""
+    warnings = []
+    for precision, document in lowerings.items():
+        by_sample: dict[int, list[Mapping[str, Any]]] = {}
+        for outlier in document.get("outliers", ()):
+            by_sample.setdefault(outlier["sample"], []).append(outlier)
+        for sample, outliers in by_sample.items():
+            worst = max(outliers, key=lambda outlier: float(outlier["times"]))
+            warnings.append(
+                f"calibration {name_sample(run.data.calibration, sample)} alone sets the {precision} range of "
+                f"{len(outliers)} {'tensor' if len(outliers) == 1 else 'tensors'}: {worst['tensor']} reaches "
+                f"{worst['magnitude']:.6g}, {worst['times']:,.0f} times what half of the samples stay within"
+            )
+    return warnings
 
 
 def _identify_builder(target: Target) -> dict[str, Any]:

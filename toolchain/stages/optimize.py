@@ -15,10 +15,13 @@ def optimize(run: Run, exported: Entry) -> Entry:
         "code": hash_code(
             "optimize",
             "onnx_file.py",
+            "onnx_names.py",
             "onnx_graph.py",
+            "onnx_opset.py",
             "onnx_safety.py",
             "learned_ranges.py",
             "float_parity.py",
+            "float_outputs.py",
             "agent",
         ),
         "versions": read_versions("onnx", "onnxsim", "onnxruntime", "onnxscript"),
@@ -28,6 +31,7 @@ def optimize(run: Run, exported: Entry) -> Entry:
 
     def build(folder: Path) -> None:
         from toolchain.onnx_file import read_onnx, write_onnx
+        from toolchain.onnx_opset import describe_opset
         from toolchain.optimize import PASSES
         from toolchain.optimize import optimize as optimize_model
 
@@ -35,7 +39,8 @@ def optimize(run: Run, exported: Entry) -> Entry:
         advance = run.progress.steps("optimize", len(PASSES))
         feeds = run.bind_calibration(path, PARITY_SAMPLES)
         result = optimize_model(read_onnx(path, trusted=True), list(feeds), on_pass=lambda _: advance())
-        write_onnx(result.model, folder / "model.onnx")
-        write_json(folder / "optimize.json", {"passes": [asdict(record) for record in result.passes]})
+        write_onnx(result.model, folder / "model.onnx", step="optimize")
+        document = {"opset": describe_opset(result.model), "passes": [asdict(record) for record in result.passes]}
+        write_json(folder / "optimize.json", document)
 
     return run.stage("optimize", inputs, build)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolchain.cache import Cache, Entry, hash_file, hash_sources, read_versions
-from toolchain.data import Dataset, load_dataset
+from toolchain.data import Dataset, Samples, load_dataset
 from toolchain.progress import Progress
 from toolchain.recipe import Recipe
 from toolchain.report.document import StageRecord
@@ -100,19 +100,11 @@ class Run:
 
     def bind_calibration(self, model: Path, count: int) -> Feeds:
         """Return the first `count` calibration samples as feeds of an ONNX file."""
-        from toolchain.agent.session import open_session
-        from toolchain.data.feeds import bind_feeds
-
-        inputs = open_session("onnxruntime", model, 1).inputs
-        return bind_feeds(self.data.calibration, inputs, where=self._name_data(), count=count)
+        return self._bind(self.data.calibration, model, count)
 
     def bind_evaluation(self, model: Path) -> Feeds:
         """Return the evaluation samples as feeds of an ONNX file."""
-        from toolchain.agent.session import open_session
-        from toolchain.data.feeds import bind_feeds
-
-        inputs = open_session("onnxruntime", model, 1).inputs
-        return bind_feeds(self.data.evaluation, inputs, where=self._name_data(), count=self.count_evaluation())
+        return self._bind(self.data.evaluation, model, self.count_evaluation())
 
     def describe_inputs(self) -> dict[str, Any]:
         """Return the hashes and versions that the bundle is made from: the same for the same inputs."""
@@ -125,7 +117,15 @@ class Run:
             "versions": read_versions(*libraries),
         }
 
-    def _name_data(self) -> str:
+    def _bind(self, samples: Samples, model: Path, count: int) -> Feeds:
+        from toolchain.agent.session import open_session
+        from toolchain.data.feeds import bind_feeds
+
+        inputs = open_session("onnxruntime", model, 1).inputs
+        return bind_feeds(samples, inputs, by_name=self.data.names_inputs, where=self.name_data(), count=count)
+
+    def name_data(self) -> str:
+        """Return where the data comes from, for messages."""
         options = [f"{name} = {value}" for name, value in self.recipe.data.options.items()]
         return ", ".join([f"data set {self.data.name}", *options])
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from toolchain.errors import missing
+from toolchain.stages.float_model import examine_data, open_module, require_labels
 from toolchain.stages.run import Run
 
 
 def train(run: Run) -> Path | None:
     """Return the float weights, trained now where the recipe can and there are none; None for an ONNX file.
 
-    Raises ToolchainError: exit 3 where there are no weights and no way to make them, 24 where training misses its
-    gate.
+    Raises ToolchainError: exit 3 where there are no weights and no way to make them, 2 or 20 where the data cannot
+    prove anything about them, 24 where training misses its gate.
     """
     recipe = run.recipe
     if recipe.model.weights is None:
@@ -26,9 +27,13 @@ def train(run: Run) -> Path | None:
             where=str(weights),
             fix="bring a safetensors file of the model's state dict; the README beside the recipe says how",
         )
+    from toolchain.builder import build_model
     from toolchain.fit.show import show_training
     from toolchain.train import train_model
 
+    # Asked again of the trained model; here, so that no training is spent on data that cannot be judged by.
+    require_labels(run)
+    examine_data(run, open_module(run, build_model(recipe)))
     with run.timed("train"):
         train_model(recipe, on_progress=show_training(run.progress))
     return weights

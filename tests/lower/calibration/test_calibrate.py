@@ -155,14 +155,31 @@ def test_data_that_the_model_cannot_run_on_is_refused():
     assert caught.value.code == ExitCode.USAGE
 
 
-@pytest.mark.parametrize("method", ["minmax", "mse"])
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_model_that_computes_nan_or_infinity_is_refused_by_tensor(model, method, bad):
+def spoil_bias(model, value):
     weight = next(tensor for tensor in model.graph.initializer if tensor.name == "b3")
-    weight.CopyFrom(onnx.numpy_helper.from_array(np.full(5, bad, dtype=np.float32), "b3"))
-    error = refusal(model, make_batches(), method=method)
+    bias = onnx.numpy_helper.to_array(weight).copy()
+    bias[0] = value
+    weight.CopyFrom(onnx.numpy_helper.from_array(bias, "b3"))
+
+
+@pytest.mark.parametrize("method", ["minmax", "mse"])
+def test_a_model_that_computes_nan_is_refused_by_tensor_and_sample(model, method):
+    batches = make_batches()
+    batches[2]["image"][0, 0, 0, 0] = np.nan
+    error = refusal(model, batches, method=method)
     assert error.code == ExitCode.MALFORMED
-    assert error.where == "tensor scores"
+    assert error.where.endswith("sample 2")
+    assert error.where.startswith("tensor ")
+
+
+@pytest.mark.parametrize("method", ["minmax", "mse", "entropy", "percentile"])
+def test_an_infinity_sets_no_range(model, method):
+    spoil_bias(model, -np.inf)
+    counting = method != "minmax"
+    observations = observe_tensors(model, ["scores"], make_batches(), counting=counting)
+    assert observations["scores"].infinite_in == 0
+    found = choose_ranges(observations, method=method, symmetric=False)["scores"]
+    assert -10.0 < found.low <= 0.0 < found.high < 10.0
 
 
 def test_an_unknown_method_is_refused_with_the_known(model):

@@ -76,18 +76,32 @@ def test_values_too_small_for_the_bins_are_counted_beside_zero():
 
 
 @pytest.mark.parametrize("counting", [True, False])
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_are_refused_and_not_counted(bad, counting):
+def test_nan_is_refused_and_nothing_of_its_batch_counted(counting):
     observation = Observation(counting=counting)
     assert observation.add(np.array([1.0, 2.0], dtype=np.float32))
-    assert not observation.add(np.array([bad, 5.0], dtype=np.float32))
+    assert not observation.add(np.array([np.nan, 5.0], dtype=np.float32))
     assert observation.high == 2.0
+    assert observation.infinite_in is None
     assert not counting or observation.counts.sum() == 2
 
 
-def test_a_double_that_float32_cannot_hold_is_refused():
+@pytest.mark.parametrize("counting", [True, False])
+@pytest.mark.parametrize("bad", [np.inf, -np.inf])
+def test_an_infinity_is_noted_with_its_first_batch_and_only_the_rest_counted(bad, counting):
+    observation = Observation(counting=counting)
+    for batch, value in [(4, bad), (2, bad), (3, 1.0)]:
+        assert observation.add(np.array([value, 5.0], dtype=np.float32), batch=batch)
+    assert observation.infinite_in == 2
+    assert observation.high == 5.0
+    assert not counting or observation.counts.sum() == 4
+
+
+def test_a_double_that_float32_cannot_hold_is_infinite():
+    observation = Observation(counting=True)
     with np.errstate(over="ignore"):
-        assert not Observation(counting=True).add(np.array([1e300]))
+        assert observation.add(np.array([1e300]), batch=7)
+    assert observation.infinite_in == 7
+    assert observation.counts.sum() == 0
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

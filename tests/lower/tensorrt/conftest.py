@@ -28,6 +28,7 @@ def lower(tmp_path):
             chosen = chosen.model_copy(update={"precision": listed})
         request = LowerRequest(
             model=tmp_path / "float.onnx",
+            exported=tmp_path / "float.onnx",
             target=chosen.narrow(precision),
             precision=precision,
             facts=read_facts("onnxruntime"),

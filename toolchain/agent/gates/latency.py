@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from ..errors import ExitCode
-from ..quantities import ABSENT, write_digits, write_ms
+from ..quantities import ABSENT, write_ms
 from .case import Case
 from .row import Row, skip_row, write_row
 
@@ -20,7 +20,7 @@ def judge(case: Case) -> Sequence[Row]:
     measured = ABSENT if upper_ms is None else f"p90 at most {write_ms(upper_ms)}"
     if limit_ms is None:
         return [skip_row(NAME, GROUP, "no limit is set", measured=measured)]
-    required = f"≤ {write_digits(limit_ms)} ms"
+    required = f"≤ {limit_ms:g} ms"
     if upper_ms is None:
         too_few, code = f"{latency.samples} samples are too few for a p90", ExitCode.INVALID
         return [write_row(NAME, GROUP, measured=measured, required=required, failure=too_few, code=code)]
@@ -28,6 +28,6 @@ def judge(case: Case) -> Sequence[Row]:
     if not upper_ms <= limit_ms:
         failure = (
             f"p90 is {write_ms(latency.p90_ms)}, with 99 % confidence at most {write_ms(upper_ms)}; "
-            f"the gate is {write_digits(limit_ms)} ms"
+            f"the gate is {limit_ms:g} ms"
         )
     return [write_row(NAME, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.LATENCY)]

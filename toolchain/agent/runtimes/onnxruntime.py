@@ -42,9 +42,9 @@ _DTYPES = {"float": "float32", "double": "float64", "string": "str"}
 def _read_spec(node: Any, path: Path) -> TensorSpec:
     if not node.type.startswith("tensor("):
         raise ToolchainError(
-            ExitCode.MALFORMED,
-            "the payload has an input or output that is no tensor",
-            f"{path}: {node.name}",
+            ExitCode.INCOMPATIBLE,
+            "an input or output is no tensor",
+            f"{node.name} of {path}",
             "a tensor",
             node.type,
             "export the model with tensors as inputs and outputs",

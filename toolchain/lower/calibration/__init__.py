@@ -11,7 +11,7 @@ import os
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import onnx
 
@@ -22,6 +22,8 @@ from toolchain.lower.calibration.session import Batch, TensorSession
 from toolchain.lower.ranges import TensorRange
 
 __all__ = ["calibrate", "choose_ranges", "list_methods", "observe_tensors"]
+
+_Item = TypeVar("_Item")
 
 
 class Method(Protocol):
@@ -78,19 +80,21 @@ def observe_tensors(
     `on_batch` is called in the calling thread after each batch.
 
     Raises ToolchainError: exit 2 for batches that are none or do not fit the model's inputs; exit 23 for a model that
-    does not open or returns NaN or infinity. ValueError: a tensor that is no float tensor of the main graph.
+    does not open or computes NaN, with the tensor and the batch. Infinities set no range; the observation of their
+    tensor says where they are. ValueError: a tensor that is no float tensor of the main graph.
     """
     # Bounds alone come unoptimized, because fused and reordered kernels round differently: they equal ONNX Runtime's own.
     session = TensorSession(model, tensors, optimize=counting)
     observations = {name: Observation(counting=counting) for name in tensors}
 
-    def observe(batch: Batch) -> None:
+    def observe(numbered: tuple[int, Batch]) -> None:
+        index, batch = numbered
         for name, values in session.run(batch).items():
-            if not observations[name].add(values):
+            if not observations[name].add(values, batch=index):
                 raise malformed(
-                    "the model computes NaN or infinity on the calibration data",
-                    where=f"tensor {name}",
-                    expected="finite values",
+                    "the model computes NaN on the calibration data",
+                    where=f"tensor {name}, sample {index}",
+                    expected="numbers",
                     fix="check the weights, and the calibration data's normalization",
                 )
 
@@ -109,17 +113,17 @@ def choose_ranges(observations: Mapping[str, Observation], *, method: str, symme
     return {name: chosen.choose_range(observation, symmetric=symmetric) for name, observation in observations.items()}
 
 
-def _checked(session: TensorSession, batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Yield the batches that fit the model; raise at the first that does not, and where there is none."""
+def _checked(session: TensorSession, batches: Iterable[Batch]) -> Iterator[tuple[int, Batch]]:
+    """Yield the batches that fit the model, numbered; raise at the first that does not, and where there is none."""
     index = -1
     for index, batch in enumerate(batches):
         session.check(batch, index)
-        yield batch
+        yield index, batch
     if index < 0:
         raise usage("the calibration data is empty", expected="at least one batch", found="none")
 
 
-def _run_each(work: Callable[[Batch], None], batches: Iterator[Batch], threads: int) -> Iterator[None]:
+def _run_each(work: Callable[[_Item], None], batches: Iterator[_Item], threads: int) -> Iterator[None]:
     """Do the work for each batch, several at a time; yield after each, raise its error."""
     with ThreadPoolExecutor(threads) as executor:
         pending: set[Future[None]] = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from threading import Lock
 from typing import Any
 
@@ -17,7 +18,7 @@ _EXPONENT_MIN = -100
 
 
 class Observation:
-    """Bounds and, where `counting`, the histogram of all values of one tensor, in one pass and constant memory.
+    """Bounds and, where `counting`, the histogram of all values of one tensor, in one pass, in memory that grows by 4 bytes a batch.
 
     Bins are [i, i + 1) · width for i from -BINS_PER_SIDE to BINS_PER_SIDE - 1. The width is a power of two, the
     smallest that holds the largest magnitude seen: when a larger one comes, pairs of bins merge. Scaling by a power
@@ -28,6 +29,10 @@ class Observation:
         self.low = math.inf
         self.high = -math.inf
         self.exponent = _EXPONENT_MIN
+        self.peaks = array("f")
+        """The largest magnitude of each batch, in their order: 4 bytes each, all that grows with the data."""
+        self.infinite_in: int | None = None
+        """The first batch in which a value was infinite; None where all were finite."""
         self._rows = np.zeros((2, 2 * BINS_PER_SIDE), dtype=np.int64) if counting else None
         self._lock = Lock()
 
@@ -44,17 +49,30 @@ class Observation:
         total: NDArray[np.int64] = self._rows.sum(axis=0)
         return total
 
-    def add(self, values: NDArray[Any]) -> bool:
-        """Count values of any shape and float type; return False, and count nothing, when one is NaN or infinite."""
-        if values.size == 0:
-            return True
+    def add(self, values: NDArray[Any], *, batch: int = 0) -> bool:
+        """Count the finite values, of any shape and float type; return False, and count nothing, when one is NaN.
+
+        Infinities, as a mask has them, are in neither bounds nor histogram; `infinite_in` keeps that there were some.
+        """
         flat = np.ascontiguousarray(values, dtype=np.float32).reshape(-1)
+        if flat.size == 0:
+            return True
         low, high = float(flat.min()), float(flat.max())  # a NaN anywhere is in both
-        if not (math.isfinite(low) and math.isfinite(high)):
+        if math.isnan(low):
             return False
+        infinite = math.isinf(low) or math.isinf(high)
+        if infinite:
+            flat = flat[np.isfinite(flat)]
+            low, high = float(flat.min(initial=math.inf)), float(flat.max(initial=-math.inf))
         with self._lock:
+            if infinite:
+                self.infinite_in = batch if self.infinite_in is None else min(batch, self.infinite_in)
+            if flat.size == 0:
+                return True
             self.low = min(self.low, low)
             self.high = max(self.high, high)
+            self.peaks.extend([0.0] * (batch + 1 - len(self.peaks)))
+            self.peaks[batch] = max(self.peaks[batch], -low, high)
             if self._rows is not None:
                 # Here, so that bounds alone need no compiled loop.
                 from toolchain.lower.calibration.counting import count_values

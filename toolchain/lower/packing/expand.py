@@ -19,19 +19,23 @@ from onnx import TensorProto, helper, numpy_helper
 
 from toolchain.lower.packing.bit_fields import list_left_shifts, pack_codes, word_bits, word_dtype
 from toolchain.lower.packing.forms import PackedForm
+from toolchain.onnx_names import OnnxNames
 
 OPSET_MIN = 13
 """Gather, Reshape, Slice and CumSum as they are written here are there from opset 11 to 13 on."""
 
 
+_PREFIX = "packed"
+
+
 class Expansion:
     """The nodes and initializers of one packed weight; names are short because the file holds each twice."""
 
-    def __init__(self, form: PackedForm, *, output: str, shape: tuple[int, ...], prefix: str, index: int) -> None:
+    def __init__(self, form: PackedForm, *, output: str, shape: tuple[int, ...], names: OnnxNames, index: int) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
-        self._shared_prefix = f"{prefix}_"
-        self._prefix = f"{prefix}{index}_"
+        self._names = names
+        self._prefix = f"{_PREFIX}{index}"
         self._write(form, output, shape)
 
     @property
@@ -91,16 +95,16 @@ class Expansion:
         return self._node("Gather", with_zero, numbers)
 
     def _node(self, op_type: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        name = output or f"{self._prefix}{len(self.nodes)}"
+        name = output or self._names.derive(self._prefix, str(len(self.nodes)))
         self.nodes.append(helper.make_node(op_type, inputs, [name], **attributes))
         return name
 
     def _constant(self, value: NDArray[Any]) -> str:
-        return self._store(f"{self._prefix}c{len(self.initializers)}", value)
+        return self._store(self._names.derive(self._prefix, f"c{len(self.initializers)}"), value)
 
     def _shared(self, name: str, value: NDArray[Any]) -> str:
         """Store a constant that every weight means the same by."""
-        return self._store(f"{self._shared_prefix}{name}", value)
+        return self._store(self._names.derive(_PREFIX, name), value)
 
     def _store(self, name: str, value: NDArray[Any]) -> str:
         self.initializers[name] = numpy_helper.from_array(value, name)

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from toolchain.lower.packing.expand import OPSET_MIN, Expansion
 from toolchain.lower.packing.forms import FormKind, choose_form
+from toolchain.onnx_names import OnnxNames
 
 # Smaller tensors are mostly biases and scales, and the nodes that expand one take some 500 bytes: none would gain.
 _ELEMENTS_MIN = 256
@@ -52,11 +53,11 @@ def pack_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[PackedW
     packed: list[PackedWeight] = []
     expansions: dict[str, Expansion] = {}
     inputs = {value.name for value in model.graph.input}
-    prefix = _choose_prefix(model)
+    names = OnnxNames.from_model(model)
     for tensor in model.graph.initializer:
         if tensor.data_type not in _TYPES or tensor.name in inputs or np.prod(tensor.dims) < _ELEMENTS_MIN:
             continue
-        found = _pack_tensor(tensor, prefix=prefix, index=len(packed))
+        found = _pack_tensor(tensor, names=names, index=len(packed))
         if found is not None:
             expansion, record = found
             expansions[tensor.name] = expansion
@@ -66,24 +67,14 @@ def pack_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[PackedW
     return _rewrite(model, expansions), tuple(packed)
 
 
-def _choose_prefix(model: onnx.ModelProto) -> str:
-    """Return a start of names that the model does not have: it may have been packed before."""
-    names = {tensor.name for tensor in model.graph.initializer}
-    names |= {name for node in model.graph.node for name in node.output}
-    prefix = "packed"
-    while any(name.startswith(prefix) for name in names):
-        prefix += "x"
-    return prefix
-
-
-def _pack_tensor(tensor: onnx.TensorProto, *, prefix: str, index: int) -> tuple[Expansion, PackedWeight] | None:
+def _pack_tensor(tensor: onnx.TensorProto, *, names: OnnxNames, index: int) -> tuple[Expansion, PackedWeight] | None:
     weight: NDArray[Any] = numpy_helper.to_array(tensor) + np.zeros(
         (), helper.tensor_dtype_to_np_dtype(tensor.data_type)
     )
     form = choose_form(weight)
     if form is None or form.size_bytes > _RATIO_MAX * weight.nbytes:
         return None
-    expansion = Expansion(form, output=tensor.name, shape=weight.shape, prefix=prefix, index=index)
+    expansion = Expansion(form, output=tensor.name, shape=weight.shape, names=names, index=index)
     if expansion.size_bytes > _RATIO_MAX * tensor.ByteSize():
         return None
     _check_expansion(expansion, tensor.name, tensor.data_type, weight)

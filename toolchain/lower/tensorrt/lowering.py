@@ -14,6 +14,7 @@ from typing import Any
 import onnx
 
 from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
+from toolchain.lower.float_reasons import explain_subgraphs, list_operators
 from toolchain.lower.fp16 import convert_to_float16
 from toolchain.lower.fp16_layers import find_unsafe_layers
 from toolchain.lower.fp16_layers import lower_fp16 as lower_float16
@@ -21,12 +22,17 @@ from toolchain.lower.int8 import describe_int8
 from toolchain.lower.int8 import lower_int8 as lower_to_int8
 from toolchain.lower.request import LowerRequest, StartSteps
 from toolchain.lower.tensorrt.einsum import lower_equations
+from toolchain.lower.tensorrt.group_normalization import rewrite_group_normalization
 from toolchain.lower.tensorrt.operators import check_operators
 from toolchain.lower.tensorrt.opset import lower_opset
 from toolchain.lower.tensorrt.policy import tensorrt_policy
 from toolchain.lower.tensorrt.profile import find_profile
 from toolchain.lower.tensorrt.rtx import build_engine, check_parses, is_installed
 from toolchain.lower.tensorrt.sparsity import find_sparse_layers
+from toolchain.lower.widened import widen
+from toolchain.onnx_file import write_onnx
+
+_MULTIPLYING = frozenset({"Conv", "ConvTranspose", "Gemm", "GRU", "LSTM", "MatMul", "RNN"})
 
 
 def lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
@@ -44,13 +50,18 @@ def lower_fp16(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
     return {
         **_finish(request, folder, model, lowering.model),
         "sqnr_db": dict(lowering.sqnr_db),
-        "kept_in_float": _describe_kept(model, lowering.kept_in_float),
+        "held_back": list(lowering.kept_in_float),
+        "kept_in_float": _describe_kept(
+            model,
+            {**explain_subgraphs(model, _MULTIPLYING, "float16 reaches the main graph only"), **lowering.kept_in_float},
+        ),
     }
 
 
 def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
     """Write the int8 graph, with float16 around it where the target lists fp16, and float32 where it does not."""
-    model = _read_checked(request)
+    widened = widen(_read_checked(request), request.feeds)
+    model = widened.model
     float16 = "fp16" in request.target.listed_precisions
     unsafe: dict[str, str] = {}
     if float16:
@@ -71,7 +82,7 @@ def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
     )
     return {
         **_finish(request, folder, model, lowering.model),
-        **describe_int8(lowering),
+        **describe_int8(lowering, notes=widened.notes),
         "around_int8": "float16" if float16 else "float32",
         "kept_in_float32": _describe_kept(model, unsafe),
     }
@@ -81,7 +92,7 @@ def _read_checked(request: LowerRequest) -> onnx.ModelProto:
     """Return the float model in the opset of TensorRT, after the preflight of its operators."""
     model = onnx.load(request.model)
     check_operators(model)
-    return lower_opset(lower_equations(model))
+    return lower_opset(rewrite_group_normalization(lower_equations(model)))
 
 
 def _finish(
@@ -92,7 +103,7 @@ def _finish(
     profile = find_profile(request.feeds)
     if is_installed():
         check_parses(model)
-    (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
+    write_onnx(model, folder / "model.onnx", step=f"lowering to {request.precision} for TensorRT")
     if request.target.runtime == "tensorrt_rtx":
         engine = build_engine(
             model,
@@ -114,5 +125,5 @@ def _find_sqnr_db_min(request: LowerRequest, precision: str) -> float:
 
 
 def _describe_kept(model: onnx.ModelProto, reasons: Mapping[str, str]) -> list[dict[str, str]]:
-    ops = {node.name: node.op_type for node in model.graph.node}
+    ops = list_operators(model)
     return [{"name": name, "op": ops[name], "reason": reason} for name, reason in reasons.items()]

@@ -21,7 +21,7 @@ import onnx
 
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq import QdqPlan, QuantizedNode, Scheme
-from toolchain.lower.weighted import find_weight
+from toolchain.lower.weighted import find_held_weights, find_weight
 from toolchain.onnx_graph import GraphView
 
 # What may stand between an Add and the convolution that reads its sum in int8 (TensorRT fuses or moves them).
@@ -32,9 +32,6 @@ _FLOAT_OPS = {
     "GRU": "a recurrent cell: TensorRT has no int8 kernel for it",
     "RNN": "a recurrent cell: TensorRT has no int8 kernel for it",
     "ConvTranspose": "this policy leaves transposed convolutions in float",
-    "Conv": "its weight or bias is not a float32 constant",
-    "Gemm": "its weight or bias is not a float32 constant, or it scales its product",
-    "MatMul": "a product of two activations, or its weight is not a float32 matrix",
 }
 
 
@@ -47,6 +44,7 @@ def tensorrt_policy(*, float16: bool, finish: Callable[[onnx.ModelProto], onnx.M
         reason="TensorRT's explicit quantization: symmetric int8, biases in float",
         int32_bias=False,
         float16_scales=float16,
+        folds_constants=False,
     )
     return Int8Policy(plan=plan_int8, scheme=scheme, float_ops=_FLOAT_OPS, finish=finish)
 
@@ -54,11 +52,12 @@ def tensorrt_policy(*, float16: bool, finish: Callable[[onnx.ModelProto], onnx.M
 def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) -> QdqPlan:
     """Return the nodes that read int8, without those whose names are in keep_float."""
     view = GraphView.from_model(model)
+    held = find_held_weights(view, keep_float)
     depths = _measure_depths(view)
     nodes: list[QuantizedNode] = []
     for node in model.graph.node:
         weight = find_weight(view, node) if node.name not in keep_float else None
-        if weight is not None:
+        if weight is not None and weight.source not in held:
             nodes.append(QuantizedNode(node.name, node.op_type, (node.input[0],), weight, None))
     weighted = frozenset(node.name for node in nodes)
     read = frozenset(node.activations[0] for node in nodes)

@@ -1,0 +1,62 @@
+"""Halves of samples: one to calibrate with, one to evaluate on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.data.dataset import TrainingSamples, name_sample
+
+HALVED_MIN = 16
+"""Fewer samples stay together: half of them would neither calibrate nor prove anything."""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some samples of a part, in their order."""
+
+    samples: TrainingSamples
+    indices: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """The class of each sample `(n,)`, None where there are none."""
+        labels = self.samples.labels
+        return None if labels is None else labels[self.indices]
+
+    @property
+    def sha256(self) -> str:
+        """Of the content: the whole part's, and which samples are taken."""
+        return hashlib.sha256(self.samples.sha256.encode() + self.indices.tobytes()).hexdigest()
+
+    def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        """Return the samples start to stop."""
+        return self.samples.take(self.indices[start:stop])
+
+    def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Return the samples at the indices `(n,)`."""
+        return self.samples.take(self.indices[indices])
+
+    def name_sample(self, index: int) -> str:
+        """Return what a sample is called in the whole part."""
+        return name_sample(self.samples, int(self.indices[index]))
+
+
+def halve_samples(samples: TrainingSamples) -> tuple[Subset, Subset]:
+    """Return two halves that share no sample, the larger first: the same for the same samples.
+
+    Drawn, and not every other one: files often take their classes, or left and right, in turn. Each class is halved by
+    itself.
+    """
+    count = len(samples)
+    labels = samples.labels if samples.labels is not None else np.zeros(count, dtype=np.int64)
+    drawn = np.random.default_rng(0).permutation(count)
+    by_class = drawn[np.argsort(labels[drawn], kind="stable")]
+    return Subset(samples, np.sort(by_class[0::2])), Subset(samples, np.sort(by_class[1::2]))

@@ -1,0 +1,63 @@
+"""Evidence: whether the data can prove anything about the float model, asked before any work is done with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from toolchain.cache import Entry, read_versions
+from toolchain.data.proof import warn_of_resolution
+from toolchain.stages.float_model import examine_data, judge_model, open_imported, open_module, require_labels
+from toolchain.stages.run import Run, hash_code, write_json
+
+_DOCUMENT = "evidence.json"
+
+
+def evidence(run: Run, weights: Path | None, imported: Entry | None) -> list[str]:
+    """Return what weakens a verdict on this data, one sentence each; the reports print them as warnings.
+
+    weights: of the float module. imported: the entry of the recipe's own ONNX file, where there are none.
+
+    Raises ToolchainError: exit 2 for labels that a metric lacks or that are none of the model's outputs, for arrays that
+    are not the model's inputs, and for a float model that is not proven to be better than chance; exit 20 for
+    evaluation samples on which any model looks right.
+    """
+    require_labels(run)
+    inputs = {
+        "code": hash_code(
+            "data",
+            "stages/evidence.py",
+            "stages/float_model.py",
+            "builder.py",
+            "weights.py",
+            "structure.py",
+            "export.py",
+            "compress/range_markers.py",
+            "compress/trace.py",
+            "agent",
+        ),
+        "versions": read_versions("torch", "torchvision", "onnxruntime", "numpy"),
+        "metric": run.metric_name,
+        "evaluation": [run.data.evaluation.sha256, run.count_evaluation()],
+        **run.identify_calibration(run.recipe.data.calibration_samples),
+        **({} if weights is None else run.identify_model(weights)),
+        "imported": None if imported is None else imported.sha256,
+    }
+
+    def build(folder: Path) -> None:
+        if weights is not None:
+            model = open_module(run, run.load_model(weights))
+        elif imported is not None:
+            model = open_imported(run, imported)
+        else:
+            raise TypeError("a model is weights or an ONNX file")
+        warnings = examine_data(run, model)
+        if run.metric_name is not None:
+            warnings += judge_model(run, model)
+        write_json(folder / _DOCUMENT, {"warnings": warnings})
+
+    entry = run.stage("evidence", inputs, build)
+    warnings: list[str] = json.loads((entry.folder / _DOCUMENT).read_text(encoding="utf-8"))["warnings"]
+    if run.metric_name is None:
+        return warnings
+    return [*warnings, *warn_of_resolution(run.count_evaluation(), run.recipe.gates.metric_drop_max)]

@@ -1,0 +1,126 @@
+"""The float model and the data that it is judged on: whether they fit each other."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolchain.cache import Entry
+from toolchain.errors import usage
+from toolchain.stages.run import Run
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FloatModel = Callable[[int], dict[str, NDArray[Any]]]
+"""From the index of an evaluation sample to the model's outputs for it, `(1, …)`."""
+
+
+def open_module(run: Run, module: nn.Module) -> FloatModel:
+    """Return what runs the module; raises ToolchainError (exit 2) where the data's arrays are not its inputs."""
+    from toolchain.export import run_pytorch
+
+    evaluation = run.data.evaluation
+    _check_parameters(run, module, evaluation.batch(0, 1))
+    return lambda index: run_pytorch(module, evaluation.batch(index, index + 1))
+
+
+def open_imported(run: Run, imported: Entry) -> FloatModel:
+    """Return what runs the recipe's own ONNX file; raises ToolchainError (exit 2) as open_module does."""
+    from toolchain.agent.session import open_session
+
+    path = imported.folder / "model.onnx"
+    run.bind_calibration(path, 1)  # it may lie in another file, of another dtype
+    feeds = run.bind_evaluation(path)
+    session = open_session("onnxruntime", path, 1)
+    return lambda index: session.run(feeds[index])
+
+
+def require_labels(run: Run) -> None:
+    """Refuse evaluation samples without the labels that the metric needs (exit 2)."""
+    if run.metric_name is not None and run.data.evaluation.labels is None:
+        raise usage(
+            f"the metric {run.metric_name} needs labels",
+            where=run.name_data(),
+            expected="the class of each evaluation sample",
+            found="a data set without labels",
+            fix='add the labels, or set data.metric = "none", which judges without them',
+        )
+
+
+def examine_data(run: Run, model: FloatModel) -> list[str]:
+    """Refuse data that can prove nothing about the model; return what weakens a verdict on it, one sentence each.
+
+    Raises ToolchainError: exit 2 for labels that are none of the model's outputs, exit 20 for evaluation samples on
+    which any model looks right.
+    """
+    from toolchain.data.proof import refuse_worthless, warn_of_weakness
+    from toolchain.data.survey import survey_samples
+
+    warnings = [] if run.metric_name is None else _check_outputs(run, model)
+    evaluation = survey_samples(run.data.evaluation, run.count_evaluation())
+    refuse_worthless(evaluation, where=run.name_data())
+    calibrating = min(run.recipe.data.calibration_samples, len(run.data.calibration))
+    warnings += warn_of_weakness(survey_samples(run.data.calibration, calibrating), evaluation)
+    return warnings
+
+
+def judge_model(run: Run, model: FloatModel) -> list[str]:
+    """Refuse a model that is not proven to be better than chance (exit 2); return what cannot be told."""
+    from toolchain.data.chance import judge_float_model
+
+    return judge_float_model(
+        lambda index: int(_read_scores(model(index)).argmax()), _take_labels(run), where=run.name_data()
+    )
+
+
+def _check_parameters(run: Run, module: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse several arrays that are not called as forward's parameters are, in their order.
+
+    Arrays are passed by position: two of one shape that are swapped would be taken silently. A single array needs no
+    name of forward's, as it gives the exported graph's input its own.
+    """
+    parameters = inspect.signature(module.forward).parameters.values()
+    if len(arrays) == 1 or any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
+        return
+    names = [parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    if list(arrays) == names[: len(arrays)]:
+        return
+    raise usage(
+        "the data does not name the model's inputs",
+        where=run.name_data(),
+        expected=f"{', '.join(names)}: the parameters of {type(module).__name__}.forward, in this order",
+        found=", ".join(arrays),
+        fix=f"write the arrays in this order: numpy.savez(path, {', '.join(f'{name}=…' for name in names)})",
+    )
+
+
+def _check_outputs(run: Run, model: FloatModel) -> list[str]:
+    """Refuse labels that are none of the model's outputs; return what is in doubt about the others."""
+    from toolchain.data.labels import check_labels, describe_missing_classes
+
+    classes = run.data.classes
+    outputs = _read_scores(model(0)).shape[1]
+    check_labels(run.data.evaluation, run.count_evaluation(), outputs=outputs, where=run.name_data(), classes=classes)
+    doubt = describe_missing_classes(classes, outputs=outputs, where=f"the data set {run.data.name}")
+    return [] if doubt is None else [doubt]
+
+
+def _take_labels(run: Run) -> NDArray[np.int64]:
+    labels = run.data.evaluation.labels
+    if labels is None:
+        raise TypeError("require_labels comes first")
+    return labels[: run.count_evaluation()]
+
+
+def _read_scores(outputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """Return the scores of one sample, `(1, classes)`, as the metric reads them; others are its error (exit 23)."""
+    from toolchain.agent.metric import create_metric
+
+    first = next(iter(outputs.values()))
+    create_metric("top1").add(first, np.zeros(1, dtype=np.int64))
+    return first.reshape(1, -1)
