@@ -108,7 +108,7 @@ def read_verdict(root: Path, bundle_id: str) -> Optional[Verdict]:
 
 def write_verdict(root: Path, verdict: Verdict) -> None:
     """Replace the verdict of a release in one step."""
-    data = json.dumps(asdict(verdict), sort_keys=True, indent=1, allow_nan=False) + "\n"
+    data = json.dumps(asdict(verdict), sort_keys=True, allow_nan=False) + "\n"
     write_file(find_verdict(root, verdict.bundle_id), data.encode("utf-8"))
 
 
