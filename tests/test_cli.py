@@ -50,12 +50,9 @@ def test_every_command_has_help(run, command):
         (["deploy"], "model"),
         (["deploy", "nothing"], "no model is called nothing"),
         (["deploy", "resnet8", "--target", "moon"], "no target is called moon"),
-        (["deploy", "resnet8", "--precision", "fp16"], "does not list fp16"),
         (["deploy", "resnet8", "--device", "lab"], "no device is called lab"),
         (["deploy", "none/recipe.toml"], "does not exist"),
         (["deploy", "none.onnx"], "does not exist"),
-        (["deploy", "resnet8", "--calibration", "data.npz"], "a recipe names its own data"),
-        (["deploy", "resnet8", "--latency-samples", "0"], "--latency-samples"),
         (["verify", "none", "--device", "lab"], "no device is called lab"),
         (["lower", "none.onnx"], "--calibration"),
         (["train", "resnet8", "--epochs", "0"], "--epochs"),
@@ -67,7 +64,6 @@ def test_every_command_has_help(run, command):
         (["status", "--device", "lab"], "no device is called lab"),
         (["rollback"], "--device"),
         (["enroll", "lab", "--signers", "none"], "no device is called lab"),
-        (["deploy", "resnet8", "--sign", "none", "--expires-days", "0"], "--expires-days"),
         (["models", "--all"], "--all"),
     ],
 )
@@ -78,6 +74,27 @@ def test_a_wrong_command_line_is_exit_2_says_why_and_leaves_nothing(run, tmp_pat
     assert message in stderr
     assert "\n  fix: " in stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--precision", "fp16"], "does not list fp16"),
+        (["--calibration", "data.npz"], "a recipe names its own data"),
+        (["--latency-samples", "0"], "--latency-samples"),
+        (["--sign", "none", "--expires-days", "0"], "--expires-days"),
+    ],
+)
+def test_a_wrong_command_line_about_a_model_and_target_that_exist_is_reported_where_they_say(
+    run, tmp_path, arguments, message
+):
+    code, stdout, stderr = run("deploy", "resnet8", *arguments)
+    assert (code, stdout) == (2, "")
+    assert message in stderr
+    assert "\n  fix: " in stderr
+    out = tmp_path / "dist" / "resnet8" / "cpu"
+    assert json.loads((out / "report.json").read_text())["exit_code"] == 2
+    assert {path.name for path in out.iterdir()} == {".lock", "junit.xml", "report.html", "report.json"}
 
 
 def test_a_bundle_that_is_not_there_is_exit_2(run):

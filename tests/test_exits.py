@@ -116,7 +116,7 @@ def test_interrupts_are_pythons_own_again_after_a_command(run):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO])
 def test_a_disk_that_takes_nothing_is_exit_14(run, number):
     code, _, stderr = run(OSError(number, "No room", "dist/file"))
     assert code == 14
@@ -134,7 +134,7 @@ def test_a_module_that_is_not_installed_is_exit_3(run):
     "error",
     [
         KeyError("depth"),
-        OSError(errno.EIO, "Input/output error"),
+        OSError(errno.EMFILE, "Too many open files"),
         ModuleNotFoundError("No module named 'toolchain.gone'", name="toolchain.gone"),
         RuntimeError("the first line\nmore of it\n\nTraceback of another program"),
         ValueError(),

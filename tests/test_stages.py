@@ -5,19 +5,21 @@ import io
 import json
 import shutil
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-import toolchain.stages.run
+import toolchain
 from toolchain import stages
 from toolchain.agent.cpu import read_cpu
 from toolchain.agent.facts import Facts
-from toolchain.cache import Entry, hash_json
+from toolchain.cache import Entry, cache_root, hash_json
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.freshness import Freshness
 from toolchain.progress import Progress
 from toolchain.recipe import read_recipe
+from toolchain.sources import Sources
 from toolchain.stages.bundle import merge_gates
 from toolchain.target import read_target
 
@@ -45,6 +47,7 @@ precision = ["int8", "float32"]
 signature = "optional"
 """
 
+PACKAGE = Path(toolchain.__file__).parent
 FRESHNESS = Freshness(counter=0, expires=None)
 ARCH, CPU, CPU_FEATURES = read_cpu()
 
@@ -64,6 +67,14 @@ COMPRESSED = {"compress-1-magnitude_pruning", "export compressed", "optimize com
 LOWER = {"lower-int8", "lower-float32"}
 JUDGED = {"evidence", "golden", "golden compressed"}
 ALL = FLOAT | COMPRESSED | LOWER | {"bundle"}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory):
+    """Keep what is found in source files for all tests, and out of the user's cache."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 class KeyCache:
@@ -110,17 +121,18 @@ def project(tmp_path):
     return folder
 
 
-def list_keys(project, facts=FACTS, freshness=FRESHNESS):
+def list_keys(project, facts=FACTS, freshness=FRESHNESS, package=PACKAGE):
     """Return the key of every stage of a run, in the pipeline's order."""
-    return dict(run_stages(project, facts, freshness=freshness).keys)
+    return dict(run_stages(project, facts, freshness, package).keys)
 
 
-def run_stages(project, facts=FACTS, freshness=FRESHNESS):
-    """Return the cache that saw every stage of a run."""
+def run_stages(project, facts=FACTS, freshness=FRESHNESS, package=PACKAGE):
+    """Return the cache that saw every stage of a run; the package is where the toolchain's own code lies."""
     recipe, target = read_recipe(project / "recipe.toml"), read_target(project / "board.toml")
     cache = KeyCache(project / "entries")
     with Progress(stream=io.StringIO(), quiet=True) as progress:
-        run = stages.Run(recipe=recipe, cache=cache, progress=progress)
+        sources = Sources(package, memo=cache_root() / "sources.json")
+        run = stages.Run(recipe=recipe, cache=cache, progress=progress, sources=sources)
         weights = stages.train(run)
         stages.evidence(run, weights, None)
         exported = stages.export(run, weights)
@@ -303,38 +315,129 @@ def test_another_augmentation_asks_for_the_methods_that_train(project, line):
     assert "compress-1-magnitude_pruning" in list_changed(before, list_keys(project))
 
 
+@pytest.fixture
+def package(tmp_path):
+    """Return a copy of the toolchain's own code, to be changed."""
+    shutil.copytree(PACKAGE, tmp_path / "toolchain", ignore=shutil.ignore_patterns("__pycache__", "*.npz"))
+    return tmp_path / "toolchain"
+
+
+def list_code(project, package):
+    """Return the part of every stage's key that stands for our own code."""
+    inputs = run_stages(project, package=package).inputs
+    return {stage: [keys["code"], keys.get("agent")] for stage, keys in inputs.items()}
+
+
+def append(path, line):
+    with path.open("a") as stream:
+        stream.write(line)
+
+
+COMPRESS = "compress-1-magnitude_pruning"
+RUNS_SESSIONS = {"export", "optimize", "golden", COMPRESS, *LOWER, "bundle"}
+
+
 @pytest.mark.parametrize(
-    ("file", "direct"),
+    ("file", "changed"),
     [
-        ("builder.py", {"compress-1-magnitude_pruning", "export"}),
-        ("weights.py", {"compress-1-magnitude_pruning", "export"}),
-        ("structure.py", {"compress-1-magnitude_pruning", "export"}),
-        ("compress/compress.py", {"compress-1-magnitude_pruning"}),
-        ("compress/methods/magnitude_pruning.py", {"compress-1-magnitude_pruning"}),
+        ("stages/bundle.py", {"bundle"}),
+        ("stages/lower.py", LOWER),
+        ("stages/run.py", RUNS_SESSIONS),
+        ("stages/module.py", {"export", "golden", COMPRESS}),
+        ("builder.py", {"export", "golden", COMPRESS}),
+        ("structure.py", {"export", "golden", COMPRESS}),
+        ("compress/methods/magnitude_pruning.py", {COMPRESS}),
+        ("compress/methods/qat.py", set()),
+        ("fit/loop.py", {"export", "golden", COMPRESS}),
         ("export.py", {"export", "golden"}),
         ("optimize/simplify.py", {"optimize"}),
-        ("float_parity.py", {"export", "optimize"}),
-        ("lower/int8.py", {"lower-int8"}),
-        ("lower/calibration/search.py", {"lower-int8"}),
-        ("agent/verify.py", {"bundle"}),
-        ("agent/parity.py", {"golden", "lower-int8", "bundle"}),
-        ("bundle/write.py", {"bundle"}),
+        ("float_parity.py", {"export", "optimize", "golden", *LOWER}),
+        ("lower/int8.py", LOWER),
+        ("lower/calibration/methods/entropy.py", {"lower-int8"}),
+        ("agent/gates.py", {"bundle", *LOWER}),
+        ("agent/runtimes/onnxruntime.py", RUNS_SESSIONS),
+        ("agent/enroll.py", {"bundle"}),
+        ("bundle/write.py", {"golden", "bundle"}),
+        ("data/npz.py", RUNS_SESSIONS),
+        ("data/image_folder.py", set()),
+        ("progress.py", set()),
+        ("pipeline.py", set()),
         ("cli/flow.py", set()),
         ("report/html.py", set()),
+        ("stages/__init__.py", set()),
     ],
 )
-def test_another_version_of_our_own_code_asks_for_what_runs_it(project, monkeypatch, tmp_path, file, direct):
-    code = tmp_path / "code"
-    ignored = shutil.ignore_patterns("__pycache__", "*.npz")
-    shutil.copytree(toolchain.stages.run._CODE, code, ignore=ignored)
-    monkeypatch.setattr(toolchain.stages.run, "_CODE", code)
-    before = list_keys(project)
-    with (code / file).open("a") as stream:
-        stream.write("# changed\n")
-    changed = list_changed(before, list_keys(project))
-    assert direct <= changed
-    if not direct:
-        assert changed == set()
+def test_another_version_of_our_own_code_asks_for_what_runs_it_and_for_nothing_else(project, package, file, changed):
+    before = list_code(project, package)
+    append(package / file, "\nCHANGED = 1\n")
+    after = list_code(project, package)
+    assert {stage for stage in before if before[stage] != after[stage]} == changed
+
+
+def test_every_file_that_a_stage_imports_is_a_part_of_its_key_and_no_other_is(project, package, monkeypatch):
+    asked = set()
+    with monkeypatch.context() as patch:
+        patch.setattr(Sources, "hash_imports", lambda self, *modules: asked.add(modules) or "")
+        run_stages(project)
+    assert {root.rpartition(".")[2] for root, *_ in asked} == {*FLOAT, "compress", "lower", "bundle"}
+
+    def hash_imports(modules):
+        return Sources(package, memo=cache_root() / "sources.json").hash_imports(*modules)
+
+    files = {path: path.read_bytes() for path in package.rglob("*.py")}
+    for modules in asked:
+        hash_imports(modules)
+    monkeypatch.setattr(
+        Sources, "_keep", lambda self: None
+    )  # what is read once is read fast, without a write each time
+    for modules in asked:
+        before = hash_imports(modules)
+        inside = set(Sources(package, memo=cache_root() / "sources.json").list_imports(*modules).values())
+        for path in inside:
+            append(path, "\nCHANGED = 1\n")
+            assert hash_imports(modules) != before, path
+            path.write_bytes(files[path])
+        for path in files.keys() - inside:
+            append(path, "\nCHANGED = 1\n")
+        assert hash_imports(modules) == before
+        for path, content in files.items():
+            path.write_bytes(content)
+
+
+def test_a_comment_asks_for_nothing_but_the_bundle_that_it_lies_in(project, package):
+    before = list_code(project, package)
+    for path in package.rglob("*.py"):
+        if package / "agent" not in path.parents:
+            append(path, "\n# a comment\n")
+    assert list_code(project, package) == before
+    append(package / "agent" / "enroll.py", "\n# a comment\n")
+    after = list_code(project, package)
+    assert {stage for stage in before if before[stage] != after[stage]} == {"bundle"}
+
+
+def test_what_our_own_code_imports_by_name_is_known(package):
+    """A module that is imported by a name needs its place in Run.identify_code: no import statement shows it."""
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if "import_module(" in path.read_text() or "__import__(" in path.read_text()
+    }
+    assert found == {"agent/session.py", "compress/compress.py", "data/__init__.py", "lower/calibration/__init__.py"}
+
+
+def test_the_libraries_of_the_data_set_and_of_the_method_are_a_part_of_the_keys(project):
+    inputs = run_stages(project).inputs
+    assert {"onnx", "onnxscript", "onnxruntime", "protobuf", "torch", "torchvision"} <= inputs["export"][
+        "versions"
+    ].keys()
+    assert not {"rich", "filelock", "pydantic"} & inputs["export"]["versions"].keys()
+    assert "ckmeans" not in inputs[COMPRESS]["versions"]
+    edit(
+        project / "recipe.toml",
+        'method = "magnitude_pruning"\namount = 0.5',
+        'method = "kmeans_quantization"\nbits = 4',
+    )
+    assert "ckmeans" in run_stages(project).inputs["compress-1-kmeans_quantization"]["versions"]
 
 
 def test_a_model_without_weights_and_without_a_way_to_make_them_is_exit_3(project):

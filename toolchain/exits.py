@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import signal
 import sys
@@ -14,10 +13,7 @@ from types import FrameType
 import typer
 
 from toolchain.cache import cache_root
-from toolchain.errors import ExitCode, ToolchainError, missing, storage, usage
-
-# EFBIG: the limit of a user (ulimit -f) or of a file system.
-_STORAGE_ERRNOS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EFBIG}
+from toolchain.errors import ExitCode, ToolchainError, is_storage_error, missing, storage, usage
 
 # What shells use for a process that SIGINT ended; typer returns it for a KeyboardInterrupt.
 _INTERRUPTED = 130
@@ -54,7 +50,7 @@ def _run(app: typer.Typer) -> int | ToolchainError:
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the outermost frame: users get a message, and the traceback in a file
-        return _explain(error)
+        return explain(error)
 
 
 @contextmanager
@@ -80,9 +76,13 @@ def _explain_usage(error: typer.TyperException) -> ToolchainError:
     return usage(error.format_message().rstrip("."), where="the command line", fix=f"see {command} --help")
 
 
-def _explain(error: Exception) -> ToolchainError:
-    """Return the error for what is none of ours."""
-    if isinstance(error, OSError) and error.errno in _STORAGE_ERRNOS:
+def explain(error: Exception) -> ToolchainError:
+    """Return the error that a command ends with for whatever it raised; the traceback of what nobody foresaw is kept."""
+    if isinstance(error, ToolchainError):
+        return error
+    if isinstance(error, typer.TyperException):
+        return _explain_usage(error)
+    if isinstance(error, OSError) and is_storage_error(error):
         return storage(error)
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "toolchain":
         return missing(

@@ -27,7 +27,7 @@ from toolchain.deploy.answer import check_signer, read_answer
 from toolchain.deploy.local import measure_folder
 from toolchain.deploy.pin import read_pin, write_pin
 from toolchain.deploy.transport import LatencyEffort, Measured, OnProgress, Shipment, Transport
-from toolchain.errors import ToolchainError, usage
+from toolchain.errors import ToolchainError, storage, usage
 from toolchain.freshness import Freshness
 from toolchain.progress import Progress
 from toolchain.provenance import describe_run
@@ -265,5 +265,9 @@ def lower_file(recipe: Recipe, target: Target, *, out: Path, progress: Progress)
     optimized = stages.optimize(run, exported)
     facts = stages.read_stand_in(target)
     entry = stages.lower(run, optimized, target, target.precision[0], facts, exported=exported)
+    try:
+        (out / "model.engine").unlink(missing_ok=True)  # of an earlier lowering: it is not of this model.onnx
+    except OSError as error:
+        raise storage(error) from error
     for path in [*sorted(entry.folder.glob("model.*")), entry.folder / "lowering.json"]:
         write_atomically(out / path.name, path.read_bytes())

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from toolchain.errors import usage
-from toolchain.recipe import DataSection, ModelSection, Recipe, read_recipe
+from toolchain.recipe import DataSection, ModelSection, Recipe, name_model, read_recipe
 from toolchain.target import Target, read_target
 
 _PACKAGE = Path(__file__).parent
@@ -32,6 +32,23 @@ def list_targets() -> dict[str, Path]:
         for path in sorted(folder.glob("*.toml")):
             found.setdefault(path.stem, path)
     return dict(sorted(found.items()))
+
+
+def locate_model(model: str) -> tuple[str, Path | None]:
+    """Return the name in reports, as find_recipe would give it, and the file that it would read; None where there is none.
+
+    The file is only looked for, so that a recipe that cannot be read has a name too.
+    """
+    if model.endswith(".onnx"):
+        return Path(model).stem, _if_file(Path(model))
+    path = Path(model) if model.endswith(".toml") else list_models().get(model)
+    return (model, None) if path is None else (name_model(path.resolve()), _if_file(path))
+
+
+def locate_target(target: str) -> tuple[str, Path | None]:
+    """Return the name in reports, as find_target would give it, and the file that it would read, as locate_model does."""
+    path = Path(target) if target.endswith(".toml") else list_targets().get(target)
+    return (target, None) if path is None else (path.resolve().stem, _if_file(path))
 
 
 def find_recipe(model: str, *, calibration: Path | None = None, evaluates: bool = False) -> Recipe:
@@ -114,6 +131,10 @@ def _write_onnx_recipe(path: Path, calibration: Path | None, *, evaluates: bool)
         data=DataSection(name="npz", options=options, metric="top1" if labelled else "none"),
     )
     return recipe.at(path.with_suffix(".toml"), name=path.stem)
+
+
+def _if_file(path: Path) -> Path | None:
+    return path if path.is_file() else None
 
 
 def _suggest(name: str, known: Iterable[str], path: str) -> str:

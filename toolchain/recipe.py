@@ -165,8 +165,12 @@ class Recipe(Section):
         """The model's name: its folder's, and the recipe file's where that is not recipe.toml."""
         if self._name is not None:
             return self._name
-        stem = self._path.stem
-        return self.folder.name if stem == "recipe" else f"{self.folder.name}-{stem}"
+        return name_model(self._path)
+
+
+def name_model(path: Path) -> str:
+    """Return the name of the model whose recipe lies at a resolved path, without reading it."""
+    return path.parent.name if path.stem == "recipe" else f"{path.parent.name}-{path.stem}"
 
 
 def read_recipe(path: Path) -> Recipe:

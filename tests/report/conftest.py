@@ -18,8 +18,9 @@ from toolchain.agent.parity import OutputParity
 from toolchain.agent.placement import Layer, Placement
 from toolchain.agent.quantiles import Ratio, summarize_latency
 from toolchain.agent.record import Evaluation, Record
-from toolchain.report.document import StageRecord, build_report
+from toolchain.report.document import build_report
 from toolchain.report.shape import Report, SignatureState
+from toolchain.stage_record import StageRecord
 
 LAYERS = [
     ("conv1", "Conv", 442_368),

@@ -85,3 +85,15 @@ def test_an_undecided_gate_passes_and_says_that_it_is(run):
     root, _, cases = parse(report)
     assert list(root.iter("failure")) == []
     assert "undecided whether it is faster" in cases["speed"].find("system-out").text
+
+
+def test_what_stopped_a_run_is_told_with_its_place_and_its_fix():
+    error = usage("unknown key", where="recipe.toml: gates.x", expected="one of a, b", found="x", fix="remove it")
+    report = build_error_report(error=error, model="net", target="cpu", stages=[], provenance={})
+    suites = ET.fromstring(render_junit(report))
+    assert suites.find("testsuite/system-err").text == str(error)
+    assert suites.find("testsuite/testcase/failure").get("message") == "unknown key"
+
+
+def test_a_run_with_a_verdict_has_no_error_to_tell(run):
+    assert ET.fromstring(render_junit(run.report())).find("testsuite/system-err") is None

@@ -50,15 +50,30 @@ def test_an_out_folder_that_is_a_file_is_a_storage_error(run, tmp_path):
     assert caught.value.code is ExitCode.STORAGE
 
 
-def test_a_failed_write_leaves_the_earlier_file_whole(run, failed_run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("file", ["report.json", "junit.xml", "report.html"])
+def test_a_failed_write_leaves_no_report_since_the_command_does_not_end_with_the_verdict(
+    run, tmp_path, monkeypatch, file
+):
     write_reports(tmp_path, run.report())
+    write = report_package._write_whole
 
-    def fail(_descriptor):
-        raise OSError(28, "No space left on device")
+    def fail(path, content):
+        if path.name == file:
+            raise OSError(28, "No space left on device")
+        write(path, content)
 
-    monkeypatch.setattr(report_package.os, "fsync", fail)
+    monkeypatch.setattr(report_package, "_write_whole", fail)
     with pytest.raises(ToolchainError) as caught:
-        write_reports(tmp_path, failed_run.report())
+        write_reports(tmp_path, run.report())
     assert caught.value.code is ExitCode.STORAGE
-    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["verdict"] == "pass"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "report.json"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_while_the_page_is_drawn_leaves_no_report(run, tmp_path, monkeypatch):
+    def interrupt(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report_package, "_render_page", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_reports(tmp_path, run.report())
+    assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import Any, Dict, Sequence, Tuple
 
 from .arguments import build_parser
-from .errors import STORAGE_ERRNOS, ExitCode, ToolchainError
+from .errors import ExitCode, ToolchainError, is_storage_error
 from .self_test import LatencyOptions
 
 _Answer = Tuple[ExitCode, Dict[str, Any]]
@@ -155,9 +155,7 @@ def _run(arguments: Sequence[str]) -> _Answer:
         return missing.code, {"error": missing.to_dict()}
     except Exception as error:  # noqa: BLE001 - the outermost frame: whoever called gets JSON and an exit code
         traceback.print_exc()
-        code = ExitCode.UNEXPECTED
-        if isinstance(error, OSError) and error.errno in STORAGE_ERRNOS:
-            code = ExitCode.STORAGE
+        code = ExitCode.STORAGE if is_storage_error(error) else ExitCode.UNEXPECTED
         return code, {"error": ToolchainError(code, f"{type(error).__name__}: {error}").to_dict()}
 
 

@@ -32,8 +32,18 @@ class ExitCode(IntEnum):
     EXPIRED = 25
 
 
-# A disk that is full, read-only, not ours, or broken.
-STORAGE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+# What exit 14 stands for: the only such list, of boards and of the host.
+_STORAGE_ERRNOS = (
+    errno.ENOSPC,  # the disk is full
+    errno.EDQUOT,  # the user's share of it is
+    errno.EFBIG,  # the file is larger than the user (ulimit -f) or the file system may have
+    errno.EROFS,  # mounted read-only, as flash is after an error
+    errno.EACCES,  # a folder of someone else's
+    errno.EPERM,  # so too, or a file that chattr +i protects
+    errno.EIO,  # the disk or the card is broken
+    errno.EEXIST,  # a file where a folder must be
+    errno.ENOTDIR,  # a file where a folder of the path must be
+)
 
 # The first word of the message, so that a log can be searched for it.
 _KINDS: Dict[ExitCode, str] = {
@@ -103,3 +113,8 @@ class ToolchainError(Exception):
             "found": self.found,
             "fix": self.fix,
         }
+
+
+def is_storage_error(error: BaseException) -> bool:
+    """Return whether an exception says that a disk is full, read-only, not ours, in the way or broken (exit 14)."""
+    return isinstance(error, OSError) and error.errno in _STORAGE_ERRNOS

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from . import steps
 from .channel import Channel
-from .errors import STORAGE_ERRNOS, ExitCode, ToolchainError
+from .errors import ExitCode, ToolchainError, is_storage_error
 from .faults import Fault
 from .settle import settle
 from .slots import CURRENT, Slots
@@ -198,7 +198,7 @@ def _explain(error: Exception, state: State, limit_s: float) -> ToolchainError:
         return ToolchainError(ExitCode.ROLLED_BACK, f"{state.name} took longer than {limit_s:g} s", fix=fix)
     if isinstance(error, ConnectionError):
         return ToolchainError(ExitCode.CONNECTION_LOST, "the host is gone", found=str(error), fix="deploy again")
-    if isinstance(error, OSError) and error.errno in STORAGE_ERRNOS:
+    if isinstance(error, OSError) and is_storage_error(error):
         fix = "free some space there, or make it writable"
         where = None if error.filename is None else str(error.filename)
         return ToolchainError(ExitCode.STORAGE, f"{error.strerror} ({state.name})", where, fix=fix)

@@ -12,10 +12,11 @@ import sys
 import typer
 
 from toolchain.cli import boards, flow, lists, measure, model
+from toolchain.cli.refused import DeployCommand
 from toolchain.exits import run_command
 
 COMMANDS = (
-    *(flow.deploy, flow.lower, flow.verify),
+    *(flow.lower, flow.verify),
     *(measure.compare, measure.bisect, measure.bench),
     *(model.compress, model.export, model.train),
     *(boards.devices, boards.status, boards.rollback, boards.enroll),
@@ -31,6 +32,7 @@ def create_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
+    app.command(cls=DeployCommand)(flow.deploy)
     for command in COMMANDS:
         app.command()(command)
     return app

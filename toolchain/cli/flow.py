@@ -22,6 +22,8 @@ from toolchain.cli.options import (
     TargetOfDevice,
     show_progress,
 )
+from toolchain.cli.outcome import begin_reports, report_errors
+from toolchain.cli.places import find_places
 from toolchain.device import Device, find_devices
 from toolchain.errors import ExitCode, usage
 from toolchain.project import find_recipe, find_target
@@ -49,24 +51,21 @@ def deploy(
     quiet: Quiet = False,
 ) -> int:
     """Run the whole flow: a proven artifact on the board, or an exit code that says why not."""
-    from toolchain.boards import choose_target, open_transport
-    from toolchain.deploy.transport import LatencyEffort
-    from toolchain.freshness import choose_freshness
-    from toolchain.pipeline import Order, deploy_model
+    places = find_places(model, target=target, device=device, out=out)
+    with begin_reports(places):
+        from toolchain.boards import choose_target, open_transport
+        from toolchain.deploy.transport import LatencyEffort
+        from toolchain.freshness import choose_freshness
+        from toolchain.pipeline import Order, deploy_model
 
-    recipe = find_recipe(model, calibration=calibration, evaluates=True)
-    units: list[Device | None] = [None] if device is None else [*find_devices(device)]
-    chosen = {unit: choose_target(unit, target, precision=precision) for unit in units}
-    freshness = choose_freshness(recipe.folder, counter=counter, expires_days=expires_days)
-
-    def choose_folder(unit: Device | None) -> Path:
-        parts = [] if unit is None else [unit.name]
-        if out is not None:
-            return out.joinpath(*(parts if len(units) > 1 else []))
-        return Path("dist").joinpath(recipe.name, chosen[unit].name, *parts)
+        recipe = find_recipe(model, calibration=calibration, evaluates=True)
+        units: list[Device | None] = [None] if device is None else [*find_devices(device)]
+        chosen = {unit: choose_target(unit, target, precision=precision) for unit in units}
+        freshness = choose_freshness(recipe.folder, counter=counter, expires_days=expires_days)
+    place_of = dict(zip(units, places, strict=True))
 
     def deploy_to(unit: Device | None) -> Report:
-        folder = choose_folder(unit)
+        place = place_of[unit]
         own_key = None if unit is None or unit.sign is None else unit.resolve(unit.sign)
         order = Order(
             effort=LatencyEffort(samples=latency_samples, limit_s=latency_limit_s),
@@ -74,12 +73,15 @@ def deploy(
             sign_with=sign or own_key,
         )
         with (
-            open_transport(unit, folder) as transport,
-            show_progress(quiet=quiet, log=folder / "log.jsonl") as progress,
+            open_transport(unit, place.folder) as transport,
+            report_errors(place),
+            show_progress(quiet=quiet, log=place.folder / "log.jsonl") as progress,
         ):
-            return deploy_model(recipe, chosen[unit], out=folder, transport=transport, order=order, progress=progress)
+            return deploy_model(
+                recipe, chosen[unit], out=place.folder, transport=transport, order=order, progress=progress
+            )
 
-    return report_on_each(units, deploy_to, as_json=as_json, find_out=choose_folder)
+    return report_on_each(units, deploy_to, as_json=as_json, find_out=lambda unit: place_of[unit].folder)
 
 
 def verify(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import Field
@@ -16,8 +16,10 @@ from toolchain.compress.zeros import KeepZerosHook
 from toolchain.data.dataset import Samples, TrainingSamples
 from toolchain.errors import usage
 from toolchain.fit import FitSettings, Hook, Loss, OnProgress, cross_entropy, fit, measure_top1, start_accelerator
-from toolchain.progress import Advance
 from toolchain.toml_file import Section
+
+if TYPE_CHECKING:
+    from toolchain.progress import Advance
 
 
 class FinetuneSection(Section):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from toolchain.cache import read_versions
 from toolchain.compress.material import Material
 from toolchain.data.dataset import IMAGE_INPUT, TrainingSamples
 from toolchain.errors import usage
@@ -92,12 +90,7 @@ def read_teacher_logits(material: Material, name: str, samples: TrainingSamples,
         teacher = load_teacher(material, name, classes=classes)
         np.save(folder / _FILE, _compute_logits(material, teacher, samples, classes=classes), allow_pickle=False)
 
-    inputs = {
-        "code": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
-        "versions": read_versions("torch", "numpy"),
-        "data": samples.sha256,
-    }
-    folder = material.keep_teacher_outputs(name, inputs, build)
+    folder = material.keep_teacher_outputs(name, {"data": samples.sha256}, build)
     logits = TeacherLogits(np.load(folder / _FILE, mmap_mode="r"))
     check_classes(logits.both.shape[2], classes, where=f"{material.where}: teacher = {name!r}")
     return logits

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import shutil
@@ -22,9 +20,10 @@ from toolchain.agent.contents import check_contents
 from toolchain.agent.facts import read_facts
 from toolchain.agent.manifest import SIGNATURE_NAME, read_manifest
 from toolchain.deploy.agent_output import follow_progress, read_agent_output
+from toolchain.deploy.lock import lock_folder
 from toolchain.deploy.swap import replace_folder, restore_folder, sync_folder
 from toolchain.deploy.transport import AgentResult, LatencyEffort, Measured, OnProgress, Shipment
-from toolchain.errors import ExitCode, ToolchainError, storage
+from toolchain.errors import is_storage_error, storage
 
 # The folder of our package comes last among Python's, for a checkout that is not installed.
 _PACKAGE_FOLDER = Path(toolchain.agent.__file__).parent.parent.parent
@@ -35,11 +34,6 @@ _START = (
 )
 _PARTIAL = "bundle.partial-"
 _PREVIOUS = "bundle.previous"
-# No space, not writable, or a file where a folder must be.
-_STORAGE_ERRNOS = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM),
-    *(errno.EEXIST, errno.ENOTDIR),
-)
 
 
 @contextlib.contextmanager
@@ -47,7 +41,7 @@ def _explain_storage() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _STORAGE_ERRNOS:
+        if is_storage_error(error):
             # A copy that fails names its source first.
             raise storage(OSError(error.errno, error.strerror, error.filename2 or error.filename)) from error
         raise
@@ -95,20 +89,7 @@ class LocalTransport:
 
     def __enter__(self) -> Self:
         """Take OUT for this deploy; the lock goes with the process, however it ends."""
-        with _explain_storage():
-            self._out.mkdir(parents=True, exist_ok=True)
-            lock = (self._out / ".lock").open("wb")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.close()
-            raise ToolchainError(
-                ExitCode.BUSY,
-                "another deploy is running",
-                where=str(self._out),
-                fix="wait for it, or choose another folder with --out",
-            ) from error
-        self._lock = lock
+        self._lock = lock_folder(self._out)
         return self
 
     def __exit__(

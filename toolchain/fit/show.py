@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from toolchain.fit.loop import OnProgress, Progress
-from toolchain.progress import Advance
-from toolchain.progress import Progress as RunProgress
+
+if TYPE_CHECKING:
+    from toolchain.progress import Advance
+    from toolchain.progress import Progress as RunProgress
 
 
 def show_training(progress: RunProgress) -> OnProgress:

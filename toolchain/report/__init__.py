@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from toolchain.errors import storage
+from toolchain.errors import ToolchainError, storage
 from toolchain.report.junit import render_junit
 from toolchain.report.shape import Report
 from toolchain.report.statement import STATEMENT_NAME, STATEMENT_SIGNATURE_NAME
 
-__all__ = ["remove_reports", "write_reports"]
+__all__ = ["REPORT_FILES", "remove_reports", "write_reports"]
+
+REPORT_FILES = ("report.json", "junit.xml", "report.html", STATEMENT_NAME, STATEMENT_SIGNATURE_NAME)
+"""Every file in OUT that says how a run ended; a run begins with none of them."""
 
 
 def write_reports(out_dir: Path, report: Report, samples: Mapping[str, Sequence[float]] | None = None) -> None:
-    """Write report.json, junit.xml and report.html, each whole or not at all.
+    """Write report.json, junit.xml and report.html, all of them or none, each whole.
 
     What cannot be drawn is said on the page; it changes neither the other files nor the verdict.
 
@@ -36,14 +40,19 @@ def write_reports(out_dir: Path, report: Report, samples: Mapping[str, Sequence[
         _write_whole(out_dir / "report.json", document.encode())
         _write_whole(out_dir / "junit.xml", render_junit(report))
         _write_whole(out_dir / "report.html", _render_page(report, samples or {}).encode())
-    except OSError as error:
-        raise storage(error) from error
+    except BaseException as error:
+        # The command does not end with the verdict's code: a report.json that says "pass" must not outlive that.
+        with suppress(ToolchainError):
+            remove_reports(out_dir)
+        if isinstance(error, OSError):
+            raise storage(error) from error
+        raise
 
 
 def remove_reports(out_dir: Path) -> None:
     """Remove the reports of an earlier run; raises ToolchainError (exit 14) where they cannot be removed."""
     try:
-        for name in ("report.json", "junit.xml", "report.html", STATEMENT_NAME, STATEMENT_SIGNATURE_NAME):
+        for name in REPORT_FILES:
             (out_dir / name).unlink(missing_ok=True)
     except OSError as error:
         raise storage(error) from error

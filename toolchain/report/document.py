@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any, cast
 
 from toolchain.agent.gates.parity import find_sqnr_db_min
@@ -39,18 +39,9 @@ from toolchain.report.shape import (
     Stage,
     Verdict,
 )
+from toolchain.stage_record import StageRecord
 
 NO_REASON = "no reason was recorded"
-
-
-@dataclass(frozen=True)
-class StageRecord:
-    """One stage of a run: how long it took, whether the cache had it, and the hash of what it made."""
-
-    name: str
-    duration_s: float
-    cached: bool
-    sha256: str | None
 
 
 def build_report(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-from toolchain.report.shape import Gate, GateStatus, Report
+from toolchain.errors import ExitCode, ToolchainError
+from toolchain.report.shape import Gate, GateStatus, Report, RunError
 
 # What XML 1.0 (section 2.2, Char) cannot hold, even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -39,6 +40,8 @@ def render_junit(report: Report) -> bytes:
         _add_case(suite, gate, class_name=_clean(f"{report['model']}.{report['target']}"))
     if report["warnings"]:
         ET.SubElement(suite, "system-out").text = _clean("\n".join(f"warning: {text}" for text in report["warnings"]))
+    if report["error"] is not None:
+        ET.SubElement(suite, "system-err").text = _clean(_write_error(report["error"]))
     ET.indent(root)
     content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return content + b"\n"
@@ -71,6 +74,12 @@ def _add_case(suite: ET.Element, gate: Gate, class_name: str) -> None:
         ET.SubElement(case, "system-out").text = _clean(
             f"required: {gate['required']}\nmeasured: {gate['measured']}{told}"
         )
+
+
+def _write_error(error: RunError) -> str:
+    """Return the message as the terminal shows it: where it was, and the fix."""
+    code = ExitCode(error["code"])
+    return str(ToolchainError(code, error["what"], error["where"], error["expected"], error["found"], error["fix"]))
 
 
 def _clean(text: str) -> str:

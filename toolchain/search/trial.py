@@ -23,6 +23,7 @@ from toolchain.pipeline import Order, deploy_model
 from toolchain.progress import Progress
 from toolchain.recipe import Recipe
 from toolchain.search.objectives import Objectives
+from toolchain.stages.module import load_model
 from toolchain.target import Precision, Target
 
 
@@ -126,4 +127,4 @@ class _First:
 
 def _measure(run: stages.Run, weights: Any, samples: int) -> float:
     first = _First(run.data.evaluation, min(samples, run.count_evaluation()))
-    return measure_top1(run.load_model(weights), first, accelerator=start_accelerator())
+    return measure_top1(load_model(run.recipe, weights), first, accelerator=start_accelerator())

@@ -12,7 +12,7 @@ from toolchain.agent.manifest import BuildSpec, Compatible, Gates, MetricSpec
 from toolchain.cache import Entry
 from toolchain.freshness import Freshness
 from toolchain.recipe import Recipe
-from toolchain.stages.run import Run, hash_code
+from toolchain.stages.run import Run
 from toolchain.target import Target
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def bundle(
     the uncompressed float model, for metric and drift to compare with.
     """
     inputs = {
-        "code": hash_code("bundle", "agent"),
+        **run.identify_code(__name__),
+        "agent": run.sources.hash_bytes("agent"),  # it lies in the bundle as it is, comments and all
         "candidates": [[name, entry.sha256] for name, entry in candidates.items()],
         "reference": [reference.sha256, original.sha256],
         "golden": [golden.sha256, float_golden.sha256],

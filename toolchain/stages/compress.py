@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from toolchain.cache import hash_file, hash_sources, read_versions
+from toolchain.cache import hash_file, hash_sources
 from toolchain.data import load_dataset
 from toolchain.errors import missing
 from toolchain.project import find_recipe
 from toolchain.recipe import Recipe, TrainSection
-from toolchain.stages.run import Run, hash_code
+from toolchain.stages.run import Run
 from toolchain.stages.together import build_together
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def compress(run: Run, weights: Path | None) -> Path | None:
 def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonValue]) -> Path:
     name = f"compress-{index + 1}-{entry.get('method')}"
     inputs: dict[str, Any] = {
-        "code": hash_code("builder.py", "weights.py", "structure.py", "fit", *_list_code(str(entry.get("method")))),
-        "versions": read_versions("accelerate", "ckmeans", "numpy", "torch", "torch-pruning", "torchvision"),
+        **run.identify_code(__name__, *_list_chosen(run, str(entry.get("method"))), libraries=("torchvision",)),
         "entry": dict(entry),
         **run.identify_model(weights),
         **run.identify_calibration(len(run.data.calibration)),
@@ -57,11 +56,12 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     def build(folder: Path, work: Path) -> None:
         from toolchain.compress import Draft, Material, compress_draft, read_entry
         from toolchain.fit.show import show_training
+        from toolchain.stages.module import load_compressed
         from toolchain.weights import save_weights
 
         places = [f"{run.recipe.path}: compress[{number}]" for number in range(len(run.recipe.compress))]
         checked = [read_entry(*pair) for pair in zip(run.recipe.compress, places, strict=True)]
-        draft = Draft(*run.load_compressed(weights))
+        draft = Draft(*load_compressed(run.recipe, weights))
         augmentation = run.recipe.train or TrainSection()
         material = Material(
             calibration=run.data.calibration,
@@ -82,12 +82,21 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     return build_together(run, name, inputs, _in_work_folder(run, name, inputs, build)) / "weights.safetensors"
 
 
-def _list_code(method: str) -> list[str]:
-    """Return the files that a method's result depends on: its own and the shared ones, not the other methods."""
-    folder = Path(__file__).parent.parent / "compress"
-    shared = [f"compress/{path.name}" for path in sorted(folder.glob("*.py"))]
-    own = [f"compress/methods/{method}.py"] if (folder / "methods" / f"{method}.py").is_file() else []
-    return shared + own
+def _list_chosen(run: Run, method: str) -> list[str]:
+    """Return the modules that an entry runs by name: its method, not the others, and the data that it trains on.
+
+    A name of nothing is refused when the entry is read.
+    """
+    package = "toolchain.compress.methods"
+    own = [name for name in run.sources.list_below(package) if name == f"{package}.{method}"]
+    return own + _list_training_data(run)
+
+
+def _list_training_data(run: Run) -> list[str]:
+    """Return the module of the data set of [train], where it is another one than the recipe's."""
+    section = run.recipe.train
+    data = None if section is None else section.data
+    return [name for name in run.sources.list_below("toolchain.data") if name == f"toolchain.data.{data}"]
 
 
 def _in_work_folder(
@@ -121,7 +130,11 @@ def _identify_teacher(teacher: Recipe) -> dict[str, Any]:
 
 def _keep_teacher_outputs(run: Run, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
     """Return the folder in which a teacher's outputs lie for every student, made now where there is none."""
-    key = {"teacher": _identify_teacher(find_teacher(run.recipe, name)), **inputs}
+    key = {
+        **inputs,
+        **run.identify_code(__name__, *_list_training_data(run), libraries=("torchvision",)),
+        "teacher": _identify_teacher(find_teacher(run.recipe, name)),
+    }
     return run.cache.get_or_build("teacher", key, build).folder
 
 

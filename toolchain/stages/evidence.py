@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from toolchain.cache import Entry, read_versions
+from toolchain.cache import Entry
 from toolchain.data.proof import warn_of_resolution
 from toolchain.stages.float_model import examine_data, judge_model, open_imported, open_module, require_labels
-from toolchain.stages.run import Run, hash_code, write_json
+from toolchain.stages.run import Run, write_json
 
 _DOCUMENT = "evidence.json"
 
@@ -24,19 +24,7 @@ def evidence(run: Run, weights: Path | None, imported: Entry | None) -> list[str
     """
     require_labels(run)
     inputs = {
-        "code": hash_code(
-            "data",
-            "stages/evidence.py",
-            "stages/float_model.py",
-            "builder.py",
-            "weights.py",
-            "structure.py",
-            "export.py",
-            "compress/range_markers.py",
-            "compress/trace.py",
-            "agent",
-        ),
-        "versions": read_versions("torch", "torchvision", "onnxruntime", "numpy"),
+        **run.identify_code(__name__, libraries=("torchvision",)),
         "metric": run.metric_name,
         "evaluation": [run.data.evaluation.sha256, run.count_evaluation()],
         **run.identify_calibration(run.recipe.data.calibration_samples),
@@ -45,8 +33,10 @@ def evidence(run: Run, weights: Path | None, imported: Entry | None) -> list[str
     }
 
     def build(folder: Path) -> None:
+        from toolchain.stages.module import load_model
+
         if weights is not None:
-            model = open_module(run, run.load_model(weights))
+            model = open_module(run, load_model(run.recipe, weights))
         elif imported is not None:
             model = open_imported(run, imported)
         else:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolchain.cache import Entry, read_versions
-from toolchain.stages.run import PARITY_SAMPLES, Run, hash_code, write_json
+from toolchain.cache import Entry
+from toolchain.stages.run import PARITY_SAMPLES, Run, write_json
 
 if TYPE_CHECKING:
     from toolchain.structure import Edit
@@ -19,32 +19,18 @@ def export(run: Run, weights: Path | None) -> Entry:
     if weights is None:
         return _import_onnx(run)
     inputs = {
-        "code": hash_code(
-            "builder.py",
-            "weights.py",
-            "structure.py",
-            "compress/range_markers.py",
-            "compress/trace.py",
-            "export.py",
-            "learned_ranges.py",
-            "onnx_file.py",
-            "onnx_names.py",
-            "onnx_safety.py",
-            "float_parity.py",
-            "float_outputs.py",
-            "agent",
-        ),
-        "versions": read_versions("torch", "torchvision", "onnx", "onnxscript", "onnxruntime", "numpy"),
+        **run.identify_code(__name__, libraries=("torchvision", "onnxscript")),
         **run.identify_model(weights),
         **run.identify_calibration(PARITY_SAMPLES),
     }
 
     def build(folder: Path) -> None:
         from toolchain.export import check_export, export_onnx
+        from toolchain.stages.module import load_compressed, load_model
 
         samples, path = run.data.calibration, folder / "model.onnx"
-        export_onnx(run.load_model(weights), samples.batch(0, 1), path)
-        model, edits = run.load_compressed(weights)
+        export_onnx(load_model(run.recipe, weights), samples.batch(0, 1), path)
+        model, edits = load_compressed(run.recipe, weights)
         _take_learned_ranges(path, edits)
         batch = samples.batch(0, min(PARITY_SAMPLES, len(samples)))
         write_json(folder / "export.json", {"sqnr_db": check_export(path, model, [batch])})
@@ -83,5 +69,5 @@ def _import_onnx(run: Run) -> Entry:
         write_onnx(settled.model, folder / "model.onnx", step="import")
         write_json(folder / "import.json", {"defaults_as_constants": settled.constants, "defaults_fed": settled.fed})
 
-    inputs = {"code": hash_code("onnx_defaults.py", "onnx_file.py"), "model": content, "fed": settled.fed}
+    inputs = {**run.identify_code(__name__), "model": content, "fed": settled.fed}
     return run.stage("import", inputs, build)

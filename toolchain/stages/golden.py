@@ -8,8 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from toolchain.cache import Entry, read_versions
-from toolchain.stages.run import Run, hash_code
+from toolchain.cache import Entry
+from toolchain.stages.run import Run
 
 # Samples in one run of PyTorch: enough for its speed, few enough for pictures at 224.
 _BATCH = 64
@@ -22,10 +22,7 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
     """
     count = run.count_evaluation()
     inputs = {
-        "code": hash_code(
-            "bundle", "compress/range_markers.py", "compress/trace.py", "export.py", "float_outputs.py", "agent"
-        ),
-        "versions": read_versions("torch", "torchvision", "onnxruntime", "numpy"),
+        **run.identify_code(__name__, libraries=("torchvision",)),
         "model": exported.sha256,
         "metric": run.metric_name,
         "evaluation": [run.data.evaluation.sha256, count],
@@ -50,9 +47,10 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
 def _run_module(run: Run, weights: Path, count: int) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield the module's outputs (n, ...), batch by batch."""
     from toolchain.export import run_pytorch
+    from toolchain.stages.module import load_model
 
     advance = run.progress.steps("golden outputs", count)
-    model = run.load_model(weights)
+    model = load_model(run.recipe, weights)
     for start in range(0, count, _BATCH):
         stop = min(start + _BATCH, count)
         yield run_pytorch(model, run.data.evaluation.batch(start, stop))

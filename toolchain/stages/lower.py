@@ -11,7 +11,7 @@ from typing import Any
 from toolchain.agent.facts import Facts, is_this_cpu
 from toolchain.cache import Entry, read_versions
 from toolchain.data.dataset import name_sample
-from toolchain.stages.run import Run, hash_code
+from toolchain.stages.run import Run
 from toolchain.target import Precision, Target
 
 
@@ -28,19 +28,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     if target.emulated or not is_this_cpu(facts):
         options = options.model_copy(update={"choose_by_measurement": False})
     inputs = {
-        "code": hash_code(
-            "lower",
-            "onnx_graph.py",
-            "onnx_names.py",
-            "onnx_file.py",
-            "onnx_opset.py",
-            "onnx_safety.py",
-            "learned_ranges.py",
-            "float_parity.py",
-            "float_outputs.py",
-            "agent",
-        ),
-        "versions": read_versions("onnx", "onnxruntime", "numpy", "numba"),
+        **run.identify_code(__name__, *(_list_methods(run, options.calibration) if not takes_float else ())),
         "model": optimized.sha256,
         "target": [target.runtime, target.threads, target.activation_type],
         **_identify_builder(target),
@@ -92,6 +80,12 @@ def list_outliers(run: Run, lowerings: Mapping[str, Mapping[str, Any]]) -> list[
                 f"{worst['magnitude']:.6g}, {worst['times']:,.0f} times what half of the samples stay within"
             )
     return warnings
+
+
+def _list_methods(run: Run, calibration: str) -> list[str]:
+    """Return the modules of the calibration methods that a recipe chooses among."""
+    package = "toolchain.lower.calibration.methods"
+    return run.sources.list_below(package) if calibration == "auto" else [f"{package}.{calibration}"]
 
 
 def _identify_builder(target: Target) -> dict[str, Any]:

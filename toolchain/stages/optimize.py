@@ -5,26 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from toolchain.cache import Entry, read_versions
-from toolchain.stages.run import PARITY_SAMPLES, Run, hash_code, write_json
+from toolchain.cache import Entry
+from toolchain.stages.run import PARITY_SAMPLES, Run, write_json
 
 
 def optimize(run: Run, exported: Entry) -> Entry:
     """Return model.onnx after all passes, and optimize.json, what each of them did."""
     inputs = {
-        "code": hash_code(
-            "optimize",
-            "onnx_file.py",
-            "onnx_names.py",
-            "onnx_graph.py",
-            "onnx_opset.py",
-            "onnx_safety.py",
-            "learned_ranges.py",
-            "float_parity.py",
-            "float_outputs.py",
-            "agent",
-        ),
-        "versions": read_versions("onnx", "onnxsim", "onnxruntime", "onnxscript"),
+        **run.identify_code(__name__, libraries=("onnxscript",)),
         "model": exported.sha256,
         **run.identify_calibration(PARITY_SAMPLES),
     }

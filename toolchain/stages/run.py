@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,20 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from toolchain.cache import Cache, Entry, hash_file, hash_sources, read_versions
 from toolchain.data import Dataset, Samples, load_dataset
-from toolchain.progress import Progress
 from toolchain.recipe import Recipe
-from toolchain.report.document import StageRecord
+from toolchain.sources import Sources, find_sources
+from toolchain.stage_record import StageRecord
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from toolchain.data.feeds import Feeds
-    from toolchain.structure import Edit
-
-_CODE = Path(__file__).parent.parent
+    from toolchain.progress import Progress  # what it shows changes no result, so that it is no part of a key
 
 # Exports and passes are checked on so many real samples; the board checks the whole evaluation set.
 PARITY_SAMPLES = 16
+
+# What changes no result: how recipes are checked, how an entry is locked, what is shown. TensorRT for RTX, an extra, is
+# named where a target asks for it.
+_OF_NO_RESULT = {"filelock", "pydantic", "rich", "tensorrt_rtx", "typing_extensions"}
+
+# The distributions of other names than what is imported.
+_DISTRIBUTIONS = {"PIL": "pillow", "google": "protobuf"}
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Run:
     recipe: Recipe
     cache: Cache
     progress: Progress
+    sources: Sources = field(default_factory=find_sources)
     records: list[StageRecord] = field(default_factory=list)
     data: Dataset = field(init=False)
 
@@ -56,6 +60,28 @@ class Run:
         with self.progress.stage(name):
             yield
         self._record(name, started_s, cached=False, sha256=None)
+
+    def identify_code(self, stage: str, *chosen: str, libraries: Sequence[str] = ()) -> dict[str, Any]:
+        """Return the part of a key that stands for the code of a stage and the libraries that it runs.
+
+        Every stage may read the recipe's data, and open a session of ONNX Runtime.
+
+        Args:
+            stage: the stage's module; what it imports counts, inside functions too.
+            chosen: the modules that run beside those by a name from the recipe.
+            libraries: distributions that no import statement of ours shows, as the user's code or a library loads them.
+
+        Raises:
+            ToolchainError: a library is not installed (exit 3).
+        """
+        data = f"toolchain.data.{self.recipe.data.name}"
+        modules = [stage, data, "toolchain.agent.runtimes.onnxruntime", *chosen]
+        imported = self.sources.list_libraries(*modules) - _OF_NO_RESULT
+        distributions = {_DISTRIBUTIONS.get(name, name) for name in imported}
+        return {
+            "code": self.sources.hash_imports(*modules),
+            "versions": read_versions(*sorted(distributions.union(libraries))),
+        }
 
     def identify_model(self, weights: Path) -> dict[str, Any]:
         """Return the part of a key that stands for the module and its weights."""
@@ -79,24 +105,6 @@ class Run:
     def metric_name(self) -> str | None:
         """The task metric; None where the recipe asks for none."""
         return None if self.recipe.data.metric == "none" else self.recipe.data.metric
-
-    def load_compressed(self, weights: Path) -> tuple[nn.Module, list[Edit]]:
-        """Return the recipe's module with these weights, in evaluation mode, and how it differs from its builder's."""
-        from toolchain.builder import build_model
-        from toolchain.weights import load_weights
-
-        model = build_model(self.recipe)
-        edits = load_weights(model, weights)
-        return model.eval(), edits
-
-    def load_model(self, weights: Path) -> nn.Module:
-        """Return what is deployed: the recipe's module with these weights, its learned ranges at work."""
-        model, edits = self.load_compressed(weights)
-        if not any(edit.edit == "range" for edit in edits):
-            return model  # what follows takes seconds to import
-        from toolchain.compress.range_markers import insert_learned_ranges
-
-        return insert_learned_ranges(model, edits)
 
     def bind_calibration(self, model: Path, count: int) -> Feeds:
         """Return the first `count` calibration samples as feeds of an ONNX file."""
@@ -132,11 +140,6 @@ class Run:
     def _record(self, name: str, started_s: float, *, cached: bool, sha256: str | None) -> None:
         duration_s = round(time.monotonic() - started_s, 3)
         self.records.append(StageRecord(name=name, duration_s=duration_s, cached=cached, sha256=sha256))
-
-
-def hash_code(*names: str) -> str:
-    """Return the version of our own code: the sha256 over these files and folders of the package."""
-    return hash_sources(*(_CODE / name for name in names))
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
