@@ -12,7 +12,8 @@ import pytest
 
 import toolchain
 from toolchain import stages
-from toolchain.agent.facts import Facts, read_cpu
+from toolchain.agent.cpu import read_cpu
+from toolchain.agent.facts import Facts
 from toolchain.cache import Entry, cache_root, hash_json
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.freshness import Freshness

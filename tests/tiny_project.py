@@ -24,7 +24,9 @@ _CLASSES = 4
 _TIMEOUT_S = 300  # ends a test that hangs; nothing is measured by it
 
 # What may lie in OUT after any end; everything else is something half-written.
-_OUT_NAMES = {".lock", "bundle", "junit.xml", "log.jsonl", "report.html", "report.json"}
+_OUT_NAMES = {".lock", "bundle", "junit.xml", "log.jsonl", "report.html", "report.json", "statement.json"}
+# Of a run that signs.
+_SIGNATURE = "statement.json.sig"
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Project:
         assert "Traceback" not in result.stderr
         report = self.read_report(out)
         assert (report["verdict"], report["exit_code"], report["error"]) == ("pass", 0, None)
-        assert {path.name for path in (out or self.out).iterdir()} == _OUT_NAMES
+        assert {path.name for path in (out or self.out).iterdir()} - {_SIGNATURE} == _OUT_NAMES
         self.assert_nothing_half_written(out)
 
     def assert_stopped(self, result, code, kind, out=None):
@@ -162,7 +164,7 @@ class Project:
         report = self.read_report(out)
         assert (report["verdict"], report["exit_code"], report["error"]) == (verdict, code, None)
         assert report["reasons"]
-        assert {path.name for path in (out or self.out).iterdir()} == _OUT_NAMES
+        assert {path.name for path in (out or self.out).iterdir()} - {_SIGNATURE} == _OUT_NAMES
         self.assert_nothing_half_written(out)
         return report
 
@@ -170,7 +172,7 @@ class Project:
         out = out or self.out
         assert self.list_partials() == []
         if out.is_dir():
-            assert {path.name for path in out.iterdir()} <= _OUT_NAMES
+            assert {path.name for path in out.iterdir()} <= {*_OUT_NAMES, _SIGNATURE}
         if (out / "bundle").exists():
             manifest, _ = read_manifest(out / "bundle")
             check_contents(out / "bundle", manifest)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.agent.facts import Facts, check_compatible
-from toolchain.agent.manifest import Compatible, read_manifest
+from toolchain.agent.manifest import Compatible, Manifest, parse_manifest, read_manifest
 from toolchain.deploy.board import ROOT_ARGUMENT, Board, describe_caller
 from toolchain.deploy.connection import Connection
 from toolchain.deploy.local import LocalTransport
@@ -19,7 +19,7 @@ from toolchain.deploy.ssh import SshConnection
 from toolchain.deploy.transport import LatencyEffort, Transport
 from toolchain.device import Device
 from toolchain.errors import ExitCode, ToolchainError, usage
-from toolchain.pipeline import report_bundle, show_steps
+from toolchain.pipeline import report_again, report_bundle, show_steps
 from toolchain.progress import Progress
 from toolchain.project import find_target
 from toolchain.report.shape import Report
@@ -62,35 +62,68 @@ def choose_target(device: Device | None, asked: str | None, *, precision: str | 
     return target
 
 
-def verify_on_board(bundle: Path, device: Device, *, effort: LatencyEffort, progress: Progress) -> Report:
-    """Have a board prove the release again that was made from a bundle; nothing is sent, nothing changes there."""
-    manifest, bundle_id = read_manifest(bundle)
+def verify_on_board(bundle: Path | None, device: Device, *, effort: LatencyEffort, progress: Progress) -> Report:
+    """Have a board prove the release again that was made from a bundle, and renew its verdict; nothing is sent.
+
+    Without a bundle it is the active release, whatever that is; the report then goes by the manifest that the board has.
+    """
+    arguments = ["--root", ROOT_ARGUMENT, "--who", describe_caller(), *effort.list_arguments()]
+    pin: str | None = None
+    if bundle is not None:
+        manifest, bundle_id = read_manifest(bundle)
+        _check_target(manifest, device, where=str(bundle))
+        pin = read_pin(bundle)
+        arguments += ["--bundle", bundle_id, *([] if pin is None else ["--pinned", pin])]
+    with progress.stage("verify"), reach_board(device) as board:
+        document = board.run("check", *arguments, on_progress=show_steps(progress)).document
+    measured, pinned = read_measured(document), pin or document["pinned"]
+    if bundle is not None:
+        return report_bundle(bundle, measured, device=device.name, pinned=pinned)
+    data = document["manifest"].encode("utf-8")
+    _check_target(parse_manifest(data), device, where=device.name)
+    return report_again(
+        data,
+        measured,
+        device=device.name,
+        pinned=pinned,
+        is_signed=document["signed"],
+        folder=Path(document["folder"]),
+    )
+
+
+def _check_target(manifest: Manifest, device: Device, *, where: str) -> None:
     own = find_target(device.target)
     if manifest.target != own.name:
         raise usage(
             f"the bundle is for another target than the device {device.name}",
-            where=str(bundle),
+            where=where,
             expected=own.name,
             found=manifest.target,
             fix="name another device, or the bundle that was deployed to this one",
         )
-    arguments = ["--root", ROOT_ARGUMENT, "--bundle", bundle_id, *effort.list_arguments()]
-    with progress.stage("verify"), reach_board(device) as board:
-        result = board.run("check", *arguments, on_progress=show_steps(progress))
-    return report_bundle(bundle, read_measured(result.document), device=device.name, pinned=read_pin(bundle))
 
 
 def read_status(device: Device) -> Mapping[str, Any]:
-    """Return what lies on a board and which release is active."""
+    """Return what lies on a board, which release is active, and whether its verdict still holds."""
     with reach_board(device) as board:
         return board.run("status", "--root", ROOT_ARGUMENT).document
 
 
-def roll_back(device: Device, progress: Progress) -> Mapping[str, Any]:
-    """Make the previous release of a board the active one, once the board has proven it again."""
+def roll_back(device: Device, progress: Progress) -> dict[str, Any]:
+    """Make the previous release of a board the active one, once the board has proven it again.
+
+    Returns what `status` says afterwards, and `rolled_back` {"from", "to"}, `measurements` and `notes` of the rollback.
+    """
     with progress.stage("rollback"), reach_board(device) as board:
         arguments = ("--root", ROOT_ARGUMENT, "--who", describe_caller())
-        return board.run("rollback", *arguments, on_progress=show_steps(progress)).document
+        document = board.run("rollback", *arguments, on_progress=show_steps(progress)).document
+        after = board.run("status", "--root", ROOT_ARGUMENT).document
+    return {
+        **after,
+        "rolled_back": {"from": document["replaced"], "to": document["bundle_id"]},
+        "measurements": document["measurements"],
+        "notes": document["notes"],
+    }
 
 
 def examine_board(device: Device) -> dict[str, Any]:

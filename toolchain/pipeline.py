@@ -10,11 +10,18 @@ from typing import Any
 
 from toolchain import stages
 from toolchain.agent.facts import Facts, check_compatible
-from toolchain.agent.manifest import SIGNATURE_NAME, Compatible, read_manifest
+from toolchain.agent.manifest import (
+    MANIFEST_NAME,
+    SIGNATURE_NAME,
+    Compatible,
+    compute_bundle_id,
+    parse_manifest,
+    read_manifest,
+)
 from toolchain.agent.placement import Placement
 from toolchain.agent.record import CandidateRecord, Record
 from toolchain.atomic import write_atomically
-from toolchain.bundle.sign import refuse_unsigned, sign_manifest
+from toolchain.bundle.sign import STATEMENT_NAMESPACE, refuse_unsigned, sign_bytes, sign_manifest
 from toolchain.cache import Cache, Entry, cache_root
 from toolchain.deploy.answer import check_signer, read_answer
 from toolchain.deploy.local import measure_folder
@@ -28,6 +35,7 @@ from toolchain.recipe import Recipe
 from toolchain.report import remove_reports, write_reports
 from toolchain.report.document import build_error_report, build_report
 from toolchain.report.shape import Report, SignatureState
+from toolchain.report.statement import build_statement, encode_statement, write_statement
 from toolchain.target import Target
 
 
@@ -93,7 +101,15 @@ def deploy_model(
     )
     write_pin(out / "bundle", bundle_id, answer.judgement.shipped)
     write_reports(out, report, measured.samples_ms)
+    _write_statement(out, report, answer.record.environment, order.sign_with)
     return report
+
+
+def _write_statement(out: Path, report: Report, environment: Mapping[str, Any], key: Path | None) -> None:
+    """Write the verdict as an in-toto statement too, signed as the bundle is."""
+    data = encode_statement(build_statement(report, environment))
+    signature = None if key is None else sign_bytes(data, key, namespace=STATEMENT_NAMESPACE)
+    write_statement(out, data, signature)
 
 
 def _check_demand(recipe: Recipe, target: Target) -> None:
@@ -206,20 +222,39 @@ def verify_bundle(bundle: Path, *, effort: LatencyEffort, progress: Progress) ->
 
 def report_bundle(bundle: Path, measured: Measured, *, device: str | None, pinned: str | None) -> Report:
     """Return the report of a bundle that was verified again, outside of a deploy."""
-    manifest, bundle_id = read_manifest(bundle)
-    answer = read_answer(measured.document, manifest, bundle_id, pinned=pinned)
-    is_signed = (bundle / SIGNATURE_NAME).exists()
+    return report_again(
+        (bundle / MANIFEST_NAME).read_bytes(),
+        measured,
+        device=device,
+        pinned=pinned,
+        is_signed=(bundle / SIGNATURE_NAME).exists(),
+        folder=bundle,
+    )
+
+
+def report_again(
+    manifest_bytes: bytes,
+    measured: Measured,
+    *,
+    device: str | None,
+    pinned: str | None,
+    is_signed: bool,
+    folder: Path,
+) -> Report:
+    """Return the report of a bundle that was verified again and lies in a folder: of this machine, or of a board."""
+    manifest = parse_manifest(manifest_bytes)
+    answer = read_answer(measured.document, manifest, compute_bundle_id(manifest_bytes), pinned=pinned)
     check_signer(is_signed=is_signed, signer=measured.signer)
     return build_report(
         record=answer.record,
         judgement=answer.judgement,
         manifest=manifest,
         stages=[],
-        provenance=describe_run(bundle),
+        provenance=describe_run(folder),
         signature=_judge_signature(measured, is_signed=is_signed),
         signer=measured.signer,
         device=device,
-        bundle_path=str(bundle),
+        bundle_path=str(folder),
     )
 
 

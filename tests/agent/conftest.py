@@ -24,7 +24,7 @@ COUNTER = 1_790_000_000  # in September 2026
 # of its own in each bundle, so that it may pass, fail, crash or hang.
 QUICK_AGENT = """\
 import hashlib, json, os, pathlib, signal, sys, time
-reasons, code = [], 0
+reasons, code, choice = [], 0, 0
 {body}
 samples = sys.argv[sys.argv.index("--samples") + 1]
 try:
@@ -33,9 +33,18 @@ except OSError as error:  # as the real agent does
     fields = dict.fromkeys(("where", "expected", "found", "fix"))
     print(json.dumps({{"error": {{"code": 14, "what": str(error), **fields}}}}))
     sys.exit(14)
-bundle_id = hashlib.sha256(pathlib.Path("manifest.json").read_bytes()).hexdigest()
+manifest_bytes = pathlib.Path("manifest.json").read_bytes()
+manifest = json.loads(manifest_bytes)
+files = {{entry["path"]: entry for entry in manifest["files"]}}
+chosen = manifest["candidates"][choice]
 verdict = "fail" if code else "pass"
-print(json.dumps({{"bundle_id": bundle_id, "verdict": verdict, "exit_code": code, "reasons": reasons}}))
+print(json.dumps({{
+    "bundle_id": hashlib.sha256(manifest_bytes).hexdigest(),
+    "verdict": verdict,
+    "exit_code": code,
+    "reasons": reasons,
+    "shipped": None if code else {{"precision": chosen["precision"], **files[chosen["path"]]}},
+}}))
 sys.exit(code)
 """
 
@@ -60,8 +69,8 @@ MANIFEST = {
     "signature": "required",
     "compatible": {"arch": None, "accelerator": None, "runtime_version": ">=1.0", "cpu_features": []},
     "build": {"limit_s": 900.0, "workspace_mib": None, "dla_core": None, "gpu_fallback": False},
-    "candidates": [{"precision": "int8", "path": "payload/int8.onnx"}],
-    "reference": "payload/int8.onnx",
+    "candidates": [{"precision": "int8", "path": "payload/int8/model.onnx"}],
+    "reference": "payload/int8/model.onnx",
     "original": {"path": None, "size_bytes": 7, "sha256": "0" * 64},
     "inputs": [{"name": "x", "dtype": "float32", "shape": [None, 3]}],
     "outputs": [{"name": "y", "dtype": "float32", "shape": [None, 4]}],
@@ -132,7 +141,7 @@ def make_quick(*, body="", content=b"weights", extra=None, change=None, sha256=N
         "agent/__main__.py": QUICK_AGENT.format(body=body).encode(),
         "golden/in.npy": b"golden in",
         "golden/out.npy": b"golden out",
-        "payload/int8.onnx": content,
+        "payload/int8/model.onnx": content,
         **(extra or {}),
     }
     manifest = {**copy.deepcopy(MANIFEST), **changes}
@@ -318,8 +327,11 @@ class Board:
         found = {}
         for path in folder.rglob("*"):
             assert path.is_dir() or path.is_file()
-            assert not path.is_symlink()
             name = path.relative_to(folder).as_posix()
+            if name == "shipped":  # the one link, to the folder of a payload
+                assert path.readlink().parts[0] == "payload"
+                continue
+            assert not path.is_symlink()
             if path.is_file() and name not in ("manifest.json", "manifest.json.sig"):
                 found[name] = compute_sha256(path)
         assert found == listed
@@ -345,8 +357,29 @@ class Board:
         assert self.list_staged() == []
         assert {path.name for path in self.root.iterdir()} <= {
             *("lock", "log.jsonl", "state.json", "allowed_signers", "revoked_keys"),
-            *("staging", "releases", "current", "previous"),
+            *("staging", "releases", "verdicts", "current", "previous"),
         }
+        self.assert_verdicts_are_settled()
+
+    def read_verdict(self, bundle_id):
+        return json.loads((self.root / "verdicts" / f"{bundle_id}.json").read_text())
+
+    def assert_verdicts_are_settled(self):
+        """Every release has a verdict about itself, and its link leads to what the verdict names; the state agrees."""
+        assert sorted(path.stem for path in (self.root / "verdicts").iterdir()) == self.list_releases()
+        for bundle_id in self.list_releases():
+            verdict, folder = self.read_verdict(bundle_id), self.root / "releases" / bundle_id
+            assert verdict["bundle_id"] == bundle_id
+            payload = folder / verdict["shipped"]["path"]
+            assert compute_sha256(payload) == verdict["shipped"]["sha256"]
+            assert (folder / "shipped").readlink() == Path(verdict["shipped"]["path"]).parent
+            assert [item.samefile(payload) for item in (folder / "shipped").iterdir()] == [True]
+        if self.current is not None:
+            shipped = self.read_verdict(self.current)["shipped"]
+            active = self.state["active"]
+            assert (active["precision"], active["payload"], active["sha256"]) == (
+                *(shipped["precision"], shipped["path"], shipped["sha256"]),
+            )
 
 
 @pytest.fixture(scope="session")

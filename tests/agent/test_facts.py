@@ -2,8 +2,9 @@ import dataclasses
 
 import pytest
 
+from toolchain.agent.cpu import normalize_arch, parse_cpuinfo
 from toolchain.agent.errors import ExitCode, ToolchainError
-from toolchain.agent.facts import check_compatible, normalize_arch, parse_cpuinfo, read_facts
+from toolchain.agent.facts import check_compatible, read_facts
 from toolchain.agent.manifest import Compatible
 
 X86 = """\

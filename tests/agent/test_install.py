@@ -31,7 +31,7 @@ def test_the_next_bundle_takes_over_and_the_first_is_the_previous_one(board, goo
 
 def test_files_that_another_release_has_are_not_sent_again(board, good):
     answer = board.install(good["new"])
-    assert [item["path"] for item in answer.wanted] == ["payload/int8.onnx", "payload/new.bin"]
+    assert [item["path"] for item in answer.wanted] == ["payload/int8/model.onnx", "payload/new.bin"]
     assert [item["offset"] for item in answer.wanted] == [0, 0]
 
 
@@ -43,11 +43,11 @@ def test_the_same_bundle_again_is_proven_again_without_being_sent(board, good):
 
 
 def test_the_active_bundle_is_sent_again_where_its_release_was_damaged(board, good):
-    payload = board.root / "releases" / good["old"].id / "payload/int8.onnx"
+    payload = board.root / "releases" / good["old"].id / "payload/int8/model.onnx"
     payload.write_bytes(b"old weightz")
     answer = board.install(good["old"])
     assert answer.code == ExitCode.PROVEN
-    assert [item["path"] for item in answer.wanted] == ["payload/int8.onnx"]
+    assert [item["path"] for item in answer.wanted] == ["payload/int8/model.onnx"]
     board.assert_settled(good["old"].id, None)
 
 
@@ -97,7 +97,7 @@ def test_a_file_that_had_come_whole_is_not_sent_again(board, good, quick, sign):
     bundle = sign(quick(extra={"payload/a.bin": b"a" * 1000, "payload/b.bin": b"b" * 1000}))
     assert board.install(bundle, limit_bytes=1500).code == ExitCode.CONNECTION_LOST
     again = board.install(bundle)
-    assert [item["path"] for item in again.wanted] == ["payload/b.bin", "payload/int8.onnx"]
+    assert [item["path"] for item in again.wanted] == ["payload/b.bin", "payload/int8/model.onnx"]
     board.assert_settled(bundle.id, good["old"].id)
 
 
@@ -218,7 +218,7 @@ def test_old_releases_are_removed_by_count_and_never_current_or_previous(board, 
 
 def test_a_release_whose_files_a_process_has_open_is_not_removed(board, good, quick, sign):
     bundles = [sign(quick(content=bytes([index]))) for index in range(2)]
-    with (board.root / "releases" / good["old"].id / "payload/int8.onnx").open("rb"):
+    with (board.root / "releases" / good["old"].id / "payload/int8/model.onnx").open("rb"):
         for bundle in bundles:
             assert board.install(bundle, "--keep", "2").code == ExitCode.PROVEN
         assert good["old"].id in board.list_releases()

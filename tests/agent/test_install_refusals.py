@@ -105,8 +105,8 @@ def test_a_flipped_bit_on_the_way_is_refused(board, good, index):
 
 
 def test_a_file_of_another_signed_release_is_refused(board, good):
-    bad = replace_file(good["new"], "payload/int8.onnx", good["old"].files["payload/int8.onnx"])
-    assert_refused(board, good, board.install(good["new"], send=bad), ExitCode.CONTENT, "payload/int8.onnx")
+    bad = replace_file(good["new"], "payload/int8/model.onnx", good["old"].files["payload/int8/model.onnx"])
+    assert_refused(board, good, board.install(good["new"], send=bad), ExitCode.CONTENT, "payload/int8/model.onnx")
 
 
 def make_unlinked(path):
@@ -157,9 +157,9 @@ def test_what_differs_from_the_manifest_in_staging_is_refused(board, good, chang
 @pytest.mark.parametrize("place", ["place:exit", "self_test:entry", "self_test:exit", "activate:entry"])
 def test_a_file_swapped_between_verify_and_activate_is_refused(board, good, place):
     new = good["new"]
-    path = board.root / "releases" / new.id / "payload/int8.onnx"
+    path = board.root / "releases" / new.id / "payload/int8/model.onnx"
     answer = board.install_with_change(new, place, lambda: path.write_bytes(b"NEW WEIGHTS"))
-    assert_refused(board, good, answer, ExitCode.CONTENT, "payload/int8.onnx")
+    assert_refused(board, good, answer, ExitCode.CONTENT, "payload/int8/model.onnx")
 
 
 def test_a_manifest_swapped_between_verify_and_activate_is_refused(board, good):

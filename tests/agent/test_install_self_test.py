@@ -25,7 +25,7 @@ def test_real_payloads_are_proven_on_the_board_and_checked_again_later(real_boar
     assert measurements["record"]["bundle_id"] == answer.document["bundle_id"] == bundle.id
     steps = {json.loads(line)["step"] for line in answer.stderr.splitlines() if line.startswith("{")}
     assert {"receive", "open", "parity int8"} <= steps
-    checked = real_board.run("check")
+    checked = real_board.run("check", "--who", "test")
     assert (checked.code, checked.document["bundle_id"]) == (ExitCode.PROVEN, bundle.id)
     assert checked.document["measurements"]["verdict"] == "pass"
     real_board.assert_settled(bundle.id, None)

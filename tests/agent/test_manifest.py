@@ -24,7 +24,7 @@ from toolchain.agent.manifest import (
     read_manifest,
 )
 
-FILES = ("agent/__main__.py", "golden/in.npy", "golden/labels.npy", "golden/out.npy", "payload/int8.onnx")
+FILES = ("agent/__main__.py", "golden/in.npy", "golden/labels.npy", "golden/out.npy", "payload/int8/model.onnx")
 
 
 def make_manifest(**changes):
@@ -40,9 +40,9 @@ def make_manifest(**changes):
         "signature": "optional",
         "compatible": Compatible(arch=None, accelerator=None, runtime_version=">=1.23", cpu_features=("avx2",)),
         "build": BuildSpec(),
-        "candidates": (Candidate(precision="int8", path="payload/int8.onnx"),),
-        "reference": "payload/int8.onnx",
-        "original": Original(path="payload/int8.onnx", size_bytes=1, sha256="0" * 64),
+        "candidates": (Candidate(precision="int8", path="payload/int8/model.onnx"),),
+        "reference": "payload/int8/model.onnx",
+        "original": Original(path="payload/int8/model.onnx", size_bytes=1, sha256="0" * 64),
         "inputs": (TensorSpec(name="x", dtype="float32", shape=(None, 3)),),
         "outputs": (TensorSpec(name="y", dtype="float32", shape=(None, 4)),),
         "golden": Golden(

@@ -33,10 +33,10 @@ def test_without_a_previous_release_there_is_no_way_back(board, good):
 
 def test_a_previous_release_that_was_damaged_is_not_gone_back_to(board_with_both, good):
     board = board_with_both
-    (board.root / "releases" / good["old"].id / "payload/int8.onnx").write_bytes(b"old weightz")
+    (board.root / "releases" / good["old"].id / "payload/int8/model.onnx").write_bytes(b"old weightz")
     answer = board.rollback()
     assert answer.code == ExitCode.ROLLBACK_FAILED
-    assert "payload/int8.onnx" in str(answer.error)
+    assert "payload/int8/model.onnx" in str(answer.error)
     assert board.current == good["new"].id
     assert board.previous == good["old"].id
 
@@ -62,23 +62,37 @@ def test_status_tells_what_is_there(board_with_both, good):
 def test_status_tells_that_the_active_release_is_damaged(board, good):
     (board.root / "releases" / good["old"].id / "extra").touch()
     answer = board.run("status")
-    assert (answer.code, answer.document["verified"]) == (ExitCode.PROVEN, False)
+    assert (answer.code, answer.document["verified"]) == (ExitCode.CONTENT, False)
+    assert answer.document["damage"]["where"] == "extra"
 
 
 def test_status_of_a_board_that_has_nothing_yet(empty_board):
-    status = empty_board.run("status").document
-    nothing = {"current": None, "previous": None, "counter": 0, "releases": [], "log_tail": [], "verified": False}
-    assert status == nothing
+    answer = empty_board.run("status")
+    nothing = dict.fromkeys(["current", "previous", "active", "verdict", "damage"])
+    nothing.update(counter=0, exit_code=0, releases=[], log_tail=[], reasons=[], verified=False, expired=False)
+    assert (answer.code, answer.document) == (ExitCode.PROVEN, nothing)
 
 
-def test_status_and_check_change_nothing(board, good):
-    def read_all():
-        return {path: path.read_bytes() for path in board.root.rglob("*") if path.is_file()}
+def read_all(board):
+    return {
+        path.relative_to(board.root).as_posix(): path.read_bytes() for path in board.root.rglob("*") if path.is_file()
+    }
 
-    before = read_all()
-    board.run("status")
-    assert board.run("check").code == ExitCode.PROVEN
-    assert read_all() == before
+
+def test_status_changes_nothing(board):
+    before = read_all(board)
+    assert board.run("status").code == ExitCode.PROVEN
+    assert read_all(board) == before
+
+
+def test_check_renews_the_verdict_logs_that_and_changes_nothing_else(board, good):
+    before = read_all(board)
+    assert board.run("check", "--who", "test").code == ExitCode.PROVEN
+    after = read_all(board)
+    verdict = f"verdicts/{good['old'].id}.json"
+    assert {name for name in before if before[name] != after[name]} <= {"lock", "log.jsonl", verdict}
+    assert (board.log[-1]["command"], board.log[-1]["verdict"]) == ("check", "done")
+    board.assert_settled(good["old"].id, None)
 
 
 def test_check_proves_any_release_again(board_with_both, good):
@@ -88,10 +102,9 @@ def test_check_proves_any_release_again(board_with_both, good):
     assert answer.document["signer"] == "allowed@example.com"
 
 
-def test_check_tells_nobody_where_the_board_knows_no_signers(board, good):
+def test_check_refuses_what_must_be_signed_where_the_board_knows_no_signers_any_more(board):
     (board.root / "allowed_signers").unlink()
-    answer = board.run("check")
-    assert (answer.code, answer.document["signer"]) == (ExitCode.PROVEN, None)
+    assert board.run("check").code == ExitCode.SIGNATURE
 
 
 def test_check_of_a_release_whose_key_was_revoked_since_is_exit_10(board, good, keys):
@@ -107,7 +120,7 @@ def test_check_of_a_release_that_is_not_there_is_a_usage_error(board, bundle_id)
 
 
 def test_check_of_a_damaged_release_is_exit_11(board, good):
-    (board.root / "releases" / good["old"].id / "payload/int8.onnx").write_bytes(b"old weightz")
+    (board.root / "releases" / good["old"].id / "payload/int8/model.onnx").write_bytes(b"old weightz")
     assert board.run("check").code == ExitCode.CONTENT
 
 
@@ -119,7 +132,7 @@ def test_a_lost_trust_state_starts_again_at_the_counter_of_the_active_release(bo
     assert board.current == good["new"].id
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"{}", b"\0" * 100, b'{"schema": 2}'])
+@pytest.mark.parametrize("data", [b"", b"{", b"{}", b"\0" * 100, b'{"schema": 3}'])
 def test_a_trust_state_that_cannot_be_read_stops_everything_with_the_way_out(board, good, data):
     state = board.state_bytes
     (board.root / "state.json").write_bytes(data)
@@ -132,7 +145,7 @@ def test_a_trust_state_that_cannot_be_read_stops_everything_with_the_way_out(boa
 
 
 def test_a_trust_state_of_a_newer_toolchain_is_not_touched(board, good):
-    state = {**board.state, "schema": 2}
+    state = {**board.state, "schema": 3}
     (board.root / "state.json").write_text(json.dumps(state))
     answer = board.install(good["new"])
     assert (answer.code, board.state) == (ExitCode.MALFORMED, state)
@@ -145,3 +158,12 @@ def test_a_folder_in_place_of_current_is_not_removed(board, good):
     (board.root / "current").rmdir()
     assert board.install(good["new"]).code == ExitCode.PROVEN
     board.assert_settled(good["new"].id, good["old"].id)
+
+
+def test_a_trust_state_of_an_older_toolchain_is_read_and_then_says_what_was_proven(board, good):
+    state = {**board.state, "schema": 1}
+    del state["active"]
+    (board.root / "state.json").write_text(json.dumps(state))
+    assert board.install(good["new"]).code == ExitCode.PROVEN
+    board.assert_settled(good["new"].id, good["old"].id)
+    assert board.state["schema"] == 2

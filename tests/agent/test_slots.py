@@ -85,7 +85,7 @@ def test_settling_an_empty_board_changes_nothing(tmp_path):
     slots = Slots(tmp_path)
     slots.create_folders()
     settle(slots)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["releases", "staging"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["releases", "staging", "verdicts"]
 
 
 def test_settling_removes_what_nobody_will_go_on_with_and_keeps_uploads(tmp_path):

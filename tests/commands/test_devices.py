@@ -10,6 +10,7 @@ import pytest
 
 from tests.native_board import make_key
 from tests.tiny_project import finish
+from toolchain.agent.contents import compute_sha256
 
 LIMIT_S = 60  # ends a test that hangs; nothing is measured by it
 
@@ -206,15 +207,21 @@ def test_an_older_bundle_is_exit_13_and_one_with_time_left_passes(lab, native, o
     lab.assert_passed(deploy(lab, "--counter", "3", "--expires-days", "7"), out)
 
 
-def test_verify_on_the_board_proves_the_release_again_and_changes_nothing(lab, native, out):
+def test_verify_on_the_board_proves_the_release_again_and_renews_its_verdict_alone(lab, native, out):
     lab.assert_passed(deploy(lab), out)
-    before = (native.root / "log.jsonl").read_bytes()
+    state = (native.root / "state.json").read_bytes()
     result = lab.run("verify", out / "bundle", "--device", "native", "--json")
     assert (result.code, result.stderr) == (0, result.stderr)
     report = json.loads(result.stdout)
     assert (report["verdict"], report["device"]["name"]) == ("pass", "native")
-    assert (native.root / "log.jsonl").read_bytes() == before
-    payload = next((native.root / "current" / "payload").resolve().glob("*.onnx"))
+    assert (native.root / "state.json").read_bytes() == state
+    last = json.loads((native.root / "log.jsonl").read_text().splitlines()[-1])
+    assert (last["command"], last["verdict"], last["proven"]["payload"]) == (
+        "check",
+        "done",
+        report["artifact"]["path"].partition("bundle/")[2],
+    )
+    payload = next((native.root / "current" / "shipped").resolve().glob("*.onnx"))
     payload.write_bytes(payload.read_bytes()[:-1] + b"\x00")
     result = lab.run("verify", out / "bundle", "--device", "native")
     lab.assert_message(result.stderr, "content")
@@ -239,12 +246,28 @@ def test_rollback_and_status_show_what_is_active(lab, native, out):
     result = lab.run("rollback", "--device", "native")
     assert (result.code, result.stderr) == (0, result.stderr)
     assert read_active(native) == first
-    result = lab.run("status", "--device", "native", "--json")
-    assert result.code == 0
-    document = json.loads(result.stdout)
-    assert (document["current"], document["verified"]) == (first, True)
+    payload = next((native.root / "current" / "shipped").resolve().iterdir())
+    precision, sha256 = payload.parent.name, compute_sha256(payload)
+    assert f"rolled back: {second} -> {first}\ncurrent   {first}\nprevious  {second}\ncounter   0\n" in result.stdout
+    assert f"proven    tiny {precision}, " in result.stdout
+    assert f"payload   payload/{precision}/model.onnx  sha256 {sha256}\n" in result.stdout
     result = lab.run("status", "--device", "native")
+    assert result.code == 0
     assert f"current   {first}" in result.stdout
+    assert "active    as its manifest says" in result.stdout
+    result = lab.run("rollback", "--device", "native", "--json")
+    document = json.loads(result.stdout)
+    assert (result.code, document["rolled_back"]) == (0, {"from": first, "to": second})
+    assert (document["current"], document["previous"], document["counter"]) == (second, first, 0)
+    active = {"model": "tiny", "precision": precision, "payload": f"payload/{precision}/model.onnx", "sha256": sha256}
+    assert document["active"] == active
+    document = json.loads(lab.run("status", "--device", "native", "--json").stdout)
+    assert (document["current"], document["verified"], document["expired"], document["active"]) == (
+        second,
+        True,
+        False,
+        active,
+    )
 
 
 def test_devices_shows_which_can_be_reached(lab, native):

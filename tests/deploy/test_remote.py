@@ -76,7 +76,7 @@ def test_a_bundle_is_installed_and_measured_and_sent_once(native, open_transport
     assert sent_bytes == sum(entry.size_bytes for entry in read_manifest(bundle)[0].files)
     assert steps[-1] == ("send, bytes", sent_bytes, sent_bytes)
     assert deploy(open_transport(), bundle)[0] == 0
-    assert list_releases(native) == [measured.document["bundle_id"]]
+    assert list_releases(native) == [measured.document["record"]["bundle_id"]]
 
 
 def test_a_session_that_is_killed_while_bytes_are_sent_is_exit_15_and_the_next_deploy_goes_on(
@@ -171,11 +171,11 @@ def test_a_verdict_that_is_no_is_returned_and_the_board_keeps_what_it_had(
     _, good = deploy(open_transport(), tmp_path / "good")
     _, bad = deploy(open_transport(), tmp_path / "bad")
     assert (bad.document["verdict"], bad.document["exit_code"]) == ("fail", ExitCode.PARITY)
-    assert (native.root / "current").readlink().name == good.document["bundle_id"]
+    assert (native.root / "current").readlink().name == good.document["record"]["bundle_id"]
 
 
 def test_a_bundle_that_changed_on_the_way_is_exit_11(native, open_transport, bundle, tmp_path):
-    payload = tmp_path / "dist" / "bundle" / "payload" / "int8.onnx"
+    payload = tmp_path / "dist" / "bundle" / "payload" / "int8" / "model.onnx"
     whole = payload.stat().st_size if payload.exists() else None
     assert whole is None
     transport = open_transport()

@@ -101,15 +101,21 @@ def _deploy(options: argparse.Namespace) -> _Answer:
 def _status(options: argparse.Namespace) -> _Answer:
     from .status import read_status
 
-    return ExitCode.PROVEN, read_status(options.root.absolute())
+    return read_status(options.root.absolute())
 
 
 def _check(options: argparse.Namespace) -> _Answer:
+    from .check import check_release
     from .install import STATES
-    from .status import check_release
 
-    limit_s = options.limit_s or STATES["self_test"].limit_s
-    return check_release(options.root.absolute(), options.bundle, _read_latency(options), limit_s=limit_s)
+    return check_release(
+        options.root.absolute(),
+        options.bundle,
+        _read_latency(options),
+        who=options.who,
+        limit_s=options.limit_s or STATES["self_test"].limit_s,
+        pinned=options.pinned,
+    )
 
 
 def _enroll(options: argparse.Namespace) -> _Answer:

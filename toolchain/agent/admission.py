@@ -29,9 +29,7 @@ def authenticate_offer(slots: Slots, offer: Offer, *, is_required: bool) -> Opti
         what = "this board knows nobody who may sign, and unsigned bundles are not accepted"
         raise ToolchainError(ExitCode.SIGNATURE, what, str(allowed_signers), "allowed signers", "no file", fix)
     if not offer.signature_bytes:
-        what = "the bundle is not signed, and this board has allowed_signers: it takes signed bundles only"
-        fix = "sign the bundle with one of the keys in allowed_signers"
-        raise ToolchainError(ExitCode.SIGNATURE, what, SIGNATURE_NAME, "a signature", "none", fix)
+        raise _refuse_unsigned()
     # ssh-keygen reads it from a file; what lies in staging without being a partial bundle goes with the next settling.
     signature_path = slots.staging / "offered.sig"
     signature_path.write_bytes(offer.signature_bytes)
@@ -44,13 +42,21 @@ def authenticate_offer(slots: Slots, offer: Offer, *, is_required: bool) -> Opti
 def authenticate_release(slots: Slots, bundle_id: str) -> Optional[str]:
     """Return who signed a release that lies on the board, by today's allowed and revoked keys.
 
-    None where it is not signed, or the board knows nobody who may sign. Raises ToolchainError (exit 10, 12).
+    None where the board knows nobody who may sign. Raises ToolchainError (exit 10, 12), also for one that came before
+    the board was enrolled, and is not signed.
     """
     release = slots.find_release(bundle_id)
-    is_signed = (release / SIGNATURE_NAME).is_file()
-    if not is_signed or not os.path.lexists(str(slots.root / ALLOWED_SIGNERS_NAME)):
+    if not os.path.lexists(str(slots.root / ALLOWED_SIGNERS_NAME)):
         return None
+    if not (release / SIGNATURE_NAME).is_file():
+        raise _refuse_unsigned()
     return _verify(slots.root, (release / MANIFEST_NAME).read_bytes(), release / SIGNATURE_NAME)
+
+
+def _refuse_unsigned() -> ToolchainError:
+    what = "the bundle is not signed, and this board has allowed_signers: it takes signed bundles only"
+    fix = "sign the bundle with one of the keys in allowed_signers"
+    return ToolchainError(ExitCode.SIGNATURE, what, SIGNATURE_NAME, "a signature", "none", fix)
 
 
 def _verify(root: Path, manifest_bytes: bytes, signature_path: Path) -> str:

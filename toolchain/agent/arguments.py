@@ -79,6 +79,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_root(check)
     _add_latency(check)
     _add_limit(check)
+    check.add_argument("--who", default="unknown", help="who does this, for the log")
+    check.add_argument("--pinned", choices=PRECISIONS, help="what was proven, where the board has no verdict of it")
     check.add_argument("--bundle", help="the bundle_id (default: the active release)")
 
     enroll = commands.add_parser("enroll", help="take the file of those who may sign from stdin")

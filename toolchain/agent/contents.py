@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from pathlib import Path, PurePosixPath
-from typing import Iterator, Tuple
+from typing import Iterator, Optional, Tuple
 
 from .errors import ExitCode, ToolchainError
-from .manifest import MANIFEST_NAME, SHIPPED_NAME, SIGNATURE_NAME, FileEntry, Manifest
+from .manifest import MANIFEST_NAME, SHIPPED_LINK, SHIPPED_NAME, SIGNATURE_NAME, FileEntry, Manifest
 
 _BLOCK_BYTES = 1 << 20
 
@@ -29,6 +30,18 @@ def compute_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def find_payload_folder(payload: str) -> Optional[str]:
+    """Return the folder of a payload that has one of its own, as payload/PRECISION/model.onnx has; None elsewhere."""
+    folder, _, _ = payload.rpartition("/")
+    return folder if "/" in folder else None
+
+
+def _is_shipped_link(bundle_dir: Path, path: str, manifest: Manifest) -> bool:
+    # Beside a bundle's files a release has one link: within it, and to the folder of a payload that may be shipped.
+    folders = [find_payload_folder(candidate.path) for candidate in manifest.candidates]
+    return path == SHIPPED_LINK and os.readlink(str(bundle_dir / path)) in folders
+
+
 def _walk(bundle_dir: Path, folder: str) -> Iterator[Tuple[str, int]]:
     # Every folder, file, link and device, with its mode; no link is followed.
     for item in sorted((bundle_dir / folder).iterdir()):
@@ -39,8 +52,11 @@ def _walk(bundle_dir: Path, folder: str) -> Iterator[Tuple[str, int]]:
             yield from _walk(bundle_dir, path)
 
 
-def _check_file(bundle_dir: Path, entry: FileEntry) -> None:
+def check_file(bundle_dir: Path, entry: FileEntry) -> None:
+    """Refuse (exit 11) a file that is not as its entry says."""
     path = bundle_dir / entry.path
+    if path.is_symlink() or not path.is_file():
+        raise _differ(entry.path, "a regular file", "none, or a link")
     size_bytes = path.stat().st_size
     if size_bytes != entry.size_bytes:
         raise _differ(entry.path, f"{entry.size_bytes} bytes", f"{size_bytes} bytes")
@@ -52,6 +68,7 @@ def _check_file(bundle_dir: Path, entry: FileEntry) -> None:
 def check_contents(bundle_dir: Path, manifest: Manifest) -> None:
     """Compare every file of a bundle with the manifest: none missing, none extra, regular files only, sizes, hashes.
 
+    The one link that a release on a board may have is that to the folder of one of its candidates.
     Raises ToolchainError (exit 11) that names the first difference.
     """
     files = {entry.path for entry in manifest.files}
@@ -61,6 +78,8 @@ def check_contents(bundle_dir: Path, manifest: Manifest) -> None:
         if stat.S_ISDIR(mode):
             if path not in folders:
                 raise _differ(path, "no such folder", "a folder")
+        elif stat.S_ISLNK(mode) and _is_shipped_link(bundle_dir, path, manifest):
+            continue
         elif not stat.S_ISREG(mode):
             raise _differ(path, "a regular file", "a link" if stat.S_ISLNK(mode) else "a special file")
         elif path in files:
@@ -70,4 +89,4 @@ def check_contents(bundle_dir: Path, manifest: Manifest) -> None:
     for entry in manifest.files:
         if entry.path not in seen:
             raise _differ(entry.path, "the file", "none")
-        _check_file(bundle_dir, entry)
+        check_file(bundle_dir, entry)

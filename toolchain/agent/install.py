@@ -21,6 +21,7 @@ from .settle import settle
 from .slots import CURRENT, Slots
 from .status import describe_state
 from .steps import Deployment, OnProgress, Options
+from .verdict import describe_verdict
 from .watchdog import TimeUpError, Watchdog
 
 
@@ -99,7 +100,7 @@ _SELF_TEST = State(
 )
 _ACTIVATE = State(
     steps.activate,
-    entry="every file is compared once more, then `current` is switched by rename",
+    entry="every file is compared once more, verdict and link are written, then `current` is switched by rename",
     failure="exit 11, 14 or 21, and the release goes; none after the rename",
     recovery="before the rename back to staging, after it as `record`",
     limit_s=900.0,
@@ -179,7 +180,9 @@ def _pass(run: Deployment, state: State, fault: Optional[Fault]) -> None:
         fault.strike(state.name, "entry")
     state.enter(run)
     if run.log is not None:
-        run.log.write(state.name, "done", run.bundle_id)
+        # What became active is told where it did: the payload too, of which a bundle may have several.
+        details = {} if state is not _ACTIVATE or run.verdict is None else {"proven": describe_verdict(run.verdict)}
+        run.log.write(state.name, "done", run.bundle_id, **details)
     if fault is not None:
         fault.strike(state.name, "exit")
 
@@ -265,6 +268,8 @@ def _describe(run: Deployment, notes: List[str]) -> Dict[str, Any]:
         "signer": run.signer,
         "measurements": None if result is None else result.measurements,
         "samples_ms": {} if result is None else result.samples_ms,
+        "verdict": None if run.verdict is None else describe_verdict(run.verdict),
+        "replaced": run.replaced,
         "state": describe_state(run.slots, run.trust),
         "notes": notes,
     }

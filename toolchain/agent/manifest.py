@@ -18,6 +18,8 @@ MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.json.sig"
 # Which payload was proven; a host writes it beside the manifest after the verdict.
 SHIPPED_NAME = "shipped.json"
+# Of the link that a board adds to a release, by which applications reach the payload that was proven.
+SHIPPED_LINK = "shipped"
 SCHEMA = 2
 # A manifest names some dozens of files; one that is larger than this was not written by us.
 MANIFEST_SIZE_BYTES_MAX = 16 * 1024 * 1024
@@ -227,7 +229,8 @@ def _check_files(files: Tuple[FileEntry, ...]) -> None:
     for index, entry in enumerate(files):
         where = f"files[{index}]"
         check_path(entry.path, f"{where}.path")
-        _require(entry.path not in (MANIFEST_NAME, SIGNATURE_NAME, SHIPPED_NAME), where, "any other file", entry.path)
+        reserved = (MANIFEST_NAME, SIGNATURE_NAME, SHIPPED_NAME, SHIPPED_LINK)
+        _require(entry.path.split("/")[0].casefold() not in reserved, where, "any other name", entry.path)
         _require(entry.size_bytes >= 0, f"{where}.size_bytes", "a size of 0 or more", entry.size_bytes)
         _require(re.fullmatch("[0-9a-f]{64}", entry.sha256), f"{where}.sha256", "64 hex digits", entry.sha256)
         parts = entry.path.split("/")

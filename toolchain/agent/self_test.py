@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Optional
 
 from .errors import ExitCode, ToolchainError
 
@@ -72,8 +72,20 @@ def _read_verdict(return_code: int, stdout: bytes, samples_path: Path) -> SelfTe
         raise _explain_end(f"exit code {return_code}, and no JSON object of ours") from cause
 
 
-def run_self_test(release: Path, latency: LatencyOptions, samples_path: Path, *, limit_s: float) -> SelfTest:
+def _list_pinned(release: Path, precision: Optional[str]) -> List[str]:
+    # The agent of an older release does not know the option; what it proves is compared afterwards all the same.
+    arguments = release / "agent/arguments.py"
+    if precision is None or not arguments.is_file() or b'"--pinned"' not in arguments.read_bytes():
+        return []
+    return ["--pinned", precision]
+
+
+def run_self_test(
+    release: Path, latency: LatencyOptions, samples_path: Path, *, limit_s: float, pinned: Optional[str] = None
+) -> SelfTest:
     """Return the verdict of `verify` by a release's own agent; its progress goes to our stderr.
+
+    pinned: the precision of the payload that is to pass, and no other.
 
     Raises ToolchainError: what that agent reports (exit 3, 11, 12, 23), exit 21 where it crashed or said nothing of
     use. An exception in here ends it; should this agent be killed, the child's alarm does, `limit_s` later.
@@ -82,6 +94,7 @@ def run_self_test(release: Path, latency: LatencyOptions, samples_path: Path, *,
     command = [sys.executable, "-B", "-c", _START, str(int(limit_s) + _ALARM_AFTER_S)]
     command += ["verify", ".", "--samples", str(samples_path.resolve())]
     command += ["--latency-samples", str(latency.samples), "--latency-limit-s", str(latency.limit_s)]
+    command += _list_pinned(release, pinned)
     process = subprocess.Popen(
         command,
         cwd=str(release),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Optional
 
 from .durable import TEMPORARY_SUFFIX, move, remove_tree
-from .manifest import read_manifest
+from .errors import ToolchainError
+from .manifest import SHIPPED_LINK, read_manifest
 from .slots import CURRENT, PARTIAL, PREVIOUS, REPLACED, Slots
-from .trust import EMPTY, TrustState, read_state, write_state
+from .trust import EMPTY, Active, TrustState, read_state, write_state
+from .verdict import find_verdict, read_verdict
 
 
 def _bring_back_replaced(slots: Slots) -> None:
@@ -36,7 +39,8 @@ def _settle_links(slots: Slots) -> TrustState:
     if slots.read_link(PREVIOUS) != previous:
         slots.switch(PREVIOUS, previous)
     proven = tuple(bundle_id for bundle_id in settled.proven if slots.find_release(bundle_id).is_dir())
-    settled = replace(settled, current=current, previous=previous, proven=proven)
+    active = None if current is None else describe_active(slots.root, current)
+    settled = replace(settled, current=current, previous=previous, proven=proven, active=active)
     if settled not in (state, EMPTY):
         write_state(slots.root, settled)
     return settled
@@ -56,6 +60,28 @@ def record_switch(slots: Slots, state: TrustState, current: str) -> TrustState:
     )
 
 
+def describe_active(root: Path, bundle_id: str) -> Optional[Active]:
+    """Return what was proven of a release; None where its verdict is missing or cannot be read."""
+    try:
+        verdict = read_verdict(root, bundle_id)
+    except ToolchainError:  # `status` tells
+        return None
+    if verdict is None:
+        return None
+    shipped = verdict.shipped
+    return Active(verdict.model, precision=shipped.precision, payload=shipped.path, sha256=shipped.sha256)
+
+
+def _settle_verdicts(slots: Slots, state: TrustState) -> None:
+    # The verdict decides, the link follows. A verdict of what was not activated, or is gone, is none.
+    names = {find_verdict(slots.root, bundle_id).name for bundle_id in state.proven}
+    for path in slots.verdicts.iterdir() if slots.verdicts.is_dir() else ():
+        if path.name not in names:
+            remove_tree(path)
+    for bundle_id in state.proven:
+        slots.settle_link(bundle_id)
+
+
 def _settle_unproven(slots: Slots, state: TrustState, discard: Optional[str]) -> None:
     # Verified, but not through its self-test: back to staging, from where the next deploy of it goes on.
     found = [bundle_id for bundle_id in slots.list_releases() if bundle_id not in state.proven]
@@ -64,6 +90,7 @@ def _settle_unproven(slots: Slots, state: TrustState, discard: Optional[str]) ->
         if bundle_id == discard or os.path.lexists(str(partial)):
             slots.discard(slots.find_release(bundle_id))
         else:
+            remove_tree(slots.find_release(bundle_id) / SHIPPED_LINK)
             move(slots.find_release(bundle_id), partial)
 
 
@@ -80,6 +107,7 @@ def settle(slots: Slots, *, discard: Optional[str] = None) -> TrustState:
             remove_tree(path)
         elif discard is not None and path == slots.find_partial(discard):
             slots.discard(path)
+    _settle_verdicts(slots, state)
     for path in slots.root.glob(f"*{TEMPORARY_SUFFIX}"):
         remove_tree(path)
     return state

@@ -12,7 +12,9 @@ from .durable import move, remove_tree, sync_folder, write_link
 from .errors import ExitCode, ToolchainError
 from .in_use import is_in_use
 from .manifest import Manifest, read_manifest
+from .shipped import check_shipped_link, find_shipped_folder, set_shipped_link
 from .trust import is_bundle_id
+from .verdict import VERDICTS, check_proven, read_verdict
 
 PARTIAL = ".partial"
 REPLACED = ".replaced"
@@ -28,9 +30,10 @@ class Slots:
         self.root = root
         self.staging = root / "staging"
         self.releases = root / "releases"
+        self.verdicts = root / VERDICTS
 
     def create_folders(self) -> None:
-        for folder in (*reversed(self.root.parents), self.root, self.staging, self.releases):
+        for folder in (*reversed(self.root.parents), self.root, self.staging, self.releases, self.verdicts):
             if not folder.is_dir():
                 folder.mkdir(mode=0o755)
                 sync_folder(folder.parent)
@@ -73,7 +76,7 @@ class Slots:
             write_link(self.root / name, f"{self.releases.name}/{bundle_id}")
 
     def check_release(self, bundle_id: str) -> Manifest:
-        """Return the manifest of a release whose every byte is the manifest's; raises ToolchainError (exit 11, 23)."""
+        """Return the manifest of a release whose every byte is the manifest's; raises ToolchainError (exit 2, 11, 23)."""
         folder = self.find_release(bundle_id)
         if not is_bundle_id(bundle_id) or not folder.is_dir():
             fix = "deploy it again; `status` lists what there is"
@@ -84,6 +87,26 @@ class Slots:
             raise ToolchainError(ExitCode.CONTENT, what, str(folder), bundle_id, found, "deploy the bundle again")
         check_contents(folder, manifest)
         return manifest
+
+    def check_proven(self, bundle_id: str) -> Manifest:
+        """Do so for a release whose verdict is about these bytes, and whose link leads to the proven ones."""
+        manifest = self.check_release(bundle_id)
+        verdict = read_verdict(self.root, bundle_id)
+        if verdict is not None:  # without one nothing is claimed, and `status` says that
+            check_proven(self.root, manifest, verdict)
+            check_shipped_link(self.find_release(bundle_id), find_shipped_folder(manifest, verdict.shipped.path))
+        return manifest
+
+    def settle_link(self, bundle_id: str) -> None:
+        """Let the link of a release lead to what its verdict says; without a verdict there is none."""
+        folder = self.find_release(bundle_id)
+        try:
+            verdict = read_verdict(self.root, bundle_id)
+            manifest, _ = read_manifest(folder)
+        except ToolchainError:  # damaged, which `status` tells; a link that cannot be judged stays as it is
+            return
+        shipped = None if verdict is None else find_shipped_folder(manifest, verdict.shipped.path)
+        set_shipped_link(folder, self.staging, shipped)
 
     def is_intact(self, bundle_id: str) -> bool:
         """Return whether a release is there and every byte of it is the manifest's."""

@@ -7,20 +7,29 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import Callable, List, Optional
 
-from .admission import authenticate_offer, check_fresh, check_signed_as_declared
+from .admission import authenticate_offer, authenticate_release, check_fresh, check_signed_as_declared
 from .audit import AuditLog
 from .channel import Channel
 from .contents import check_contents
 from .durable import remove_tree, sync_folder, sync_tree
 from .errors import ExitCode, ToolchainError
 from .lock import take_lock
-from .manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest, compute_bundle_id, parse_manifest
+from .manifest import MANIFEST_NAME, SHIPPED_LINK, SIGNATURE_NAME, Manifest, compute_bundle_id, parse_manifest
 from .offer import read_offer
 from .receive import WantedFile, check_space, copy_from_releases, describe_wanted, list_wanted, receive_files
 from .self_test import LatencyOptions, SelfTest, run_self_test
 from .settle import settle
 from .slots import CURRENT, Slots
 from .trust import EMPTY, TrustState, write_state
+from .verdict import (
+    Verdict,
+    check_pinned,
+    give_verdict,
+    read_verdict,
+    record_failure,
+    remove_verdict,
+    write_verdict,
+)
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -59,6 +68,9 @@ class Deployment:
     """The release is on the board already and intact: nothing is to be sent, staged or placed."""
     wanted: List[WantedFile] = field(default_factory=list)
     result: Optional[SelfTest] = None
+    verdict: Optional[Verdict] = None
+    replaced: Optional[str] = None
+    """What was active before."""
     is_switched: bool = False
 
     @property
@@ -109,8 +121,8 @@ def accept(run: Deployment) -> None:
     if not partial.is_dir() or partial.is_symlink():
         remove_tree(partial)
         partial.mkdir(mode=0o755)
-    remove_tree(partial / MANIFEST_NAME)
-    remove_tree(partial / SIGNATURE_NAME)
+    for name in (MANIFEST_NAME, SIGNATURE_NAME, SHIPPED_LINK):
+        remove_tree(partial / name)
     run.wanted = list_wanted(partial, manifest.files)
     try:
         check_space(partial, run.wanted)
@@ -136,7 +148,10 @@ def receive(run: Deployment) -> None:
 
 def verify(run: Deployment) -> None:
     """Compare every file with the manifest, and write all of them to the disk."""
-    if run.manifest is None or run.is_installed:
+    if run.manifest is None:  # what is gone back to must be what was proven
+        run.slots.check_proven(run.id)
+        return
+    if run.is_installed:
         run.slots.check_release(run.id)
         return
     partial = run.slots.find_partial(run.id)
@@ -149,22 +164,44 @@ def place(run: Deployment) -> None:
     """Move the verified bundle to its place among the releases."""
     if not run.is_installed:
         run.slots.place(run.id)
+        run.slots.settle_link(run.id)  # of a damaged copy that was proven, and may be the active release
 
 
 def self_test(run: Deployment) -> None:
-    """Have the release prove itself in a process of its own."""
-    samples_path = run.slots.staging / "samples.json"
+    """Have the release prove itself in a process of its own; one that is gone back to must prove what it proved before."""
+    try:
+        _prove(run)
+    except ToolchainError as error:
+        if run.id in run.trust.proven:
+            record_failure(run.slots.root, run.id, error)
+        raise
+
+
+def _prove(run: Deployment) -> None:
     release = run.slots.find_release(run.id)
-    run.result = run_self_test(release, run.options.latency, samples_path, limit_s=run.self_test_limit_s)
+    before = read_verdict(run.slots.root, run.id) if run.command == "rollback" else None
+    run.result = run_self_test(
+        release,
+        run.options.latency,
+        run.slots.staging / "samples.json",
+        limit_s=run.self_test_limit_s,
+        pinned=None if before is None else before.shipped.precision,
+    )
     if run.result.exit_code != ExitCode.PROVEN:
-        raise ToolchainError(
-            run.result.exit_code, run.result.find_reason(), fix="read the report; nothing was activated"
-        )
+        fix = "read the report; nothing was activated"
+        raise ToolchainError(run.result.exit_code, run.result.find_reason(), fix=fix)
+    run.manifest = run.manifest or parse_manifest((release / MANIFEST_NAME).read_bytes())
+    run.verdict = give_verdict(run.slots.root, run.id, run.manifest, run.result.measurements, run.signer)
+    check_pinned(before, run.verdict)
 
 
 def activate(run: Deployment) -> None:
-    """Switch `current`, if every file is still as it was verified."""
+    """Switch `current`, if every file is still as it was verified; verdict and link are there before."""
     run.slots.check_release(run.id)
+    run.replaced = run.trust.current
+    if run.verdict is not None:
+        write_verdict(run.slots.root, run.verdict)
+    run.slots.settle_link(run.id)
     run.slots.switch(CURRENT, run.id)
     run.is_switched = True
 
@@ -185,6 +222,9 @@ def choose(run: Deployment) -> None:
         what, fix = "there is no previous release to go back to", "deploy the bundle that you want"
         raise ToolchainError(ExitCode.USAGE, what, str(run.slots.root), fix=fix)
     run.bundle_id = run.trust.previous
+    # Who may sign today is for `status` to hold against it: the way back stays open.
+    with contextlib.suppress(ToolchainError):
+        run.signer = authenticate_release(run.slots, run.id)
 
 
 def _remove_old(run: Deployment, *, keep: int) -> None:
@@ -195,6 +235,7 @@ def _remove_old(run: Deployment, *, keep: int) -> None:
     removable = run.slots.list_removable(kept, run.trust.proven)
     for bundle_id in removable[:excess]:
         run.slots.discard(run.slots.find_release(bundle_id))
+        remove_verdict(run.slots.root, bundle_id)
         proven = tuple(other for other in run.trust.proven if other != bundle_id)
         run.trust = replace(run.trust, proven=proven)
         write_state(run.slots.root, run.trust)

@@ -6,29 +6,43 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Optional, Tuple, cast
+from typing import Dict, Optional, Tuple, cast
 
 from .decode import decode, parse_json
 from .durable import write_file
 from .errors import ExitCode, ToolchainError
 
 STATE_NAME = "state.json"
-SCHEMA = 1
+SCHEMA = 2
 _BUNDLE_ID = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
+class Active:
+    """What of the active release was proven: the payload's path in the bundle, and its hash."""
+
+    model: str
+    precision: str
+    payload: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class TrustState:
-    """`counter` is the highest that was active here; `proven` are releases that passed their self-test, oldest first."""
+    """`counter` is the highest that was active here; `proven` are releases that passed their self-test, oldest first.
+
+    `active` says of `current` what its verdict says; None where there is none.
+    """
 
     schema: int
     counter: int
     current: Optional[str]
     previous: Optional[str]
     proven: Tuple[str, ...]
+    active: Optional[Active]
 
 
-EMPTY = TrustState(schema=SCHEMA, counter=0, current=None, previous=None, proven=())
+EMPTY = TrustState(schema=SCHEMA, counter=0, current=None, previous=None, proven=(), active=None)
 
 
 def is_bundle_id(text: str) -> bool:
@@ -44,7 +58,7 @@ def read_state(root: Path) -> TrustState:
     except FileNotFoundError:
         return EMPTY
     try:
-        state = cast("TrustState", decode(TrustState, parse_json(data, STATE_NAME), STATE_NAME))
+        state = cast("TrustState", decode(TrustState, _upgrade(parse_json(data, STATE_NAME)), STATE_NAME))
     except ToolchainError as error:
         fix = f"restore {path}; or remove it: its counter then starts again at that of the active release"
         what = "the board's trust state cannot be read"
@@ -55,6 +69,14 @@ def read_state(root: Path) -> TrustState:
         fix = "deploy with the newest toolchain that was ever used for this board"
         raise ToolchainError(ExitCode.MALFORMED, what, str(path), f"schema {SCHEMA}", str(state.schema), fix)
     return state
+
+
+def _upgrade(document: object) -> object:
+    # Schema 1 did not say what was proven of the active release.
+    if isinstance(document, dict) and document.get("schema") == 1 and "active" not in document:
+        upgraded: Dict[str, object] = {**document, "schema": SCHEMA, "active": None}
+        return upgraded
+    return document
 
 
 def write_state(root: Path, state: TrustState) -> None:

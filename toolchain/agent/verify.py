@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from .conditions import is_throttled
 from .contents import check_contents
+from .environment import describe_environment, read_environment
 from .errors import ExitCode, ToolchainError
 from .facts import Facts, check_compatible, read_facts
 from .golden import GoldenArrays, evaluate_session, open_golden
@@ -123,6 +124,7 @@ def _record_measurement(
         throttled=None if payloads.conditions is None else is_throttled(*payloads.conditions),
         validity=payloads.validity,
         pinned=pinned,
+        environment=describe_environment(read_environment(manifest.runtime)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Signs a bundle: an SSHSIG signature over its manifest, made by the system's ssh-keygen."""
+"""Signs a bundle and the statement about it: an SSHSIG signature over the bytes, made by the system's ssh-keygen."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ from toolchain.target import Target
 
 # A signature holds for one purpose (PROTOCOL.sshsig of OpenSSH): one of a git commit must not open a board.
 SIGNATURE_NAMESPACE = "edge-toolchain-bundle"
+# Nor must one of a verdict, whatever it says, be taken for one of a manifest.
+STATEMENT_NAMESPACE = "edge-toolchain-statement"
 
 
 def sign_manifest(manifest: bytes, key: Path) -> bytes:
-    """Return the signature of the bytes of a manifest.json, as manifest.json.sig holds it.
+    """Return the signature of the bytes of a manifest.json, as manifest.json.sig holds it; see sign_bytes."""
+    return sign_bytes(manifest, key, namespace=SIGNATURE_NAMESPACE)
+
+
+def sign_bytes(data: bytes, key: Path, *, namespace: str) -> bytes:
+    """Return an armored SSHSIG signature that holds for one purpose, the namespace.
 
     key: a private OpenSSH key, or a public one whose private half the ssh-agent or a hardware token has. Raises
     ToolchainError: exit 2 a key that cannot sign, 3 there is no ssh-keygen.
     """
     if not key.is_file():
         raise usage("there is no key to sign with", where=str(key), fix="make one: ssh-keygen -t ed25519 -f FILE")
-    command = ["ssh-keygen", "-Y", "sign", "-n", SIGNATURE_NAMESPACE, "-f", str(key), "-"]
+    command = ["ssh-keygen", "-Y", "sign", "-n", namespace, "-f", str(key), "-"]
     try:
-        done = subprocess.run(command, input=manifest, capture_output=True, check=False)
+        done = subprocess.run(command, input=data, capture_output=True, check=False)
     except FileNotFoundError as error:
         fix = "install OpenSSH's client: openssh-client"
         raise missing("there is no ssh-keygen", where="PATH", fix=fix) from error
@@ -32,7 +39,7 @@ def sign_manifest(manifest: bytes, key: Path) -> bytes:
             where=str(key),
             expected="an OpenSSH key, readable by you alone; one with a passphrase in the ssh-agent, and its .pub here",
             found=done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2],
-            fix=f"make this work first: ssh-keygen -Y sign -n {SIGNATURE_NAMESPACE} -f {key} ANY_FILE",
+            fix=f"make this work first: ssh-keygen -Y sign -n {namespace} -f {key} ANY_FILE",
         )
     return done.stdout
 

@@ -35,23 +35,29 @@ def devices(as_json: AsJson = False) -> int:
 
 
 def status(device: DeviceName, as_json: AsJson = False) -> int:
-    """Show what lies on a board: the active release, whether its bytes are still the signed ones, its audit trail."""
+    """Show what lies on a board: the active release, what of it was proven, whether that still holds, the audit trail.
+
+    Exits with 25 where the verdict expired, and with 11 where the release is not what was proven.
+    """
     from toolchain.boards import read_status
 
     document = read_status(_find_device(device))
     print_rows(document, as_json=as_json, show=_print_status)
-    return ExitCode.PROVEN
+    return int(document["exit_code"])
 
 
 def rollback(device: DeviceName, as_json: AsJson = False, quiet: Quiet = False) -> int:
-    """Make a board's previous release the active one again, once the board has proven it."""
+    """Make a board's previous release the active one again, once the board has proven it.
+
+    Exits with 25 where that is done, but the board would not take the release any more: a revoked key, a date.
+    """
     from toolchain.boards import roll_back
 
     unit = _find_device(device)
     with show_progress(quiet=quiet) as progress:
         document = roll_back(unit, progress)
-    print_rows(document, as_json=as_json, show=_print_state)
-    return ExitCode.PROVEN
+    print_rows(document, as_json=as_json, show=_print_rolled_back)
+    return int(document["exit_code"])
 
 
 def enroll(
@@ -152,16 +158,36 @@ def _print_examined(rows: Sequence[Mapping[str, Any]], *, stream: TextIO) -> Non
 
 def _print_status(document: Mapping[str, Any], *, stream: TextIO) -> None:
     _print_state(document, stream=stream)
-    if document["current"] is not None:
-        stream.write(f"active    {'as its manifest says' if document['verified'] else 'DAMAGED: deploy again'}\n")
     _print_list("release", document["releases"], stream)
     _print_list("log", document["log_tail"], stream)
 
 
+def _print_rolled_back(document: Mapping[str, Any], *, stream: TextIO) -> None:
+    switched = document["rolled_back"]
+    stream.write(f"rolled back: {switched['from']} -> {switched['to']}\n")
+    _print_state(document, stream=stream)
+    _print_list("note", document["notes"], stream)
+
+
 def _print_state(document: Mapping[str, Any], *, stream: TextIO) -> None:
     for name in ("current", "previous", "counter"):
-        value = document.get(name)
+        value = document[name]
         stream.write(f"{name:<8}  {'none' if value is None else value}\n")
+    verdict, damage = document["verdict"], document["damage"]
+    if verdict is not None:
+        signed = f"signed by {verdict['signer']}" if verdict["signer"] else "unsigned"
+        stream.write(f"{'proven':<8}  {verdict['model']} {verdict['precision']}, {verdict['time']}, {signed}\n")
+        stream.write(f"{'payload':<8}  {verdict['payload']}  sha256 {verdict['sha256']}\n")
+        if verdict["engine"] is not None:
+            stream.write(f"{'engine':<8}  {verdict['engine']['path']}  sha256 {verdict['engine']['sha256']}\n")
+    if document["current"] is not None:
+        stream.write(f"{'active':<8}  {'as its manifest says' if damage is None else 'DAMAGED: deploy again'}\n")
+    if damage is not None:
+        parts = (damage["what"], damage["where"], damage["found"] and f"found {damage['found']}")
+        stream.write(f"  {': '.join(filter(None, parts))}\n")
+    stream.writelines(f"expired: {reason}\n" for reason in document["reasons"])
+    if document["reasons"]:
+        stream.write("  fix: toolchain verify --device NAME proves it again in place; or deploy again\n")
 
 
 def _print_enrolled(document: Mapping[str, Any], *, stream: TextIO) -> None:

@@ -25,7 +25,7 @@ from toolchain.cli.options import (
 from toolchain.cli.outcome import begin_reports, report_errors
 from toolchain.cli.places import find_places
 from toolchain.device import Device, find_devices
-from toolchain.errors import ExitCode
+from toolchain.errors import ExitCode, usage
 from toolchain.project import find_recipe, find_target
 from toolchain.report.shape import Report
 
@@ -85,14 +85,16 @@ def deploy(
 
 
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="A bundle's folder.")],
+    bundle: Annotated[
+        Path | None, typer.Argument(help="A bundle's folder; of a board its active release, if not given.")
+    ] = None,
     device: DeviceNames = None,
     latency_samples: LatencySamples = None,
     latency_limit_s: LatencyLimit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Prove a bundle again: parity, metric, latency; nothing is rebuilt, and nothing is sent to a board."""
+    """Prove a bundle again: parity, metric, latency. Nothing is rebuilt or sent; a board renews the release's verdict."""
     from toolchain.boards import verify_on_board
     from toolchain.deploy.transport import LatencyEffort
     from toolchain.pipeline import verify_bundle
@@ -103,6 +105,8 @@ def verify(
     def verify_on(unit: Device | None) -> Report:
         with show_progress(quiet=quiet) as progress:
             if unit is None:
+                if bundle is None:
+                    raise usage("there is no bundle to prove", where="BUNDLE", fix="name its folder, or a --device")
                 return verify_bundle(bundle, effort=effort, progress=progress)
             return verify_on_board(bundle, unit, effort=effort, progress=progress)
 

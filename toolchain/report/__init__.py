@@ -11,10 +11,11 @@ from pathlib import Path
 from toolchain.errors import ToolchainError, storage
 from toolchain.report.junit import render_junit
 from toolchain.report.shape import Report
+from toolchain.report.statement import STATEMENT_NAME, STATEMENT_SIGNATURE_NAME
 
 __all__ = ["REPORT_FILES", "remove_reports", "write_reports"]
 
-REPORT_FILES = ("report.json", "junit.xml", "report.html", "statement.json", "statement.json.sig")
+REPORT_FILES = ("report.json", "junit.xml", "report.html", STATEMENT_NAME, STATEMENT_SIGNATURE_NAME)
 """Every file in OUT that says how a run ended; a run begins with none of them."""
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from toolchain.agent.facts import Facts, normalize_arch, read_facts
+from toolchain.agent.cpu import normalize_arch
+from toolchain.agent.facts import Facts, read_facts
 from toolchain.target import Target
 
 
