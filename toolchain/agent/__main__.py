@@ -39,6 +39,7 @@ def _check_numbers(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> _Answer:
+    from .machine_speed import find_speed_memory
     from .verify import verify_bundle
 
     samples_path = options.samples
@@ -51,7 +52,7 @@ def _verify(options: argparse.Namespace) -> _Answer:
         latency_samples=options.latency_samples,
         latency_limit_s=options.latency_limit_s,
         pinned=options.pinned,
-        speed_memory=options.speed_memory,
+        speed_memory=options.speed_memory or find_speed_memory(options.bundle),
     )
     if samples_path is not None:
         samples_path.write_text(json.dumps(verification.samples_ms), encoding="utf-8")

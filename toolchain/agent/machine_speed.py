@@ -11,8 +11,6 @@ import platform
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
-import numpy as np
-
 from .episodes import EPISODES
 
 # Times in ns of the float and of the integer kernel.
@@ -36,12 +34,14 @@ _TRIES = 2
 
 def make_probe(clock: Callable[[], int]) -> Callable[[], ProbeTimes]:
     """Return what times the kernels: a float32 matrix product and an int8 product by elements, about 0.5 ms in all."""
+    import numpy as np  # here, as the commands that only look at a board must not wait for it
+
     left = np.full((_SIDE, _SIDE), 1.0 / _SIDE, dtype=np.float32)
     product = np.empty_like(left)
     small = (np.arange(_SIDE * _SIDE) & 7).astype(np.int8)
     small_product = np.empty_like(small)
 
-    def time_kernel(kernel: Callable[..., object], factor: np.ndarray, out: np.ndarray, repeats: int) -> int:
+    def time_kernel(kernel: Callable[..., object], factor: object, out: object, repeats: int) -> int:
         kernel(factor, factor, out=out)  # back into the caches, which the payload had
         times_ns = []
         for _ in range(_TRIES):
@@ -88,6 +88,12 @@ def find_slowdowns(probes_ns: Sequence[ProbeTimes], best_ns: Optional[ProbeTimes
     return [max(slowdowns[index], slowdowns[index + 1]) for index in range(len(slowdowns) - 1)]
 
 
+def find_speed_memory(bundle_dir: Path) -> Optional[Path]:
+    """Return the memory file of the board whose release this is; None for a bundle that lies elsewhere."""
+    folder = bundle_dir.resolve().parent
+    return folder.parent / SPEED_MEMORY if folder.name == "releases" else None
+
+
 def recall_best(path: Optional[Path]) -> Optional[ProbeTimes]:
     """Return the best times of this machine in a memory file; None where it has none of it."""
     known = _read_memory(path).get(_name_machine())
@@ -122,6 +128,8 @@ def _read_memory(path: Optional[Path]) -> Dict[str, object]:
 
 def _name_machine() -> str:
     """Return what the times belong to: the CPU, the clock it may reach (a power mode lowers it), and the kernels."""
+    import numpy as np
+
     clock_khz = "unknown clock"
     cpu = platform.processor() or platform.machine()
     try:
