@@ -171,3 +171,18 @@ def test_the_search_by_measurement_only_takes_layers_away(residual, feeds, schem
     assert lowering.speed.trials or lowering.speed.problems
     assert lowering.speed.status in {"decided", "undecided"}
     assert lowering.sqnr_db["scores"] >= 20
+
+
+def test_a_layer_in_float_may_move_the_shortcut_of_an_add_to_a_tensor_without_a_range():
+    model = parse_model("""<ir_version: 10, opset_import: ["": 21]>
+        net (float[1, 4, 8, 8] x) => (float[1, 4, 8, 8] y)
+        <float[4, 4, 1, 1] w1, float[4, 4, 1, 1] w2, float[4, 4, 1, 1] w3, float[4, 4, 1, 1] w4>
+        { [first] a = Conv(x, w1) [relu] r = Relu(a) [main] b = Conv(r, w2) [short] s = Conv(x, w3) [add] d = Add(b, s)
+          [relu2] e = Relu(d) [last] y = Conv(e, w4) }""")
+    generator = np.random.default_rng(0)
+    feeds = [{"x": generator.standard_normal((1, 4, 8, 8)).astype(np.float32)} for _ in range(4)]
+    options = QuantizeSection(choose_by_measurement=False, calibration="minmax", keep_float=["main"])
+    policy = tensorrt_policy(float16=False, finish=lambda made: made)
+    steps = {"threads": 1, "start_steps": lambda _name, _total: lambda count=1: None}
+    lowering = lower_int8(model, feeds, options=options, policy=policy, sqnr_db_min=20.0, **steps)
+    assert [node.name for node in lowering.plan.nodes] == ["first", "short", "last"]

@@ -85,6 +85,7 @@ def lower_int8(
     learned = read_ranges(model)
     model, policy = drop_ranges(model), replace(policy, scheme=match_weight_bits(policy.scheme, learned))
     plan = policy.plan(model, frozenset())
+    policy = policy.limit(plan.tensors)
     requested = _find_requested(model, options.keep_float)
     benches, observations, infinite = _calibrate(model, plan, feeds, options, policy, start_steps, learned)
     methods_db = {method: bench.measure_sqnr_db(frozenset(infinite)) for method, (_, bench) in benches.items()}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 import onnx
 
@@ -28,6 +28,19 @@ class Int8Policy:
     """What is done last to the model with its pairs, such as float16 around them; too little to matter to a search."""
     host_kernels: bool = False
     """Whether this machine's own kernels are the target's, so that trials run on them."""
+
+    def limit(self, tensors: Collection[str]) -> Int8Policy:
+        """Return the policy with plans that quantize these tensors only, those that have a range.
+
+        With a layer in float, TensorRT's shortcut of an Add may become a tensor that the plan of all layers lacks.
+        """
+
+        def plan(model: onnx.ModelProto, keep_float: frozenset[str]) -> QdqPlan:
+            nodes = self.plan(model, keep_float).nodes
+            known = {None, *tensors}
+            return QdqPlan(tuple(node for node in nodes if {*node.activations, node.output} <= known))
+
+        return replace(self, plan=plan)
 
     def write(
         self, model: onnx.ModelProto, ranges: Mapping[str, TensorRange], keep_float: frozenset[str]
