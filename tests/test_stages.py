@@ -354,7 +354,7 @@ RUNS_SESSIONS = {"evidence", "export", "optimize", "golden", COMPRESS, *LOWER, "
         ("compress/methods/qat.py", set()),
         ("fit/loop.py", {"evidence", "export", "golden", COMPRESS}),
         ("export.py", {"evidence", "export", "golden"}),
-        ("optimize/simplify.py", {"export", "optimize"}),
+        ("optimize/simplify.py", {"optimize"}),
         ("float_parity.py", {"evidence", "export", "optimize", "golden", *LOWER}),
         ("lower/int8.py", LOWER),
         ("lower/calibration/methods/entropy.py", {"lower-int8"}),

@@ -149,7 +149,11 @@ class Project:
         self.assert_nothing_half_written(out)
         if ((out or self.out) / "report.json").exists():
             report = self.read_report(out)
-            assert (report["verdict"], report["exit_code"], report["error"]["code"]) == ("fail", code, code)
+            assert (report["verdict"], report["exit_code"], report["error"]["code"]) == (
+                "invalid" if code == 20 else "fail",
+                code,
+                code,
+            )
             assert f"{kind}: {report['error']['what']}\n" in result.stderr
 
     def assert_message(self, stderr, kind):

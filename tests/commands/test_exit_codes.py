@@ -177,18 +177,30 @@ def test_outputs_that_differ_too_much_are_exit_18(project):
     project.assert_passed(project.deploy())
 
 
+def deploy_undisturbed(project, out):
+    """Deploy to this very machine, which other work may disturb: then again, and after three times there is no answer."""
+    for _ in range(3):
+        result = project.deploy(target="real")
+        gates = {gate["name"]: gate for gate in project.read_report(out)["gates"]}
+        if gates["measurement"]["status"] == "passed":
+            return result
+        assert result.code == 20
+    pytest.skip(f"this machine was disturbed three times: {gates['measurement']['reason']}")
+
+
 def test_a_latency_over_its_gate_is_exit_19_and_too_few_samples_for_the_gate_are_exit_20(project):
     out = project.folder / "dist" / "tiny" / "real"
-    project.edit_recipe("[gates]", "[gates]\nlatency_p90_ms_max = 1e-6")
-    report = project.assert_refused(project.deploy(target="real"), 19, "fail", out)
+    project.edit_recipe("[gates]", "[gates]\nlatency_p90_ms_max = 1e6")
+    few = project.assert_refused(project.deploy("--latency-samples", 20, target="real"), 20, "invalid", out)
+    assert "20 samples are too few" in few["reasons"][0]
+    assert few["latency"]["deployed"]["p90_ms"] is None
+    assert project.run("verify", out / "bundle", "--latency-samples", 20).code == 20
+    project.edit_recipe("latency_p90_ms_max = 1e6", "latency_p90_ms_max = 1e-6")
+    report = project.assert_refused(deploy_undisturbed(project, out), 19, "fail", out)
     assert "the gate is 1e-06 ms" in report["reasons"][0]
     assert report["latency"]["deployed"]["p90_upper_ms"] > 1e-6
     project.edit_recipe("latency_p90_ms_max = 1e-6", "latency_p90_ms_max = 1e6")
-    report = project.assert_refused(project.deploy("--latency-samples", 20, target="real"), 20, "invalid", out)
-    assert "20 samples are too few" in report["reasons"][0]
-    assert report["latency"]["deployed"]["p90_ms"] is None
-    assert project.run("verify", out / "bundle", "--latency-samples", 20).code == 20
-    project.assert_passed(project.deploy(target="real"), out)
+    project.assert_passed(deploy_undisturbed(project, out), out)
 
 
 def test_less_int8_than_the_gate_asks_for_is_exit_19(project, deployed):

@@ -14,7 +14,7 @@ from toolchain.agent.manifest import Manifest
 from toolchain.agent.parity import OutputParity
 from toolchain.agent.quantities import write_percent
 from toolchain.agent.record import CandidateRecord, Payload, Record
-from toolchain.errors import ToolchainError
+from toolchain.errors import ExitCode, ToolchainError
 from toolchain.report.gates import list_gates, list_gates_of_error
 from toolchain.report.placement import read_placement
 from toolchain.report.shape import (
@@ -123,6 +123,7 @@ def build_report(
         ],
         stages=[_record_stage(stage) for stage in stages],
         provenance=_replace_nonfinite(provenance),
+        expires_when={"date": manifest.expires, **record.environment},
         error=None,
     )
 
@@ -138,7 +139,7 @@ def build_error_report(
     """Return report.json for a run that an error stopped before there was anything to measure."""
     return Report(
         schema=SCHEMA,
-        verdict="fail",
+        verdict="invalid" if error.code is ExitCode.INVALID else "fail",
         reasons=[error.what],
         exit_code=int(error.code),
         model=model,
@@ -163,6 +164,7 @@ def build_error_report(
         candidates=[],
         stages=[_record_stage(stage) for stage in stages],
         provenance=_replace_nonfinite(provenance),
+        expires_when=None,
         error=cast(RunError, error.to_dict()),
     )
 

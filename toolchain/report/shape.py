@@ -258,4 +258,6 @@ class Report(TypedDict):
     candidates: list[Candidate]
     stages: list[Stage]
     provenance: dict[str, Any]
+    expires_when: dict[str, Any] | None
+    """What the verdict rests on: it ends with this date, or when any other of these is not what it was."""
     error: RunError | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from toolchain.agent.gates.metric import DEFAULT_DROP_MAX
 from toolchain.cache import Entry
 from toolchain.data.proof import warn_of_resolution
 from toolchain.stages.float_model import examine_data, judge_model, open_imported, open_module, require_labels
@@ -50,4 +51,6 @@ def evidence(run: Run, weights: Path | None, imported: Entry | None) -> list[str
     warnings: list[str] = json.loads((entry.folder / _DOCUMENT).read_text(encoding="utf-8"))["warnings"]
     if run.metric_name is None:
         return warnings
-    return [*warnings, *warn_of_resolution(run.count_evaluation(), run.recipe.gates.metric_drop_max)]
+    limit = run.recipe.gates.metric_drop_max
+    drop_max = DEFAULT_DROP_MAX if limit is None else limit
+    return [*warnings, *warn_of_resolution(run.count_evaluation(), drop_max)]

@@ -57,14 +57,14 @@ def _import_onnx(run: Run) -> Entry:
     """
     from toolchain.onnx_defaults import settle_defaults
     from toolchain.onnx_file import read_onnx, write_onnx
-    from toolchain.optimize import name_nodes
+    from toolchain.onnx_node_names import has_repeated_names, name_nodes
     from toolchain.repeatable import explain_randomness, find_random_node
 
     model = read_onnx(run.recipe.folder / (run.recipe.model.onnx or ""))
     if (node := find_random_node(model)) is not None:
         raise explain_randomness(f"{run.recipe.model.onnx}: node {node}", "an operator that draws random numbers")
-    if name_nodes.has_repeated(model):
-        model = name_nodes.apply(model)
+    if has_repeated_names(model):
+        model = name_nodes(model)
     settled = settle_defaults(model, run.data.calibration.batch(0, 1).keys())
     content = hashlib.sha256(settled.model.SerializeToString(deterministic=True)).hexdigest()
 
