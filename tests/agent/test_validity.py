@@ -49,7 +49,7 @@ def test_a_quiet_measurement_has_no_problem_no_note_and_nothing_unknown():
 @pytest.mark.parametrize(
     ("growth", "word"),
     [
-        ({"run_delay_ns": 330_000_000}, "waited for it 33% of the time"),
+        ({"run_delay_ns": 330_000_000}, "waited for it 33 % of the time"),
         ({"steal_ns": 400_000_000}, "hypervisor"),
         ({"memory_stall_us": 80_000}, "memory ran short"),
         ({"faults": 50}, "swapped"),
@@ -133,4 +133,4 @@ def test_what_the_measurement_says_of_itself_is_a_note():
     notes = find_validity(slow, BEFORE, advance()).notes
     assert [any(word in note for note in notes) for word in ("best known speed", "steady", "time limit")] == [True] * 3
     half = dataclasses.replace(QUIET, probes_ns=[(100, 100)] * 17 + [(150, 150)] * 17)
-    assert "slowed in 52%" in find_validity(half, BEFORE, advance()).notes[0]
+    assert "slowed in 52 %" in find_validity(half, BEFORE, advance()).notes[0]

@@ -12,6 +12,7 @@ from toolchain.agent.manifest import Compatible, Gates, MetricSpec, TensorSpec, 
 from toolchain.agent.payloads import describe_difference
 from toolchain.agent.quantiles import Ratio, summarize_latency
 from toolchain.agent.record import read_record
+from toolchain.agent.validity import Validity
 from toolchain.agent.verify import verify_bundle
 from toolchain.bundle import GoldenBatch
 from toolchain.deploy.answer import read_answer
@@ -287,3 +288,25 @@ def test_shapes_that_may_be_the_same_are_no_difference(expected, found):
 )
 def test_other_names_types_and_shapes_are_differences(expected, found):
     assert describe_difference(expected, found)
+
+
+@pytest.mark.parametrize(("busy", "made", "verdict"), [(0, 1, "pass"), (1, 2, "pass"), (9, 3, "invalid")])
+def test_a_disturbed_measurement_is_made_again_and_a_board_that_stays_busy_is_invalid(
+    make_bundle, monkeypatch, busy, made, verdict
+):
+    calls = []
+
+    def pretend(runs, **_options):
+        calls.append(runs)
+        blocks_ns = {path: [[int(1e6 if "int8" in path else 2e6)] * 40] * 30 for path in runs}
+        return Measurement(blocks_ns=blocks_ns, steady=dict.fromkeys(runs, True))
+
+    def find_problems(*_arguments):
+        return ("others wanted the CPU",) if len(calls) <= busy else ()
+
+    monkeypatch.setattr(payloads, "measure_latency", pretend)
+    monkeypatch.setattr(payloads, "find_contention", find_problems)
+    monkeypatch.setattr(payloads, "find_validity", lambda *_: Validity(problems=find_problems()))
+    verification = verify(make_bundle(emulated=False))
+    assert (len(calls), verification.judgement.verdict) == (made, verdict)
+    assert len(verification.record.validity.notes) == (1 if busy else 0)

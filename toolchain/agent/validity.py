@@ -115,7 +115,7 @@ def _check_contention(growth: Dict[str, Optional[int]]) -> List[str]:
     for name, whole, limit, what in shares:
         share = _find_share(growth, name, whole)
         if share > limit:
-            problems.append(f"{what} {share:.0%} of the time, more than {limit:.0%}")
+            problems.append(f"{what} {100 * share:.0f} % of the time, more than {100 * limit:.0f} %")
     faults, wall_ns = growth.get("faults"), growth.get("monotonic_ns")
     if faults is not None and wall_ns is not None and faults > max(1.0, _FAULTS_MAX_PER_S * wall_ns / 1e9):
         problems.append(f"memory was swapped: {faults} pages were read back from the disk")
@@ -143,7 +143,9 @@ def _list_notes(measurement: Measurement) -> List[str]:
     if full_speed is not None and measurement.misses_full_speed():
         notes.append("the machine was slower than its best known speed in all of the measurement")
     elif full_speed is not None and not all(full_speed):
-        notes.append(f"the machine was slowed in {1 - sum(full_speed) / len(full_speed):.0%} of the measurement")
+        notes.append(
+            f"the machine was slowed in {100 - 100 * sum(full_speed) / len(full_speed):.0f} % of the measurement"
+        )
     for name in measurement.blocks_ns:
         latency = measurement.summarize(name)
         if latency.p50_ms and latency.p99_ms and latency.p99_ms > _TAIL_MAX * latency.p50_ms:
