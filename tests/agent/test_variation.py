@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from toolchain.agent.drift import Drift
 from toolchain.agent.variation import Variation
 
 RNG = np.random.default_rng(0)
@@ -58,10 +59,22 @@ def test_masks_are_left_out_and_integers_and_samples_of_one_number_are_taken():
     masked[:, 1] = -np.inf
     assert summarize(masked, masked).varying_db == 200.0
     assert summarize(masked, masked).constant == 1
-    ids = np.arange(1000, 1064)
-    assert summarize(ids, ids[::-1]).lost == 1
+    ids = np.arange(10_000_000, 10_000_064)
+    assert (summarize(ids, ids[::-1]).constant, summarize(ids, ids[::-1]).lost) == (0, 1)
 
 
 def test_an_empty_output_has_nothing():
     empty = np.zeros((64, 0), dtype=np.float32)
     assert summarize(empty, empty).varying_db is None
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (3,), (3, 1, 1), (1, 3, 1, 1)])
+def test_a_whole_tensor_is_one_sample_of_its_channels(shape):
+    drift = Drift()
+    for answer in ANSWERS:
+        drift.add({"y": answer.reshape(shape)}, {"y": answer.reshape(shape)}, stacked=True)
+    assert drift.summarize()[0].varying.channels == 3
+    drift = Drift()
+    for _ in ANSWERS:
+        drift.add({"y": ANSWERS[0].reshape(shape)}, {"y": ANSWERS[0].reshape(shape)}, stacked=True)
+    assert drift.summarize()[0].varying.constant == 3

@@ -75,7 +75,9 @@ class Drift:
         """Compare one batch, or one whole sample where stacked; raises (exit 18) as parity.check_outputs does."""
         self._parity.add(originals, deployed)
         for name, array in originals.items():
-            samples = (array[None], deployed[name][None]) if stacked else (array, deployed[name])
+            # A whole tensor (1, channels, …) has its sample axis already; a state (layers, …) or a vector has none.
+            is_sample = stacked and not (array.ndim > 1 and array.shape[0] == 1)
+            samples = (array[None], deployed[name][None]) if is_sample else (array, deployed[name])
             self._variations.setdefault(name, Variation()).add(*samples)
             rows, found = view_rows(array), view_rows(deployed[name])
             if rows is not None and found is not None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .sqnr import find_measured, to_db
 
 # Variation and errors under this share of a channel's largest value (-120 dB) are what the order of float32 sums changes:
-# payloads in float32 are no nearer to PyTorch (gates/parity.py).
+# payloads in float32 are no nearer to PyTorch (gates/parity.py). Integers do not round.
 _ROUNDING = 1e-6
 
 
@@ -41,11 +41,13 @@ class Variation:
         self._count: NDArray[np.float64] = np.zeros(0)
         self._sum = self._squares = self._noise = self._peak = self._count
         self._origin: NDArray[np.float64] = np.zeros(0)
+        self._rounding = 0.0
 
     def add(self, reference: NDArray[Any], deployed: NDArray[Any]) -> None:
         """Add a batch, both (N, channels, …) or (N,), of one shape; what is no number or a mask is left out."""
         if reference.size == 0:
             return
+        self._rounding = _ROUNDING if np.issubdtype(reference.dtype, np.floating) else 0.0
         channels = reference.shape[1] if reference.ndim > 1 else 1
         expected = reference.astype(np.float64).reshape(len(reference), channels, -1)
         found = deployed.astype(np.float64).reshape(expected.shape)
@@ -66,7 +68,7 @@ class Variation:
     def summarize(self) -> Varying:
         """Return what varies of all that was added."""
         count = np.maximum(self._count, 1)
-        floor = count * np.square(self._peak * _ROUNDING)
+        floor = count * np.square(self._peak * self._rounding)
         varying = np.maximum(self._squares - np.square(self._sum) / count, 0.0)
         noise = np.where(self._noise > floor, self._noise, 0.0)
         is_constant = ~(varying > floor)

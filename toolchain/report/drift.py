@@ -15,7 +15,7 @@ def list_drift_warnings(evaluation: Evaluation) -> Iterator[str]:
     for output in evaluation.drift:
         name, found = output.output, output.varying
         if found.channels and found.constant == found.channels:
-            yield f"output {name} is the same in all {evaluation.samples} samples: nothing is proven of it"
+            yield f"output {name} is the same, but for rounding, in all {evaluation.samples} samples: nothing is proven of it"
         elif found.lost:
             which = (
                 f"{found.lost} of the {found.channels} channels (axis 1) of output {name}"

@@ -39,7 +39,9 @@ def judge(case: Case) -> Sequence[Row]:
         judge_name = metric if output.output == case.manifest.outputs[0].name else None
         rows += [_judge_distance(case, output, judge_name), *_judge_agreement(case, output, judge_name)]
     if metric is None and all(output.varying.constant == output.varying.channels for output in evaluation.drift):
-        failure = f"no output differs between the {evaluation.samples} samples: any constant passes"
+        failure = (
+            f"no output differs by more than rounding between the {evaluation.samples} samples: any constant passes"
+        )
         measured, required = "the same outputs for every sample", "outputs that differ"
         rows.append(
             write_row(NAME, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.INVALID)
