@@ -106,3 +106,21 @@ def test_a_model_that_answers_every_sample_alike_proves_nothing(project):
     result, out = deploy(project, "same.onnx", "--calibration", "same.npz")
     report = project.assert_refused(result, 20, "invalid", out)
     assert "any constant passes" in report["reasons"][0]
+
+
+def test_channels_that_are_lost_beside_louder_ones_are_named(project):
+    graph = """rows (float[N, 8, 4, 4] x) => (float[N, 10, 4, 4] y) { y = Conv(x, w) }"""
+    model = parser.parse_model(HEAD + graph)
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=(10, 8, 1, 1)).astype(np.float32)
+    weights[:4] *= 3000  # boxes in pixels, and scores beside them
+    model.graph.initializer.append(numpy_helper.from_array(weights, "w"))
+    onnx.save(model, project.folder / "rows.onnx")
+    np.savez(project.folder / "rows.npz", x=rng.normal(size=(64, 8, 4, 4)).astype(np.float32))
+    result, out = deploy(project, "rows.onnx", "--calibration", "rows.npz", "--precision", "int8")
+    project.assert_passed(result, out)
+    report = project.read_report(out)
+    assert report["drift"][0]["varying"] == {**report["drift"][0]["varying"], "channels": 10, "lost": 6}
+    named = "in 6 of the 10 channels (axis 1) of output y the error is as large as what differs between samples"
+    assert any(named in warning for warning in report["warnings"])
+    assert named in (out / "junit.xml").read_text()
