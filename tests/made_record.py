@@ -23,6 +23,7 @@ from toolchain.agent.placement import Layer, Placement
 from toolchain.agent.quantiles import Ratio, summarize_latency
 from toolchain.agent.record import RECORD_SCHEMA, CandidateRecord, Evaluation, Payload, Record, ReferenceRecord
 from toolchain.agent.validity import Validity
+from toolchain.agent.variation import Varying
 
 NO_GATES = Gates(metric_drop_max=None, sqnr_db_min={}, int8_share_min=None, latency_p90_ms_max=None)
 STRICT = Gates(metric_drop_max=0.005, sqnr_db_min={"int8": 25.0}, int8_share_min=0.9, latency_p90_ms_max=2.0)
@@ -38,13 +39,23 @@ SHA256 = {"int8": "9c" * 32, "float32": "3b" * 32, "original": "0a" * 32}
 SIZE_BYTES = {"int8": 101_873, "float32": 315_210, "original": 316_000}
 
 
-def make_parity(sqnr_db=30.0, nonfinite=0):
-    return OutputParity(output="y", max_abs=0.1, p99_abs=0.1, cosine=0.99, sqnr_db=sqnr_db, nonfinite=nonfinite)
+def make_parity(sqnr_db=30.0, nonfinite=0, output="y"):
+    return OutputParity(output=output, max_abs=0.1, p99_abs=0.1, cosine=0.99, sqnr_db=sqnr_db, nonfinite=nonfinite)
 
 
-def make_drift(sqnr_db=30.0, nonfinite=0, agreement=0.99, is_scores=True):
+def make_varying(varying_db=25.0, channels=10, constant=0, lost=0):
+    return Varying(varying_db=varying_db, channels=channels, constant=constant, lost=lost)
+
+
+def make_drift(sqnr_db=30.0, nonfinite=0, agreement=0.99, is_scores=True, output="y", varying=None):
     return OutputDrift(
-        output="y", max_abs=0.1, sqnr_db=sqnr_db, nonfinite=nonfinite, agreement=agreement, is_scores=is_scores
+        output=output,
+        max_abs=0.1,
+        sqnr_db=sqnr_db,
+        nonfinite=nonfinite,
+        agreement=agreement,
+        is_scores=is_scores,
+        varying=varying or make_varying(),
     )
 
 

@@ -98,7 +98,12 @@ def check_export(
     """
     session = FloatSession(onnx_path, threads=threads)
     pairs = ((run_pytorch(model, batch), session.run(batch)) for batch in batches)
-    return check_float_parity("export", pairs, per_sample=True)
+    return check_float_parity(
+        "export",
+        pairs,
+        per_sample=True,
+        fix="leave every module in evaluation mode: no .train(), no state and no branch on values in forward; else report it",
+    )
 
 
 def _check_names(inputs: Sequence[str], outputs: Sequence[str]) -> None:

@@ -48,6 +48,7 @@ class FloatSession:
                 "ONNX Runtime refuses the model",
                 where=str(model) if isinstance(model, Path) else None,
                 found=first_line(error),
+                fix="use operators and types that ONNX Runtime has on the CPU: float32 where it has no float64",
             ) from error
         self.inputs = {value.name: value for value in self._session.get_inputs()}
         self.output_names = tuple(value.name for value in self._session.get_outputs())
@@ -109,6 +110,7 @@ def check_float_parity(
     *,
     sqnr_db_min: Mapping[str, float] = types.MappingProxyType({}),
     per_sample: bool = False,
+    fix: str = "report it with the model: this step may change nothing that the model computes",
 ) -> dict[str, float]:
     """Compare the reference's outputs with the others', batch by batch; return the SQNR of each output in dB.
 
@@ -138,6 +140,7 @@ def check_float_parity(
                 f"output {name}",
                 "finite values, and infinities where the reference has the same",
                 f"{distance.nonfinite} NaN or infinite on one side",
+                fix,
             )
         if limit_db is None and distance.max_abs > 0:
             raise ToolchainError(
@@ -146,6 +149,7 @@ def check_float_parity(
                 f"output {name}",
                 f"equal {dtypes[name]} values",
                 f"a difference of {distance.max_abs:g}",
+                fix,
             )
         if limit_db is not None and distance.sqnr_db < limit_db:
             raise ToolchainError(
@@ -154,5 +158,6 @@ def check_float_parity(
                 f"output {name}",
                 f"an SQNR of at least {limit_db:.1f} dB",
                 f"{distance.sqnr_db:.1f} dB",
+                fix,
             )
     return {name: distance.sqnr_db for name, distance in distances.items()}

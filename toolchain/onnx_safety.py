@@ -133,7 +133,12 @@ def check_model(model: onnx.ModelProto, where: str) -> None:
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
-        raise malformed("the ONNX checker refuses the model", where=where, found=first_line(error)) from error
+        raise malformed(
+            "the ONNX checker refuses the model",
+            where=where,
+            found=first_line(error),
+            fix="export it again, and check the file with onnx.checker.check_model",
+        ) from error
     _check_sizes(model, where)
 
 

@@ -21,14 +21,17 @@ from tests.made_record import (
     make_parity,
     make_placement,
     make_record,
+    make_varying,
 )
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN, find_sqnr_db_min
 from toolchain.agent.judge import judge_record
-from toolchain.agent.manifest import PRECISIONS, Gates
+from toolchain.agent.manifest import PRECISIONS, Gates, TensorSpec
 from toolchain.agent.quantiles import Ratio, summarize_latency
 from toolchain.agent.validity import Validity
 
+TWO_OUTPUTS = tuple(TensorSpec(name=name, dtype="float32", shape=(None, 4)) for name in ("y", "z"))
+TWO_PARITIES = (make_parity(), make_parity(output="z"))
 UNLABELLED = {"metric": NO_METRIC, "gates": NO_GATES}
 
 
@@ -182,6 +185,31 @@ def test_answers_are_gated_by_default_only_where_the_output_is_scores():
     gates = dataclasses.replace(NO_GATES, agreement_min=0.5)
     rows = judge(manifest={**UNLABELLED, "gates": gates}, metric=None, drift=drift)
     assert find_row(rows, "agreement y").status == "failed"
+
+
+def test_an_offset_does_not_prove_an_output_whose_variation_is_lost():
+    lost = make_drift(60.0, varying=make_varying(-1.0, lost=10))
+    rows = judge(manifest=UNLABELLED, metric=None, drift=(lost,))
+    assert list_codes(rows) == [ExitCode.PARITY]
+    assert "of what differs between samples -1.0 dB" in list_failures(rows)[0].reason
+    loose = dataclasses.replace(NO_GATES, drift_sqnr_db_min=-2.0)
+    assert list_failures(judge(manifest={**UNLABELLED, "gates": loose}, metric=None, drift=(lost,))) == []
+
+
+def test_a_metric_judges_the_first_output_alone():
+    second = make_drift(1.0, output="z", agreement=0.1)
+    rows = judge(drift=(make_drift(1.0), second), parity=TWO_PARITIES, manifest={"outputs": TWO_OUTPUTS})
+    assert [row.name for row in list_failures(rows)] == ["drift z", "agreement z"]
+    assert find_row(rows, "drift y").status == "skipped"
+
+
+def test_outputs_that_are_the_same_in_all_samples_prove_nothing():
+    same = make_drift(200.0, varying=make_varying(None, constant=10))
+    rows = judge(manifest=UNLABELLED, metric=None, drift=(same,))
+    assert find_row(rows, "drift").status == "invalid"
+    two = {**UNLABELLED, "outputs": TWO_OUTPUTS}
+    rows = judge(manifest=two, metric=None, drift=(same, make_drift(output="z")), parity=TWO_PARITIES)
+    assert list_failures(rows) == []
 
 
 def test_int8_is_a_name_only_for_what_ran_in_int8():

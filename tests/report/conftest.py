@@ -18,6 +18,7 @@ from toolchain.agent.parity import OutputParity
 from toolchain.agent.placement import Layer, Placement
 from toolchain.agent.quantiles import Ratio, summarize_latency
 from toolchain.agent.record import Evaluation, Record
+from toolchain.agent.variation import Varying
 from toolchain.report.document import build_report
 from toolchain.report.shape import Report, SignatureState
 from toolchain.stage_record import StageRecord
@@ -54,7 +55,15 @@ def describe_parity(sqnr_db: float) -> OutputParity:
 
 
 def describe_drift(sqnr_db: float) -> OutputDrift:
-    return OutputDrift(output="logits", max_abs=0.412, sqnr_db=sqnr_db, nonfinite=0, agreement=0.9965, is_scores=False)
+    return OutputDrift(
+        output="logits",
+        max_abs=0.412,
+        sqnr_db=sqnr_db,
+        nonfinite=0,
+        agreement=0.9965,
+        is_scores=False,
+        varying=Varying(varying_db=sqnr_db - 4, channels=10, constant=0, lost=0),
+    )
 
 
 def describe_metric(deployed: float) -> MetricResult:

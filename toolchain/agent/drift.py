@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .parity import OutputParity, Parity
+from .variation import Variation, Varying
 
 # Rows of probabilities add up to 1 within the rounding of float16 (11 bits) over some classes.
 _SUM_TOLERANCE = 1e-2
@@ -24,6 +25,7 @@ class OutputDrift:
 
     agreement: the share of samples whose largest value stands at the same place, for outputs of shape (N, classes) or
     (N, classes, 1, 1); None for others. is_scores: every row of the user's model is a distribution over classes.
+    varying: what of the output differs between samples, and whether that survived.
     """
 
     output: str
@@ -32,6 +34,7 @@ class OutputDrift:
     nonfinite: int
     agreement: Optional[float]
     is_scores: bool
+    varying: Varying
 
 
 def view_rows(array: NDArray[Any]) -> Optional[NDArray[Any]]:
@@ -63,12 +66,19 @@ class Drift:
 
     def __init__(self) -> None:
         self._agreements: Dict[str, _Agreement] = {}
+        self._variations: Dict[str, Variation] = {}
         self._parity = Parity()
 
-    def add(self, originals: Mapping[str, NDArray[Any]], deployed: Mapping[str, NDArray[Any]]) -> None:
-        """Compare one batch; raises ToolchainError (exit 18) as parity.check_outputs does."""
+    def add(
+        self, originals: Mapping[str, NDArray[Any]], deployed: Mapping[str, NDArray[Any]], *, stacked: bool = False
+    ) -> None:
+        """Compare one batch, or one whole sample where stacked; raises (exit 18) as parity.check_outputs does."""
         self._parity.add(originals, deployed)
         for name, array in originals.items():
+            # A whole tensor (1, channels, …) has its sample axis already; a state (layers, …) or a vector has none.
+            is_sample = stacked and not (array.ndim > 1 and array.shape[0] == 1)
+            samples = (array[None], deployed[name][None]) if is_sample else (array, deployed[name])
+            self._variations.setdefault(name, Variation()).add(*samples)
             rows, found = view_rows(array), view_rows(deployed[name])
             if rows is not None and found is not None:
                 self._agreements.setdefault(name, _Agreement()).add(rows, found)
@@ -86,4 +96,5 @@ class Drift:
             nonfinite=parity.nonfinite,
             agreement=agreement.same / agreement.samples if agreement is not None and agreement.samples else None,
             is_scores=agreement is not None and agreement.is_scores,
+            varying=self._variations[parity.output].summarize(),
         )

@@ -158,7 +158,8 @@ def evaluate_session(
             outputs = session.run(golden.read_inputs(start, stop))
             expected = golden.read_outputs(start, stop)
             parity.add(expected, outputs)
-            drift.add(expected if golden.originals is golden.outputs else golden.read_originals(start, stop), outputs)
+            originals = expected if golden.originals is golden.outputs else golden.read_originals(start, stop)
+            drift.add(originals, outputs, stacked=golden.stacked)
             if metric is not None and golden.labels is not None:
                 metric.add(outputs[manifest.outputs[0].name], golden.labels[start:stop])
             done = stop

@@ -17,7 +17,7 @@ from .quantiles import Latency, Ratio
 from .session import EngineFacts
 from .validity import Validity
 
-RECORD_SCHEMA = 2
+RECORD_SCHEMA = 3
 
 
 @dataclass(frozen=True)

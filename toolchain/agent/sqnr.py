@@ -31,12 +31,23 @@ def keep_measured(
     """
     reference, deployed = reference.astype(np.float64), deployed.astype(np.float64)
     finite = np.isfinite(reference) & np.isfinite(deployed)
-    same_mask = (reference == deployed) & (np.abs(reference) >= _FILL_MIN)
+    same_mask = _find_same_masks(reference, deployed)
     mismatches = int(np.count_nonzero(~finite & ~same_mask))
     measured = finite & ~same_mask
     if measured.all():
         return reference, deployed, mismatches
     return reference[measured], deployed[measured], mismatches
+
+
+def find_measured(reference: NDArray[Any], deployed: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where two float arrays of one shape are measured, by the rule of keep_measured."""
+    measured: NDArray[np.bool_] = np.isfinite(reference) & np.isfinite(deployed)
+    return measured & ~_find_same_masks(reference, deployed)
+
+
+def _find_same_masks(reference: NDArray[Any], deployed: NDArray[Any]) -> NDArray[np.bool_]:
+    same: NDArray[np.bool_] = (reference == deployed) & (np.abs(reference) >= _FILL_MIN)
+    return same
 
 
 @dataclass(frozen=True)

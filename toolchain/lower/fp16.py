@@ -43,6 +43,10 @@ def convert_to_float16(model: onnx.ModelProto, keep_float32: frozenset[str] = fr
     return result
 
 
+# The first in which Q/DQ take and make float16 (ONNX changelog); before, a Cast stands between them and float16.
+_FLOAT16_PAIRS_OPSET = 19
+
+
 def find_float16_nodes(model: onnx.ModelProto, keep_float32: frozenset[str] = frozenset()) -> frozenset[str]:
     """Return the names of the nodes that compute in float16 where these nodes stay in float32."""
     view = GraphView.from_model(model)
@@ -55,7 +59,11 @@ def find_float16_nodes(model: onnx.ModelProto, keep_float32: frozenset[str] = fr
     }
     capable -= _find_shape_arithmetic(view, floats)
     for node in reversed(model.graph.node):
-        if _is_dequantize(node) and any(reader.name in capable for reader in view.consumers.get(node.output[0], ())):
+        if (
+            _is_dequantize(node)
+            and opset >= _FLOAT16_PAIRS_OPSET
+            and any(reader.name in capable for reader in view.consumers.get(node.output[0], ()))
+        ):
             capable.add(node.name)
         elif node.op_type == "QuantizeLinear":
             producer = view.producers.get(node.input[0])

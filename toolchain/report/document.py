@@ -15,6 +15,7 @@ from toolchain.agent.parity import OutputParity
 from toolchain.agent.quantities import write_percent
 from toolchain.agent.record import CandidateRecord, Payload, Record
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.report.drift import list_drift_warnings
 from toolchain.report.gates import list_gates, list_gates_of_error
 from toolchain.report.placement import read_placement
 from toolchain.report.shape import (
@@ -111,7 +112,7 @@ def build_report(
         if evaluation is None or evaluation.metric is None
         else cast(Metric, _list_fields(evaluation.metric)),
         parity=[] if evaluation is None else _read_parity(evaluation.parity, judged, manifest),
-        drift=[] if evaluation is None else [cast(Drift, _list_fields(output)) for output in evaluation.drift],
+        drift=[] if evaluation is None else [cast(Drift, asdict(output)) for output in evaluation.drift],
         latency=latency,
         placement=placement,
         gates=list_gates(
@@ -277,6 +278,7 @@ def _list_warnings(
         ]
         shipped = next(item for item in judgement.candidates if item.status == "shipped")
         warnings += [str(row.reason) for row in shipped.rows if row.status == "undecided"]
+        warnings += [] if candidate.evaluation is None else list_drift_warnings(candidate.evaluation)
         warnings += _list_fallbacks_of_dla(candidate)
     silent = [item for item in placement["fallbacks"] if item["reason"] is None]
     share = sum(item["share_macs"] or 0.0 for item in silent)

@@ -102,6 +102,19 @@ class Parity(TypedDict):
     passed: bool
 
 
+class Varying(TypedDict):
+    """What of an output differs between samples: SQNR of that part alone, null where nothing differs.
+
+    Of its channels (axis 1), constant are the same in all samples; the error of the lost ones is as large as their
+    variation.
+    """
+
+    varying_db: float | None
+    channels: int
+    constant: int
+    lost: int
+
+
 class Drift(TypedDict):
     """How far one output of the deployed artifact is from the user's own model's.
 
@@ -114,6 +127,7 @@ class Drift(TypedDict):
     nonfinite: int
     agreement: float | None
     is_scores: bool
+    varying: Varying
 
 
 class LatencyNumbers(TypedDict):

@@ -76,3 +76,20 @@ def test_an_operator_that_tensorrt_lacks_stops_before_calibration(feeds, lower):
     with pytest.raises(ToolchainError, match="odd") as caught:
         lower(model, feeds, "jetson", "int8")
     assert caught.value.code == ExitCode.INCOMPATIBLE
+
+
+@pytest.mark.parametrize(("ceil_mode", "opset"), [(0, 20), (1, 18)])
+def test_a_model_that_pools_averages_comes_in_opset_18_and_has_float16_around_its_int8(feeds, lower, ceil_mode, opset):
+    model = parse_model(
+        '<ir_version: 10, opset_import: ["": 18]> net (float[n, 3, 8, 8] image) => (float[n, 2, 4, 4] y) '
+        "<float[4, 3, 1, 1] w, float[4] b, float[2, 4, 1, 1] v> { [c1] a = Conv(image, w, b) "
+        f"[pool] p = AveragePool <kernel_shape = [2, 2], strides = [2, 2], ceil_mode = {ceil_mode}> (a) "
+        "[c2] y = Conv(p, v) }"
+    )
+    lowered, document = read(lower(model, feeds, "jetson", "int8"))
+    onnx.checker.check_model(lowered, full_check=True)
+    assert lowered.opset_import[0].version == opset
+    assert {layer["name"] for layer in document["layers"]} >= {"c1", "c2"}
+    assert document["around_int8"] == "float16"
+    deployed = run_model(emulate_float16(lowered), feeds[0])
+    assert compare(run_model(model, feeds[0]), deployed)[0].sqnr_db > 25

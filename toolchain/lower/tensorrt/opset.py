@@ -1,15 +1,18 @@
 """States a model in an opset that every supported TensorRT reads.
 
 TensorRT 10.3 (JetPack 6) reads opsets 9 to 20, 10.15 up to 24, 11 up to 25 (NVIDIA's operator tables and ONNX opset
-guide). The passes leave a model in 21. What 21 changed for the operators that 20 has is the list of types they take and
+guide). The passes leave a model in 21, or in 18 where it pools averages, which is for ONNX Runtime's kernels
+(toolchain/onnx_opset.py): Q/DQ of float16 need 19. What 21 changed for the operators that 20 has is the list of types they take and
 new attributes (ONNX changelog), with one exception.
 """
 
 from __future__ import annotations
 
 import onnx
+from onnx import version_converter
 
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.onnx_opset import POOLING_OPSET
 from toolchain.onnx_safety import first_line, iter_nodes
 
 OPSET = 20
@@ -19,11 +22,15 @@ _CHANGED = frozenset({"GroupNormalization"})
 
 
 def lower_opset(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the model in opset 20; the same where it is in that or an older one.
+    """Return the model in opset 20; the same where it is in that or an older one, but for 18, which is raised.
+
+    An AveragePool that rounds its size up stays in 18: 19 changed what it averages.
 
     Raises ToolchainError (exit 12) that names the operator which opset 20 does not have, or has with another meaning.
     """
     newest = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if newest == POOLING_OPSET:
+        return _raise_opset(model)
     if newest <= OPSET:
         return model
     for node in iter_nodes(model):
@@ -39,6 +46,17 @@ def lower_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise _refuse(first_line(error), newest) from error
     return result
+
+
+def _raise_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+    for node in iter_nodes(model):
+        if node.op_type == "AveragePool" and any(a.name == "ceil_mode" and a.i for a in node.attribute):
+            return model
+    try:
+        raised: onnx.ModelProto = version_converter.convert_version(model, OPSET)
+    except (RuntimeError, version_converter.ConvertError):
+        return model
+    return raised
 
 
 def _refuse(found: str, newest: int) -> ToolchainError:
