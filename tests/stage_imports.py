@@ -9,6 +9,7 @@ import io
 import json
 import os
 import sys
+import traceback
 import types
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import torch.onnx  # noqa: F401
 
 # What the child itself needs to begin; where a stage imports it too, it is hashed all the same.
 OF_THE_CHILD = {
+    "toolchain.agent.cpu",
     "toolchain.agent.facts",
     "toolchain.agent.version",
     "toolchain.progress",
@@ -34,10 +36,13 @@ def run_in_child(body, *arguments):
     child = os.fork()
     if child == 0:
         os.close(reading)
-        with os.fdopen(writing, "w") as file:
-            json.dump(body(*arguments), file)
-            file.flush()
+        try:
+            with os.fdopen(writing, "w") as file:
+                json.dump(body(*arguments), file)
             os._exit(0)
+        except BaseException:  # noqa: BLE001 - a child never runs on as its parent
+            traceback.print_exc()
+            os._exit(1)
     os.close(writing)
     with os.fdopen(reading) as file:
         text = file.read()
@@ -84,13 +89,19 @@ def build_stage(recipe_path, target_path, name, options):
             "golden": lambda: stage.golden(run, made["export"], weights),
             "compress": lambda: stage.compress(run, weights),
             "lower": lambda: stage.lower(
-                run, made["optimize"], target, options["precision"], read_facts("onnxruntime")
+                run,
+                made["optimize"],
+                target,
+                options["precision"],
+                read_facts("onnxruntime"),
+                exported=made["export"],
             ),
             "bundle": lambda: stage.bundle(
                 run,
                 target,
                 {precision: made[f"lower-{precision}"] for precision in target.precision},
                 reference=made["optimize"],
+                original=made["export"],
                 golden=made["golden"],
                 float_golden=made["golden"],
                 freshness=Freshness(counter=0, expires=None),

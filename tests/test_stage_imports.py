@@ -51,6 +51,7 @@ def built(tiny, tmp_path_factory):
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,  # ends a test that hangs; nothing is measured by it
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -33,7 +33,8 @@ from toolchain.progress import Progress
 from toolchain.provenance import describe_run
 from toolchain.recipe import Recipe
 from toolchain.report import remove_reports, write_reports
-from toolchain.report.document import build_error_report, build_report
+from toolchain.report.document import build_report
+from toolchain.report.error_document import build_error_report
 from toolchain.report.shape import Report, SignatureState
 from toolchain.report.statement import build_statement, encode_statement, write_statement
 from toolchain.target import Target
@@ -215,6 +216,7 @@ def verify_bundle(bundle: Path, *, effort: LatencyEffort, progress: Progress) ->
     Raises ToolchainError as the agent does: exit 10, 11, 12 or 23 for a bundle that is not what it should be.
     """
     with progress.stage("verify"):
+        read_manifest(bundle)  # before the agent, which knows the folder by another path
         pinned = read_pin(bundle)
         measured = measure_folder(bundle, effort, show_steps(progress), pinned=pinned)
         return report_bundle(bundle, measured, device=None, pinned=pinned)

@@ -89,7 +89,7 @@ def test_an_output_that_is_no_tensor_is_refused(tmp_path):
     )
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    assert_refused(ExitCode.MALFORMED, lambda: open_model(path))
+    assert_refused(ExitCode.INCOMPATIBLE, lambda: open_model(path))
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,8 @@ def test_the_reports_of_several_devices_lie_beside_each_other_and_the_first_fail
 
 def test_a_device_of_another_target_is_exit_2(lab):
     result = deploy(lab, "--target", "real")
-    lab.assert_stopped(result, 2, "usage")
+    assert result.code == 2
+    lab.assert_message(result.stderr, "usage")
     assert "expected board, found real" in result.stderr
 
 
@@ -180,7 +181,7 @@ def test_a_signed_bundle_is_verified_by_an_enrolled_board_which_then_takes_no_ot
     lab.assert_passed(result, out)
     report = lab.read_report(out)
     assert (report["signature"], report["signer"]) == ("verified", "ci@example.org")
-    assert "signed by ci@example.org" in result.stdout
+    assert "signed by ci@example.org" in " ".join(result.stdout.split())
     active = read_active(native)
     assert_failed(lab, deploy(lab), 10, "signature", out)
     assert_failed(lab, deploy(lab, "--sign", other), 10, "signature", out)

@@ -8,7 +8,7 @@ from filelock import FileLock
 
 from toolchain.agent.manifest import read_manifest
 
-ENDS = ("export", "optimize", "golden", "lower-int8", "lower-float32", "bundle", "deploy", "verify")
+ENDS = ("evidence", "export", "optimize", "golden", "lower-int8", "lower-float32", "bundle", "deploy", "verify")
 
 
 def read_tree(folder):
@@ -48,7 +48,7 @@ def test_a_run_killed_at_every_boundary_and_inside_of_stages_goes_on_to_the_same
     def has_file_of(stage):
         return any(path.is_file() for path in project.cache.glob(f"{stage}/partial-*/**/*"))
 
-    kill_at(project, "export", "start")
+    kill_at(project, "evidence", "start")
     assert list_entries(project.cache) == []
     for stage in ENDS:
         if stage in ("lower-int8", "bundle"):  # while files are being written

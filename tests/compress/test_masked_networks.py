@@ -12,7 +12,9 @@ PICTURES = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 @pytest.mark.parametrize("name", ["resnet8", "mobilenet_v2", "transformer"])
 def test_half_of_the_weights_by_magnitude(compress, tmp_path, name):
     build = NETWORKS[name]
-    draft = compress(build(), method="magnitude_pruning", amount=0.5, finetune={"epochs": 1, "batch_size": 8})
+    draft = compress(
+        build(), method="magnitude_pruning", amount=0.5, finetune={"epochs": 1, "batch_size": 8, "learning_rate": 0.001}
+    )
     layers = [module for module in draft.model.modules() if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)]
     weights = torch.cat([layer.weight.detach().flatten() for layer in layers])
     assert (weights == 0).float().mean().item() == pytest.approx(0.5, abs=0.001)

@@ -32,7 +32,7 @@ def bisect(tmp_path, monkeypatch):
 
     def run(text, target, precision, sqnr_db_min=None):
         model = onnx.parser.parse_model(text)
-        values = {"w1": np.eye(4), "w2": np.eye(4), "far": np.full(4, 1000), "wide": np.full(4, 1.5)}
+        values = {"w1": np.eye(4), "w2": 2 * np.eye(4), "far": np.full(4, 1000), "wide": np.full(4, 1.5)}
         made = {name for node in model.graph.node for name in node.output}
         for value in [value for value in model.graph.value_info if value.name not in made]:
             model.graph.initializer.append(

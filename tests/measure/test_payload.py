@@ -67,7 +67,7 @@ def test_models_of_other_inputs_are_refused(write_model, data, tmp_path):
 
 def test_a_bundle_that_differs_from_its_manifest_is_not_opened(make_bundle):
     bundle = make_bundle()
-    path = bundle / "payload" / "int8.onnx"
+    path = bundle / "payload" / "int8" / "model.onnx"
     path.write_bytes(path.read_bytes()[:-1])
     refuse(ExitCode.CONTENT, open_path, bundle)
 

@@ -172,7 +172,7 @@ class _Emission:
         self._returned = {node.output for node in plan.nodes if node.output is not None}
         self._parameters = parameters
         self._scheme = scheme
-        self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._shared: dict[tuple[str, str, tuple[int, ...], bytes], str] = {}
         self._bypassed: set[str] = set()
         self._weights: dict[tuple[str, int], QuantizedWeight] = {}
         self._least_scales, self._bias_readers = self._read_biases(plan)
@@ -342,14 +342,15 @@ class _Emission:
         self, place: tuple[str, ...], values: NDArray[Any], scales: NDArray[np.float32], axis: int, output: str
     ) -> onnx.NodeProto:
         names = [self._names.derive(*place, part) for part in ("quantized", "scale", "zero_point")]
-        arrays = (values, scales, np.zeros(scales.shape, dtype=values.dtype))
-        inputs = [self._share(name, value) for name, value in zip(names, arrays, strict=True)]
+        inputs = [self._share(names[0], values), self._share(names[1], scales)]
+        # Of one weight alone: with session.x64quantprecision ONNX Runtime 1.32 opens no graph in which two have the same.
+        inputs.append(self._share(names[2], np.zeros(scales.shape, dtype=values.dtype), owner=inputs[0]))
         node_name = self._names.derive(*place, "dequantize")
         return helper.make_node("DequantizeLinear", inputs, [output], node_name, axis=axis)
 
-    def _share(self, name: str, value: NDArray[Any]) -> str:
-        """Return the name of an initializer of this value: an equal one that is there, or a new one of this name."""
-        key = str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).digest()
+    def _share(self, name: str, value: NDArray[Any], *, owner: str = "") -> str:
+        """Return the name of an initializer of this value: an equal one of its owner, or a new one of this name."""
+        key = owner, str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).digest()
         if key not in self._shared:
             self._shared[key] = name
             self._store(name, value)

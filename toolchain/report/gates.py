@@ -7,20 +7,9 @@ from typing import cast
 
 from toolchain.agent.gates import Row
 from toolchain.agent.judge import Judgement
-from toolchain.agent.quantities import ABSENT
-from toolchain.errors import ExitCode
 from toolchain.report.shape import Gate, GateStatus, SignatureState
 
 _VERDICT_STATUS: dict[str, GateStatus] = {"pass": "passed", "fail": "failed", "invalid": "invalid"}
-# The gate that an error which stopped the run belongs to.
-_GROUP_OF_ERROR = {
-    ExitCode.SIGNATURE: "signature",
-    ExitCode.CONTENT: "contents",
-    ExitCode.PARITY: "parity",
-    ExitCode.METRIC: "metric",
-    ExitCode.LATENCY: "latency",
-    ExitCode.INVALID: "measurement",
-}
 
 
 def list_gates(
@@ -45,15 +34,6 @@ def list_gates(
         reason=None,
     )
     return [verdict, contents, _describe_signature(signature, signer, required=required), *map(_print_row, rows)]
-
-
-def list_gates_of_error(code: ExitCode, what: str) -> list[Gate]:
-    """Return the gates of a run that an error stopped: the verdict, and the gate that the error is about."""
-    groups = ["verdict", _GROUP_OF_ERROR[code]] if code in _GROUP_OF_ERROR else ["verdict"]
-    status: GateStatus = "invalid" if code is ExitCode.INVALID else "failed"
-    return [
-        Gate(name=group, group=group, status=status, required="pass", measured=ABSENT, reason=what) for group in groups
-    ]
 
 
 def _print_row(row: Row) -> Gate:

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from toolchain.agent.quantities import TIMES, write_count, write_ms, write_percent, write_points, write_speedup
-from toolchain.report.document import NO_REASON
+from toolchain.report.error_document import NO_REASON
 from toolchain.report.quantities import (
     write_bound,
     write_change,

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from toolchain.agent.quantities import EN_DASH, TIMES, write_count, write_percent, write_speedup
-from toolchain.report.document import NO_REASON
+from toolchain.report.error_document import NO_REASON
 from toolchain.report.quantities import (
     MINUS,
     write_bound,

@@ -10,7 +10,7 @@ def observe(*magnitudes):
     """Return what is known of a tensor that reaches these magnitudes, batch by batch, seen in another order."""
     observation = Observation(counting=False)
     for batch in np.random.default_rng(0).permutation(len(magnitudes)).tolist():
-        observation.add(np.array([0.0, -magnitudes[batch]]), batch)
+        observation.add(np.array([0.0, -magnitudes[batch]]), batch=batch)
     return {"inner": observation}
 
 
