@@ -181,7 +181,7 @@ def test_a_signed_bundle_is_verified_by_an_enrolled_board_which_then_takes_no_ot
     lab.assert_passed(result, out)
     report = lab.read_report(out)
     assert (report["signature"], report["signer"]) == ("verified", "ci@example.org")
-    assert "signed by ci@example.org" in " ".join(result.stdout.split())
+    assert "ci@example.org" in result.stdout
     active = read_active(native)
     assert_failed(lab, deploy(lab), 10, "signature", out)
     assert_failed(lab, deploy(lab, "--sign", other), 10, "signature", out)
