@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from toolchain import stages
-from toolchain.agent.facts import Facts, check_compatible
+from toolchain.agent.facts import check_compatible
 from toolchain.agent.manifest import (
     MANIFEST_NAME,
     SIGNATURE_NAME,
@@ -27,6 +27,7 @@ from toolchain.deploy.answer import check_signer, read_answer
 from toolchain.deploy.local import measure_folder
 from toolchain.deploy.pin import read_pin, write_pin
 from toolchain.deploy.transport import LatencyEffort, Measured, OnProgress, Shipment, Transport
+from toolchain.deploy.words import check_recorded
 from toolchain.errors import ToolchainError, storage, usage
 from toolchain.freshness import Freshness
 from toolchain.progress import Progress
@@ -74,6 +75,7 @@ def deploy_model(
             measured = transport.measure_bundle(show_steps(progress))
             manifest, bundle_id = read_manifest(shipment.bundle)
             answer = read_answer(measured.document, manifest, bundle_id)
+            check_recorded(measured, answer.judgement, bundle_id)
             check_signer(is_signed=shipment.signature is not None, signer=measured.signer)
     except ToolchainError as error:
         records = run.records if run is not None else []
@@ -144,8 +146,7 @@ def _make_bundle(
     run: stages.Run, target: Target, transport: Transport, freshness: Freshness
 ) -> tuple[Entry, dict[str, Entry], list[str]]:
     """Return the bundle, the lowered payload of every precision that the target lists, and what weakens the verdict."""
-    told = transport.read_facts(target.runtime)
-    facts = Facts(**{field.name: told[field.name] for field in fields(Facts)})
+    facts = transport.read_facts(target.runtime)
     # The agent asks again; here it saves the work, and keeps the bundle that lies on the board.
     check_compatible(Compatible(**target.compatible.model_dump()), facts)
     float_weights = stages.train(run)
@@ -243,7 +244,9 @@ def report_again(
 ) -> Report:
     """Return the report of a bundle that was verified again and lies in a folder: of this machine, or of a board."""
     manifest = parse_manifest(manifest_bytes)
-    answer = read_answer(measured.document, manifest, compute_bundle_id(manifest_bytes), pinned=pinned)
+    bundle_id = compute_bundle_id(manifest_bytes)
+    answer = read_answer(measured.document, manifest, bundle_id, pinned=pinned)
+    check_recorded(measured, answer.judgement, bundle_id)
     check_signer(is_signed=is_signed, signer=measured.signer)
     return build_report(
         record=answer.record,
