@@ -101,9 +101,10 @@ def deploy_model(
             layer["name"]: layer["reason"] for document in lowerings.values() for layer in document["kept_in_float"]
         },
     )
+    # The report comes last: where anything before it fails, the run ends with another exit code than the verdict's.
     write_pin(out / "bundle", bundle_id, answer.judgement.shipped)
-    write_reports(out, report, measured.samples_ms)
     _write_statement(out, report, answer.record.environment, order.sign_with)
+    write_reports(out, report, measured.samples_ms)
     return report
 
 
