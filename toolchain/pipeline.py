@@ -20,6 +20,7 @@ from toolchain.agent.manifest import (
 )
 from toolchain.agent.placement import Placement
 from toolchain.agent.record import CandidateRecord, Record
+from toolchain.agent.signature import check_data
 from toolchain.atomic import write_atomically
 from toolchain.bundle.sign import STATEMENT_NAMESPACE, refuse_unsigned, sign_bytes, sign_manifest
 from toolchain.cache import Cache, Entry, cache_root
@@ -28,7 +29,7 @@ from toolchain.deploy.local import measure_folder
 from toolchain.deploy.pin import read_pin, write_pin
 from toolchain.deploy.transport import LatencyEffort, Measured, OnProgress, Shipment, Transport
 from toolchain.deploy.words import check_recorded
-from toolchain.errors import ToolchainError, storage, usage
+from toolchain.errors import ExitCode, ToolchainError, storage, usage
 from toolchain.freshness import Freshness
 from toolchain.progress import Progress
 from toolchain.provenance import describe_run
@@ -214,12 +215,26 @@ def verify_bundle(bundle: Path, *, effort: LatencyEffort, progress: Progress) ->
 
     It is measured by this toolchain's own agent: nothing that lies in a bundle is executed, whoever made it. Where a deploy
     has proven a payload of it, that payload is proven, or none.
-    Raises ToolchainError as the agent does: exit 10, 11, 12 or 23 for a bundle that is not what it should be.
+    Raises ToolchainError as the agent does: exit 10, 11, 12 or 23 for a bundle that is not what it should be; 10 too where
+    the signature beside it is none of its manifest.
     """
     with progress.stage("verify"):
+        _check_signature(bundle)
         pinned = read_pin(bundle)
         measured = measure_folder(bundle, effort, show_steps(progress), pinned=pinned)
         return report_bundle(bundle, measured, device=None, pinned=pinned)
+
+
+def _check_signature(bundle: Path) -> None:
+    """Refuse (exit 10) a signature that is of another manifest, or none; whose it is, is for boards to judge."""
+    path = bundle / SIGNATURE_NAME
+    if not path.is_file():
+        return
+    try:
+        check_data((bundle / MANIFEST_NAME).read_bytes(), path)
+    except ToolchainError as error:
+        if error.code == ExitCode.SIGNATURE:  # else there is no ssh-keygen that can tell: the report says "not checked"
+            raise
 
 
 def report_bundle(bundle: Path, measured: Measured, *, device: str | None, pinned: str | None) -> Report:

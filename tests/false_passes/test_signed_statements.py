@@ -1,9 +1,10 @@
-"""A statement that cannot be signed leaves no pass behind: the run ends with another exit code than the verdict's."""
+"""A signature that cannot be made, or is of something else, is beside no pass."""
 
 import os
 import shutil
 
 from tests.native_board import make_key
+from toolchain.bundle.sign import sign_manifest
 
 # A token that signs the bundle, and is not touched in time for the statement.
 SSH_KEYGEN = """\
@@ -23,3 +24,17 @@ def test_a_statement_that_cannot_be_signed_leaves_no_pass(project, tmp_path, mon
     project.assert_stopped(project.deploy("--sign", key), 2, "usage")
     assert project.read_report()["exit_code"] == 2
     assert not list(project.out.glob("statement.json*"))
+
+
+def test_a_bundle_beside_the_signature_of_another_manifest_is_no_pass(deployed_copy, tmp_path):
+    key, bundle = tmp_path / "signer", deployed_copy.out / "bundle"
+    make_key(key)
+    manifest = (bundle / "manifest.json").read_bytes()
+    for signature, code in (
+        (sign_manifest(manifest, key), 0),
+        (sign_manifest(manifest + b" ", key), 10),
+        (b"junk", 10),
+    ):
+        (bundle / "manifest.json.sig").write_bytes(signature)
+        result = deployed_copy.run("verify", bundle)
+        assert (result.code, "PASS" in result.stdout) == (code, code == 0), result.stderr
