@@ -35,7 +35,8 @@ from toolchain.progress import Progress
 from toolchain.provenance import describe_run
 from toolchain.recipe import Recipe
 from toolchain.report import remove_reports, write_reports
-from toolchain.report.document import build_error_report, build_report
+from toolchain.report.document import build_report
+from toolchain.report.error_document import build_error_report
 from toolchain.report.shape import Report, SignatureState
 from toolchain.report.statement import build_statement, encode_statement, write_statement
 from toolchain.target import Target

@@ -10,7 +10,7 @@ from toolchain.agent.placement import Layer, Placement
 from toolchain.agent.quantiles import Ratio
 from toolchain.agent.session import EngineFacts
 from toolchain.errors import missing
-from toolchain.report.document import build_error_report
+from toolchain.report.error_document import build_error_report
 from toolchain.report.html import render_html
 from toolchain.stage_record import StageRecord
 

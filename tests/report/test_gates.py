@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.report.document import build_error_report
+from toolchain.report.error_document import build_error_report
 
 
 def find_gate(report, name):

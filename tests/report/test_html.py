@@ -9,7 +9,7 @@ import pytest
 
 from toolchain.agent.placement import Layer, Placement
 from toolchain.errors import usage
-from toolchain.report.document import build_error_report
+from toolchain.report.error_document import build_error_report
 from toolchain.report.html import flatten, list_bars, list_figures, list_spans, render_html, summarize
 from toolchain.report.latency_figures import draw_latency
 

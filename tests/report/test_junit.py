@@ -6,7 +6,7 @@ import pytest
 
 from toolchain.agent.quantiles import Ratio
 from toolchain.errors import usage
-from toolchain.report.document import build_error_report
+from toolchain.report.error_document import build_error_report
 from toolchain.report.junit import render_junit
 
 

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from toolchain import report as report_package
 from toolchain.errors import usage
-from toolchain.report.document import build_error_report
+from toolchain.report.error_document import build_error_report
 from toolchain.report.schema import render_schema
 from toolchain.report.shape import Report
 

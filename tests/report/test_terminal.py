@@ -5,7 +5,7 @@ import io
 import pytest
 
 from toolchain.errors import usage
-from toolchain.report.document import build_error_report
+from toolchain.report.error_document import build_error_report
 from toolchain.report.terminal import print_report
 
 

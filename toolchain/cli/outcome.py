@@ -102,7 +102,7 @@ def _write_error(place: Place, failure: ToolchainError) -> None:
 
 def _build_report(place: Place, failure: ToolchainError) -> Report:
     from toolchain.provenance import describe_run
-    from toolchain.report.document import build_error_report
+    from toolchain.report.error_document import build_error_report
 
     return build_error_report(
         error=failure, model=place.model, target=place.target, stages=[], provenance=describe_run(Path.cwd())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any, cast
 
 from toolchain.agent.gates.parity import find_sqnr_db_min
@@ -14,10 +13,11 @@ from toolchain.agent.manifest import Manifest
 from toolchain.agent.parity import OutputParity
 from toolchain.agent.quantities import write_percent
 from toolchain.agent.record import CandidateRecord, Payload, Record
-from toolchain.errors import ExitCode, ToolchainError
-from toolchain.report.gates import list_gates, list_gates_of_error
+from toolchain.report.error_document import record_stage, replace_nonfinite
+from toolchain.report.gates import list_gates
 from toolchain.report.placement import read_placement
 from toolchain.report.shape import (
+    NO_REASON,
     SCHEMA,
     Artifact,
     Candidate,
@@ -33,15 +33,11 @@ from toolchain.report.shape import (
     Placement,
     Reference,
     Report,
-    RunError,
     Shipped,
     SignatureState,
-    Stage,
     Verdict,
 )
 from toolchain.stage_record import StageRecord
-
-NO_REASON = "no reason was recorded"
 
 
 def build_report(
@@ -121,51 +117,10 @@ def build_report(
             _summarize_candidate(item, judgement.candidates[number], judgement)
             for number, item in enumerate(record.candidates)
         ],
-        stages=[_record_stage(stage) for stage in stages],
-        provenance=_replace_nonfinite(provenance),
+        stages=[record_stage(stage) for stage in stages],
+        provenance=replace_nonfinite(provenance),
         expires_when={"date": manifest.expires, **record.environment},
         error=None,
-    )
-
-
-def build_error_report(
-    *,
-    error: ToolchainError,
-    model: str,
-    target: str,
-    stages: Sequence[StageRecord],
-    provenance: Mapping[str, Any],
-) -> Report:
-    """Return report.json for a run that an error stopped before there was anything to measure."""
-    return Report(
-        schema=SCHEMA,
-        verdict="invalid" if error.code is ExitCode.INVALID else "fail",
-        reasons=[error.what],
-        exit_code=int(error.code),
-        model=model,
-        target=target,
-        device=None,
-        precision=None,
-        bundle_id=None,
-        signature="not checked",
-        signer=None,
-        emulated=False,
-        warnings=[],
-        artifact=None,
-        shipped=None,
-        reference=None,
-        original=None,
-        metric=None,
-        parity=[],
-        drift=[],
-        latency=None,
-        placement=None,
-        gates=list_gates_of_error(error.code, error.what),
-        candidates=[],
-        stages=[_record_stage(stage) for stage in stages],
-        provenance=_replace_nonfinite(provenance),
-        expires_when=None,
-        error=cast(RunError, error.to_dict()),
     )
 
 
@@ -184,10 +139,6 @@ def _list_fields(record: Any) -> dict[str, Any]:
 
 def _copy(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _record_stage(stage: StageRecord) -> Stage:
-    return cast(Stage, asdict(stage))
 
 
 def _read_artifact(payload: Payload | AgentShipped, bundle_path: str) -> Artifact:
@@ -289,13 +240,3 @@ def _list_warnings(
 def _list_fallbacks_of_dla(candidate: CandidateRecord) -> list[str]:
     layers = () if candidate.payload.engine is None else candidate.payload.engine.gpu_fallback
     return [f"layers that the DLA does not take run on the GPU: {', '.join(layers)}"] if layers else []
-
-
-def _replace_nonfinite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _replace_nonfinite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_replace_nonfinite(item) for item in value]
-    return value

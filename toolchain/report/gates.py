@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from toolchain.agent.gates import Row
-from toolchain.agent.judge import Judgement
 from toolchain.agent.quantities import ABSENT
 from toolchain.errors import ExitCode
 from toolchain.report.shape import Gate, GateStatus, SignatureState
+
+if TYPE_CHECKING:  # they need numpy, which may be what is missing where an error is reported
+    from toolchain.agent.gates import Row
+    from toolchain.agent.judge import Judgement
 
 _VERDICT_STATUS: dict[str, GateStatus] = {"pass": "passed", "fail": "failed", "invalid": "invalid"}
 # The gate that an error which stopped the run belongs to.
