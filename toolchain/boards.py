@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from toolchain.agent.board import BoardFacts
+from toolchain.agent.enroll import list_signers
 from toolchain.agent.facts import Facts, check_compatible
 from toolchain.agent.manifest import Compatible, Manifest, parse_manifest, read_manifest
+from toolchain.deploy import words
 from toolchain.deploy.board import ROOT_ARGUMENT, Board, describe_caller
 from toolchain.deploy.connection import Connection
 from toolchain.deploy.local import LocalTransport
 from toolchain.deploy.pin import read_pin
-from toolchain.deploy.remote import RemoteTransport, read_measured
+from toolchain.deploy.remote import RemoteTransport
 from toolchain.deploy.ssh import SshConnection
 from toolchain.deploy.transport import LatencyEffort, Transport
+from toolchain.deploy.words import read_board_facts, read_check, read_facts, read_install, read_measured, read_signers
 from toolchain.device import Device
 from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.pipeline import report_again, report_bundle, show_steps
@@ -75,19 +78,19 @@ def verify_on_board(bundle: Path | None, device: Device, *, effort: LatencyEffor
         pin = read_pin(bundle)
         arguments += ["--bundle", bundle_id, *([] if pin is None else ["--pinned", pin])]
     with progress.stage("verify"), reach_board(device) as board:
-        document = board.run("check", *arguments, on_progress=show_steps(progress)).document
-    measured, pinned = read_measured(document), pin or document["pinned"]
+        said = read_check(board.run("check", *arguments, on_progress=show_steps(progress)).document)
+    measured, pinned = read_measured(said), pin or said.pinned
     if bundle is not None:
         return report_bundle(bundle, measured, device=device.name, pinned=pinned)
-    data = document["manifest"].encode("utf-8")
+    data = said.manifest.encode("utf-8")
     _check_target(parse_manifest(data), device, where=device.name)
     return report_again(
         data,
         measured,
         device=device.name,
         pinned=pinned,
-        is_signed=document["signed"],
-        folder=Path(document["folder"]),
+        is_signed=said.signed,
+        folder=Path(said.folder),
     )
 
 
@@ -106,7 +109,7 @@ def _check_target(manifest: Manifest, device: Device, *, where: str) -> None:
 def read_status(device: Device) -> Mapping[str, Any]:
     """Return what lies on a board, which release is active, and whether its verdict still holds."""
     with reach_board(device) as board:
-        return board.run("status", "--root", ROOT_ARGUMENT).document
+        return words.read_status(board.run("status", "--root", ROOT_ARGUMENT).document)
 
 
 def roll_back(device: Device, progress: Progress) -> dict[str, Any]:
@@ -116,13 +119,13 @@ def roll_back(device: Device, progress: Progress) -> dict[str, Any]:
     """
     with progress.stage("rollback"), reach_board(device) as board:
         arguments = ("--root", ROOT_ARGUMENT, "--who", describe_caller())
-        document = board.run("rollback", *arguments, on_progress=show_steps(progress)).document
-        after = board.run("status", "--root", ROOT_ARGUMENT).document
+        said = read_install(board.run("rollback", *arguments, on_progress=show_steps(progress)).document)
+        after = words.read_status(board.run("status", "--root", ROOT_ARGUMENT).document)
     return {
         **after,
-        "rolled_back": {"from": document["replaced"], "to": document["bundle_id"]},
-        "measurements": document["measurements"],
-        "notes": document["notes"],
+        "rolled_back": {"from": said.replaced, "to": said.bundle_id},
+        "measurements": said.measurements,
+        "notes": list(said.notes),
     }
 
 
@@ -139,10 +142,10 @@ def examine_board(device: Device) -> dict[str, Any]:
         with reach_board(device) as board:
             check("connection", ok=True, found=board.place)
             facts, error = board.ask("facts", "--runtime", target.runtime, "--root", ROOT_ARGUMENT)
-        _check_tools(facts["board"], target, check)
+        _check_tools(read_board_facts(facts), target, check)
         if error is not None:
             raise error
-        check(f"target {target.name}", ok=True, found=_name_runtime(target, facts))
+        check(f"target {target.name}", ok=True, found=_name_runtime(target, read_facts(facts)[0]))
     except ToolchainError as error:
         code = int(error.code)
         name = "connection" if error.code == ExitCode.UNREACHABLE else f"target {target.name}"
@@ -151,24 +154,23 @@ def examine_board(device: Device) -> dict[str, Any]:
     return {"device": device.name, "target": target.name, "exit_code": 0, "facts": facts, "checks": checks}
 
 
-def _check_tools(board: Mapping[str, Any], target: Target, check: Callable[..., None]) -> None:
+def _check_tools(board: BoardFacts, target: Target, check: Callable[..., None]) -> None:
     """Add what a board needs beside its runtime."""
     check(
         "ssh-keygen",
-        ok=board["ssh_keygen"] is not None or target.signature == "optional",
-        found=board["ssh_keygen"] or "none, so signatures cannot be checked",
+        ok=board.ssh_keygen is not None or target.signature == "optional",
+        found=board.ssh_keygen or "none, so signatures cannot be checked",
         fix="install it on the board: apt-get install openssh-client",
     )
     check(
         "clock",
-        ok=board["is_clock_plausible"],
-        found=board["time"],
+        ok=board.is_clock_plausible,
+        found=board.time,
         fix="set the board's clock: bundles that expire are refused until then",
     )
 
 
-def _name_runtime(target: Target, facts: Mapping[str, Any]) -> str:
-    own = Facts(**{field.name: facts[field.name] for field in fields(Facts)})
+def _name_runtime(target: Target, own: Facts) -> str:
     check_compatible(Compatible(**target.compatible.model_dump()), own)
     return f"{own.runtime} {own.runtime_version} on {own.arch}"
 
@@ -195,6 +197,8 @@ def enroll_signers(device: Device, signers: Path) -> Mapping[str, Any]:
             found=error.strerror,
             fix="write it from the public keys of those who sign; see ssh-keygen(1), ALLOWED SIGNERS",
         ) from error
+    sent = list_signers(data, str(signers))
     header = json.dumps({"bytes": len(data)}).encode() + b"\n"
+    arguments = ("--root", ROOT_ARGUMENT, "--who", describe_caller())
     with reach_board(device) as board:
-        return board.run("enroll", "--root", ROOT_ARGUMENT, "--who", describe_caller(), data=header + data).document
+        return read_signers(board.run("enroll", *arguments, data=header + data).document, sent)

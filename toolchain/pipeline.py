@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from toolchain import stages
-from toolchain.agent.facts import Facts, check_compatible
+from toolchain.agent.facts import check_compatible
 from toolchain.agent.manifest import (
     MANIFEST_NAME,
     SIGNATURE_NAME,
@@ -20,6 +20,7 @@ from toolchain.agent.manifest import (
 )
 from toolchain.agent.placement import Placement
 from toolchain.agent.record import CandidateRecord, Record
+from toolchain.agent.signature import check_data
 from toolchain.atomic import write_atomically
 from toolchain.bundle.sign import STATEMENT_NAMESPACE, refuse_unsigned, sign_bytes, sign_manifest
 from toolchain.cache import Cache, Entry, cache_root
@@ -27,7 +28,8 @@ from toolchain.deploy.answer import check_signer, read_answer
 from toolchain.deploy.local import measure_folder
 from toolchain.deploy.pin import read_pin, write_pin
 from toolchain.deploy.transport import LatencyEffort, Measured, OnProgress, Shipment, Transport
-from toolchain.errors import ToolchainError, storage, usage
+from toolchain.deploy.words import check_recorded
+from toolchain.errors import ExitCode, ToolchainError, storage, usage
 from toolchain.freshness import Freshness
 from toolchain.progress import Progress
 from toolchain.provenance import describe_run
@@ -75,6 +77,7 @@ def deploy_model(
             measured = transport.measure_bundle(show_steps(progress))
             manifest, bundle_id = read_manifest(shipment.bundle)
             answer = read_answer(measured.document, manifest, bundle_id)
+            check_recorded(measured, answer.judgement, bundle_id)
             check_signer(is_signed=shipment.signature is not None, signer=measured.signer)
     except ToolchainError as error:
         records = run.records if run is not None else []
@@ -100,9 +103,10 @@ def deploy_model(
             layer["name"]: layer["reason"] for document in lowerings.values() for layer in document["kept_in_float"]
         },
     )
+    # The report comes last: where anything before it fails, the run ends with another exit code than the verdict's.
     write_pin(out / "bundle", bundle_id, answer.judgement.shipped)
-    write_reports(out, report, measured.samples_ms)
     _write_statement(out, report, answer.record.environment, order.sign_with)
+    write_reports(out, report, measured.samples_ms)
     return report
 
 
@@ -145,8 +149,7 @@ def _make_bundle(
     run: stages.Run, target: Target, transport: Transport, freshness: Freshness
 ) -> tuple[Entry, dict[str, Entry], list[str]]:
     """Return the bundle, the lowered payload of every precision that the target lists, and what weakens the verdict."""
-    told = transport.read_facts(target.runtime)
-    facts = Facts(**{field.name: told[field.name] for field in fields(Facts)})
+    facts = transport.read_facts(target.runtime)
     # The agent asks again; here it saves the work, and keeps the bundle that lies on the board.
     check_compatible(Compatible(**target.compatible.model_dump()), facts)
     float_weights = stages.train(run)
@@ -213,13 +216,27 @@ def verify_bundle(bundle: Path, *, effort: LatencyEffort, progress: Progress) ->
 
     It is measured by this toolchain's own agent: nothing that lies in a bundle is executed, whoever made it. Where a deploy
     has proven a payload of it, that payload is proven, or none.
-    Raises ToolchainError as the agent does: exit 10, 11, 12 or 23 for a bundle that is not what it should be.
+    Raises ToolchainError as the agent does: exit 10, 11, 12 or 23 for a bundle that is not what it should be; 10 too where
+    the signature beside it is none of its manifest.
     """
     with progress.stage("verify"):
-        read_manifest(bundle)  # before the agent, which knows the folder by another path
+        read_manifest(bundle)  # before whatever knows the folder by another path
+        _check_signature(bundle)
         pinned = read_pin(bundle)
         measured = measure_folder(bundle, effort, show_steps(progress), pinned=pinned)
         return report_bundle(bundle, measured, device=None, pinned=pinned)
+
+
+def _check_signature(bundle: Path) -> None:
+    """Refuse (exit 10) a signature that is of another manifest, or none; whose it is, is for boards to judge."""
+    path = bundle / SIGNATURE_NAME
+    if not path.is_file():
+        return
+    try:
+        check_data((bundle / MANIFEST_NAME).read_bytes(), path)
+    except ToolchainError as error:
+        if error.code == ExitCode.SIGNATURE:  # else there is no ssh-keygen that can tell: the report says "not checked"
+            raise
 
 
 def report_bundle(bundle: Path, measured: Measured, *, device: str | None, pinned: str | None) -> Report:
@@ -245,7 +262,9 @@ def report_again(
 ) -> Report:
     """Return the report of a bundle that was verified again and lies in a folder: of this machine, or of a board."""
     manifest = parse_manifest(manifest_bytes)
-    answer = read_answer(measured.document, manifest, compute_bundle_id(manifest_bytes), pinned=pinned)
+    bundle_id = compute_bundle_id(manifest_bytes)
+    answer = read_answer(measured.document, manifest, bundle_id, pinned=pinned)
+    check_recorded(measured, answer.judgement, bundle_id)
     check_signer(is_signed=is_signed, signer=measured.signer)
     return build_report(
         record=answer.record,

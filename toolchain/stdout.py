@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +20,36 @@ def show_report(report: Report, *, as_json: bool, out: Path | None, is_part: boo
     """
     from toolchain.report.terminal import print_report
 
-    print_report(report, stream=sys.stderr if as_json else sys.stdout, out_dir=out)
-    if as_json and not is_part:
-        _write_json(report)
+    with _allow_no_reader():
+        print_report(report, stream=sys.stderr if as_json else sys.stdout, out_dir=out)
+        if as_json and not is_part:
+            _write_json(report)
     return report["exit_code"]
 
 
 def print_rows(rows: Any, *, as_json: bool, show: Callable[..., None] | None = None) -> None:
     """Print the rows of a command; without `show` they are a name and a text each."""
-    if as_json:
-        _write_json(rows)
-    elif show is not None:
-        show(rows, stream=sys.stdout)
-    else:
-        width = max((len(name) for name in rows), default=0)
-        for name, text in rows.items():
-            sys.stdout.write(f"{name:<{width}}  {text}\n")
+    with _allow_no_reader():
+        if as_json:
+            _write_json(rows)
+        elif show is not None:
+            show(rows, stream=sys.stdout)
+        else:
+            width = max((len(name) for name in rows), default=0)
+            for name, text in rows.items():
+                sys.stdout.write(f"{name:<{width}}  {text}\n")
+
+
+@contextmanager
+def _allow_no_reader() -> Iterator[None]:
+    """Let the verdict's exit code stand where nobody reads its words any more, such as `| head -1`."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes a SystemExit of it
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # what is still buffered is written at the exit
+        os.close(nowhere)
 
 
 def _write_json(document: Any) -> None:

@@ -120,6 +120,11 @@ def test_the_pinned_precision_is_asked_for_where_the_releases_agent_knows_the_op
         (lambda verdict: verdict.update(bundle_id="0" * 64), ExitCode.MALFORMED),
         (lambda verdict: verdict.update(schema=2), ExitCode.MALFORMED),
         (lambda verdict: verdict.update(note="trust me"), ExitCode.MALFORMED),
+        (lambda verdict: verdict.update(exit_code=18), ExitCode.MALFORMED),
+        (lambda verdict: verdict.update(time="yesterday"), ExitCode.MALFORMED),
+        (lambda verdict: verdict.update(model="another"), ExitCode.CONTENT),
+        (lambda verdict: verdict.update(target="another"), ExitCode.CONTENT),
+        (lambda verdict: verdict["shipped"].update(precision="float32"), ExitCode.CONTENT),
         (
             lambda verdict: verdict.update(engine={"path": "engines/x", "sha256": "0", "size_bytes": 1}),
             ExitCode.CONTENT,

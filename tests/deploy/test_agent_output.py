@@ -45,11 +45,24 @@ def test_a_reported_error_is_raised_as_it_was():
     assert caught.value.to_dict() == ERROR
 
 
+def test_an_agent_that_says_nothing_did_not_finish():
+    for return_code in (0, 1, 137):
+        with pytest.raises(ToolchainError) as caught:
+            read_agent_output(return_code, "", "first\nlast words")
+        assert caught.value.code == ExitCode.UNEXPECTED
+        assert "last words" in caught.value.found
+
+
 @pytest.mark.parametrize(
     ("return_code", "stdout"),
     [
-        (0, ""),
         (0, "not json"),
+        (0, "[" * 100_000),
+        (0, '{"exit_code": NaN}'),
+        (0, '{"exit_code": false}'),
+        (0, json.dumps({"error": {**ERROR, "code": 0}})),
+        (0, json.dumps({"error": {**ERROR, "what": "\ud800"}})),
+        (1, json.dumps({"error": {**ERROR, "what": 5}})),
         (0, "[]"),
         (1, '{"error": {}}'),
         (1, '{"error": "text"}'),
@@ -62,7 +75,7 @@ def test_a_reported_error_is_raised_as_it_was():
 def test_an_agent_that_makes_no_sense_is_never_a_success(return_code, stdout):
     with pytest.raises(ToolchainError) as caught:
         read_agent_output(return_code, stdout, "first\nlast words")
-    assert caught.value.code == ExitCode.UNEXPECTED
+    assert caught.value.code == ExitCode.MALFORMED
     assert "last words" in caught.value.found
 
 

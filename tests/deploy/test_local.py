@@ -254,7 +254,7 @@ def test_a_file_in_place_of_the_output_folder_is_a_storage_error(tmp_path, make_
 
 def test_facts_are_those_of_this_machine(out):
     with LocalTransport(out) as board:
-        assert board.read_facts("onnxruntime")["runtime"] == "onnxruntime"
+        assert board.read_facts("onnxruntime").runtime == "onnxruntime"
 
 
 def test_our_own_agent_verifies_the_bundle_and_adds_nothing_to_it(out, make_bundle):

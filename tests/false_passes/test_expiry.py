@@ -59,6 +59,10 @@ class Lab:
         assert done.stderr == ""
         return done.returncode, done.stdout
 
+    def turn_clock(self, days):
+        text = f"import time\nnow = time.time\ntime.time = lambda: now() + {days} * 86400\n"
+        (self.site / "sitecustomize.py").write_text(text)
+
     def install_runtime(self, version):
         (self.site / "onnxruntime").mkdir()
         (self.site / "onnxruntime/__init__.py").write_text(f'__version__ = "{version}"\n')
@@ -118,10 +122,30 @@ def test_a_revoked_key_and_a_date_that_is_over_expire_the_verdict(lab):
     (lab.root / "revoked_keys").write_text(key.with_suffix(".pub").read_text())
     lab.assert_expired("revoked")
     (lab.root / "revoked_keys").unlink()
-    (lab.site / "sitecustomize.py").write_text("import time\nnow = time.time\ntime.time = lambda: now() + 7 * 86400\n")
+    lab.turn_clock(7)
     lab.assert_expired("the bundle has expired")
     assert lab.ask()[0] == 25
     assert lab.run("verify", lab.project.out / "native/bundle").code == 13
+
+
+def test_a_rollback_to_a_release_whose_date_is_over_is_done_and_is_exit_25(lab):
+    lab.deploy("--expires-days", "1", "--counter", "1790000000")
+    old = (lab.root / "current").readlink().name
+    lab.project.edit_recipe("metric_drop_max = 0.05", "metric_drop_max = 0.07")
+    lab.deploy("--counter", "1790000001")
+    new = (lab.root / "current").readlink().name
+    lab.turn_clock(7)
+    lab.assert_holds()
+    result = lab.run("rollback")
+    assert (result.code, "Traceback" in result.stderr) == (25, False)
+    assert f"rolled back: {new} -> {old}\n" in result.stdout
+    assert "expired: the bundle has expired" in result.stdout
+    assert (lab.root / "current").readlink().name == old
+    lab.assert_expired("the bundle has expired")
+    assert lab.ask()[0] == 25
+    assert lab.run("verify").code == 13
+    assert lab.run("rollback").code == 0  # forward again: nothing speaks against the newer one
+    lab.assert_holds()
 
 
 def test_an_unsigned_release_does_not_outlive_the_enrolment(lab):

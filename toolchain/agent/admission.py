@@ -79,15 +79,16 @@ def check_signed_as_declared(manifest: Manifest, signer: Optional[str]) -> None:
         raise ToolchainError(ExitCode.SIGNATURE, what, ALLOWED_SIGNERS_NAME, "a verified signature", "none", fix)
 
 
-def check_fresh(manifest: Manifest, bundle_id: str, state: TrustState) -> None:
+def check_fresh(manifest: Manifest, bundle_id: str, state: TrustState, *, proven_s: int = 0) -> None:
     """Refuse (exit 13) a bundle past its time, or one older than what the board had; its active bundle is never older.
 
     A counter is by default the time of a commit, and what is signed was committed before: a clock that is behind both
-    counters is wrong, and can't tell whether the time of a bundle is over.
+    counters is wrong, and can't tell whether the time of a bundle is over. So is one that is behind `proven_s`, at which
+    the bundle was proven here.
     """
     if manifest.expires is not None:
         now_s = read_time_s()
-        not_before_s = max(manifest.counter, state.counter)
+        not_before_s = max(manifest.counter, state.counter, proven_s)
         if not is_plausible(now_s, not_before_s=not_before_s):
             raise ToolchainError(
                 ExitCode.REPLAY,

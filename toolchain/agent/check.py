@@ -61,7 +61,7 @@ def _prove(
         manifest = slots.check_proven(bundle_id)
         before = read_verdict(slots.root, bundle_id)
         signer = _admit(slots, trust, bundle_id, manifest)
-        pinned = pinned if before is None else before.shipped.precision
+        pinned = _find_pinned(trust, bundle_id, before) or pinned
         result = _measure(slots.find_release(bundle_id), latency, limit_s=limit_s, pinned=pinned)
         verdict: Optional[Verdict] = None
         if result.exit_code == ExitCode.PROVEN:
@@ -75,8 +75,9 @@ def _prove(
         record_failure(slots.root, bundle_id, error)
         log.write("check", "failed", bundle_id, code=int(error.code), what=error.what)
         raise
-    # A release that a killed deploy left unproven has no verdict to renew: that deploy has not got to its end.
-    if verdict is not None and bundle_id in trust.proven:
+    # A release that a killed deploy left unproven has no verdict to renew: that deploy has not got to its end. The active
+    # one was proven, even where a lost state does not know of it.
+    if verdict is not None and bundle_id in (*trust.proven, slots.read_link(CURRENT)):
         write_verdict(slots.root, verdict)
         slots.settle_link(bundle_id)
         log.write("check", "done", bundle_id, proven=describe_verdict(verdict))
@@ -92,6 +93,13 @@ def _prove(
         "samples_ms": result.samples_ms,
         "verdict": None if verdict is None else describe_verdict(verdict),
     }
+
+
+def _find_pinned(trust: TrustState, bundle_id: str, before: Optional[Verdict]) -> Optional[str]:
+    """Return the precision that was proven here, by the verdict or, where that is lost, by the board's state."""
+    if before is not None:
+        return before.shipped.precision
+    return trust.active.precision if trust.active is not None and bundle_id == trust.current else None
 
 
 def _admit(slots: Slots, trust: TrustState, bundle_id: str, manifest: Manifest) -> Optional[str]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
+import types
 from collections import abc
 from dataclasses import fields, is_dataclass
 from typing import Any, Dict, List, Tuple, Union, get_args, get_origin, get_type_hints
 
 from .errors import ExitCode, ToolchainError
+
+# No size, count or time is larger: what C calls int64_t.
+_INT_MAX = 2**63 - 1
+# Optional[X], and X | None of Python 3.10.
+_UNIONS = (Union, getattr(types, "UnionType", Union))
 
 
 def _refuse(where: str, expected: str, found: str) -> ToolchainError:
@@ -39,9 +45,10 @@ def _decode_record(kind: Any, value: object, where: str) -> object:
 def _decode_scalar(kind: Any, value: object, where: str) -> object:
     # bool is a subclass of int in Python, and true is no number in a manifest.
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind is float and is_number and math.isfinite(value):  # type: ignore[arg-type]  # is_number says so
+    # A whole number of JSON has any length; compared first, because float() of a long one raises.
+    if kind is float and is_number and -sys.float_info.max <= value <= sys.float_info.max:  # type: ignore[operator]
         return float(value)  # type: ignore[arg-type]
-    if kind is int and is_number and isinstance(value, int):
+    if kind is int and is_number and isinstance(value, int) and -_INT_MAX <= value <= _INT_MAX:
         return value
     if kind in (str, bool) and isinstance(value, kind):
         return value
@@ -57,7 +64,7 @@ def decode(kind: Any, value: object, where: str) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is object:
         return value
-    if origin is Union:
+    if origin in _UNIONS:
         return None if value is None else decode(arguments[0], value, where)
     if origin is tuple:
         if not isinstance(value, list):
@@ -85,10 +92,17 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(message)
 
 
+def _parse(text: str) -> object:
+    document: object = json.loads(text, object_pairs_hook=_join_pairs, parse_constant=_refuse_constant)
+    if "\\ud" in text.lower():  # half of a surrogate pair is no text: nothing can print it, or write it to a file
+        json.dumps(document, ensure_ascii=False).encode("utf-8")
+    return document
+
+
 def parse_json(data: bytes, where: str) -> object:
     """Return what strict JSON says: UTF-8, no key twice, no NaN or infinity. Raises ToolchainError (exit 23)."""
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_join_pairs, parse_constant=_refuse_constant)
+        return _parse(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise ToolchainError(
             ExitCode.MALFORMED,

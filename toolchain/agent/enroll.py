@@ -26,7 +26,7 @@ class _Header:
     bytes: int
 
 
-def _list_signers(data: bytes, where: str) -> List[str]:
+def list_signers(data: bytes, where: str) -> List[str]:
     """Return the lines that name signers; refuse (exit 2) a file with any line that is none, or without signers."""
     expected = "lines such as: ci@example.org ssh-ed25519 AAAA..."
     fix = "correct the file; see ssh-keygen(1), ALLOWED SIGNERS"
@@ -61,7 +61,7 @@ def enroll_signers(root: Path, who: str, channel: Channel) -> Dict[str, Any]:
         what = "this file of signers is too large"
         raise ToolchainError(ExitCode.USAGE, what, "stdin", f"at most {_SIZE_BYTES_MAX} bytes", str(header.bytes))
     data = channel.read_bytes(header.bytes)
-    signers = _list_signers(data, "stdin")
+    signers = list_signers(data, "stdin")
     root.mkdir(parents=True, exist_ok=True)
     descriptor = take_lock(root, who)
     try:

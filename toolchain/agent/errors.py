@@ -70,7 +70,10 @@ _KINDS: Dict[ExitCode, str] = {
 
 
 class ToolchainError(Exception):
-    """An error that a user can act on: what happened, where, what was expected, what was found, the fix."""
+    """An error that a user can act on: what happened, where, what was expected, what was found, the fix.
+
+    Raises ValueError for the exit code 0: whoever tells an error tells no success.
+    """
 
     def __init__(
         self,
@@ -81,6 +84,9 @@ class ToolchainError(Exception):
         found: Optional[str] = None,
         fix: Optional[str] = None,
     ) -> None:
+        if code == ExitCode.PROVEN:
+            message = "an error has an exit code of its own"
+            raise ValueError(message)
         super().__init__(what)
         self.code = code
         self.what = what

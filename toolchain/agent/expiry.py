@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import List, Optional
 
 from .admission import authenticate_release, check_fresh, check_signed_as_declared
+from .clock import parse_utc
 from .environment import Environment, read_environment
 from .errors import ToolchainError
 from .libraries import hash_libraries
@@ -62,8 +63,11 @@ def list_reasons(
     if verdict is None:
         return ["no verdict is recorded: an older toolchain proved it, or somebody removed the verdict"]
     # Libraries that are as they were when they were hashed are not read again: a hundred megabytes.
-    libraries = hash_libraries(manifest.runtime, verdict.libraries)
-    now = read_environment(manifest.runtime, libraries)
+    try:
+        libraries = hash_libraries(manifest.runtime, verdict.libraries)
+        now = read_environment(manifest.runtime, libraries)
+    except OSError as error:
+        return [f"{manifest.runtime} cannot be looked at: {error.filename}: {error.strerror}"]
     reasons = [*list_changes(verdict.environment, now), *_list_refusals(manifest, now)]
     reasons += _list_distrust(slots, trust, bundle_id, manifest, verdict)
     if verdict.failure is not None:
@@ -95,7 +99,7 @@ def _list_distrust(slots: Slots, trust: TrustState, bundle_id: str, manifest: Ma
     except ToolchainError as error:
         reasons.append(_describe_error(error))
     try:
-        check_fresh(manifest, bundle_id, trust)
+        check_fresh(manifest, bundle_id, trust, proven_s=parse_utc(verdict.time))
     except ToolchainError as error:
         reasons.append(_describe_error(error))
     return reasons

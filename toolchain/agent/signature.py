@@ -51,8 +51,8 @@ def _run_ssh_keygen(arguments: List[str], data: bytes) -> Tuple[bool, str]:
     return accepted, text
 
 
-def _check_data(data: bytes, signature_path: Path) -> str:
-    """Return the key that really signed these bytes in our namespace, whoever's it is."""
+def check_data(data: bytes, signature_path: Path) -> str:
+    """Return the key that really signed these bytes in our namespace, whoever's it is; raises as verify_signature."""
     accepted, text = _run_ssh_keygen(["check-novalidate", "-n", NAMESPACE, "-s", str(signature_path)], data)
     if accepted:
         match = re.search(r"with (\S+ key \S+)", text)
@@ -74,7 +74,7 @@ def verify_signature(
     Raises ToolchainError: exit 10 no signature, of other bytes, for another purpose, of an unknown, expired or revoked
     key; exit 12 no ssh-keygen that can tell.
     """
-    key = _check_data(data, signature_path)
+    key = check_data(data, signature_path)
     found, text = _run_ssh_keygen(["find-principals", "-s", str(signature_path), "-f", str(allowed_signers)], b"")
     if not found:
         fix = f"sign with an allowed key; or have the board's owner add this one to {allowed_signers}"

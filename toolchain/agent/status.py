@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
@@ -40,6 +41,10 @@ def read_status(root: Path) -> Tuple[ExitCode, Dict[str, Any]]:
     verdict: Optional[Verdict] = None
     damage: Optional[ToolchainError] = None
     reasons: List[str] = []
+    if current is None and (trust.current is not None or os.path.lexists(str(root / CURRENT))):
+        what, fix = "the release that was active is gone", "deploy again; find out who removed it"
+        found = trust.current or "a link to nothing"
+        damage = ToolchainError(ExitCode.CONTENT, what, str(root / CURRENT), "a release", found, fix)
     if current is not None:
         try:
             verdict = read_verdict(root, current)

@@ -57,6 +57,9 @@ def read_state(root: Path) -> TrustState:
         data = path.read_bytes()
     except FileNotFoundError:
         return EMPTY
+    except OSError as error:
+        what, fix = "the board's trust state cannot be read", f"move {path} away, or make it readable"
+        raise ToolchainError(ExitCode.MALFORMED, what, str(path), "a file", error.strerror, fix) from error
     try:
         state = cast("TrustState", decode(TrustState, _upgrade(parse_json(data, STATE_NAME)), STATE_NAME))
     except ToolchainError as error:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, cast
 
-from .clock import format_utc, read_time_s
+from .clock import format_utc, parse_utc, read_time_s
 from .contents import compute_sha256
 from .decode import decode, parse_json
 from .durable import remove_tree, write_file
@@ -93,6 +93,9 @@ def read_verdict(root: Path, bundle_id: str) -> Optional[Verdict]:
         data = path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        what, fix = "the verdict of a release cannot be read", "look at what lies there, and deploy the bundle again"
+        raise ToolchainError(ExitCode.MALFORMED, what, str(path), "a file", error.strerror, fix) from error
     fix = "deploy the bundle again"
     try:
         verdict = cast("Verdict", decode(Verdict, parse_json(data, path.name), path.name))
@@ -103,7 +106,22 @@ def read_verdict(root: Path, bundle_id: str) -> Optional[Verdict]:
         what = "the verdict of a release is of another one, or of a newer toolchain"
         found = f"{verdict.bundle_id}, schema {verdict.schema}"
         raise ToolchainError(ExitCode.MALFORMED, what, str(path), f"{bundle_id}, schema {SCHEMA}", found, fix)
+    _check_claim(verdict, str(path))
     return verdict
+
+
+def _check_claim(verdict: Verdict, where: str) -> None:
+    """Refuse (exit 23) a verdict that says of itself that nothing was proven, or at no time."""
+    expected, fix = f"exit code 0, at a time such as {format_utc(0)}", "deploy the bundle again"
+    found = f"exit code {verdict.exit_code}, {verdict.time}"
+    try:
+        parse_utc(verdict.time)
+    except ValueError as error:
+        what = "the verdict of a release has no time"
+        raise ToolchainError(ExitCode.MALFORMED, what, where, expected, found, fix) from error
+    if verdict.exit_code != ExitCode.PROVEN:
+        what = "the verdict of a release is that it was not proven"
+        raise ToolchainError(ExitCode.MALFORMED, what, where, expected, found, fix)
 
 
 def write_verdict(root: Path, verdict: Verdict) -> None:
@@ -230,10 +248,13 @@ def check_proven(root: Path, manifest: Manifest, verdict: Verdict) -> None:
         (entry.path, entry.sha256, entry.size_bytes) == (proven.path, proven.sha256, proven.size_bytes)
         for entry in manifest.files
     )
-    if not is_listed or proven.path not in [candidate.path for candidate in manifest.candidates]:
+    candidates = [(candidate.precision, candidate.path) for candidate in manifest.candidates]
+    is_own = (verdict.model, verdict.target) == (manifest.model, manifest.target)
+    if not is_listed or not is_own or (proven.precision, proven.path) not in candidates:
         what = "the verdict is about a payload that the bundle does not have"
         where, fix = str(find_verdict(root, verdict.bundle_id)), "deploy the bundle again"
-        raise ToolchainError(ExitCode.CONTENT, what, where, "a payload of the manifest", proven.path, fix)
+        claim = f"{verdict.model} for {verdict.target}, {proven.precision}: {proven.path}"
+        raise ToolchainError(ExitCode.CONTENT, what, where, "a payload of the manifest", claim, fix)
     engine = verdict.engine
     if engine is None:
         return

@@ -94,6 +94,7 @@ def _take(folder: Path) -> Iterator[bool]:
 def _write_error(place: Place, failure: ToolchainError) -> None:
     """Write the reports of a run that an error ended; where that fails, the error itself matters more."""
     try:
+        remove_reports(place.folder)  # such as a statement of the verdict that the run did not end with
         write_reports(place.folder, _build_report(place, failure))
     except (ToolchainError, PackageNotFoundError) as problem:
         sys.stderr.write(f"there is no report of this run in {place.folder}: {problem}\n")

@@ -6,14 +6,15 @@ import json
 import signal
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
+from toolchain.agent.decode import decode, parse_json
 from toolchain.deploy.transport import AgentResult, OnProgress
-from toolchain.errors import ExitCode, ToolchainError
+from toolchain.errors import ExitCode, ToolchainError, malformed
 
 # Enough for the end of a traceback.
 _KEPT_LINES = 20
-_ERROR_FIELDS = ("what", "where", "expected", "found", "fix")
 
 
 class StderrReader:
@@ -53,6 +54,18 @@ def follow_progress(lines: Iterable[str], on_progress: OnProgress) -> str:
     return reader.others
 
 
+@dataclass(frozen=True)
+class _Error:
+    """What ToolchainError.to_dict returned on the other side."""
+
+    code: int
+    what: str
+    where: str | None
+    expected: str | None
+    found: str | None
+    fix: str | None
+
+
 def _died(found: str, stderr: str, fix: str) -> ToolchainError:
     last_line = stderr.rpartition("\n")[2]
     return ToolchainError(
@@ -64,41 +77,55 @@ def _died(found: str, stderr: str, fix: str) -> ToolchainError:
     )
 
 
+def _refuse(found: str, stderr: str) -> ToolchainError:
+    last_line = stderr.rpartition("\n")[2]
+    return malformed(
+        "what the agent answered cannot be read",
+        expected="one JSON object, with the exit code that it ended with",
+        found=f"{found}{': ' if last_line else ''}{last_line}",
+        fix="run the agent by hand and read its stderr; on a board, look for something in its place",
+    )
+
+
 def _read_error(document: Mapping[str, Any]) -> ToolchainError | None:
-    error = document.get("error")
-    if error is None:
+    if document.get("error") is None:
         return None
-    return ToolchainError(ExitCode(error["code"]), **{name: error[name] for name in _ERROR_FIELDS})
+    error = cast("_Error", decode(_Error, document["error"], "error"))
+    return ToolchainError(ExitCode(error.code), error.what, error.where, error.expected, error.found, error.fix)
 
 
 def read_agent_output(return_code: int, stdout: str, stderr: str) -> AgentResult:
     """Return what an agent said, or raise what it reported.
 
-    return_code is subprocess's: negative for a signal. An agent that was killed, that said nothing, or whose exit code
-    contradicts its verdict, is exit 1.
+    return_code is subprocess's: negative for a signal. An agent that was killed or said nothing is exit 1; one that says
+    what cannot be read, or ended with another exit code than its words have, is exit 23.
     """
     document = read_agent_document(return_code, stdout, stderr)
-    fix = "run the agent by hand and read its stderr"
     try:
         error = _read_error(document)
-        claimed = document.get("exit_code", ExitCode.PROVEN)
-    except (ValueError, KeyError, TypeError, AttributeError) as cause:
-        raise _died(f"exit code {return_code}", stderr, fix) from cause
+    except (ValueError, ToolchainError) as cause:  # no error of ours, or one with the exit code of none
+        raise _refuse(f"exit code {return_code}", stderr) from cause
     if error is not None:
         raise error
-    if claimed != return_code:
-        raise _died(f"exit code {return_code}, but {claimed} in its JSON", stderr, fix)
+    claimed = document.get("exit_code", int(ExitCode.PROVEN))
+    if type(claimed) is not int or claimed != return_code:
+        raise _refuse(f"exit code {return_code}, but {claimed!r} in its JSON", stderr)
     return AgentResult(exit_code=return_code, document=document)
 
 
-def read_agent_document(return_code: int, stdout: str, stderr: str) -> Any:
+def read_agent_document(return_code: int, stdout: str, stderr: str) -> Mapping[str, Any]:
     """Return the JSON that an agent printed, an error that it reports too; raises as read_agent_output without one."""
     if return_code < 0:
         names = {item.value: item.name for item in signal.Signals}
         found = f"killed by {names.get(-return_code, f'signal {-return_code}')}"
         fix = "look for what killed it: SIGKILL often is the kernel out of memory, SIGSEGV a payload that breaks the runtime"
         raise _died(found, stderr, fix)
+    if not stdout.strip():
+        raise _died(f"exit code {return_code}", stderr, "run the agent by hand and read its stderr")
     try:
-        return json.loads(stdout)
-    except ValueError as cause:
-        raise _died(f"exit code {return_code}", stderr, "run the agent by hand and read its stderr") from cause
+        document = parse_json(stdout.encode("utf-8"), "stdout")
+    except ToolchainError as cause:
+        raise _refuse(f"exit code {return_code}, and {cause.found}", stderr) from cause
+    if not isinstance(document, dict):
+        raise _refuse(f"exit code {return_code}, and no JSON object", stderr)
+    return document

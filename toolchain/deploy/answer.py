@@ -10,6 +10,7 @@ from toolchain.agent.facts import check_compatible
 from toolchain.agent.judge import Judgement, judge_record
 from toolchain.agent.manifest import Manifest
 from toolchain.agent.payloads import list_references
+from toolchain.agent.quantiles import Ratio
 from toolchain.agent.record import Payload, Record, read_record
 from toolchain.errors import ExitCode, ToolchainError, malformed
 
@@ -37,6 +38,7 @@ def read_answer(
         what = "the board measured another bundle than the one that was sent"
         raise ToolchainError(ExitCode.CONTENT, what, "bundle_id", bundle_id, record.bundle_id, _FIX)
     _check_payloads(record, manifest)
+    _check_plausible(record)
     if record.pinned != pinned:
         raise _refuse("pinned", str(pinned), str(record.pinned))
     check_compatible(manifest.compatible, record.device)
@@ -62,6 +64,42 @@ def _check_payloads(record: Record, manifest: Manifest) -> None:
     if record.device.runtime != manifest.runtime or record.threads != manifest.threads:
         measured = f"{record.device.runtime}, {record.threads} threads"
         raise _refuse("runtime", f"{manifest.runtime}, {manifest.threads} threads", measured)
+
+
+def _check_plausible(record: Record) -> None:
+    """Refuse (exit 23) numbers that nothing has: a share above 1, a count or a time below 0, an interval upside down."""
+    for candidate in record.candidates:
+        is_last = candidate is record.candidates[-1]
+        if (candidate.over_next is None) != is_last:
+            found = "none" if candidate.over_next is None else "one"
+            raise _refuse(f"{candidate.precision}: over_next", "a ratio of all but the last", found)
+        _check_ratio(candidate.over_reference, f"{candidate.precision}: over_reference")
+        if candidate.over_next is not None:
+            _check_ratio(candidate.over_next, f"{candidate.precision}: over_next")
+        for layer in candidate.placement.layers:
+            if layer.macs is not None and layer.macs < 0:
+                raise _refuse(f"{candidate.precision}: {layer.name}", "0 MACs or more", str(layer.macs))
+        evaluation = candidate.evaluation
+        shares = [row.agreement for row in (() if evaluation is None else evaluation.drift)]
+        if evaluation is not None and evaluation.metric is not None:
+            shares += [evaluation.metric.reference, evaluation.metric.deployed]
+        wrong = [share for share in shares if share is not None and not 0.0 <= share <= 1.0]
+        if wrong:
+            raise _refuse(f"{candidate.precision}: metric and agreement", "fractions, 0 to 1", str(wrong[0]))
+    latencies = [reference.latency for reference in record.references]
+    latencies += [candidate.latency for candidate in record.candidates]
+    for latency in latencies:
+        times = [latency.p50_ms, latency.p50_upper_ms, latency.p90_ms, latency.p90_upper_ms, latency.p99_ms]
+        times += [latency.p99_upper_ms, latency.mean_ms, latency.cv]
+        wrong = [value for value in (*times, latency.samples) if value is not None and value < 0]
+        if wrong:
+            raise _refuse("latency", "0 or more", str(wrong[0]))
+
+
+def _check_ratio(ratio: Ratio, where: str) -> None:
+    bounds = [value for value in (ratio.low, ratio.high) if value is not None]
+    if bounds != sorted(bounds) or any(value < 0 for value in (*bounds, ratio.ratio or 0.0)):
+        raise _refuse(where, "low ≤ high, above 0", f"{ratio.low}, {ratio.ratio}, {ratio.high}")
 
 
 def _join(payloads: list[tuple[str, Payload]]) -> str:

@@ -19,10 +19,12 @@ from toolchain.deploy.agent_output import read_agent_document, read_agent_output
 from toolchain.deploy.channel import Channel
 from toolchain.deploy.connection import Connection, lost
 from toolchain.deploy.transport import AgentResult, OnProgress
-from toolchain.errors import ExitCode, ToolchainError
+from toolchain.errors import ExitCode, ToolchainError, malformed
 
 # What a POSIX shell exits with where there is no such command, or none that it may execute.
 _NO_COMMAND = (126, 127)
+# Of a shell that greets; a message of the day has a hundred.
+_GREETING_LINES_MAX = 10_000
 # The loader puts the board's absolute folder in its place.
 ROOT_ARGUMENT = "{ROOT}"
 
@@ -102,7 +104,17 @@ class Board:
 
     def _read_hello(self, channel: Channel) -> str:
         """Return whether the agent's code is "there" or "missing"; a shell may have written before it."""
+        lines = 0
         while (line := channel.read_line()) is not None:
+            lines += 1
+            if lines > _GREETING_LINES_MAX:
+                raise malformed(
+                    "the board's shell does not stop talking",
+                    where=self.place,
+                    expected="the agent's first word",
+                    found=f"{lines} lines before it",
+                    fix="look at what the account's shell runs at a login",
+                )
             document = _parse_line(line)
             if "agent" in document:
                 return str(document["agent"])

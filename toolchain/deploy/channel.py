@@ -13,9 +13,14 @@ from typing import IO, Self
 from toolchain.deploy.agent_output import StderrReader
 from toolchain.deploy.connection import SSH_FAILED, lost
 from toolchain.deploy.transport import OnProgress
+from toolchain.errors import malformed
 
 _BLOCK_BYTES = 1 << 16
 _END_S = 10
+# Every latency sample of an answer is among it, 20 bytes each: below a tenth of this at --latency-samples 100000.
+_ANSWER_BYTES_MAX = 64 << 20
+# A line of stderr is a sign of progress, or of a traceback.
+_LINE_BYTES_MAX = 1 << 20
 
 
 class Channel:
@@ -36,7 +41,8 @@ class Channel:
         self._stderr = StderrReader(on_progress)
         self._stdin: IO[bytes] = process.stdin
         self._names = {process.stdout.fileno(): "stdout", process.stderr.fileno(): "stderr"}
-        self._buffers = {"stdout": b"", "stderr": b""}
+        self._buffers = {"stdout": bytearray(), "stderr": bytearray()}
+        self._came_bytes = 0
         self._selector = selectors.DefaultSelector()
         for pipe in (process.stdout, process.stderr):
             self._selector.register(pipe.fileno(), selectors.EVENT_READ)
@@ -77,9 +83,11 @@ class Channel:
 
     def read_line(self) -> str | None:
         """Return the next line of the command's stdout; None where it ended without one."""
-        while b"\n" not in self._buffers["stdout"]:
+        searched_bytes = 0
+        while b"\n" not in self._buffers["stdout"][searched_bytes:]:
             if "stdout" not in self._names.values():
                 return None
+            searched_bytes = len(self._buffers["stdout"])
             self._pump(None)
         line, _, self._buffers["stdout"] = self._buffers["stdout"].partition(b"\n")
         return line.decode("utf-8", "replace")
@@ -124,6 +132,15 @@ class Channel:
         name = self._names[descriptor]
         block = os.read(descriptor, _BLOCK_BYTES)
         self._buffers[name] += block
+        self._came_bytes += len(block) if name == "stdout" else 0
+        if self._came_bytes > _ANSWER_BYTES_MAX or len(self._buffers["stderr"]) > _LINE_BYTES_MAX:
+            raise malformed(
+                "the board does not stop talking",
+                where=self._place,
+                expected=f"an answer of at most {_ANSWER_BYTES_MAX >> 20} MiB",
+                found="more",
+                fix="look at the board: its agent, or something in its place, says what no answer has",
+            )
         if not block:
             self._selector.unregister(descriptor)
             del self._names[descriptor]

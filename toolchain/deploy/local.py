@@ -9,15 +9,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 import toolchain.agent
 from toolchain.agent.contents import check_contents
-from toolchain.agent.facts import read_facts
+from toolchain.agent.facts import Facts, read_facts
 from toolchain.agent.machine_speed import SPEED_MEMORY
 from toolchain.agent.manifest import SIGNATURE_NAME, read_manifest
 from toolchain.cache import cache_root
@@ -101,8 +100,8 @@ class LocalTransport:
             self._lock.close()
             self._lock = None
 
-    def read_facts(self, runtime: str) -> Mapping[str, Any]:
-        return asdict(read_facts(runtime))
+    def read_facts(self, runtime: str) -> Facts:
+        return read_facts(runtime)
 
     def place_bundle(self, shipment: Shipment, on_progress: OnProgress | None = None) -> int:  # noqa: ARG002 - a copy on one disk shows none
         """Copy a bundle to OUT/bundle in one step; see Transport."""

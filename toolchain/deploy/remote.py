@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, cast
 
+from toolchain.agent.decode import decode, parse_json
+from toolchain.agent.facts import Facts
 from toolchain.agent.manifest import MANIFEST_NAME, parse_manifest
+from toolchain.agent.receive import WantedFile
 from toolchain.deploy.board import ROOT_ARGUMENT, Board, describe_caller, read_result
 from toolchain.deploy.channel import Channel
 from toolchain.deploy.local import LocalTransport
 from toolchain.deploy.transport import Measured, OnProgress, Shipment
-from toolchain.errors import ExitCode, ToolchainError
+from toolchain.deploy.words import read_facts, read_install, read_measured
+from toolchain.errors import ToolchainError, malformed
 
 _PROTOCOL = 1
 _BLOCK_BYTES = 1 << 16
+_SHOWN_MAX = 200  # characters of an answer that makes no sense
+
+
+@dataclass(frozen=True)
+class _Wishes:
+    wanted: tuple[WantedFile, ...]
 
 
 class RemoteTransport:
@@ -48,8 +59,8 @@ class RemoteTransport:
     ) -> None:
         self._stack.close()
 
-    def read_facts(self, runtime: str) -> Mapping[str, Any]:
-        return self._connect().run("facts", "--runtime", runtime, "--root", ROOT_ARGUMENT).document
+    def read_facts(self, runtime: str) -> Facts:
+        return read_facts(self._connect().run("facts", "--runtime", runtime, "--root", ROOT_ARGUMENT).document)[0]
 
     def place_bundle(self, shipment: Shipment, on_progress: OnProgress) -> int:
         self._local.place_bundle(shipment)
@@ -71,7 +82,7 @@ class RemoteTransport:
         if self._channel is None:
             raise ValueError("no bundle was placed")
         self._show = on_progress
-        return read_measured(read_result(self._channel).document)
+        return read_measured(read_install(read_result(self._channel).document))
 
     def _report(self, step: str, done: int, total: int) -> None:
         self._show(step, done, total)
@@ -83,45 +94,39 @@ class RemoteTransport:
         return self._board
 
 
-def read_measured(document: Mapping[str, Any]) -> Measured:
-    """Return what the agent's `install` and `check` measured."""
-    return Measured(
-        document=document["measurements"],
-        samples_ms=document.get("samples_ms", {}),
-        signer=document.get("signer"),
-        notes=document.get("notes", ()),
-    )
-
-
-def _offer(channel: Channel, bundle: Path, signature: bytes) -> Sequence[Mapping[str, Any]]:
+def _offer(channel: Channel, bundle: Path, signature: bytes) -> Sequence[WantedFile]:
     """Send the manifest and its signature, and return the files that the board asks for."""
     manifest = (bundle / MANIFEST_NAME).read_bytes()
     header = {"protocol": _PROTOCOL, "manifest_bytes": len(manifest), "signature_bytes": len(signature)}
     channel.send([json.dumps(header).encode() + b"\n", manifest, signature])
     line = channel.read_line()
     try:
-        document = json.loads(line or "")
-        if "wanted" in document:
-            return _check_wanted(document["wanted"], manifest)
-    except (ValueError, TypeError, KeyError) as error:
+        document = parse_json((line or "").encode("utf-8"), "wanted")
+    except ToolchainError as error:
         channel.finish()  # a connection that broke says so
         raise _unexpected(repr(line)) from error
-    read_result(channel, line)
-    raise _unexpected(repr(line))
+    if not isinstance(document, dict) or "wanted" not in document:
+        read_result(channel, line)
+        raise _unexpected(repr(line))
+    try:
+        wanted = cast("_Wishes", decode(_Wishes, document, "wanted")).wanted
+    except ToolchainError as error:
+        raise _unexpected(repr(line)) from error
+    if not _are_files_of(manifest, wanted):
+        raise _unexpected(repr(line))
+    return wanted
 
 
-def _check_wanted(wanted: Any, manifest: bytes) -> Sequence[Mapping[str, Any]]:
-    # A board may ask for files of this bundle, and for nothing else of this machine.
+def _are_files_of(manifest: bytes, wanted: Sequence[WantedFile]) -> bool:
+    # A board may ask for the files of this bundle, each once, and for nothing else of this machine.
     sizes = {entry.path: entry.size_bytes for entry in parse_manifest(manifest).files}
-    for file in wanted:
-        if not 0 <= file["offset"] <= sizes[file["path"]]:
-            raise ValueError("an offset outside of the file")
-    return list(wanted)
+    paths = [file.path for file in wanted]
+    return len(set(paths)) == len(paths) and all(0 <= file.offset <= sizes.get(file.path, -1) for file in wanted)
 
 
-def _send_files(channel: Channel, bundle: Path, wanted: Sequence[Mapping[str, Any]], on_progress: OnProgress) -> int:
+def _send_files(channel: Channel, bundle: Path, wanted: Sequence[WantedFile], on_progress: OnProgress) -> int:
     """Send the files from their offsets on, and return how many bytes that were."""
-    total = sum((bundle / file["path"]).stat().st_size - file["offset"] for file in wanted)
+    total = sum((bundle / file.path).stat().st_size - file.offset for file in wanted)
     done = 0
     for block in _read_blocks(bundle, wanted):
         sent = channel.send([block])
@@ -132,21 +137,20 @@ def _send_files(channel: Channel, bundle: Path, wanted: Sequence[Mapping[str, An
     return done
 
 
-def _read_blocks(bundle: Path, wanted: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
-    for item in wanted:
-        with (bundle / item["path"]).open("rb") as file:
-            file.seek(item["offset"])
-            while block := file.read(_BLOCK_BYTES):
+def _read_blocks(bundle: Path, wanted: Sequence[WantedFile]) -> Iterator[bytes]:
+    for file in wanted:
+        with (bundle / file.path).open("rb") as content:
+            content.seek(file.offset)
+            while block := content.read(_BLOCK_BYTES):
                 yield block
 
 
 def _unexpected(found: str) -> ToolchainError:
-    return ToolchainError(
-        ExitCode.UNEXPECTED,
-        "the agent answered something else than the protocol says",
-        expected="the files that it wants",
-        found=found,
-        fix="report it",
+    return malformed(
+        "the board answered something else than the protocol says",
+        expected="the files that it wants, each once",
+        found=found[:_SHOWN_MAX],
+        fix="look at the board: its agent, or something in its place, does not ask for what it lacks",
     )
 
 

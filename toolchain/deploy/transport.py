@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from toolchain.agent.facts import Facts
+
 OnProgress = Callable[[str, int, int], None]
 """Gets the step, what is done of it, and the total."""
 
@@ -53,6 +55,10 @@ class Measured:
     """The JSON object of `agent verify`."""
     samples_ms: Mapping[str, Sequence[float]]
     """Every latency sample by payload."""
+    bundle_id: str | None = None
+    """For which bundle the board answers; None is this machine, which records nothing."""
+    recorded: tuple[str, str, str] | None = None
+    """What the board recorded as proven: precision, path and sha256 of the payload."""
     signer: str | None = None
     """Whom of its allowed signers the board found behind the signature; None where it checked none."""
     notes: Sequence[str] = ()
@@ -72,8 +78,8 @@ class Transport(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def read_facts(self, runtime: str) -> Mapping[str, Any]:
-        """Return the board's facts, as `agent facts` prints them."""
+    def read_facts(self, runtime: str) -> Facts:
+        """Return the board's facts."""
 
     def place_bundle(self, shipment: Shipment, on_progress: OnProgress) -> int:
         """Bring a bundle to the board and return how many bytes of its files had to be sent.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any, cast
 
 from toolchain.agent.gates.parity import find_sqnr_db_min
@@ -14,10 +14,11 @@ from toolchain.agent.parity import OutputParity
 from toolchain.agent.quantities import write_percent
 from toolchain.agent.record import CandidateRecord, Payload, Record
 from toolchain.report.drift import list_drift_warnings
-from toolchain.report.error_document import NO_REASON, record_stage, replace_nonfinite
+from toolchain.report.error_document import record_stage, replace_nonfinite
 from toolchain.report.gates import list_gates
 from toolchain.report.placement import read_placement
 from toolchain.report.shape import (
+    NO_REASON,
     SCHEMA,
     Artifact,
     Candidate,

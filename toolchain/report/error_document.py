@@ -12,7 +12,6 @@ from toolchain.errors import ExitCode, ToolchainError
 from toolchain.report.shape import SCHEMA, Gate, GateStatus, Report, RunError, Stage
 from toolchain.stage_record import StageRecord
 
-NO_REASON = "no reason was recorded"
 # The gate that an error which stopped the run belongs to.
 _GROUP_OF_ERROR = {
     ExitCode.SIGNATURE: "signature",

@@ -11,7 +11,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from toolchain.agent.quantities import TIMES, write_count, write_ms, write_percent, write_points, write_speedup
-from toolchain.report.error_document import NO_REASON
 from toolchain.report.quantities import (
     write_bound,
     write_change,
@@ -22,7 +21,7 @@ from toolchain.report.quantities import (
     write_size_change,
     write_sqnr,
 )
-from toolchain.report.shape import LatencyNumbers, Report
+from toolchain.report.shape import NO_REASON, LatencyNumbers, Report
 
 TEMPLATE = "report.html.jinja"
 # The precisions that have a colour of their own on the page.

@@ -14,6 +14,7 @@ CandidateStatus = Literal["shipped", "rejected", "not needed"]
 
 SCHEMA = 1
 """The version of report.json; it grows when a key changes its meaning or goes away, not when one is added."""
+NO_REASON = "no reason was recorded"
 
 
 class Device(TypedDict):

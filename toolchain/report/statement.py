@@ -83,7 +83,7 @@ def encode_statement(statement: Mapping[str, Any]) -> bytes:
 
 
 def write_statement(out_dir: Path, data: bytes, signature: bytes | None) -> None:
-    """Write statement.json and, where it is signed, statement.json.sig; raises ToolchainError (exit 14)."""
-    write_atomically(out_dir / STATEMENT_NAME, data)
+    """Write statement.json and, where it is signed, statement.json.sig before it; raises ToolchainError (exit 14)."""
     if signature is not None:
         write_atomically(out_dir / STATEMENT_SIGNATURE_NAME, signature)
+    write_atomically(out_dir / STATEMENT_NAME, data)

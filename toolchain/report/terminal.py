@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from toolchain.agent.quantities import EN_DASH, TIMES, write_count, write_percent, write_speedup
-from toolchain.report.error_document import NO_REASON
 from toolchain.report.quantities import (
     MINUS,
     write_bound,
@@ -21,7 +20,7 @@ from toolchain.report.quantities import (
     write_size,
     write_size_change,
 )
-from toolchain.report.shape import GateStatus, Report, RunError, Stage, Verdict
+from toolchain.report.shape import NO_REASON, GateStatus, Report, RunError, Stage, Verdict
 
 FILES = ("report.html", "report.json", "junit.xml", "log.jsonl")
 # Fits a terminal of 80 columns and stays readable on a wider one.
