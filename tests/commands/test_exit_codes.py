@@ -38,14 +38,15 @@ def test_code_of_the_user_that_breaks_is_exit_2_with_its_line(deployed_copy):
 
 def test_what_nobody_foresaw_is_exit_1_with_its_traceback_in_a_file_alone(deployed_copy):
     project = deployed_copy
-    # A library that breaks in the middle of a run.
-    (project.folder / "difflib.py").write_text('raise KeyError("depth")')
+    # A library that breaks in the middle of a run, in a stage that must be built.
+    (project.folder / "safetensors.py").write_text('raise KeyError("depth")')
+    project.edit_recipe("calibration_samples = 32", "calibration_samples = 31")
     result = project.deploy()
     project.assert_stopped(result, 1, "unexpected error")
     message = result.stderr[result.stderr.index("unexpected error") :]
     assert message.startswith("unexpected error: KeyError: 'depth'\n  the traceback is in ")
     assert str(project.cache / "traceback.txt") in message
-    assert "difflib.py" in (project.cache / "traceback.txt").read_text()
+    assert "safetensors.py" in (project.cache / "traceback.txt").read_text()
 
 
 def test_a_module_that_fails_on_its_input_is_exit_2(project):
@@ -200,10 +201,11 @@ def deploy_undisturbed(project, out):
 def test_a_latency_over_its_gate_is_exit_19_and_too_few_samples_for_the_gate_are_exit_20(project):
     out = project.folder / "dist" / "tiny" / "real"
     project.edit_recipe("[gates]", "[gates]\nlatency_p90_ms_max = 1e6")
-    few = project.assert_refused(project.deploy("--latency-samples", 20, target="real"), 20, "invalid", out)
-    assert "20 samples are too few" in few["reasons"][0]
+    no_time = ("--latency-samples", 1, "--latency-limit-s", 0.001)
+    few = project.assert_refused(project.deploy(*no_time, target="real"), 20, "invalid", out)
+    assert "11 samples are too few" in few["reasons"][0]
     assert few["latency"]["deployed"]["p90_ms"] is None
-    assert project.run("verify", out / "bundle", "--latency-samples", 20).code == 20
+    assert project.run("verify", out / "bundle", *no_time).code == 20
     project.edit_recipe("latency_p90_ms_max = 1e6", "latency_p90_ms_max = 1e-6")
     report = project.assert_refused(deploy_undisturbed(project, out), 19, "fail", out)
     assert "the gate is 1e-06 ms" in report["reasons"][0]
