@@ -22,7 +22,10 @@ class _Parser(argparse.ArgumentParser):
 
 def _add_latency(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--latency-samples", type=int, default=DEFAULT_SAMPLES, help="at least so many samples of each payload (default %(default)s)"
+        "--latency-samples",
+        type=int,
+        default=DEFAULT_SAMPLES,
+        help="at least so many samples of each payload (default %(default)s)",
     )
     parser.add_argument(
         "--latency-limit-s", type=float, default=DEFAULT_LIMIT_S, help="time for them in seconds (default %(default)s)"
