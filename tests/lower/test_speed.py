@@ -83,7 +83,7 @@ def test_a_measurement_among_busy_neighbours_decides_nothing_whatever_it_says(se
     busy = [Conditions({}, {}, {}, counters=counters) for counters in (start, end)]
     found = search((3000, 1000), conditions=busy)
     assert (found.keep_float, found.status) == ({}, "undecided")
-    assert "50% of the time" in found.problems[0]
+    assert "50 % of the time" in found.problems[0]
     later = search((3000, 1000), (3000, 1000), conditions=[QUIET, QUIET, *busy])
     assert (later.keep_float, later.status) == ({}, "undecided")
 
