@@ -107,9 +107,10 @@ def _loop() -> None:
 def lower_anew(recipe: Recipe, shared: Cache, folder: Path, progress: Progress) -> dict[str, Any]:
     """Return lowering.json of a lowering that no cache had; what comes before it may be cached."""
     run = stages.Run(recipe=recipe, cache=shared, progress=progress)
-    optimized = stages.optimize(run, stages.export(run, stages.train(run)))
+    exported = stages.export(run, stages.train(run))
+    optimized = stages.optimize(run, exported)
     fresh = stages.Run(recipe=recipe, cache=Cache(folder), progress=progress)
-    entry = stages.lower(fresh, optimized, find_target("cpu"), "int8", read_facts("onnxruntime"))
+    entry = stages.lower(fresh, optimized, find_target("cpu"), "int8", read_facts("onnxruntime"), exported=exported)
     document: dict[str, Any] = json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8"))
     return document
 
