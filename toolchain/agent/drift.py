@@ -64,16 +64,19 @@ class _Agreement:
 class Drift:
     """Compares batch after batch with the user's model's outputs and keeps sums and counts, not the batches."""
 
-    def __init__(self) -> None:
+    def __init__(self, parity: Optional[Parity] = None) -> None:
+        """`parity` is one that gets the same batches before this does, where nothing was compressed; None keeps its own."""
         self._agreements: Dict[str, _Agreement] = {}
         self._variations: Dict[str, Variation] = {}
-        self._parity = Parity()
+        self._is_shared = parity is not None
+        self._parity = parity or Parity()
 
     def add(
         self, originals: Mapping[str, NDArray[Any]], deployed: Mapping[str, NDArray[Any]], *, stacked: bool = False
     ) -> None:
         """Compare one batch, or one whole sample where stacked; raises (exit 18) as parity.check_outputs does."""
-        self._parity.add(originals, deployed)
+        if not self._is_shared:
+            self._parity.add(originals, deployed)
         for name, array in originals.items():
             # A whole tensor (1, channels, …) has its sample axis already; a state (layers, …) or a vector has none.
             is_sample = stacked and not (array.ndim > 1 and array.shape[0] == 1)

@@ -8,8 +8,6 @@ from typing import Optional
 from ..errors import ExitCode
 from ..quantities import ABSENT
 
-STATUSES = ("passed", "failed", "invalid", "undecided", "skipped")
-
 
 @dataclass(frozen=True)
 class Row:
