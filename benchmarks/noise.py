@@ -16,8 +16,6 @@ import argparse
 import contextlib
 import json
 import multiprocessing
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +27,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.flow import deploy_resnet8
 from benchmarks.mobilenet import write_mobilenet_recipe
 from toolchain import stages
 from toolchain.agent.facts import read_facts
@@ -136,25 +135,6 @@ def compare_layers(recipe: Recipe, folder: Path, *, runs: int, loops: int) -> di
     }
 
 
-def _deploy(cache: Path, out: Path) -> dict[str, Any]:
-    started_s = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "toolchain", "deploy", "resnet8", "--quiet", "--json", "--out", str(out)],
-        env={**os.environ, "TOOLCHAIN_CACHE": str(cache)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
-    report = json.loads(done.stdout)
-    latency = report["latency"] or {}
-    return {
-        "wall_s": round(time.perf_counter() - started_s, 2),
-        "exit_code": done.returncode,
-        "reasons": report["reasons"],
-        **{key: latency.get(key) for key in ("speedup", "speedup_low", "speedup_high")},
-    }
-
-
 def count_sharing(intervals: Sequence[tuple[float, float]]) -> int:
     """Return the most intervals that have one point in common: it lies where one of them begins."""
     return max((sum(low <= point <= high for low, high in intervals) for point, _ in intervals), default=0)
@@ -163,12 +143,12 @@ def count_sharing(intervals: Sequence[tuple[float, float]]) -> int:
 def repeat_verdicts(count: int, pause_s: float) -> Iterator[dict[str, Any]]:
     """Yield the row of each verdict, and one over all."""
     with tempfile.TemporaryDirectory() as folder:
-        _deploy(Path(folder) / "cache", Path(folder) / "out")  # builds everything, so that the others are warm
+        deploy_resnet8(Path(folder) / "cache", Path(folder) / "out")  # builds everything, so that the others are warm
         rows = []
         for index in range(count):
             if index:
                 time.sleep(pause_s)
-            rows.append(_deploy(Path(folder) / "cache", Path(folder) / "out"))
+            rows.append(deploy_resnet8(Path(folder) / "cache", Path(folder) / "out"))
             yield rows[-1]
     intervals = [
         (row["speedup_low"], row["speedup_high"])
