@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import torch
@@ -33,9 +34,11 @@ def start_accelerator() -> Accelerator:
 def stop_accelerator() -> None:
     """Part from the other processes; to be called when a process has done all its training, well or not.
 
-    A process that exits in the group may be aborted: gloo's threads then run into the end of the interpreter.
+    A process that exits in the group may be aborted: gloo's threads then run into the end of the interpreter. What was
+    prepared for the group keeps it alive, in cycles that only the collector takes apart.
     """
     PartialState().destroy_process_group()
+    gc.collect()
 
 
 def _has_bfloat16(*, on_cpu: bool) -> bool:
