@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from toolchain.errors import usage
+from toolchain.errors import missing, usage
 from toolchain.recipe import DataSection, ModelSection, Recipe, name_model, read_recipe
 from toolchain.target import Target, read_target
 
@@ -120,17 +121,25 @@ def _write_onnx_recipe(path: Path, calibration: Path | None, *, evaluates: bool)
             found="none",
             fix="give real samples; random ones prove nothing",
         )
-    from toolchain.data import load_dataset
-
+    if not calibration.is_file():
+        raise missing(f"there is no file {calibration}", fix="check the path, or write the file with numpy.savez")
     options: dict[str, JsonValue] = {"path": str(calibration.resolve())}
     if evaluates:
         options["split"] = True
-    labelled = load_dataset("npz", options).evaluation.labels is not None
     recipe = Recipe(
         model=ModelSection(onnx=path.name),
-        data=DataSection(name="npz", options=options, metric="top1" if labelled else "none"),
+        data=DataSection(name="npz", options=options, metric="top1" if _has_labels(calibration) else "none"),
     )
     return recipe.at(path.with_suffix(".toml"), name=path.stem)
+
+
+def _has_labels(path: Path) -> bool:
+    """Return whether an .npz has labels; what is wrong with the file is for those who read it to say."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "labels.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _if_file(path: Path) -> Path | None:
