@@ -5,7 +5,7 @@ MODEL  ?= resnet8
 TARGET ?=
 DEVICE ?=
 # The tests of the fault table.
-BOARD_TESTS ?= tests/agent/test_install*.py tests/agent/test_rollback.py tests/commands/test_devices.py tests/deploy/test_remote.py
+BOARD_TESTS ?= tests/agent/install tests/commands/test_devices.py tests/deploy/test_remote.py
 
 VENV      := .venv
 PIP       := $(VENV)/bin/python -m pip
@@ -30,7 +30,7 @@ test-power: $(VENV)/.installed-dev
 
 # The fault table once more, on the emulated board's Python and kernels of ARM (docs/emulated_board.md); it needs root.
 test-board: $(VENV)/.installed-dev
-	@python=$$($(VENV)/bin/python -m emulator python) && AGENT_PYTHON=$$python $(VENV)/bin/python -m pytest -n 2 \
+	@python=$$($(VENV)/bin/python -m toolchain.emulator python) && AGENT_PYTHON=$$python $(VENV)/bin/python -m pytest -n 2 \
 	  --dist worksteal $(BOARD_TESTS)
 
 check: $(VENV)/.installed-dev
@@ -44,10 +44,10 @@ bench: $(VENV)/.installed-dev
 
 # An ARM board without hardware (docs/emulated_board.md); it needs root.
 board: setup
-	@$(VENV)/bin/python -m emulator start
+	@$(VENV)/bin/python -m toolchain.emulator start
 
 board-stop: setup
-	@$(VENV)/bin/python -m emulator stop
+	@$(VENV)/bin/python -m toolchain.emulator stop
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

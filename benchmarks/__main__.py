@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from toolchain.agent.facts import read_cpu
+from toolchain.agent.measure.facts import read_cpu
 from toolchain.lower.onnxruntime import VNNI
 
 _NAMES = ("flow", "calibration", "lowering", "packing", "fusion", "wild", "board_overhead", "harness")

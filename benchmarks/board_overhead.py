@@ -22,7 +22,7 @@ from pathlib import Path
 
 from toolchain.boards import reach_board
 from toolchain.deploy.board import ROOT_ARGUMENT, Board, read_agent_code
-from toolchain.device import Device, find_devices, read_devices
+from toolchain.project.device import Device, find_devices, read_devices
 
 _ROUNDS = 15
 

@@ -40,7 +40,7 @@ _METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"
 def prepare(folder: Path, images: int) -> None:
     """Write model.onnx and images.npy, float32 (images, 3, 224, 224)."""
     from benchmarks.mobilenet import build_mobilenet, read_pictures
-    from toolchain.export import export_onnx
+    from toolchain.module.export import export_onnx
 
     pictures = read_pictures(0, images)
     np.save(folder / "images.npy", pictures)
@@ -59,7 +59,7 @@ def bind_ours(method: str, folder: Path) -> Callable[[], Bounds]:
     """Return what quantizes with our calibration and writer, and returns the ranges."""
     import onnx
 
-    from toolchain.agent.facts import read_facts
+    from toolchain.agent.measure.facts import read_facts
     from toolchain.lower.calibration import calibrate
     from toolchain.lower.onnxruntime import choose_scheme, plan_int8
     from toolchain.lower.qdq import write_qdq

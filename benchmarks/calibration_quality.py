@@ -34,18 +34,18 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
 from onnxruntime.quantization.calibrate import create_calibrator
 
 from benchmarks.mobilenet import build_mobilenet, read_pictures
-from toolchain.agent.facts import read_facts
-from toolchain.agent.parity import Parity
-from toolchain.builder import build_model
+from toolchain.agent.measure.facts import read_facts
+from toolchain.agent.measure.parity import Parity
 from toolchain.data import load_dataset
-from toolchain.export import export_onnx
 from toolchain.lower.calibration import calibrate
 from toolchain.lower.onnxruntime import choose_scheme, plan_int8
 from toolchain.lower.qdq import write_qdq
 from toolchain.lower.ranges import TensorRange
 from toolchain.lower.trial import open_model
-from toolchain.project import find_recipe
-from toolchain.weights import load_weights
+from toolchain.module.builder import build_model
+from toolchain.module.export import export_onnx
+from toolchain.module.weights import load_weights
+from toolchain.project.find import find_recipe
 
 _THEIRS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
 _ORDER = (*_THEIRS, "mse")

@@ -23,13 +23,13 @@ import torch
 import torchvision
 
 from toolchain import stages
-from toolchain.agent.facts import read_facts
-from toolchain.agent.latency import measure_latency
-from toolchain.cache import Cache, cache_root
-from toolchain.progress import Progress
-from toolchain.project import find_recipe, find_target
-from toolchain.recipe import Recipe, read_recipe
-from toolchain.weights import save_weights
+from toolchain.agent.measure.facts import read_facts
+from toolchain.agent.measure.latency import measure_latency
+from toolchain.module.weights import save_weights
+from toolchain.project.find import find_recipe, find_target
+from toolchain.project.recipe import Recipe, read_recipe
+from toolchain.run.cache import Cache, cache_root
+from toolchain.run.progress import Progress
 
 _NONE = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
 _EXTENDED = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED

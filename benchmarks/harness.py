@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.simulated_machine import Payload, Series, SimulatedMachine
-from toolchain.agent.conditions import Conditions
-from toolchain.agent.latency import FASTER, UNDECIDED, Measurement, decide, is_faster, measure_latency
-from toolchain.agent.validity import find_validity
+from toolchain.agent.measure.conditions import Conditions
+from toolchain.agent.measure.latency import FASTER, UNDECIDED, Measurement, decide, is_faster, measure_latency
+from toolchain.agent.measure.validity import find_validity
 
 KINDS: Mapping[str, Series] = {
     "independent": Series(noise=0.05),

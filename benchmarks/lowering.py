@@ -24,16 +24,16 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from benchmarks.mobilenet import write_mobilenet_recipe
 from toolchain import stages
-from toolchain.agent.facts import read_facts
-from toolchain.agent.latency import measure_latency
-from toolchain.agent.metric import create_metric
-from toolchain.agent.parity import Parity
-from toolchain.agent.session import Session, open_session
-from toolchain.cache import Cache, cache_root
+from toolchain.agent.measure.facts import read_facts
+from toolchain.agent.measure.latency import measure_latency
+from toolchain.agent.measure.metric import create_metric
+from toolchain.agent.measure.parity import Parity
+from toolchain.agent.measure.session import Session, open_session
 from toolchain.data.feeds import Feeds
-from toolchain.progress import Progress
-from toolchain.project import find_recipe, find_target
-from toolchain.recipe import Recipe, read_recipe
+from toolchain.project.find import find_recipe, find_target
+from toolchain.project.recipe import Recipe, read_recipe
+from toolchain.run.cache import Cache, cache_root
+from toolchain.run.progress import Progress
 
 _MODELS = ("resnet8", "resnet18", "mobilenet_v2")
 _EVALUATION_LIMIT = 10_000

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from toolchain.data import load_dataset
-from toolchain.weights import save_weights
+from toolchain.module.weights import save_weights
 
 _SEED = 0
 # Random filters amplify noise from layer to layer as trained ones do not: quantize_static keeps 10.7 dB here. The gate is

@@ -30,12 +30,12 @@ from torch import nn
 from benchmarks.flow import deploy_resnet8
 from benchmarks.mobilenet import write_mobilenet_recipe
 from toolchain import stages
-from toolchain.agent.facts import read_facts
-from toolchain.cache import Cache
-from toolchain.progress import Progress
-from toolchain.project import find_recipe, find_target
-from toolchain.recipe import Recipe, read_recipe
-from toolchain.weights import save_weights
+from toolchain.agent.measure.facts import read_facts
+from toolchain.module.weights import save_weights
+from toolchain.project.find import find_recipe, find_target
+from toolchain.project.recipe import Recipe, read_recipe
+from toolchain.run.cache import Cache
+from toolchain.run.progress import Progress
 
 _TRANSFORMER = """\
 import torch

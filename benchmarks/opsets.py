@@ -19,7 +19,7 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper, parser, version_converter
 
-from toolchain.agent.latency import measure_latency
+from toolchain.agent.measure.latency import measure_latency
 
 _OLD = 17
 _OPSETS = (18, 20, 21)

@@ -23,10 +23,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from toolchain.agent.facts import read_facts
-from toolchain.agent.latency import measure_latency
-from toolchain.compress.codebook import choose_codebook
-from toolchain.compress.linear_grid import choose_grid
+from toolchain.agent.measure.facts import read_facts
+from toolchain.agent.measure.latency import measure_latency
+from toolchain.compress.quantization.codebook import choose_codebook
+from toolchain.compress.quantization.linear_grid import choose_grid
 from toolchain.lower.packing import pack_weights
 
 _SHAPE = (512, 512, 3, 3)

@@ -12,8 +12,8 @@ from itertools import count, pairwise
 
 import numpy as np
 
-from toolchain.agent.latency import Measurement, measure_latency
-from toolchain.agent.machine_speed import ProbeTimes
+from toolchain.agent.measure.latency import Measurement, measure_latency
+from toolchain.agent.measure.machine_speed import ProbeTimes
 
 # The kernels of machine_speed.py: ns at full speed, and how they scatter.
 _PROBE_NS = (100_000, 100_000)

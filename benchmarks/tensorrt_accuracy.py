@@ -18,14 +18,14 @@ from typing import Any
 import onnx
 
 from toolchain import stages
-from toolchain.agent.metric import create_metric
-from toolchain.agent.parity import Parity
+from toolchain.agent.measure.metric import create_metric
+from toolchain.agent.measure.parity import Parity
 from toolchain.bundle.golden import read_golden_outputs
-from toolchain.cache import Cache, Entry, cache_root
 from toolchain.lower.trial import open_emulated
-from toolchain.progress import Progress
-from toolchain.project import find_recipe, find_target
-from toolchain.recipe import Recipe
+from toolchain.project.find import find_recipe, find_target
+from toolchain.project.recipe import Recipe
+from toolchain.run.cache import Cache, Entry, cache_root
+from toolchain.run.progress import Progress
 
 _RECIPES = ("resnet8", "models/resnet18/half_stem.toml")
 _TARGET = "jetson"

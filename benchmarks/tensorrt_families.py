@@ -26,21 +26,21 @@ import torch
 from torch import nn
 
 from benchmarks.families import FAMILIES, build_family, read_pictures
-from toolchain.agent.facts import read_facts
-from toolchain.agent.parity import Parity
-from toolchain.builder import build_model
+from toolchain.agent.measure.facts import read_facts
+from toolchain.agent.measure.parity import Parity
 from toolchain.errors import ToolchainError
-from toolchain.export import export_onnx
 from toolchain.lower import LowerRequest, lower_model
 from toolchain.lower.tensorrt.profile import find_profile
 from toolchain.lower.tensorrt.rtx import build_engine
 from toolchain.lower.trial import Arrays, open_emulated
+from toolchain.module.builder import build_model
+from toolchain.module.export import export_onnx
+from toolchain.module.pytorch_run import run_pytorch
+from toolchain.module.weights import load_weights
 from toolchain.optimize import optimize
-from toolchain.project import find_recipe, find_target
-from toolchain.pytorch_run import run_pytorch
-from toolchain.recipe import QuantizeSection
-from toolchain.target import Precision
-from toolchain.weights import load_weights
+from toolchain.project.find import find_recipe, find_target
+from toolchain.project.recipe import QuantizeSection
+from toolchain.project.target import Precision
 
 _OURS = ("resnet8",)
 _CALIBRATION = 2

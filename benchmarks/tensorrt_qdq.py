@@ -27,14 +27,14 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.families import Family, build_family, read_pictures
-from toolchain.agent.facts import read_facts
-from toolchain.agent.parity import Parity
-from toolchain.export import export_onnx
+from toolchain.agent.measure.facts import read_facts
+from toolchain.agent.measure.parity import Parity
 from toolchain.lower import LowerRequest, lower_model
 from toolchain.lower.trial import open_emulated
+from toolchain.module.export import export_onnx
 from toolchain.optimize import optimize
-from toolchain.project import find_target
-from toolchain.recipe import QuantizeSection
+from toolchain.project.find import find_target
+from toolchain.project.recipe import QuantizeSection
 
 _MODELS = ("resnet18", "mobilenet_v2", "efficientnet_b0")
 _SIZE = 224

@@ -24,18 +24,18 @@ import onnx
 from onnxruntime import quantization
 
 from benchmarks.wild_inputs import Feed, make_feed
-from toolchain.agent.facts import read_facts
-from toolchain.agent.latency import measure_latency
-from toolchain.agent.parity import Parity
-from toolchain.agent.session import Session
+from toolchain.agent.measure.facts import read_facts
+from toolchain.agent.measure.latency import measure_latency
+from toolchain.agent.measure.parity import Parity
+from toolchain.agent.measure.session import Session
 from toolchain.errors import ToolchainError
+from toolchain.graph.file import read_onnx
 from toolchain.lower.int8 import lower_int8
 from toolchain.lower.onnxruntime import choose_scheme, int8_policy, plan_int8
 from toolchain.lower.trial import open_model
-from toolchain.onnx_file import read_onnx
 from toolchain.optimize import optimize
-from toolchain.progress import Progress
-from toolchain.recipe import QuantizeSection
+from toolchain.project.recipe import QuantizeSection
+from toolchain.run.progress import Progress
 
 # Where a package has several of one kind, one of them.
 _MODELS = {

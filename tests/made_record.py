@@ -2,8 +2,6 @@
 
 import dataclasses
 
-from toolchain.agent.drift import OutputDrift
-from toolchain.agent.facts import Facts
 from toolchain.agent.manifest import (
     SCHEMA,
     BuildSpec,
@@ -17,13 +15,15 @@ from toolchain.agent.manifest import (
     Original,
     TensorSpec,
 )
-from toolchain.agent.metric import MetricResult
-from toolchain.agent.parity import OutputParity
-from toolchain.agent.placement import Layer, Placement
-from toolchain.agent.quantiles import Ratio, summarize_latency
-from toolchain.agent.record import RECORD_SCHEMA, CandidateRecord, Evaluation, Payload, Record, ReferenceRecord
-from toolchain.agent.validity import Validity
-from toolchain.agent.variation import Varying
+from toolchain.agent.measure.drift import OutputDrift
+from toolchain.agent.measure.facts import Facts
+from toolchain.agent.measure.metric import MetricResult
+from toolchain.agent.measure.parity import OutputParity
+from toolchain.agent.measure.placement import Layer, Placement
+from toolchain.agent.measure.quantiles import Ratio, summarize_latency
+from toolchain.agent.measure.record import RECORD_SCHEMA, CandidateRecord, Evaluation, Payload, Record, ReferenceRecord
+from toolchain.agent.measure.validity import Validity
+from toolchain.agent.measure.variation import Varying
 
 NO_GATES = Gates(metric_drop_max=None, sqnr_db_min={}, int8_share_min=None, latency_p90_ms_max=None)
 STRICT = Gates(metric_drop_max=0.005, sqnr_db_min={"int8": 25.0}, int8_share_min=0.9, latency_p90_ms_max=2.0)

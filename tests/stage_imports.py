@@ -21,12 +21,12 @@ import torch.onnx  # noqa: F401
 
 # What the child itself needs to begin; where a stage imports it too, it is hashed all the same.
 OF_THE_CHILD = {
-    "toolchain.agent.cpu",
-    "toolchain.agent.facts",
-    "toolchain.agent.version",
-    "toolchain.progress",
-    "toolchain.target",
-    "toolchain.freshness",
+    "toolchain.agent.measure.cpu",
+    "toolchain.agent.measure.facts",
+    "toolchain.agent.measure.version",
+    "toolchain.run.progress",
+    "toolchain.project.target",
+    "toolchain.bundle.freshness",
 }
 
 
@@ -59,16 +59,16 @@ def build_stage(recipe_path, target_path, name, options):
     package.__path__ = [str(Path(__file__).parents[1] / "toolchain" / "stages")]
     sys.modules["toolchain.stages"] = package
     stage = importlib.import_module(f"toolchain.stages.{name}")
-    from toolchain.cache import Cache, Entry, cache_root
-    from toolchain.recipe import read_recipe
-    from toolchain.sources import Sources
+    from toolchain.project.recipe import read_recipe
+    from toolchain.run.cache import Cache, Entry, cache_root
+    from toolchain.run.sources import Sources
     from toolchain.stages.run import Run
 
     own = {module for module in OF_THE_CHILD if module not in sys.modules}
-    from toolchain.agent.facts import read_facts
-    from toolchain.freshness import Freshness
-    from toolchain.progress import Progress
-    from toolchain.target import read_target
+    from toolchain.agent.measure.facts import read_facts
+    from toolchain.bundle.freshness import Freshness
+    from toolchain.project.target import read_target
+    from toolchain.run.progress import Progress
 
     hashed = set()
     hash_imports = Sources.hash_imports

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-from toolchain.cache import Cache
+from toolchain.run.cache import Cache
 
 count_attempt = import_module("toolchain.stages.lower").count_attempt
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.tiny_project import draw_patterns, tiny
-from toolchain.sources import find_sources
+from toolchain.run.sources import find_sources
 
 __all__ = ["tiny"]
 

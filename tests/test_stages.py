@@ -12,16 +12,16 @@ import pytest
 
 import toolchain
 from toolchain import stages
-from toolchain.agent.cpu import read_cpu
-from toolchain.agent.facts import Facts
-from toolchain.cache import Entry, cache_root, hash_json
+from toolchain.agent.measure.cpu import read_cpu
+from toolchain.agent.measure.facts import Facts
+from toolchain.bundle.freshness import Freshness
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.freshness import Freshness
-from toolchain.progress import Progress
-from toolchain.recipe import read_recipe
-from toolchain.sources import Sources
+from toolchain.project.recipe import read_recipe
+from toolchain.project.target import read_target
+from toolchain.run.cache import Entry, cache_root, hash_json
+from toolchain.run.progress import Progress
+from toolchain.run.sources import Sources
 from toolchain.stages.bundle import merge_gates
-from toolchain.target import read_target
 
 RECIPE = """
 [model]
@@ -358,9 +358,9 @@ RUNS_SESSIONS = {"evidence", "export", "optimize", "golden", COMPRESS, *LOWER, "
         ("float_parity.py", {"evidence", "export", "optimize", "golden", COMPRESS, *LOWER}),
         ("lower/int8.py", LOWER),
         ("lower/calibration/methods/entropy.py", {"lower-int8"}),
-        ("agent/gates/parity.py", {"evidence", "bundle", *LOWER}),
-        ("agent/runtimes/onnxruntime.py", RUNS_SESSIONS),
-        ("agent/enroll.py", {"bundle"}),
+        ("agent/measure/gates/parity.py", {"evidence", "bundle", *LOWER}),
+        ("agent/measure/runtimes/onnxruntime.py", RUNS_SESSIONS),
+        ("agent/install/enroll.py", {"bundle"}),
         ("bundle/write.py", {"golden", "bundle"}),
         ("data/npz.py", RUNS_SESSIONS),
         ("data/image_folder.py", set()),
@@ -414,7 +414,7 @@ def test_a_comment_asks_for_nothing_but_the_bundle_that_it_lies_in(project, pack
         if package / "agent" not in path.parents:
             append(path, "\n# a comment\n")
     assert list_code(project, package) == before
-    append(package / "agent" / "enroll.py", "\n# a comment\n")
+    append(package / "agent" / "install" / "enroll.py", "\n# a comment\n")
     after = list_code(project, package)
     assert {stage for stage in before if before[stage] != after[stage]} == {"bundle"}
 
@@ -427,9 +427,9 @@ def test_what_our_own_code_imports_by_name_is_known(package):
         if "import_module(" in path.read_text() or "__import__(" in path.read_text()
     }
     # The user's own files, which Run.identify_model knows, and a question to a board, which no stage asks.
-    outside = {"model_import.py", "agent/still_proven.py"}
+    outside = {"model_import.py", "agent/install/still_proven.py"}
     assert found == {
-        *("agent/session.py", "compress/compress.py", "data/__init__.py", "lower/calibration/__init__.py"),
+        *("agent/measure/session.py", "compress/compress.py", "data/__init__.py", "lower/calibration/__init__.py"),
         *outside,
     }
 

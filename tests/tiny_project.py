@@ -201,9 +201,9 @@ def train_tiny(recipe_path):
     """Train the tiny net on patterns of another seed than those that it is evaluated on."""
     import torch
 
-    from toolchain.builder import build_model
-    from toolchain.recipe import read_recipe
-    from toolchain.weights import save_weights
+    from toolchain.module.builder import build_model
+    from toolchain.module.weights import save_weights
+    from toolchain.project.recipe import read_recipe
 
     torch.manual_seed(0)
     model = build_model(read_recipe(recipe_path))

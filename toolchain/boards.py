@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from toolchain.agent.board import BoardFacts
-from toolchain.agent.enroll import list_signers
-from toolchain.agent.facts import Facts, check_compatible
+from toolchain.agent.install.board_facts import BoardFacts
+from toolchain.agent.install.enroll import list_signers
 from toolchain.agent.manifest import Compatible, Manifest, parse_manifest, read_manifest
+from toolchain.agent.measure.facts import Facts, check_compatible
 from toolchain.deploy import words
 from toolchain.deploy.board import ROOT_ARGUMENT, Board, describe_caller
 from toolchain.deploy.connection import Connection
@@ -20,13 +20,13 @@ from toolchain.deploy.remote import RemoteTransport
 from toolchain.deploy.ssh import SshConnection
 from toolchain.deploy.transport import LatencyEffort, Transport
 from toolchain.deploy.words import read_board_facts, read_check, read_facts, read_install, read_measured, read_signers
-from toolchain.device import Device
 from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.pipeline import report_again, report_bundle, show_steps
-from toolchain.progress import Progress
-from toolchain.project import find_target
+from toolchain.project.device import Device
+from toolchain.project.find import find_target
+from toolchain.project.target import Target
 from toolchain.report.shape import Report
-from toolchain.target import Target
+from toolchain.run.progress import Progress
 
 
 def reach_board(device: Device) -> Board:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain import stages
-from toolchain.agent.facts import check_compatible
+from toolchain.agent.install.signature import check_data
 from toolchain.agent.manifest import (
     MANIFEST_NAME,
     SIGNATURE_NAME,
@@ -18,28 +18,28 @@ from toolchain.agent.manifest import (
     parse_manifest,
     read_manifest,
 )
-from toolchain.agent.placement import Placement
-from toolchain.agent.record import CandidateRecord, Record
-from toolchain.agent.signature import check_data
-from toolchain.atomic import write_atomically
+from toolchain.agent.measure.facts import check_compatible
+from toolchain.agent.measure.placement import Placement
+from toolchain.agent.measure.record import CandidateRecord, Record
+from toolchain.bundle.freshness import Freshness
 from toolchain.bundle.sign import STATEMENT_NAMESPACE, refuse_unsigned, sign_bytes, sign_manifest
-from toolchain.cache import Cache, Entry, cache_root
 from toolchain.deploy.answer import check_signer, read_answer
 from toolchain.deploy.local import measure_folder
 from toolchain.deploy.pin import read_pin, write_pin
 from toolchain.deploy.transport import LatencyEffort, Measured, OnProgress, Shipment, Transport
 from toolchain.deploy.words import check_recorded
 from toolchain.errors import ExitCode, ToolchainError, storage, usage
-from toolchain.freshness import Freshness
-from toolchain.progress import Progress
-from toolchain.provenance import describe_run
-from toolchain.recipe import Recipe
+from toolchain.project.recipe import Recipe
+from toolchain.project.target import Target
 from toolchain.report import remove_reports, write_reports
 from toolchain.report.document import build_report
 from toolchain.report.error_document import build_error_report
 from toolchain.report.shape import Report, SignatureState
 from toolchain.report.statement import build_statement, encode_statement, write_statement
-from toolchain.target import Target
+from toolchain.run.atomic import write_atomically
+from toolchain.run.cache import Cache, Entry, cache_root
+from toolchain.run.progress import Progress
+from toolchain.run.provenance import describe_run
 
 
 @dataclass(frozen=True, kw_only=True)

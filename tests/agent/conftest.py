@@ -48,7 +48,7 @@ print(json.dumps({{
 sys.exit(code)
 """
 
-# What agent/runtimes/onnxruntime.py needs of ONNX Runtime to tell its version, without the half second of the real one.
+# What agent/measure/runtimes/onnxruntime.py needs of ONNX Runtime to tell its version, without the half second of the real one.
 QUICK_RUNTIME = """\
 __version__ = "1.30.1"
 """

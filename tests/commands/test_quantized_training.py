@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.tiny_project import draw_patterns
-from toolchain.cache import hash_json
+from toolchain.run.cache import hash_json
 
 DATA = """
 [train]

@@ -8,10 +8,10 @@ from torch import nn
 from torchvision.models import mobilenet_v2
 from torchvision.models.mobilenetv2 import MobileNetV2
 
-from toolchain.builder import build_model
 from toolchain.data.dataset import ImageSamples
-from toolchain.project import find_recipe
-from toolchain.weights import load_weights
+from toolchain.module.builder import build_model
+from toolchain.module.weights import load_weights
+from toolchain.project.find import find_recipe
 
 
 class TransformerBlock(nn.Module):

@@ -5,9 +5,9 @@ from torch import nn
 from torchvision.models import mobilenet_v2
 
 from tests.compress.conftest import build_net
-from toolchain.builder import build_model
-from toolchain.project import find_recipe
-from toolchain.weights import load_weights, save_weights
+from toolchain.module.builder import build_model
+from toolchain.module.weights import load_weights, save_weights
+from toolchain.project.find import find_recipe
 
 
 class EncoderLayer(nn.Module):

@@ -6,10 +6,10 @@ from torch import nn
 
 from tests.compress.conftest import build_net
 from toolchain.compress import Draft, compress_draft, list_methods
-from toolchain.compress.batch_norm import fold_batch_norms
 from toolchain.compress.material import FinetuneSection
+from toolchain.compress.quantization.batch_norm import fold_batch_norms
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.fit import cross_entropy
+from toolchain.module.fit import cross_entropy
 
 
 @pytest.mark.parametrize(

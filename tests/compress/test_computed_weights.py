@@ -9,8 +9,8 @@ from tests.compress.odd_nets import build_odd_net
 from toolchain.compress import Draft
 from toolchain.compress.computed_weights import bake_computed_weights
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.structure import is_computed
-from toolchain.weights import load_weights, save_weights
+from toolchain.module.structure import is_computed
+from toolchain.module.weights import load_weights, save_weights
 
 PICTURES = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 COMPUTED = (

@@ -12,8 +12,8 @@ from toolchain.compress import Draft, FinetuneSection, Reach, compress_draft, li
 from toolchain.compress.layers import list_weights
 from toolchain.compress.outputs import run_model
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.structure import FixWeights, KeepZeros, LearnedRange
-from toolchain.weights import load_weights, save_weights
+from toolchain.module.structure import FixWeights, KeepZeros, LearnedRange
+from toolchain.module.weights import load_weights, save_weights
 
 _TRAINING = {"epochs": 1, "batch_size": 16, "learning_rate": 0.1}  # two steps: the first of a cycle hardly moves
 

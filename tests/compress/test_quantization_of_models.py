@@ -8,8 +8,8 @@ import torchvision
 from torch import nn
 
 from tests.compress.conftest import make_samples
-from toolchain.builder import build_model
-from toolchain.recipe import read_recipe
+from toolchain.module.builder import build_model
+from toolchain.project.recipe import read_recipe
 
 RESNET8 = Path(__file__).parents[2] / "models" / "resnet8" / "recipe.toml"
 

@@ -15,9 +15,9 @@ from tests.made_record import (
     make_parity,
     make_record,
 )
-from toolchain.agent.judge import judge_record
-from toolchain.agent.quantiles import Ratio
-from toolchain.agent.verify import Verification
+from toolchain.agent.measure.judge import judge_record
+from toolchain.agent.measure.quantiles import Ratio
+from toolchain.agent.measure.verify import Verification
 from toolchain.deploy.answer import check_signer, read_answer
 from toolchain.deploy.pin import read_pin, write_pin
 from toolchain.errors import ExitCode, ToolchainError
@@ -165,8 +165,8 @@ def test_a_signer_of_a_bundle_that_nobody_signed_is_refused():
 
 
 def test_the_pin_names_what_was_shipped_until_it_is_taken_back(make_bundle):
-    from toolchain.agent.judge import Shipped
     from toolchain.agent.manifest import read_manifest
+    from toolchain.agent.measure.judge import Shipped
 
     bundle = make_bundle()
     manifest, bundle_id = read_manifest(bundle)

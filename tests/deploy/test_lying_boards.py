@@ -17,8 +17,8 @@ from toolchain.deploy.answer import check_signer, read_answer
 from toolchain.deploy.remote import RemoteTransport
 from toolchain.deploy.transport import LatencyEffort, Shipment
 from toolchain.deploy.words import check_recorded, read_install
-from toolchain.device import Device
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.project.device import Device
 
 EFFORT = LatencyEffort(samples=11, limit_s=0.1)
 OTHER = "0" * 64

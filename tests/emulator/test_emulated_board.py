@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from emulator import board, inside
+from toolchain.emulator import board, inside
 from toolchain.errors import ExitCode, ToolchainError
 
 OTHERS = '# mine\n[lab-pi]\ntarget = "raspberrypi"\nhost = "lab-pi"\n'

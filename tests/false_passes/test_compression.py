@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from toolchain.weights import load_weights
+from toolchain.module.weights import load_weights
 
 _HEAD = "import torch\nfrom torch import nn\nfrom torch.nn.utils.parametrizations import weight_norm\n"
 

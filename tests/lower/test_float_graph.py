@@ -6,7 +6,7 @@ import pytest
 from onnx import numpy_helper
 
 from tests.lower.conftest import parse_model
-from toolchain.agent.quantiles import Ratio
+from toolchain.agent.measure.quantiles import Ratio
 from toolchain.lower.float_graph import bind_comparison, choose_float_graph
 
 THEIRS = parse_model(

@@ -4,7 +4,7 @@ import pytest
 from onnx import TensorProto
 
 from tests.lower.conftest import parse_model, run_model
-from toolchain.agent.parity import compare
+from toolchain.agent.measure.parity import compare
 from toolchain.lower.fp16 import convert_to_float16, find_float16_nodes
 
 HEAD = '<ir_version: 10, opset_import: ["": 20]>'

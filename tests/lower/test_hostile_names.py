@@ -11,8 +11,9 @@ from onnx import numpy_helper
 
 from tests.lower.conftest import parse_model
 from toolchain.errors import ToolchainError
-from toolchain.float_parity import FloatSession
-from toolchain.learned_ranges import LearnedRanges, restore_pairs
+from toolchain.graph.learned_ranges import LearnedRanges, restore_pairs
+from toolchain.graph.names import OnnxNames
+from toolchain.graph.parity import FloatSession
 from toolchain.lower.calibration import calibrate
 from toolchain.lower.float32_inside import widen_to_float32
 from toolchain.lower.fp16 import convert_to_float16
@@ -20,7 +21,6 @@ from toolchain.lower.fp16_emulation import emulate_float16
 from toolchain.lower.onnxruntime import choose_scheme, int8_policy
 from toolchain.lower.packing import pack_weights
 from toolchain.lower.tensorrt.policy import tensorrt_policy
-from toolchain.onnx_names import OnnxNames
 from toolchain.optimize import PASSES, optimize
 
 PLAIN = """

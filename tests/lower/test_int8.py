@@ -7,7 +7,7 @@ from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower.int8 import lower_int8
 from toolchain.lower.onnxruntime import int8_policy
 from toolchain.lower.tensorrt.policy import tensorrt_policy
-from toolchain.recipe import QuantizeSection
+from toolchain.project.recipe import QuantizeSection
 
 # A layer whose small values decide the output and whose large ones set the range: int8 has no step left for them.
 SPOILED = """

@@ -1,4 +1,4 @@
-from toolchain.agent.onnxruntime_profile import strip_name
+from toolchain.agent.measure.onnxruntime_profile import strip_name
 from toolchain.lower.layer_times import name_layers, time_layers
 
 

@@ -3,13 +3,13 @@ import pytest
 from onnx import helper
 
 from tests.lower.conftest import parse_model
-from toolchain.learned_ranges import LearnedRanges
+from toolchain.graph.learned_ranges import LearnedRanges
 from toolchain.lower.int8 import lower_int8
 from toolchain.lower.learned import find_learned, match_weight_bits
 from toolchain.lower.onnxruntime import int8_policy, plan_int8
 from toolchain.lower.qdq import Scheme
 from toolchain.lower.ranges import TensorRange
-from toolchain.recipe import QuantizeSection
+from toolchain.project.recipe import QuantizeSection
 
 MOVED = """
 <ir_version: 10, opset_import: ["": 21]>

@@ -3,7 +3,7 @@ import onnx
 import pytest
 
 from tests.lower.conftest import observe_ranges, parse_model, run_model
-from toolchain.agent.parity import compare
+from toolchain.agent.measure.parity import compare
 from toolchain.lower.onnxruntime import plan_int8
 from toolchain.lower.qdq import QdqPlan, write_qdq
 from toolchain.lower.ranges import TensorRange

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 
 from tests.lower.conftest import observe_ranges, parse_model, run_model
-from toolchain.agent.parity import compare
+from toolchain.agent.measure.parity import compare
 from toolchain.lower.onnxruntime import plan_int8
 from toolchain.lower.qdq import write_qdq
 from toolchain.lower.tensorrt.policy import plan_int8 as plan_for_tensorrt

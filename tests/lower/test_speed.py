@@ -2,11 +2,11 @@
 
 import pytest
 
-from toolchain.agent.conditions import Conditions
-from toolchain.agent.latency import Measurement
+from toolchain.agent.measure.conditions import Conditions
+from toolchain.agent.measure.latency import Measurement
 from toolchain.lower import speed
+from toolchain.lower.layer_search import LayerTime
 from toolchain.lower.onnxruntime import plan_int8
-from toolchain.lower.search import LayerTime
 from toolchain.lower.speed import LayerTimes
 
 LAYERS = ("conv1", "conv2", "gemm")

@@ -3,7 +3,7 @@ from dataclasses import asdict
 
 import pytest
 
-from toolchain.agent.quantiles import Ratio
+from toolchain.agent.measure.quantiles import Ratio
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.measure.bench import bench_payloads, print_bench
 

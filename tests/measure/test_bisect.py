@@ -6,8 +6,8 @@ import pytest
 
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.measure.bisect import bisect_layers, print_bisection
-from toolchain.progress import Progress
-from toolchain.project import find_recipe, find_target
+from toolchain.project.find import find_recipe, find_target
+from toolchain.run.progress import Progress
 
 # The second product has a column that sets its range and that nothing of the output needs.
 SPOILED = """

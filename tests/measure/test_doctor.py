@@ -5,7 +5,7 @@ from importlib import metadata
 import pytest
 
 import toolchain.data
-from toolchain.agent import facts
+from toolchain.agent.measure import facts
 from toolchain.errors import ExitCode, ToolchainError, missing, usage
 from toolchain.measure import doctor
 

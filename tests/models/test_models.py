@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from toolchain.builder import build_model
 from toolchain.data import load_dataset
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.fit import measure_top1, start_accelerator
-from toolchain.recipe import read_recipe
-from toolchain.weights import load_weights
+from toolchain.module.builder import build_model
+from toolchain.module.fit import measure_top1, start_accelerator
+from toolchain.module.weights import load_weights
+from toolchain.project.recipe import read_recipe
 
 MODELS = Path(__file__).parents[2] / "models"
 RECIPES = sorted(MODELS.glob("*/*.toml"))

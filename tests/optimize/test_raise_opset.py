@@ -3,7 +3,7 @@ import pytest
 
 from tests.optimize.conftest import parse_model
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.onnx_opset import describe_opset, read_opset
+from toolchain.graph.opset import describe_opset, read_opset
 from toolchain.optimize import raise_opset
 
 

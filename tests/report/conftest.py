@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from tests.made_record import make_candidate, make_manifest, make_record, make_reference
-from toolchain.agent.drift import OutputDrift
-from toolchain.agent.judge import Judgement, judge_record
 from toolchain.agent.manifest import Gates, Manifest, TensorSpec
-from toolchain.agent.metric import MetricResult
-from toolchain.agent.parity import OutputParity
-from toolchain.agent.placement import Layer, Placement
-from toolchain.agent.quantiles import Ratio, summarize_latency
-from toolchain.agent.record import Evaluation, Record
-from toolchain.agent.variation import Varying
+from toolchain.agent.measure.drift import OutputDrift
+from toolchain.agent.measure.judge import Judgement, judge_record
+from toolchain.agent.measure.metric import MetricResult
+from toolchain.agent.measure.parity import OutputParity
+from toolchain.agent.measure.placement import Layer, Placement
+from toolchain.agent.measure.quantiles import Ratio, summarize_latency
+from toolchain.agent.measure.record import Evaluation, Record
+from toolchain.agent.measure.variation import Varying
 from toolchain.report.document import build_report
 from toolchain.report.shape import Report, SignatureState
-from toolchain.stage_record import StageRecord
+from toolchain.run.stage_record import StageRecord
 
 LAYERS = [
     ("conv1", "Conv", 442_368),

@@ -6,13 +6,13 @@ import math
 
 import pytest
 
-from toolchain.agent.placement import Layer, Placement
-from toolchain.agent.quantiles import Ratio
-from toolchain.agent.session import EngineFacts
+from toolchain.agent.measure.placement import Layer, Placement
+from toolchain.agent.measure.quantiles import Ratio
+from toolchain.agent.measure.session import EngineFacts
 from toolchain.errors import missing
 from toolchain.report.error_document import build_error_report
 from toolchain.report.html import render_html
-from toolchain.stage_record import StageRecord
+from toolchain.run.stage_record import StageRecord
 
 CONTRACT = {
     "schema", "verdict", "reasons", "exit_code", "model", "target", "device", "precision", "bundle_id", "artifact",

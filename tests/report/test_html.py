@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from toolchain.agent.placement import Layer, Placement
+from toolchain.agent.measure.placement import Layer, Placement
 from toolchain.errors import usage
 from toolchain.report.error_document import build_error_report
 from toolchain.report.html import flatten, list_bars, list_figures, list_spans, render_html, summarize

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from toolchain.agent.quantiles import Ratio
+from toolchain.agent.measure.quantiles import Ratio
 from toolchain.errors import usage
 from toolchain.report.error_document import build_error_report
 from toolchain.report.junit import render_junit

@@ -4,9 +4,9 @@ import pytest
 
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.pipeline import LatencyEffort
-from toolchain.recipe import DataSection, ModelSection, Recipe
+from toolchain.project.recipe import DataSection, ModelSection, Recipe
+from toolchain.project.target import Target
 from toolchain.search import SearchRequest, search_recipe
-from toolchain.target import Target
 
 
 def refuse(tmp_path, **data):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from toolchain.compress import read_entry
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.recipe import DataSection, ModelSection, Recipe, SearchSection, SearchStep, TrainSection
+from toolchain.project.recipe import DataSection, ModelSection, Recipe, SearchSection, SearchStep, TrainSection
 from toolchain.search.space import draw_entries, list_steps
 
 PRUNING = {

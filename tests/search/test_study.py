@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.recipe import SearchSection
+from toolchain.project.recipe import SearchSection
 from toolchain.search.study import Study
 
 COMPLETE = {"state": "complete"}

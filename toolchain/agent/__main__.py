@@ -14,9 +14,9 @@ import traceback
 from dataclasses import asdict
 from typing import Any, Dict, Sequence, Tuple
 
-from .arguments import build_parser
 from .errors import ExitCode, ToolchainError, is_storage_error
-from .self_test import LatencyOptions
+from .install.self_test import LatencyOptions
+from .measure.arguments import build_parser
 
 _Answer = Tuple[ExitCode, Dict[str, Any]]
 
@@ -39,8 +39,8 @@ def _check_numbers(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> _Answer:
-    from .machine_speed import find_speed_memory
-    from .verify import verify_bundle
+    from .measure.machine_speed import find_speed_memory
+    from .measure.verify import verify_bundle
 
     samples_path = options.samples
     if samples_path is not None and options.bundle.resolve() in samples_path.resolve().parents:
@@ -60,11 +60,11 @@ def _verify(options: argparse.Namespace) -> _Answer:
 
 
 def _facts(options: argparse.Namespace) -> _Answer:
-    from .board import read_board_facts
+    from .install.board_facts import read_board_facts
 
     board = {"board": asdict(read_board_facts(options.root))}
     try:
-        from .facts import read_facts
+        from .measure.facts import read_facts
 
         return ExitCode.PROVEN, {**asdict(read_facts(options.runtime)), **board}
     except ModuleNotFoundError as error:  # numpy
@@ -79,9 +79,9 @@ def _read_latency(options: argparse.Namespace) -> LatencyOptions:
 
 
 def _deploy(options: argparse.Namespace) -> _Answer:
-    from .faults import parse_fault
-    from .install import COMMANDS, run_states
-    from .steps import Options
+    from .install.actions import Options
+    from .install.faults import parse_fault
+    from .install.states import COMMANDS, run_states
 
     states = [state.name for state in COMMANDS[options.command]]
     return run_states(
@@ -100,14 +100,14 @@ def _deploy(options: argparse.Namespace) -> _Answer:
 
 
 def _status(options: argparse.Namespace) -> _Answer:
-    from .status import read_status
+    from .install.status import read_status
 
     return read_status(options.root.absolute())
 
 
 def _check(options: argparse.Namespace) -> _Answer:
-    from .check import check_release
-    from .install import STATES
+    from .install.check import check_release
+    from .install.states import STATES
 
     return check_release(
         options.root.absolute(),
@@ -120,8 +120,8 @@ def _check(options: argparse.Namespace) -> _Answer:
 
 
 def _enroll(options: argparse.Namespace) -> _Answer:
-    from .channel import Channel
-    from .enroll import enroll_signers
+    from .install.channel import Channel
+    from .install.enroll import enroll_signers
 
     def ignore_bytes() -> None:
         """Nothing waits for them."""

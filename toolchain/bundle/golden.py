@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.agent.metric import create_metric
+from toolchain.agent.measure.metric import create_metric
 from toolchain.bundle.arrays import ArrayWriter
 from toolchain.errors import usage
-from toolchain.float_outputs import FloatOutputs
+from toolchain.graph.float_outputs import FloatOutputs
 
 _DOCUMENT = "golden.json"
 

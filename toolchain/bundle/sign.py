@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from toolchain.errors import ExitCode, ToolchainError, missing, usage
-from toolchain.target import Target
+from toolchain.project.target import Target
 
 # A signature holds for one purpose (PROTOCOL.sshsig of OpenSSH): one of a git commit must not open a board.
 SIGNATURE_NAMESPACE = "edge-toolchain-bundle"

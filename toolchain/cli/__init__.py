@@ -12,8 +12,8 @@ import sys
 import typer
 
 from toolchain.cli import boards, flow, lists, measure, model
+from toolchain.cli.exits import run_command
 from toolchain.cli.refused import DeployCommand
-from toolchain.exits import run_command
 
 COMMANDS = (
     *(flow.lower, flow.verify),

@@ -12,10 +12,10 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from toolchain.cli.options import AsJson, DeviceName, Quiet, show_progress
-from toolchain.device import DEVICES_FILE, Device, explain_no_devices, find_devices, read_devices
+from toolchain.cli.stdout import print_rows, show_report
 from toolchain.errors import ExitCode, ToolchainError, usage
+from toolchain.project.device import DEVICES_FILE, Device, explain_no_devices, find_devices, read_devices
 from toolchain.report.shape import Report
-from toolchain.stdout import print_rows, show_report
 
 
 def devices(as_json: AsJson = False) -> int:

@@ -24,9 +24,9 @@ from toolchain.cli.options import (
 )
 from toolchain.cli.outcome import begin_reports, report_errors
 from toolchain.cli.places import find_places
-from toolchain.device import Device, find_devices
 from toolchain.errors import ExitCode, usage
-from toolchain.project import find_recipe, find_target
+from toolchain.project.device import Device, find_devices
+from toolchain.project.find import find_recipe, find_target
 from toolchain.report.shape import Report
 
 
@@ -54,8 +54,8 @@ def deploy(
     places = find_places(model, target=target, device=device, out=out)
     with begin_reports(places):
         from toolchain.boards import choose_target, open_transport
+        from toolchain.bundle.freshness import choose_freshness
         from toolchain.deploy.transport import LatencyEffort
-        from toolchain.freshness import choose_freshness
         from toolchain.pipeline import Order, deploy_model
 
         recipe = find_recipe(model, calibration=calibration, evaluates=True)

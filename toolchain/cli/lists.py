@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from toolchain.cli.options import AsJson
+from toolchain.cli.stdout import print_rows
 from toolchain.errors import ExitCode
-from toolchain.project import list_models, list_targets
-from toolchain.stdout import print_rows
+from toolchain.project.find import list_models, list_targets
 
 
 def models(as_json: AsJson = False) -> int:

@@ -9,9 +9,9 @@ import typer
 
 from toolchain.cli.boards import examine_boards
 from toolchain.cli.options import AsJson, DeviceNames, Quiet, TargetName, show_progress
+from toolchain.cli.stdout import print_rows
 from toolchain.errors import ExitCode
-from toolchain.project import find_recipe, find_target
-from toolchain.stdout import print_rows
+from toolchain.project.find import find_recipe, find_target
 
 
 def compare(

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from toolchain.atomic import write_atomically
-from toolchain.cache import Cache, cache_root
 from toolchain.cli.options import Calibration, LatencyLimit, LatencySamples, Model, Quiet, TargetName, show_progress
 from toolchain.errors import ExitCode, usage
-from toolchain.project import find_recipe, find_target
-from toolchain.recipe import Recipe
-from toolchain.target import Target
+from toolchain.project.find import find_recipe, find_target
+from toolchain.project.recipe import Recipe
+from toolchain.project.target import Target
+from toolchain.run.atomic import write_atomically
+from toolchain.run.cache import Cache, cache_root
 
 
 def train(
@@ -27,9 +27,9 @@ def train(
     quiet: Quiet = False,
 ) -> int:
     """Train a model's weights; an interrupted run goes on where it stopped."""
-    from toolchain.fit import stop_accelerator
-    from toolchain.fit.show import show_training
-    from toolchain.train import train_model
+    from toolchain.module.fit import stop_accelerator
+    from toolchain.module.fit.show import show_training
+    from toolchain.module.train import train_model
 
     recipe = find_recipe(model)
     try:
@@ -85,7 +85,7 @@ def compress(
 ) -> int:
     """Apply a recipe's compression methods and keep the weights; or search for the best ones, on real artifacts."""
     from toolchain import stages
-    from toolchain.fit import stop_accelerator
+    from toolchain.module.fit import stop_accelerator
 
     recipe = find_recipe(model)
     if search or trials is not None or storage is not None:
@@ -138,7 +138,7 @@ def _search(
     quiet: bool,
 ) -> int:
     from toolchain.deploy.transport import LatencyEffort
-    from toolchain.fit import stop_accelerator
+    from toolchain.module.fit import stop_accelerator
     from toolchain.search import SearchRequest, search_recipe
 
     effort = LatencyEffort(samples=latency[0], limit_s=latency[1])

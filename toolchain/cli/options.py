@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from toolchain.device import DEVICES_FILE
-from toolchain.progress import Progress
+from toolchain.project.device import DEVICES_FILE
+from toolchain.run.progress import Progress
 
 Model = Annotated[str, typer.Argument(help="A name in models/, the path of a recipe, or an .onnx file.")]
 Calibration = Annotated[

@@ -9,10 +9,10 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from toolchain.cli.exits import explain
 from toolchain.cli.places import Place
 from toolchain.deploy.lock import lock_folder
 from toolchain.errors import ExitCode, ToolchainError, storage
-from toolchain.exits import explain
 from toolchain.report import remove_reports, write_reports
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def _write_error(place: Place, failure: ToolchainError) -> None:
 
 
 def _build_report(place: Place, failure: ToolchainError) -> Report:
-    from toolchain.provenance import describe_run
     from toolchain.report.error_document import build_error_report
+    from toolchain.run.provenance import describe_run
 
     return build_error_report(
         error=failure, model=place.model, target=place.target, stages=[], provenance=describe_run(Path.cwd())

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.device import DEVICES_FILE, Device, read_devices
 from toolchain.errors import ToolchainError
-from toolchain.project import locate_model, locate_target
+from toolchain.project.device import DEVICES_FILE, Device, read_devices
+from toolchain.project.find import locate_model, locate_target
 
 UNKNOWN = "unknown"
 

@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 from toolchain.cli.outcome import begin_reports
 from toolchain.cli.places import Place, find_places
-from toolchain.project import list_targets
+from toolchain.project.find import list_targets
 
 
 class DeployCommand(TyperCommand):

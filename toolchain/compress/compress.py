@@ -16,7 +16,7 @@ from toolchain.compress.material import FinetuneSection, Material
 from toolchain.compress.prepare import prepare_draft
 from toolchain.compress.reach import Reach, measure_reach, take_inventory
 from toolchain.errors import usage
-from toolchain.toml_file import Section, check_table
+from toolchain.project.toml_file import Section, check_table
 
 
 class Method(Protocol):

@@ -13,8 +13,8 @@ from toolchain.compress.layers import WEIGHTED
 from toolchain.compress.material import Material
 from toolchain.compress.outputs import Inputs, run_model
 from toolchain.errors import usage
-from toolchain.float_parity import check_float_parity
-from toolchain.structure import BakeWeights, is_computed
+from toolchain.graph.parity import check_float_parity
+from toolchain.module.structure import BakeWeights, is_computed
 
 
 def bake_computed_weights(draft: Draft, material: Material, inputs: Inputs) -> None:

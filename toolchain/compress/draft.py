@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from toolchain.compress.layers import Weighted
-from toolchain.structure import AddBias, Edit, FixWeights, KeepZeros, SetGroups, ToIdentity, ToRelu, apply_edit
+from toolchain.module.structure import AddBias, Edit, FixWeights, KeepZeros, SetGroups, ToIdentity, ToRelu, apply_edit
 
 
 class Draft:

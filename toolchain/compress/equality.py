@@ -9,12 +9,12 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from toolchain.agent.parity import compare
+from toolchain.agent.measure.parity import compare
 from toolchain.compress.draft import Draft
 from toolchain.compress.material import Material
 from toolchain.compress.outputs import Inputs, copy_model, run_model
 from toolchain.errors import ExitCode, ToolchainError, usage
-from toolchain.float_parity import SQNR_DB_MIN, Outputs, check_float_parity
+from toolchain.graph.parity import SQNR_DB_MIN, Outputs, check_float_parity
 
 SAMPLES = 16
 """As many as an export and the ONNX passes are checked on."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from toolchain.errors import usage
-from toolchain.toml_file import Section
+from toolchain.project.toml_file import Section
 
 Layer = nn.Conv2d | nn.Linear
 """What methods that follow channels or outputs from layer to layer work on."""

@@ -14,14 +14,23 @@ from torch import nn
 
 from toolchain.compress.draft import Draft
 from toolchain.compress.outputs import Inputs, run_model
-from toolchain.compress.zeros import KeepZerosHook
+from toolchain.compress.pruning.zeros import KeepZerosHook
 from toolchain.data.dataset import Samples, TrainingSamples
 from toolchain.errors import usage
-from toolchain.fit import FitSettings, Hook, Loss, OnProgress, cross_entropy, fit, measure_top1, start_accelerator
-from toolchain.toml_file import Section
+from toolchain.module.fit import (
+    FitSettings,
+    Hook,
+    Loss,
+    OnProgress,
+    cross_entropy,
+    fit,
+    measure_top1,
+    start_accelerator,
+)
+from toolchain.project.toml_file import Section
 
 if TYPE_CHECKING:
-    from toolchain.progress import Advance
+    from toolchain.run.progress import Advance
 
 
 class FinetuneSection(Section):

@@ -12,7 +12,7 @@ from toolchain.compress.equality import SAMPLES, run_arrays
 from toolchain.compress.material import Material
 from toolchain.compress.outputs import Inputs, list_outputs, run_model
 from toolchain.errors import ToolchainError, usage
-from toolchain.float_parity import check_float_parity
+from toolchain.graph.parity import check_float_parity
 
 
 def prepare_draft(draft: Draft, material: Material) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from toolchain.errors import usage
 
-# As everywhere in the verdict (agent/quantiles.py).
+# As everywhere in the verdict (agent/measure/quantiles.py).
 CONFIDENCE = 0.99
 
 # A model that has learned something is told from chance by the first look or two; another sees no more than this, in

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from toolchain.data.dataset import Dataset, ImageSamples, hash_files
 from toolchain.errors import malformed, missing
-from toolchain.toml_file import Section, check_table
+from toolchain.project.toml_file import Section, check_table
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from toolchain.data.dataset import Dataset, ImageSamples, hash_files
 from toolchain.data.idx import read_idx
 from toolchain.errors import malformed, missing
-from toolchain.toml_file import Section, check_table
+from toolchain.project.toml_file import Section, check_table
 
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",

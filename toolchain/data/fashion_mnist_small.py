@@ -12,7 +12,7 @@ from toolchain.data.dataset import Dataset, ImageSamples, hash_files
 from toolchain.data.fashion_mnist import CLASSES, LICENCE, TRANSFORM, transform_images
 from toolchain.data.npz import read_npz
 from toolchain.errors import malformed
-from toolchain.toml_file import Section, check_table
+from toolchain.project.toml_file import Section, check_table
 
 FILE = Path(__file__).with_name("fashion_mnist_small.npz")
 """Made by `python -m toolchain.data.make_fashion_mnist_small`."""

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from toolchain.data.dataset import IMAGE_INPUT, Dataset, hash_stats, interleave_classes
 from toolchain.errors import malformed, missing, usage
-from toolchain.toml_file import Section, check_table
+from toolchain.project.toml_file import Section, check_table
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -16,7 +16,7 @@ from toolchain.data.dataset import Dataset, Samples, hash_files
 from toolchain.data.labels import read_labels
 from toolchain.data.subset import HALVED_MIN, halve_samples
 from toolchain.errors import malformed, missing, usage
-from toolchain.toml_file import Section, check_table
+from toolchain.project.toml_file import Section, check_table
 
 _LABELS = "labels"
 

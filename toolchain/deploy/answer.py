@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from toolchain.agent.facts import check_compatible
-from toolchain.agent.judge import Judgement, judge_record
 from toolchain.agent.manifest import Manifest
-from toolchain.agent.payloads import list_references
-from toolchain.agent.quantiles import Ratio
-from toolchain.agent.record import Payload, Record, read_record
+from toolchain.agent.measure.facts import check_compatible
+from toolchain.agent.measure.judge import Judgement, judge_record
+from toolchain.agent.measure.payloads import list_references
+from toolchain.agent.measure.quantiles import Ratio
+from toolchain.agent.measure.record import Payload, Record, read_record
 from toolchain.errors import ExitCode, ToolchainError, malformed
 
 _FIX = "look at the board: its agent, or something in its place, does not say what it measured"

@@ -16,15 +16,15 @@ from typing import BinaryIO, Self
 
 import toolchain.agent
 from toolchain.agent.contents import check_contents
-from toolchain.agent.facts import Facts, read_facts
-from toolchain.agent.machine_speed import SPEED_MEMORY
 from toolchain.agent.manifest import SIGNATURE_NAME, read_manifest
-from toolchain.cache import cache_root
+from toolchain.agent.measure.facts import Facts, read_facts
+from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.deploy.agent_output import follow_progress, read_agent_output
 from toolchain.deploy.lock import lock_folder
 from toolchain.deploy.swap import replace_folder, restore_folder, sync_folder
 from toolchain.deploy.transport import AgentResult, LatencyEffort, Measured, OnProgress, Shipment
 from toolchain.errors import is_storage_error, storage
+from toolchain.run.cache import cache_root
 
 # The folder of our package comes last among Python's, for a checkout that is not installed.
 _PACKAGE_FOLDER = Path(toolchain.agent.__file__).parent.parent.parent

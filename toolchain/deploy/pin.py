@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import cast
 
 from toolchain.agent.decode import decode, parse_json
-from toolchain.agent.judge import Shipped
 from toolchain.agent.manifest import SHIPPED_NAME, read_manifest
-from toolchain.atomic import write_atomically
+from toolchain.agent.measure.judge import Shipped
 from toolchain.errors import ExitCode, ToolchainError, malformed
+from toolchain.run.atomic import write_atomically
 
 _FIX = "deploy again, which decides anew"
 

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Self, cast
 
 from toolchain.agent.decode import decode, parse_json
-from toolchain.agent.facts import Facts
+from toolchain.agent.install.receive import WantedFile
 from toolchain.agent.manifest import MANIFEST_NAME, parse_manifest
-from toolchain.agent.receive import WantedFile
+from toolchain.agent.measure.facts import Facts
 from toolchain.deploy.board import ROOT_ARGUMENT, Board, describe_caller, read_result
 from toolchain.deploy.channel import Channel
 from toolchain.deploy.local import LocalTransport

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from toolchain.agent.facts import Facts
+from toolchain.agent.measure.facts import Facts
 
 OnProgress = Callable[[str, int, int], None]
 """Gets the step, what is done of it, and the total."""

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from toolchain.agent.board import BoardFacts
 from toolchain.agent.decode import decode
-from toolchain.agent.facts import Facts
-from toolchain.agent.judge import Judgement
-from toolchain.agent.trust import Active
-from toolchain.agent.verdict import BuiltEngine
+from toolchain.agent.install.board_facts import BoardFacts
+from toolchain.agent.install.trust import Active
+from toolchain.agent.install.verdict import BuiltEngine
+from toolchain.agent.measure.facts import Facts
+from toolchain.agent.measure.judge import Judgement
 from toolchain.deploy.transport import Measured
 from toolchain.errors import ExitCode, ToolchainError, malformed
 
@@ -20,7 +20,7 @@ _FIX = "look at the board: its agent, or something in its place, does not say wh
 
 @dataclass(frozen=True)
 class SaidVerdict:
-    """What the board recorded as proven (agent/verdict.py, describe_verdict)."""
+    """What the board recorded as proven (agent/install/verdict.py, describe_verdict)."""
 
     model: str
     target: str
@@ -35,7 +35,7 @@ class SaidVerdict:
 
 @dataclass(frozen=True)
 class SaidState:
-    """Which releases the board has (agent/status.py, describe_state)."""
+    """Which releases the board has (agent/install/status.py, describe_state)."""
 
     current: str | None
     previous: str | None

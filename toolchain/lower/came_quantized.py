@@ -9,8 +9,8 @@ from typing import Any
 
 import onnx
 
-from toolchain.onnx_graph import GraphView
-from toolchain.onnx_safety import iter_nodes
+from toolchain.graph.safety import iter_nodes
+from toolchain.graph.view import GraphView
 
 _QUANTIZED = frozenset(
     """

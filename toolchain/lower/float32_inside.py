@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from toolchain.onnx_graph import rename_reads
-from toolchain.onnx_names import OnnxNames
-from toolchain.onnx_safety import infer_shapes, iter_tensors
+from toolchain.graph.names import OnnxNames
+from toolchain.graph.safety import infer_shapes, iter_tensors
+from toolchain.graph.view import rename_reads
 
 _HALVES = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16})
 _FLOATS = _HALVES | {TensorProto.FLOAT}

@@ -13,8 +13,8 @@ from functools import partial
 
 import onnx
 
-from toolchain.agent.latency import is_faster, measure_latency
-from toolchain.agent.quantiles import Ratio
+from toolchain.agent.measure.latency import is_faster, measure_latency
+from toolchain.agent.measure.quantiles import Ratio
 from toolchain.lower.trial import Arrays, open_model
 
 # What names of nodes and small constants may add to a file.

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 import onnx
 from onnx import TensorProto
 
+from toolchain.graph.safety import iter_nodes
+from toolchain.graph.view import GraphView, attribute_int
 from toolchain.lower.weighted import find_weight
-from toolchain.onnx_graph import GraphView, attribute_int
-from toolchain.onnx_safety import iter_nodes
 
 _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 

@@ -20,9 +20,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
-from toolchain.onnx_graph import GraphView, read_names, rename_reads
-from toolchain.onnx_names import OnnxNames
-from toolchain.onnx_safety import infer_shapes
+from toolchain.graph.names import OnnxNames
+from toolchain.graph.safety import infer_shapes
+from toolchain.graph.view import GraphView, read_names, rename_reads
 
 _INTEGERS = frozenset({TensorProto.INT32, TensorProto.INT64, TensorProto.INT8, TensorProto.UINT8, TensorProto.BOOL})
 

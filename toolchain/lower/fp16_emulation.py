@@ -13,10 +13,10 @@ from collections.abc import Iterator
 import onnx
 from onnx import TensorProto, helper
 
+from toolchain.graph.names import OnnxNames
+from toolchain.graph.safety import infer_shapes
+from toolchain.graph.view import read_names
 from toolchain.lower.float32_inside import holds_halves, keep_interface, widen_tensor
-from toolchain.onnx_graph import read_names
-from toolchain.onnx_names import OnnxNames
-from toolchain.onnx_safety import infer_shapes
 
 # Operators whose results are values that they read, or that no kernel rounds: the dequantized input of an int8 kernel.
 _EXACT = frozenset(

@@ -19,8 +19,8 @@ from onnx import numpy_helper
 
 from toolchain.lower.calibration.session import TensorSession
 from toolchain.lower.fp16 import convert_to_float16, find_float16_nodes, find_float_tensors
+from toolchain.lower.layer_search import find_guilty_layers
 from toolchain.lower.request import StartSteps
-from toolchain.lower.search import find_guilty_layers
 from toolchain.lower.trial import Arrays, Bench
 
 FLOAT16_MAX = float(np.finfo(np.float16).max)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 
+from toolchain.graph.view import GraphView
 from toolchain.lower.calibration.observation import Observation
 from toolchain.lower.qdq import QdqPlan, QuantizedNode, Scheme
-from toolchain.onnx_graph import GraphView
 
 
 def explain_infinite(

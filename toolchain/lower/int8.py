@@ -16,21 +16,21 @@ from typing import Any
 import onnx
 
 from toolchain.errors import usage
-from toolchain.learned_ranges import LearnedRanges, drop_ranges, read_ranges, restore_pairs
+from toolchain.graph.learned_ranges import LearnedRanges, drop_ranges, read_ranges, restore_pairs
 from toolchain.lower.calibration import choose_ranges, list_methods, observe_tensors
 from toolchain.lower.calibration.observation import Observation
 from toolchain.lower.calibration.outliers import Outlier, find_outliers
 from toolchain.lower.float_reasons import explain_float_layers, list_operators
 from toolchain.lower.infinite import explain_infinite
+from toolchain.lower.layer_search import AccuracySearch, LayerTime, find_guilty_layers
 from toolchain.lower.learned import find_learned, match_weight_bits
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq import QdqPlan
 from toolchain.lower.ranges import TensorRange
 from toolchain.lower.request import StartSteps
-from toolchain.lower.search import AccuracySearch, LayerTime, find_guilty_layers
 from toolchain.lower.speed import LayerTimes, SpeedSearch, find_slow_layers, time_both
 from toolchain.lower.trial import Arrays, Bench
-from toolchain.recipe import QuantizeSection
+from toolchain.project.recipe import QuantizeSection
 
 # The search looks at fewer samples than the gate, and therefore asks for a lower bound (lower/trial.py).
 _SEARCH_SAMPLES = 32

@@ -1,6 +1,6 @@
 """How long each layer takes, from ONNX Runtime's own profile: a hint for the search, never a result.
 
-The result is always the latency of the whole model, measured by toolchain/agent/latency.py.
+The result is always the latency of the whole model, measured by toolchain/agent/measure/latency.py.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from toolchain.agent.onnxruntime_profile import strip_name
-from toolchain.onnx_graph import GraphView
+from toolchain.agent.measure.onnxruntime_profile import strip_name
+from toolchain.graph.view import GraphView
 
 # Enough for a median that ignores the first, slow runs.
 _RUNS = 25

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import onnx
 
-from toolchain.learned_ranges import LearnedRanges
+from toolchain.graph.learned_ranges import LearnedRanges
+from toolchain.graph.view import GraphView
 from toolchain.lower.qdq import Scheme
 from toolchain.lower.ranges import TensorRange
-from toolchain.onnx_graph import GraphView
 
 # Operators that only move or select values: rounding before them is rounding behind them.
 _MOVES_VALUES = frozenset({"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})

@@ -10,10 +10,12 @@ from typing import Any
 
 import onnx
 
-from toolchain.agent.facts import is_this_cpu
-from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
+from toolchain.agent.measure.facts import is_this_cpu
+from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.errors import usage
-from toolchain.learned_ranges import drop_ranges, read_ranges
+from toolchain.graph.file import write_onnx
+from toolchain.graph.learned_ranges import drop_ranges, read_ranges
+from toolchain.graph.opset import describe_opset
 from toolchain.lower.came_quantized import came_quantized, describe_passed_through
 from toolchain.lower.float_graph import bind_comparison, choose_float_graph
 from toolchain.lower.int8 import describe_int8, lower_int8
@@ -23,8 +25,6 @@ from toolchain.lower.packing import pack_weights
 from toolchain.lower.request import Lowering, LowerRequest, StartSteps
 from toolchain.lower.tensorrt import lowering as tensorrt
 from toolchain.lower.widened import widen
-from toolchain.onnx_file import write_onnx
-from toolchain.onnx_opset import describe_opset
 
 
 def lower_model(request: LowerRequest, folder: Path, *, start_steps: StartSteps) -> None:

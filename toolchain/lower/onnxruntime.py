@@ -13,10 +13,10 @@ from dataclasses import replace
 
 import onnx
 
+from toolchain.graph.view import GraphView
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq import QdqPlan, QuantizedNode, Scheme
 from toolchain.lower.weighted import find_held_weights, find_weight
-from toolchain.onnx_graph import GraphView
 
 # Operators whose int8 kernel reads and writes 8-bit tensors. They join only between int8 neighbours:
 # alone, the conversion around them costs more than they gain.

@@ -22,6 +22,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from toolchain.graph.names import OnnxNames
+from toolchain.graph.view import GraphView, read_names, rename_reads
 from toolchain.lower.affine import (
     ActivationType,
     AffineParameters,
@@ -33,8 +35,6 @@ from toolchain.lower.affine import (
     quantize_weight,
 )
 from toolchain.lower.ranges import TensorRange
-from toolchain.onnx_graph import GraphView, read_names, rename_reads
-from toolchain.onnx_names import OnnxNames
 
 # Elements of a shared bias from which the nodes that quantize it, some 500 bytes, are smaller than int32 and a scale each.
 _FOLDED_BIAS_MIN = 64

@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from toolchain.agent.conditions import read_conditions
-from toolchain.agent.latency import FASTER, NOT_FASTER, UNDECIDED, Measurement, decide, measure_latency
-from toolchain.agent.machine_speed import SPEED_MEMORY
-from toolchain.agent.session import Session
-from toolchain.agent.validity import find_contention, find_validity
-from toolchain.cache import cache_root
+from toolchain.agent.measure.conditions import read_conditions
+from toolchain.agent.measure.latency import FASTER, NOT_FASTER, UNDECIDED, Measurement, decide, measure_latency
+from toolchain.agent.measure.machine_speed import SPEED_MEMORY
+from toolchain.agent.measure.session import Session
+from toolchain.agent.measure.validity import find_contention, find_validity
+from toolchain.lower.layer_search import LayerTime, propose_slow_layers
 from toolchain.lower.layer_times import time_layers
 from toolchain.lower.qdq import QdqPlan
-from toolchain.lower.search import LayerTime, propose_slow_layers
 from toolchain.lower.trial import Arrays, Bench, open_model
+from toolchain.run.cache import cache_root
 
 # Enough for a ratio to a few percent; all variants are measured in turns, so the machine's drift hits all alike.
 _SAMPLES = 200
@@ -37,7 +37,7 @@ class SpeedTrial:
     """Lower end of the 99 % interval."""
     speedup_high: float
     decision: str
-    """What the interval proves: "faster", "not faster" or "undecided" (toolchain/agent/latency.py)."""
+    """What the interval proves: "faster", "not faster" or "undecided" (toolchain/agent/measure/latency.py)."""
     confirms: bool = False
     """Whether it repeats a trial that won, in sessions of its own."""
 

@@ -13,11 +13,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from toolchain.agent.parity import check_outputs
-from toolchain.agent.session import Session, open_session
-from toolchain.agent.sqnr import measure_powers, to_db
-from toolchain.float_outputs import FloatOutputs
-from toolchain.float_parity import FloatSession
+from toolchain.agent.measure.parity import check_outputs
+from toolchain.agent.measure.session import Session, open_session
+from toolchain.agent.measure.sqnr import measure_powers, to_db
+from toolchain.graph.float_outputs import FloatOutputs
+from toolchain.graph.parity import FloatSession
 from toolchain.lower.fp16_emulation import emulate_float16
 
 Arrays = Mapping[str, NDArray[np.generic]]

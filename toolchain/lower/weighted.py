@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto
 
+from toolchain.graph.view import GraphView, attribute_int
 from toolchain.lower.qdq import WeightInput
-from toolchain.onnx_graph import GraphView, attribute_int
 
 
 def find_weight(view: GraphView, node: onnx.NodeProto) -> WeightInput | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from toolchain.float_parity import SQNR_DB_MIN, FloatSession, check_float_parity
+from toolchain.graph.parity import SQNR_DB_MIN, FloatSession, check_float_parity
 from toolchain.lower.float32_inside import find_obstacle, list_halves, widen_to_float32
 from toolchain.lower.trial import Arrays
 

@@ -10,12 +10,12 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.table import Table
 
-from toolchain.agent.latency import measure_latency
-from toolchain.agent.machine_speed import SPEED_MEMORY
-from toolchain.agent.session import Session
-from toolchain.cache import cache_root
+from toolchain.agent.measure.latency import measure_latency
+from toolchain.agent.measure.machine_speed import SPEED_MEMORY
+from toolchain.agent.measure.session import Session
 from toolchain.deploy.transport import OnProgress
 from toolchain.measure.payload import Arrays, choose_feeds, open_payload
+from toolchain.run.cache import cache_root
 
 
 def bench_payloads(

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from toolchain import stages
-from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
-from toolchain.cache import Cache, cache_root
+from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.errors import usage
-from toolchain.progress import Progress
-from toolchain.recipe import Recipe
-from toolchain.target import Target
+from toolchain.project.recipe import Recipe
+from toolchain.project.target import Target
+from toolchain.run.cache import Cache, cache_root
+from toolchain.run.progress import Progress
 
 
 def bisect_layers(recipe: Recipe, target: Target, *, sqnr_db_min: float | None, progress: Progress) -> dict[str, Any]:

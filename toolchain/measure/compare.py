@@ -14,15 +14,15 @@ from onnx import TensorProto
 from rich.console import Console
 from rich.table import Table
 
-from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
-from toolchain.agent.parity import Parity
-from toolchain.agent.session import Session, open_session
+from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
+from toolchain.agent.measure.parity import Parity
+from toolchain.agent.measure.session import Session, open_session
 from toolchain.deploy.transport import OnProgress
+from toolchain.graph.file import read_onnx
+from toolchain.graph.safety import infer_shapes
+from toolchain.graph.view import read_names
 from toolchain.lower.fp16_emulation import emulate_float16
 from toolchain.measure.payload import Arrays, choose_feeds, open_payload
-from toolchain.onnx_file import read_onnx
-from toolchain.onnx_graph import read_names
-from toolchain.onnx_safety import infer_shapes
 
 # Enough to rank tensors by their error; a verdict takes the whole evaluation set.
 _SAMPLES = 64

@@ -11,10 +11,10 @@ from typing import Any, TextIO
 
 from packaging.requirements import Requirement
 
-from toolchain.agent.facts import read_facts
-from toolchain.agent.session import list_runtimes
-from toolchain.cache import cache_root
+from toolchain.agent.measure.facts import read_facts
+from toolchain.agent.measure.session import list_runtimes
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.run.cache import cache_root
 
 # The extras of pyproject.toml that a user may want; `dev` is for those who change the toolchain.
 _EXTRAS = ("labgrid", "rtx")

@@ -10,14 +10,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from toolchain.agent.contents import check_contents
-from toolchain.agent.golden import open_golden
 from toolchain.agent.manifest import MANIFEST_NAME, read_manifest
-from toolchain.agent.payloads import describe_difference
-from toolchain.agent.session import BuildRequest, Session, open_session
+from toolchain.agent.measure.golden import open_golden
+from toolchain.agent.measure.payloads import describe_difference
+from toolchain.agent.measure.session import BuildRequest, Session, open_session
 from toolchain.data import load_dataset
 from toolchain.data.feeds import bind_feeds
 from toolchain.errors import usage
-from toolchain.onnx_file import read_onnx
+from toolchain.graph.file import read_onnx
 
 Arrays = dict[str, NDArray[Any]]
 

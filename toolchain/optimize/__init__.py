@@ -11,11 +11,11 @@ from typing import Any, Protocol
 import onnx
 from numpy.typing import NDArray
 
-from toolchain.agent.parity import Parity
+from toolchain.agent.measure.parity import Parity
 from toolchain.errors import ExitCode, ToolchainError, usage
-from toolchain.float_parity import SQNR_DB_MIN, FloatSession, Outputs, check_float_parity
-from toolchain.learned_ranges import check_kept
-from toolchain.onnx_safety import first_line
+from toolchain.graph.learned_ranges import check_kept
+from toolchain.graph.parity import SQNR_DB_MIN, FloatSession, Outputs, check_float_parity
+from toolchain.graph.safety import first_line
 from toolchain.optimize import (
     fold_scalar_into_conv,
     global_average_pool,
@@ -74,7 +74,7 @@ class OptimizeResult:
     passes: tuple[PassRecord, ...]
 
 
-# The SQNR of a model with itself, as toolchain.agent.parity reports it.
+# The SQNR of a model with itself, as toolchain.agent.measure.parity reports it.
 _EQUAL_SQNR_DB = 200.0
 
 # Two orders of summation differ from each other by at most twice what each differs from the exact sum.

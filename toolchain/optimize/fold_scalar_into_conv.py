@@ -18,8 +18,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from toolchain.onnx_graph import GraphView
-from toolchain.onnx_names import OnnxNames
+from toolchain.graph.names import OnnxNames
+from toolchain.graph.view import GraphView
 from toolchain.optimize.replace_nodes import replace_nodes
 
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from toolchain.onnx_graph import GraphView, attribute_int
-from toolchain.onnx_names import OnnxNames
+from toolchain.graph.names import OnnxNames
+from toolchain.graph.view import GraphView, attribute_int
 from toolchain.optimize.replace_nodes import replace_nodes
 
 # Of images and volumes.

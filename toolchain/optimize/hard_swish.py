@@ -15,8 +15,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from toolchain.onnx_graph import GraphView
-from toolchain.onnx_opset import read_opset
+from toolchain.graph.opset import read_opset
+from toolchain.graph.view import GraphView
 from toolchain.optimize.replace_nodes import replace_nodes
 
 # HardSwish became an operator with opset 14 (ONNX changelog).

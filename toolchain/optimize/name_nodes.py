@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from toolchain.onnx_node_names import name_nodes
+from toolchain.graph.node_names import name_nodes
 
 
 def apply(model: onnx.ModelProto) -> onnx.ModelProto:

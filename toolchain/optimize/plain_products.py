@@ -19,7 +19,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from toolchain.onnx_graph import GraphView, attribute_int
+from toolchain.graph.view import GraphView, attribute_int
 from toolchain.optimize.replace_nodes import replace_nodes
 
 

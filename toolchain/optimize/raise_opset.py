@@ -1,6 +1,6 @@
 """States the model in opset 21, or in 18 where it pools averages.
 
-toolchain/onnx_opset.py says why these. Where a model that pools needs a newer operator (Gelu), the pooling goes with it.
+toolchain/graph/opset.py says why these. Where a model that pools needs a newer operator (Gelu), the pooling goes with it.
 
 The converter is onnx's own. It leaves two things to us. Before IR version 4, every initializer had to be listed as an
 input too, which since then means that a caller may override it. Before opset 11, Resize and Upsample had one rule for
@@ -16,8 +16,8 @@ import onnx
 from onnx import helper, version_converter
 
 from toolchain.errors import usage
-from toolchain.onnx_opset import OPSET, POOLING_OPSET, find_newer, pools_averages, read_opset
-from toolchain.onnx_safety import first_line, iter_nodes
+from toolchain.graph.opset import OPSET, POOLING_OPSET, find_newer, pools_averages, read_opset
+from toolchain.graph.safety import first_line, iter_nodes
 
 # The IR version that came with opset 21, and the first in which initializers need not be inputs (ONNX, docs/IR.md).
 _IR_VERSION = 10

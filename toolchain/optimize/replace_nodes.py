@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from toolchain.onnx_graph import GraphView
+from toolchain.graph.view import GraphView
 
 
 def replace_nodes(

@@ -11,7 +11,7 @@ import hashlib
 import onnx
 from onnx import numpy_helper
 
-from toolchain.onnx_graph import rename_reads
+from toolchain.graph.view import rename_reads
 from toolchain.optimize.replace_nodes import replace_nodes
 
 _BYTES_MIN = 1024

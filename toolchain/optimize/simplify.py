@@ -24,8 +24,8 @@ import onnxsim
 from google.protobuf.message import Message
 from onnx import helper
 
-from toolchain.onnx_graph import read_names
-from toolchain.onnx_safety import iter_nodes, iter_tensors
+from toolchain.graph.safety import iter_nodes, iter_tensors
+from toolchain.graph.view import read_names
 
 # Makes MatMul + Add of rank 3 a Gemm between Reshape, Shape, Slice and Concat: ONNX Runtime then misses BiasGelu and
 # SkipLayerNormalization (MiniLM-L3: 117 nodes become 159).

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, cast
 
-from toolchain.agent.gates.parity import find_sqnr_db_min
-from toolchain.agent.judge import JudgedCandidate, Judgement
-from toolchain.agent.judge import Shipped as AgentShipped
 from toolchain.agent.manifest import Manifest
-from toolchain.agent.parity import OutputParity
-from toolchain.agent.quantities import write_percent
-from toolchain.agent.record import CandidateRecord, Payload, Record
-from toolchain.report.drift import list_drift_warnings
+from toolchain.agent.measure.gates.parity import find_sqnr_db_min
+from toolchain.agent.measure.judge import JudgedCandidate, Judgement
+from toolchain.agent.measure.judge import Shipped as AgentShipped
+from toolchain.agent.measure.parity import OutputParity
+from toolchain.agent.measure.quantities import write_percent
+from toolchain.agent.measure.record import CandidateRecord, Payload, Record
+from toolchain.report.drift_notes import list_drift_warnings
 from toolchain.report.error_document import record_stage, replace_nonfinite
-from toolchain.report.gates import list_gates
-from toolchain.report.placement import read_placement
+from toolchain.report.gate_rows import list_gates
+from toolchain.report.precision_shares import read_placement
 from toolchain.report.shape import (
     NO_REASON,
     SCHEMA,
@@ -38,7 +38,7 @@ from toolchain.report.shape import (
     SignatureState,
     Verdict,
 )
-from toolchain.stage_record import StageRecord
+from toolchain.run.stage_record import StageRecord
 
 
 def build_report(

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
-from toolchain.agent.quantities import ABSENT
+from toolchain.agent.measure.quantities import ABSENT
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.report.shape import SCHEMA, Gate, GateStatus, Report, RunError, Stage
-from toolchain.stage_record import StageRecord
+from toolchain.run.stage_record import StageRecord
 
 # The gate that an error which stopped the run belongs to.
 _GROUP_OF_ERROR = {

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from toolchain.agent.quantities import TIMES, write_count, write_ms, write_percent, write_points, write_speedup
+from toolchain.agent.measure.quantities import TIMES, write_count, write_ms, write_percent, write_points, write_speedup
 from toolchain.report.quantities import (
     write_bound,
     write_change,

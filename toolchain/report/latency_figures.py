@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from toolchain.agent.quantities import write_count, write_digits, write_ms
+from toolchain.agent.measure.quantities import write_count, write_digits, write_ms
 from toolchain.report.html import Drawing
 from toolchain.report.shape import LatencyNumbers, Report
 from toolchain.report.svg import COLOURS, STYLE, write_svg

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from toolchain.agent import quantities
-from toolchain.agent.quantities import ABSENT, TIMES, write_digits
+from toolchain.agent.measure import quantities
+from toolchain.agent.measure.quantities import ABSENT, TIMES, write_digits
 from toolchain.report.shape import Parity
 
 MINUS = "\N{MINUS SIGN}"

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from toolchain.atomic import write_atomically
 from toolchain.report.shape import Report
+from toolchain.run.atomic import write_atomically
 
 STATEMENT_NAME = "statement.json"
 STATEMENT_SIGNATURE_NAME = "statement.json.sig"
@@ -29,7 +29,7 @@ def build_statement(report: Report, environment: Mapping[str, Any]) -> dict[str,
     neither among the passed tests nor among the failed ones: nothing was tested. A measurement that is worthless has
     FAILED, for the predicate knows no third result.
 
-    environment: what the verdict rests on, as the agent told it (agent/environment.py).
+    environment: what the verdict rests on, as the agent told it (agent/measure/environment.py).
     """
     bundle = {"name": "bundle/manifest.json", "digest": {"sha256": report["bundle_id"]}}
     subject = [bundle]

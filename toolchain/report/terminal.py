@@ -10,7 +10,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from toolchain.agent.quantities import EN_DASH, TIMES, write_count, write_percent, write_speedup
+from toolchain.agent.measure.quantities import EN_DASH, TIMES, write_count, write_percent, write_speedup
 from toolchain.report.quantities import (
     MINUS,
     write_bound,

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from toolchain import report
-from toolchain.agent.quantities import TIMES, write_count, write_percent
+from toolchain.agent.measure.quantities import TIMES, write_count, write_percent
 from toolchain.report.quantities import write_change, write_size
 from toolchain.report.svg import COLOURS, STYLE, write_svg
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.deploy.transport import LatencyEffort
-from toolchain.recipe import Recipe
-from toolchain.target import Target
+from toolchain.project.recipe import Recipe
+from toolchain.project.target import Target
 
 
 @dataclass(frozen=True)

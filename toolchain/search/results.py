@@ -11,9 +11,9 @@ from typing import Any
 
 import tomli_w
 
-from toolchain.atomic import write_atomically
-from toolchain.project import list_targets
-from toolchain.recipe import PATH_OPTIONS, Recipe
+from toolchain.project.find import list_targets
+from toolchain.project.recipe import PATH_OPTIONS, Recipe
+from toolchain.run.atomic import write_atomically
 from toolchain.search.front import find_front
 from toolchain.search.objectives import Objectives
 from toolchain.search.page import render_page

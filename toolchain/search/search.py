@@ -11,18 +11,18 @@ from typing import Any, cast
 
 from optuna.trial import Trial
 
-from toolchain.cache import hash_file, hash_json
 from toolchain.deploy.local import LocalTransport
 from toolchain.errors import ExitCode, ToolchainError, usage
-from toolchain.progress import Progress
-from toolchain.recipe import Recipe, SearchSection, SearchStep
+from toolchain.project.recipe import Recipe, SearchSection, SearchStep
+from toolchain.project.target import Precision
+from toolchain.run.cache import hash_file, hash_json
+from toolchain.run.progress import Progress
 from toolchain.search.objectives import Objectives
 from toolchain.search.request import SearchRequest
 from toolchain.search.results import write_results
 from toolchain.search.space import draw_entries, list_steps
 from toolchain.search.study import Study
 from toolchain.search.trial import Draw, EarlyStop, measure_reference, run_trial
-from toolchain.target import Precision
 
 # What is missing or full here says nothing of what was drawn, and the next trial would meet it too.
 _OF_THE_MACHINE = (ExitCode.STORAGE, ExitCode.MISSING)

@@ -9,8 +9,8 @@ from pydantic import Field, JsonValue
 
 from toolchain.compress import list_methods, read_entry
 from toolchain.errors import usage
-from toolchain.recipe import Recipe, SearchSection, SearchStep
-from toolchain.toml_file import Section, check_table
+from toolchain.project.recipe import Recipe, SearchSection, SearchStep
+from toolchain.project.toml_file import Section, check_table
 
 NONE = "none"
 """What a step is called that a trial leaves out."""

@@ -15,10 +15,10 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from toolchain.atomic import write_atomically
 from toolchain.deploy.local import LocalTransport
 from toolchain.errors import ExitCode, ToolchainError, usage
-from toolchain.recipe import SearchSection
+from toolchain.project.recipe import SearchSection
+from toolchain.run.atomic import write_atomically
 from toolchain.search.objectives import Direction
 
 _RECORD = "record"

@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from toolchain import stages
-from toolchain.cache import Cache, cache_root
+from toolchain.bundle.freshness import Freshness
 from toolchain.data.dataset import Samples
 from toolchain.deploy.local import LocalTransport
 from toolchain.deploy.transport import LatencyEffort
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.fit import measure_top1, start_accelerator
-from toolchain.freshness import Freshness
+from toolchain.module.fit import measure_top1, start_accelerator
 from toolchain.pipeline import Order, deploy_model
-from toolchain.progress import Progress
-from toolchain.recipe import Recipe
+from toolchain.project.recipe import Recipe
+from toolchain.project.target import Precision, Target
+from toolchain.run.cache import Cache, cache_root
+from toolchain.run.progress import Progress
 from toolchain.search.objectives import Objectives
 from toolchain.stages.module import load_model
-from toolchain.target import Precision, Target
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.agent.manifest import BuildSpec, Compatible, Gates, MetricSpec
-from toolchain.cache import Entry
-from toolchain.freshness import Freshness
-from toolchain.recipe import Recipe
+from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
+from toolchain.bundle.freshness import Freshness
+from toolchain.project.recipe import Recipe
+from toolchain.project.target import Target
+from toolchain.run.cache import Entry
 from toolchain.stages.run import Run
-from toolchain.target import Target
 
 if TYPE_CHECKING:
     from toolchain.bundle import GoldenBatch
@@ -50,7 +50,7 @@ def bundle(
     }
 
     def build(folder: Path) -> None:
-        from toolchain.agent.session import open_session
+        from toolchain.agent.measure.session import open_session
         from toolchain.bundle import BundleInputs, write_bundle
         from toolchain.bundle.golden import read_golden_outputs
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from toolchain.cache import hash_file
 from toolchain.data import load_dataset
 from toolchain.data.arranged import Arranged
 from toolchain.errors import missing
-from toolchain.model_files import identify_files
-from toolchain.project import find_recipe
-from toolchain.recipe import Recipe, TrainSection
+from toolchain.module.files import identify_files
+from toolchain.project.find import find_recipe
+from toolchain.project.recipe import Recipe, TrainSection
+from toolchain.run.cache import hash_file
 from toolchain.stages.run import Run
 from toolchain.stages.together import build_together
 
@@ -59,10 +59,10 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
 
     def build(folder: Path, work: Path) -> None:
         from toolchain.compress import Draft, Material, check_equal, compress_draft, read_entry
-        from toolchain.fit.show import show_training
-        from toolchain.forward import bind_inputs
+        from toolchain.module.fit.show import show_training
+        from toolchain.module.forward import bind_inputs
+        from toolchain.module.weights import save_weights
         from toolchain.stages.module import load_compressed
-        from toolchain.weights import save_weights
 
         places = [f"{run.recipe.path}: compress[{number}]" for number in range(len(run.recipe.compress))]
         checked = [read_entry(*pair) for pair in zip(run.recipe.compress, places, strict=True)]
@@ -156,9 +156,9 @@ def _keep_teacher_outputs(run: Run, name: str, inputs: Mapping[str, Any], build:
 
 
 def _load_teacher(run: Run, teacher: Recipe) -> nn.Module:
-    from toolchain.builder import build_model
-    from toolchain.lazy_modules import materialize
-    from toolchain.weights import load_weights
+    from toolchain.module.builder import build_model
+    from toolchain.module.lazy import materialize
+    from toolchain.module.weights import load_weights
 
     model = build_model(teacher)
     materialize(model, run.data.calibration.batch(0, 1))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from toolchain.agent.gates.metric import DEFAULT_DROP_MAX
-from toolchain.cache import Entry
+from toolchain.agent.measure.gates.metric import DEFAULT_DROP_MAX
 from toolchain.data.proof import warn_of_resolution
+from toolchain.run.cache import Entry
 from toolchain.stages.float_model import examine_data, judge_model, open_imported, open_module, require_labels
 from toolchain.stages.run import Run, write_json
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolchain.cache import Entry
+from toolchain.run.cache import Entry
 from toolchain.stages.run import PARITY_SAMPLES, Run, write_json
 
 if TYPE_CHECKING:
-    from toolchain.structure import Edit
+    from toolchain.module.structure import Edit
 
 
 def export(run: Run, weights: Path | None) -> Entry:
@@ -25,7 +25,7 @@ def export(run: Run, weights: Path | None) -> Entry:
     }
 
     def build(folder: Path) -> None:
-        from toolchain.export import check_export, export_onnx
+        from toolchain.module.export import check_export, export_onnx
         from toolchain.stages.module import load_compressed, load_model
 
         samples, path = run.data.calibration, folder / "model.onnx"
@@ -40,9 +40,9 @@ def export(run: Run, weights: Path | None) -> Entry:
 
 def _take_learned_ranges(path: Path, edits: Sequence[Edit]) -> None:
     """Make the pairs of learned ranges in a file the float graph that they stand in, and an entry of its metadata."""
-    from toolchain.learned_ranges import take_pairs
-    from toolchain.onnx_file import read_onnx, write_onnx
-    from toolchain.structure import FixWeights, LearnedRange
+    from toolchain.graph.file import read_onnx, write_onnx
+    from toolchain.graph.learned_ranges import take_pairs
+    from toolchain.module.structure import FixWeights, LearnedRange
 
     count = sum(isinstance(edit, LearnedRange) for edit in edits)
     if count:
@@ -55,10 +55,10 @@ def _import_onnx(run: Run) -> Entry:
 
     ONNX Runtime opens no graph with two nodes of one name, which ONNX allows and which says nothing: they get others.
     """
-    from toolchain.onnx_defaults import settle_defaults
-    from toolchain.onnx_file import read_onnx, write_onnx
-    from toolchain.onnx_node_names import has_repeated_names, name_nodes
-    from toolchain.repeatable import explain_randomness, find_random_node
+    from toolchain.graph.file import read_onnx, write_onnx
+    from toolchain.graph.input_defaults import settle_defaults
+    from toolchain.graph.node_names import has_repeated_names, name_nodes
+    from toolchain.module.repeatable import explain_randomness, find_random_node
 
     model = read_onnx(run.recipe.folder / (run.recipe.model.onnx or ""))
     if (node := find_random_node(model)) is not None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.cache import Entry
 from toolchain.data.dataset import name_sample
 from toolchain.errors import ExitCode, ToolchainError, usage
+from toolchain.run.cache import Entry
 from toolchain.stages.run import Run
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ FloatModel = Callable[[int], dict[str, NDArray[Any]]]
 
 def open_module(run: Run, module: nn.Module) -> FloatModel:
     """Return what runs the module; raises ToolchainError (exit 2) where the data's arrays are not its inputs."""
-    from toolchain.forward import bind_inputs
-    from toolchain.pytorch_run import run_pytorch
+    from toolchain.module.forward import bind_inputs
+    from toolchain.module.pytorch_run import run_pytorch
 
     evaluation = run.data.evaluation
     bind_inputs(module, list(evaluation.batch(0, 1)))
@@ -32,7 +32,7 @@ def open_module(run: Run, module: nn.Module) -> FloatModel:
 
 def open_imported(run: Run, imported: Entry) -> FloatModel:
     """Return what runs the recipe's own ONNX file; raises ToolchainError (exit 2) as open_module does."""
-    from toolchain.agent.session import open_session
+    from toolchain.agent.measure.session import open_session
 
     path = imported.folder / "model.onnx"
     run.bind_calibration(path, 1)  # it may lie in another file, of another dtype
@@ -110,7 +110,7 @@ def _take_labels(run: Run) -> NDArray[np.int64]:
 
 def _read_scores(outputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     """Return the scores of one sample, `(1, classes)`, as the metric reads them; others are its error (exit 23)."""
-    from toolchain.agent.metric import create_metric
+    from toolchain.agent.measure.metric import create_metric
 
     first = next(iter(outputs.values()))
     create_metric("top1").add(first, np.zeros(1, dtype=np.int64))

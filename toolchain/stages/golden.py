@@ -8,8 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from toolchain.cache import Entry
 from toolchain.errors import usage
+from toolchain.run.cache import Entry
 from toolchain.stages.run import Run
 
 # Samples in one run of PyTorch: enough for its speed, few enough for pictures at 224.
@@ -65,7 +65,7 @@ def check_rows(batches: Iterable[dict[str, NDArray[Any]]]) -> Iterator[dict[str,
 
 def _run_module(run: Run, weights: Path, count: int) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield the module's outputs (n, ...), batch by batch."""
-    from toolchain.pytorch_run import run_pytorch
+    from toolchain.module.pytorch_run import run_pytorch
     from toolchain.stages.module import load_model
 
     advance = run.progress.steps("golden outputs", count)
@@ -78,7 +78,7 @@ def _run_module(run: Run, weights: Path, count: int) -> Iterator[dict[str, NDArr
 
 def _run_onnx(run: Run, exported: Entry) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield the ONNX file's outputs run by run, an axis of samples before their own axes."""
-    from toolchain.agent.session import open_session
+    from toolchain.agent.measure.session import open_session
 
     path = exported.folder / "model.onnx"
     feeds = run.bind_evaluation(path)

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from toolchain.agent.facts import Facts, is_this_cpu
-from toolchain.cache import Cache, Entry, read_versions
+from toolchain.agent.measure.facts import Facts, is_this_cpu
 from toolchain.data.dataset import name_sample
+from toolchain.project.target import Precision, Target
+from toolchain.run.cache import Cache, Entry, read_versions
 from toolchain.stages.run import Run
-from toolchain.target import Precision, Target
 
 # Twenty seconds of measurement each: what they cannot tell is smaller than what two sessions differ by, or nearly so.
 _QUIET_ATTEMPTS = 3

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolchain.builder import build_model
-from toolchain.lazy_modules import materialize
-from toolchain.weights import load_weights
+from toolchain.module.builder import build_model
+from toolchain.module.lazy import materialize
+from toolchain.module.weights import load_weights
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from toolchain.module.structure import Edit
     from toolchain.stages.run import Run
-    from toolchain.structure import Edit
 
 
 def load_compressed(run: Run, weights: Path) -> tuple[nn.Module, list[Edit]]:
@@ -29,6 +29,6 @@ def load_model(run: Run, weights: Path) -> nn.Module:
     model, edits = load_compressed(run, weights)
     if not any(edit.edit == "range" for edit in edits):
         return model  # what follows takes seconds to import
-    from toolchain.compress.range_markers import insert_learned_ranges
+    from toolchain.compress.quantization.range_markers import insert_learned_ranges
 
     return insert_learned_ranges(model, edits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from toolchain.cache import Entry
+from toolchain.run.cache import Entry
 from toolchain.stages.run import PARITY_SAMPLES, Run, write_json
 
 
@@ -18,8 +18,8 @@ def optimize(run: Run, exported: Entry) -> Entry:
     }
 
     def build(folder: Path) -> None:
-        from toolchain.onnx_file import read_onnx, write_onnx
-        from toolchain.onnx_opset import describe_opset
+        from toolchain.graph.file import read_onnx, write_onnx
+        from toolchain.graph.opset import describe_opset
         from toolchain.optimize import PASSES
         from toolchain.optimize import optimize as optimize_model
 

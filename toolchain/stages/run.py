@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolchain.cache import Cache, Entry, hash_file, read_versions
 from toolchain.data import Dataset, Samples, load_dataset
-from toolchain.model_files import identify_files
-from toolchain.recipe import Recipe
-from toolchain.sources import Sources, find_sources
-from toolchain.stage_record import StageRecord
+from toolchain.module.files import identify_files
+from toolchain.project.recipe import Recipe
+from toolchain.run.cache import Cache, Entry, hash_file, read_versions
+from toolchain.run.sources import Sources, find_sources
+from toolchain.run.stage_record import StageRecord
 
 if TYPE_CHECKING:
     from toolchain.data.feeds import Feeds
-    from toolchain.progress import Progress  # what it shows changes no result, so that it is no part of a key
+    from toolchain.run.progress import Progress  # what it shows changes no result, so that it is no part of a key
 
 # Exports and passes are checked on so many real samples; the board checks the whole evaluation set.
 PARITY_SAMPLES = 16
@@ -83,7 +83,7 @@ class Run:
             ToolchainError: a library is not installed (exit 3).
         """
         data = f"toolchain.data.{self.recipe.data.name}"
-        modules = [stage, data, "toolchain.agent.runtimes.onnxruntime", *chosen]
+        modules = [stage, data, "toolchain.agent.measure.runtimes.onnxruntime", *chosen]
         imported = self.sources.list_libraries(*modules) - _OF_NO_RESULT
         distributions = {_DISTRIBUTIONS.get(name, name) for name in imported}
         return {
@@ -134,7 +134,7 @@ class Run:
         }
 
     def _bind(self, samples: Samples, model: Path, count: int) -> Feeds:
-        from toolchain.agent.session import open_session
+        from toolchain.agent.measure.session import open_session
         from toolchain.data.feeds import bind_feeds
 
         inputs = open_session("onnxruntime", model, 1).inputs

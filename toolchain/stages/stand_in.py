@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from toolchain.agent.cpu import normalize_arch
-from toolchain.agent.facts import Facts, read_facts
-from toolchain.target import Target
+from toolchain.agent.measure.cpu import normalize_arch
+from toolchain.agent.measure.facts import Facts, read_facts
+from toolchain.project.target import Target
 
 
 def read_stand_in(target: Target) -> Facts:

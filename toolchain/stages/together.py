@@ -20,7 +20,7 @@ def build_together(run: Run, name: str, inputs: Mapping[str, Any], build: Callab
         return run.stage(name, inputs, build).folder
     from accelerate.utils import broadcast_object_list
 
-    from toolchain.fit import start_accelerator
+    from toolchain.module.fit import start_accelerator
 
     accelerator = start_accelerator()
     # What the first process sees counts: an entry that another run finishes between two looks would part them.

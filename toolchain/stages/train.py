@@ -27,9 +27,9 @@ def train(run: Run) -> Path | None:
             where=str(weights),
             fix="bring a safetensors file of the model's state dict; the README beside the recipe says how",
         )
-    from toolchain.builder import build_model
-    from toolchain.fit.show import show_training
-    from toolchain.train import train_model
+    from toolchain.module.builder import build_model
+    from toolchain.module.fit.show import show_training
+    from toolchain.module.train import train_model
 
     # Asked again of the trained model; here, so that no training is spent on data that cannot be judged by.
     require_labels(run)

@@ -10,7 +10,7 @@ from toolchain.lower.affine import affine_parameters
 from toolchain.lower.calibration import choose_ranges, list_methods
 from toolchain.lower.calibration.methods import entropy, mse
 from toolchain.lower.calibration.observation import BINS_PER_SIDE, Observation
-from toolchain.lower.calibration.search import Distribution
+from toolchain.lower.calibration.range_search import Distribution
 from toolchain.lower.ranges import TensorRange
 
 METHODS = list_methods()

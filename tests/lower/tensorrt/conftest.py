@@ -4,10 +4,10 @@ import importlib.util
 
 import pytest
 
-from toolchain.agent.facts import read_facts
+from toolchain.agent.measure.facts import read_facts
 from toolchain.lower import LowerRequest, lower_model
-from toolchain.project import find_target
-from toolchain.recipe import QuantizeSection
+from toolchain.project.find import find_target
+from toolchain.project.recipe import QuantizeSection
 
 collect_ignore_glob = [] if importlib.util.find_spec("tensorrt_rtx") else ["rtx/*"]
 

@@ -6,7 +6,7 @@ import pytest
 from onnx import numpy_helper
 
 from tests.lower.conftest import run_model
-from toolchain.agent.parity import compare
+from toolchain.agent.measure.parity import compare
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower.fp16_emulation import emulate_float16
 

@@ -3,7 +3,7 @@ import onnx
 import pytest
 
 from tests.lower.conftest import parse_model, run_model
-from toolchain.agent.parity import compare
+from toolchain.agent.measure.parity import compare
 from toolchain.lower.fp16_emulation import emulate_float16
 from toolchain.lower.tensorrt.group_normalization import rewrite_group_normalization
 

@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from tests.lower.conftest import parse_model, run_model
-from toolchain.agent.parity import compare
+from toolchain.agent.measure.parity import compare
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower.fp16_emulation import emulate_float16
 

@@ -3,7 +3,7 @@ import onnx
 import pytest
 
 from tests.lower.conftest import observe_ranges, parse_model, run_model
-from toolchain.agent.parity import compare
+from toolchain.agent.measure.parity import compare
 from toolchain.lower.tensorrt.policy import plan_int8, tensorrt_policy
 
 HEAD = '<ir_version: 10, opset_import: ["": 20]>'

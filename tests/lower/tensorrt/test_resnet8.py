@@ -6,14 +6,14 @@ import numpy as np
 import onnx
 import pytest
 
-from toolchain.agent.parity import Parity
-from toolchain.builder import build_model
+from toolchain.agent.measure.parity import Parity
 from toolchain.data import load_dataset
-from toolchain.export import export_onnx, run_pytorch
 from toolchain.lower.trial import open_emulated
+from toolchain.module.builder import build_model
+from toolchain.module.export import export_onnx, run_pytorch
+from toolchain.module.weights import load_weights
 from toolchain.optimize import optimize
-from toolchain.project import find_recipe
-from toolchain.weights import load_weights
+from toolchain.project.find import find_recipe
 
 PICTURES = 2000
 

@@ -13,12 +13,12 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor, nn
 
-from toolchain.compress.batch_norm import fold_batch_norms
 from toolchain.compress.draft import Draft
-from toolchain.compress.fake_quantization import round_weight
 from toolchain.compress.layers import LayerOptions, select_layers
 from toolchain.compress.material import Material
 from toolchain.compress.outputs import Inputs, copy_model, run_model
+from toolchain.compress.quantization.batch_norm import fold_batch_norms
+from toolchain.compress.quantization.fake_quantization import round_weight
 from toolchain.errors import usage
 
 SUMMARY = "put into the biases what rounding the weights will do to the mean of every channel"

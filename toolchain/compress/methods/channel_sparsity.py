@@ -13,12 +13,12 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from toolchain.compress.channels import BatchNorm, ChannelGroup, Member, find_channel_groups, remove_channels
 from toolchain.compress.draft import Draft
 from toolchain.compress.layers import LayerOptions
 from toolchain.compress.material import FinetuneSection, Material
-from toolchain.compress.proximal import Lasso, LassoHook, Slice, refuse_frozen
-from toolchain.compress.units import check_zeros, list_units, merge_units, take_zeros
+from toolchain.compress.pruning.channels import BatchNorm, ChannelGroup, Member, find_channel_groups, remove_channels
+from toolchain.compress.pruning.proximal import Lasso, LassoHook, Slice, refuse_frozen
+from toolchain.compress.pruning.units import check_zeros, list_units, merge_units, take_zeros
 from toolchain.errors import usage
 
 SUMMARY = "learn which channels batch normalization may scale to zero (L1), then remove them"

@@ -16,14 +16,21 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from toolchain.compress.distillation.features import (
+    Adapted,
+    LayerPair,
+    capture,
+    compare_attention,
+    compare_features,
+    make_adapters,
+)
+from toolchain.compress.distillation.initialize import initialize_anew
+from toolchain.compress.distillation.teacher import load_teacher, read_teacher_logits, run_on_example
 from toolchain.compress.draft import Draft
-from toolchain.compress.features import Adapted, LayerPair, capture, compare_attention, compare_features, make_adapters
-from toolchain.compress.initialize import initialize_anew
 from toolchain.compress.material import Material
-from toolchain.compress.teacher import load_teacher, read_teacher_logits, run_on_example
 from toolchain.errors import usage
-from toolchain.fit import Batch, Loss
-from toolchain.toml_file import Section
+from toolchain.module.fit import Batch, Loss
+from toolchain.project.toml_file import Section
 
 SUMMARY = "train with a teacher: its logits, intermediate features, attention maps"
 TRAINS = True

@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, fx, nn
 
-from toolchain.compress.batch_norm import fold_batch_norms
 from toolchain.compress.draft import Draft
 from toolchain.compress.equality import must_stay_equal
 from toolchain.compress.layers import Layer, LayerOptions, list_ties, select_layers
 from toolchain.compress.material import Material
-from toolchain.compress.trace import trace
+from toolchain.compress.quantization.batch_norm import fold_batch_norms
+from toolchain.compress.quantization.trace import trace
 from toolchain.errors import usage
 
 SUMMARY = "even out the ranges of channels between two layers, without changing what the model computes"

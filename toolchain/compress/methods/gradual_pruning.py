@@ -12,9 +12,9 @@ from torch import Tensor
 from toolchain.compress.draft import Draft
 from toolchain.compress.layers import LayerOptions, select_weighted
 from toolchain.compress.material import Material
-from toolchain.compress.thresholds import Scope, count_pruned, count_zeros, prune_below, prune_smallest
+from toolchain.compress.pruning.thresholds import Scope, count_pruned, count_zeros, prune_below, prune_smallest
 from toolchain.errors import usage
-from toolchain.fit import Hook
+from toolchain.module.fit import Hook
 
 SUMMARY = "raise the share of zeros, or the threshold below which weights go, on a cubic curve during training"
 TRAINS = True

@@ -14,14 +14,14 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from toolchain.compress.blocks import Block, find_blocks
-from toolchain.compress.channels import BatchNorm, ChannelGroup, find_channel_groups, remove_channels
 from toolchain.compress.draft import Draft
 from toolchain.compress.equality import must_stay_equal
 from toolchain.compress.layers import LayerOptions
 from toolchain.compress.material import FinetuneSection, Material
-from toolchain.compress.proximal import Lasso, LassoHook, Slice, refuse_frozen, slice_all
-from toolchain.compress.units import check_zeros, list_units, merge_units, take_zeros
+from toolchain.compress.pruning.blocks import Block, find_blocks
+from toolchain.compress.pruning.channels import BatchNorm, ChannelGroup, find_channel_groups, remove_channels
+from toolchain.compress.pruning.proximal import Lasso, LassoHook, Slice, refuse_frozen, slice_all
+from toolchain.compress.pruning.units import check_zeros, list_units, merge_units, take_zeros
 from toolchain.errors import usage
 
 SUMMARY = (

@@ -11,12 +11,12 @@ from collections.abc import Collection
 import torch
 from pydantic import Field
 
-from toolchain.compress.codebook import TrainCodebooks, choose_codebook
-from toolchain.compress.deployed import fold_and_select
 from toolchain.compress.draft import Draft
 from toolchain.compress.layers import LayerOptions
-from toolchain.compress.linear_grid import Bits
 from toolchain.compress.material import FinetuneSection, Material
+from toolchain.compress.quantization.codebook import TrainCodebooks, choose_codebook
+from toolchain.compress.quantization.deployed import fold_and_select
+from toolchain.compress.quantization.linear_grid import Bits
 
 SUMMARY = "share 2^bits values among the weights of a layer, by optimal 1-D k-means; the codebook can be trained"
 TRAINS = False

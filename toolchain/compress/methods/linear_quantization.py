@@ -10,11 +10,11 @@ from collections.abc import Collection
 
 import torch
 
-from toolchain.compress.deployed import fold_and_select
 from toolchain.compress.draft import Draft
 from toolchain.compress.layers import LayerOptions
-from toolchain.compress.linear_grid import Bits, Clipping, choose_grid
 from toolchain.compress.material import Material
+from toolchain.compress.quantization.deployed import fold_and_select
+from toolchain.compress.quantization.linear_grid import Bits, Clipping, choose_grid
 
 SUMMARY = "put the weights on a linear grid of 2 to 8 bits, symmetric or affine, per channel or per tensor"
 TRAINS = False

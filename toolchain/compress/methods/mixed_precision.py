@@ -15,13 +15,13 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from toolchain.compress.codebook import choose_codebook
-from toolchain.compress.deployed import fold_and_select
 from toolchain.compress.draft import Draft
-from toolchain.compress.knapsack import Choice, choose_options
 from toolchain.compress.layers import LayerOptions, Weighted
-from toolchain.compress.linear_grid import Bits, choose_grid
 from toolchain.compress.material import Material
+from toolchain.compress.quantization.codebook import choose_codebook
+from toolchain.compress.quantization.deployed import fold_and_select
+from toolchain.compress.quantization.knapsack import Choice, choose_options
+from toolchain.compress.quantization.linear_grid import Bits, choose_grid
 from toolchain.compress.sensitivity import measure_noise, replaced_weights, run_batches
 from toolchain.errors import usage
 

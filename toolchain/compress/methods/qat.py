@@ -15,16 +15,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, fx
 
-from toolchain.compress.batch_norm import fold_batch_norms
 from toolchain.compress.draft import Draft
-from toolchain.compress.fake_quantization import LearnedRangeMarker, RoundedLayer, round_weight
 from toolchain.compress.layers import Layer, LayerOptions, select_layers
 from toolchain.compress.material import Material
-from toolchain.compress.placement import find_quantized
-from toolchain.compress.range_markers import insert_markers
-from toolchain.compress.trace import trace
+from toolchain.compress.quantization.batch_norm import fold_batch_norms
+from toolchain.compress.quantization.fake_quantization import LearnedRangeMarker, RoundedLayer, round_weight
+from toolchain.compress.quantization.placement import find_quantized
+from toolchain.compress.quantization.range_markers import insert_markers
+from toolchain.compress.quantization.trace import trace
 from toolchain.errors import usage
-from toolchain.structure import LearnedRange
+from toolchain.module.structure import LearnedRange
 
 SUMMARY = "train with the rounding of int8, and learn the range of every tensor; it is deployed as it was trained"
 TRAINS = True

@@ -11,15 +11,15 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from torch import nn
 
-from toolchain.compress.blocks import find_blocks, remove_least_blocks
-from toolchain.compress.channels import find_channel_groups, remove_channels
 from toolchain.compress.draft import Draft
-from toolchain.compress.importance import Importance, score_channels
 from toolchain.compress.layers import LayerOptions
-from toolchain.compress.macs import count_macs
 from toolchain.compress.material import Material
 from toolchain.compress.outputs import Inputs
-from toolchain.compress.units import Scope, Unit, list_units, measure_macs, merge_units, take_amount, take_until
+from toolchain.compress.pruning.blocks import find_blocks, remove_least_blocks
+from toolchain.compress.pruning.channels import find_channel_groups, remove_channels
+from toolchain.compress.pruning.importance import Importance, score_channels
+from toolchain.compress.pruning.macs import count_macs
+from toolchain.compress.pruning.units import Scope, Unit, list_units, measure_macs, merge_units, take_amount, take_until
 from toolchain.errors import usage
 
 SUMMARY = "remove the least important channels, filters and residual blocks, so that every runtime has less to do"

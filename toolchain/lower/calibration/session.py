@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from toolchain.errors import malformed, usage
-from toolchain.onnx_safety import first_line
+from toolchain.graph.safety import first_line
 
 # ONNX Runtime's exceptions have no common base; these are the ones that a model or its data can cause.
 _SESSION_ERRORS = (

@@ -17,9 +17,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from toolchain.graph.names import OnnxNames
 from toolchain.lower.packing.bit_fields import list_left_shifts, pack_codes, word_bits, word_dtype
 from toolchain.lower.packing.forms import PackedForm
-from toolchain.onnx_names import OnnxNames
 
 OPSET_MIN = 13
 """Gather, Reshape, Slice and CumSum as they are written here are there from opset 11 to 13 on."""

@@ -11,9 +11,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from toolchain.graph.names import OnnxNames
 from toolchain.lower.packing.expand import OPSET_MIN, Expansion
 from toolchain.lower.packing.forms import FormKind, choose_form
-from toolchain.onnx_names import OnnxNames
 
 # Smaller tensors are mostly biases and scales, and the nodes that expand one take some 500 bytes: none would gain.
 _ELEMENTS_MIN = 256

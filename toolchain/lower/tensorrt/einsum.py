@@ -11,7 +11,7 @@ import string
 
 import onnx
 
-from toolchain.onnx_safety import iter_nodes
+from toolchain.graph.safety import iter_nodes
 
 
 def lower_equations(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,7 +1,7 @@
 """Takes the Q/DQ pairs out of a model that came quantized, so that it is quantized anew by TensorRT's rules.
 
 Others write what NVIDIA's parser refuses: zero points that are not 0, uint8, biases as int32. So constants are dequantized,
-and what the pairs say of activations becomes their ranges (toolchain/learned_ranges.py), which are never calibrated again:
+and what the pairs say of activations becomes their ranges (toolchain/graph/learned_ranges.py), which are never calibrated again:
 
     int8 with zero point 0, uint8 with zero point 128    the same numbers again: exact
     any other zero point                                 rounded anew in the least symmetric range that holds it
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from toolchain.errors import ToolchainError
-from toolchain.learned_ranges import state_ranges
+from toolchain.graph.learned_ranges import state_ranges
+from toolchain.graph.safety import iter_nodes
+from toolchain.graph.view import GraphView, attribute_int
 from toolchain.lower.tensorrt.operators import refuse_node
-from toolchain.onnx_graph import GraphView, attribute_int
-from toolchain.onnx_safety import iter_nodes
 
 _PAIRED = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _TYPES = frozenset({"int8", "uint8"})

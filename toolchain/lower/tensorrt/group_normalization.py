@@ -20,8 +20,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from toolchain.onnx_graph import GraphView, attribute_int
-from toolchain.onnx_safety import infer_shapes
+from toolchain.graph.safety import infer_shapes
+from toolchain.graph.view import GraphView, attribute_int
 
 
 def rewrite_group_normalization(model: onnx.ModelProto) -> onnx.ModelProto:

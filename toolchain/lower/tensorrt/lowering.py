@@ -13,9 +13,10 @@ from typing import Any
 
 import onnx
 
-from toolchain.agent.gates.parity import DEFAULT_SQNR_DB_MIN
-from toolchain.float_parity import FloatSession, check_float_parity
-from toolchain.learned_ranges import drop_ranges, read_ranges, restore_pairs
+from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
+from toolchain.graph.file import write_onnx
+from toolchain.graph.learned_ranges import drop_ranges, read_ranges, restore_pairs
+from toolchain.graph.parity import FloatSession, check_float_parity
 from toolchain.lower.float_reasons import explain_subgraphs, list_operators
 from toolchain.lower.fp16 import convert_to_float16
 from toolchain.lower.fp16_layers import find_unsafe_layers
@@ -33,7 +34,6 @@ from toolchain.lower.tensorrt.profile import find_profile
 from toolchain.lower.tensorrt.rtx import build_engine, check_parses, is_installed
 from toolchain.lower.tensorrt.sparsity import find_sparse_layers
 from toolchain.lower.widened import widen
-from toolchain.onnx_file import write_onnx
 
 # A value at the border of two steps may fall to the other side, which is the noise of a step and no more.
 _PAIR_SAMPLES = 8

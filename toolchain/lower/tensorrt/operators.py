@@ -9,8 +9,8 @@ from __future__ import annotations
 import onnx
 
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.onnx_graph import GraphView
-from toolchain.onnx_safety import iter_nodes
+from toolchain.graph.safety import iter_nodes
+from toolchain.graph.view import GraphView
 
 # Operators of ONNX up to opset 20 that onnx-tensorrt marks as supported, without those that came after 10.3.
 SUPPORTED = frozenset(

@@ -2,7 +2,7 @@
 
 TensorRT 10.3 (JetPack 6) reads opsets 9 to 20, 10.15 up to 24, 11 up to 25 (NVIDIA's operator tables and ONNX opset
 guide). The passes leave a model in 21, or in 18 where it pools averages, which is for ONNX Runtime's kernels
-(toolchain/onnx_opset.py): Q/DQ of float16 need 19. What 21 changed for the operators that 20 has is the list of types they take and
+(toolchain/graph/opset.py): Q/DQ of float16 need 19. What 21 changed for the operators that 20 has is the list of types they take and
 new attributes (ONNX changelog), with one exception.
 """
 
@@ -12,8 +12,8 @@ import onnx
 from onnx import version_converter
 
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.onnx_opset import POOLING_OPSET
-from toolchain.onnx_safety import first_line, iter_nodes
+from toolchain.graph.opset import POOLING_OPSET
+from toolchain.graph.safety import first_line, iter_nodes
 
 OPSET = 20
 

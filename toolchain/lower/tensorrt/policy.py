@@ -19,10 +19,10 @@ from collections.abc import Callable
 
 import onnx
 
+from toolchain.graph.view import GraphView
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq import QdqPlan, QuantizedNode, Scheme
 from toolchain.lower.weighted import find_held_weights, find_weight
-from toolchain.onnx_graph import GraphView
 
 # What may stand between an Add and the convolution that reads its sum in int8 (TensorRT fuses or moves them).
 _ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSwish", "HardSigmoid"})

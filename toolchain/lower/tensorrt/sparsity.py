@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from toolchain.graph.view import GraphView
 from toolchain.lower.weighted import find_weight
-from toolchain.onnx_graph import GraphView
 
 _GROUP = 4
 _KEPT = 2

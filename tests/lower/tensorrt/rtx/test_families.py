@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from benchmarks.families import FAMILIES, build_family, read_pictures
-from toolchain.export import export_onnx
+from toolchain.module.export import export_onnx
 from toolchain.optimize import optimize
 
 SMALL = ("mobilenet_v3_small", "squeezenet1_1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from toolchain.lower.calibration.observation import BINS_PER_SIDE, Observation
-from toolchain.lower.calibration.search import Distribution, Floats, search_range
+from toolchain.lower.calibration.range_search import Distribution, Floats, search_range
 from toolchain.lower.ranges import TensorRange
 
 COUNTS = True

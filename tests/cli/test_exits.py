@@ -1,0 +1,165 @@
+import errno
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+
+import pytest
+import typer
+
+from toolchain.cli.exits import run_command
+from toolchain.errors import ExitCode, ToolchainError, usage
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capsys):
+    """Return a function that runs a command which raises or returns something, and returns how it ended."""
+    monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path / "cache"))
+
+    def run_body(body, *arguments):
+        app = typer.Typer(add_completion=False)
+
+        @app.command()
+        def command(as_json: bool = typer.Option(False, "--json"), count: int = typer.Option(1, min=1)):
+            if callable(body):
+                return body()
+            if isinstance(body, BaseException):
+                raise body
+            return body
+
+        @app.command()
+        def other():
+            pass
+
+        monkeypatch.setattr(sys, "argv", ["toolchain", *(arguments or ["command"])])
+        code = run_command(app)
+        return (code, *capsys.readouterr())
+
+    return run_body
+
+
+def test_a_command_that_returns_nothing_succeeded(run):
+    assert run(None) == (0, "", "")
+
+
+def test_the_code_that_a_command_returns_is_the_exit_code(run):
+    assert run(19) == (19, "", "")
+
+
+@pytest.mark.parametrize("code", [code for code in ExitCode if code])
+def test_an_error_ends_with_its_code_and_its_message(run, code):
+    error = ToolchainError(code, "what", "where", "this", "that", "do so")
+    assert run(error) == (int(code), "", f"{error}\n")
+
+
+def test_an_error_is_one_json_document_where_that_was_asked_for(run):
+    error = usage("what", where="where", expected="this", found="that", fix="do so")
+    code, stdout, stderr = run(error, "command", "--json")
+    assert (code, stderr) == (2, f"{error}\n")
+    assert json.loads(stdout) == {"exit_code": 2, "error": error.to_dict()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["command", "--nope"], "usage: No such option: --nope\n"),
+        (["command", "--count", "0"], "usage: Invalid value for '--count': "),
+        (["command", "--count", "many"], "usage: Invalid value for '--count': "),
+        (["nonsense"], "usage: No such command 'nonsense'"),
+        (["command", "extra"], "usage: Got unexpected extra argument"),
+    ],
+)
+def test_what_the_parser_refuses_is_exit_2_and_names_the_help(run, arguments, message):
+    code, stdout, stderr = run(None, *arguments)
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith(message)
+    assert stderr.endswith("--help\n")
+
+
+def test_help_is_no_error(run):
+    code, stdout, stderr = run(None, "--help")
+    assert (code, stderr) == (0, "")
+    assert "command" in stdout
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), typer.Abort()])
+def test_an_interrupt_is_exit_130_in_one_line(run, error):
+    code, stdout, stderr = run(error)
+    assert (code, stdout) == (130, "")
+    assert stderr == "interrupted: what was finished is kept; the same command goes on from there\n"
+
+
+def interrupt_and_swallow():
+    """Do what a library does that imports another one in a bare try."""
+    with suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupt_that_a_library_swallowed_is_exit_130_and_not_the_error_that_came_of_it(run):
+    def body():
+        interrupt_and_swallow()
+        raise usage("the module cannot be exported", fix="rewrite it")
+
+    code, stdout, stderr = run(body)
+    assert (code, stdout) == (130, "")
+    assert stderr == "interrupted: what was finished is kept; the same command goes on from there\n"
+
+
+def test_a_command_that_succeeded_in_spite_of_an_interrupt_succeeded(run):
+    assert run(interrupt_and_swallow) == (0, "", "")
+
+
+def test_interrupts_are_pythons_own_again_after_a_command(run):
+    before = signal.getsignal(signal.SIGINT)
+    run(None)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO])
+def test_a_disk_that_takes_nothing_is_exit_14(run, number):
+    code, _, stderr = run(OSError(number, "No room", "dist/file"))
+    assert code == 14
+    assert stderr.startswith("storage: cannot write dist/file\n  found No room\n  fix: ")
+
+
+def test_a_module_that_is_not_installed_is_exit_3(run):
+    code, _, stderr = run(ModuleNotFoundError("No module named 'onnxsim'", name="onnxsim"))
+    assert code == 3
+    assert stderr.startswith("missing: the Python module onnxsim is not installed\n")
+    assert "pip install" in stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("depth"),
+        OSError(errno.EMFILE, "Too many open files"),
+        ModuleNotFoundError("No module named 'toolchain.gone'", name="toolchain.gone"),
+        RuntimeError("the first line\nmore of it\n\nTraceback of another program"),
+        ValueError(),
+    ],
+)
+def test_what_nobody_foresaw_is_exit_1_in_three_lines_and_its_traceback_a_file(run, tmp_path, error):
+    code, stdout, stderr = run(error)
+    path = tmp_path / "cache" / "traceback.txt"
+    first, second, third = stderr.splitlines()
+    assert (code, stdout) == (1, "")
+    assert first.startswith(f"unexpected error: {type(error).__name__}")
+    assert second == f"  the traceback is in {path}"
+    assert third == "  fix: report it with that file"
+    assert "in command" in path.read_text()
+
+
+@pytest.mark.parametrize("code", [0, None, 18])
+def test_an_end_in_code_that_a_command_was_given_is_never_its_success_nor_its_verdict(run, code):
+    result, _, err = run(SystemExit(code))
+    assert result == ExitCode.UNEXPECTED
+    assert "SystemExit" in err
+
+
+def test_a_traceback_that_cannot_be_kept_hides_nothing(run, tmp_path):
+    (tmp_path / "cache").write_text("a file in its place")
+    code, _, stderr = run(KeyError("depth"))
+    assert code == 1
+    assert stderr.startswith("unexpected error: KeyError: 'depth'\n  the traceback could not be kept in ")

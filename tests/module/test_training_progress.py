@@ -1,0 +1,14 @@
+import io
+
+from toolchain.module.fit.loop import Progress as Training
+from toolchain.module.fit.show import show_training
+from toolchain.run.progress import Progress
+
+
+def test_a_training_after_another_counts_its_steps_from_the_start():
+    stream, now_s = io.StringIO(), iter(range(0, 1000, 10))
+    with Progress(stream=stream, read_clock_s=lambda: next(now_s)) as progress:
+        show = show_training(progress)
+        for step in (1, 2, 1, 2):
+            show(Training(epoch=1, epochs=1, step=step, steps=2, loss=0.5))
+    assert stream.getvalue().splitlines() == ["epoch 1/1: 1/2", "epoch 1/1: 2/2"] * 2

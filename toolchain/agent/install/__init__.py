@@ -1,0 +1,1 @@
+"""What stays on a board: takes bundles, keeps releases and their verdicts."""

@@ -1,0 +1,113 @@
+"""Whether a board lets a bundle in: who signed it, whether it is fresh, whether it fits. Nothing is changed here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Optional
+
+from ..clock import format_utc, is_plausible, parse_utc, read_time_s
+from ..errors import ExitCode, ToolchainError
+from ..manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest
+from .offer import Offer
+from .signature import ALLOWED_SIGNERS_NAME, REVOKED_KEYS_NAME, verify_signature
+from .slots import Slots
+from .trust import TrustState
+
+
+def authenticate_offer(slots: Slots, offer: Offer, *, is_required: bool) -> Optional[str]:
+    """Return who signed the offered bytes, None where nobody did and nobody has to.
+
+    The board decides: where it has allowed_signers every bundle must be signed, whatever the host or the manifest say.
+    Raises ToolchainError (exit 10, 12).
+    """
+    allowed_signers = slots.root / ALLOWED_SIGNERS_NAME
+    if not os.path.lexists(str(allowed_signers)):
+        if not is_required:
+            return None
+        fix = f"write the public keys that may sign into {allowed_signers} (ssh-keygen(1), ALLOWED SIGNERS)"
+        what = "this board knows nobody who may sign, and unsigned bundles are not accepted"
+        raise ToolchainError(ExitCode.SIGNATURE, what, str(allowed_signers), "allowed signers", "no file", fix)
+    if not offer.signature_bytes:
+        raise _refuse_unsigned()
+    # ssh-keygen reads it from a file; what lies in staging without being a partial bundle goes with the next settling.
+    signature_path = slots.staging / "offered.sig"
+    signature_path.write_bytes(offer.signature_bytes)
+    try:
+        return _verify(slots.root, offer.manifest_bytes, signature_path)
+    finally:
+        signature_path.unlink()
+
+
+def authenticate_release(slots: Slots, bundle_id: str) -> Optional[str]:
+    """Return who signed a release that lies on the board, by today's allowed and revoked keys.
+
+    None where the board knows nobody who may sign. Raises ToolchainError (exit 10, 12), also for one that came before
+    the board was enrolled, and is not signed.
+    """
+    release = slots.find_release(bundle_id)
+    if not os.path.lexists(str(slots.root / ALLOWED_SIGNERS_NAME)):
+        return None
+    if not (release / SIGNATURE_NAME).is_file():
+        raise _refuse_unsigned()
+    return _verify(slots.root, (release / MANIFEST_NAME).read_bytes(), release / SIGNATURE_NAME)
+
+
+def _refuse_unsigned() -> ToolchainError:
+    what = "the bundle is not signed, and this board has allowed_signers: it takes signed bundles only"
+    fix = "sign the bundle with one of the keys in allowed_signers"
+    return ToolchainError(ExitCode.SIGNATURE, what, SIGNATURE_NAME, "a signature", "none", fix)
+
+
+def _verify(root: Path, manifest_bytes: bytes, signature_path: Path) -> str:
+    revoked_keys = root / REVOKED_KEYS_NAME
+    return verify_signature(
+        manifest_bytes,
+        signature_path,
+        allowed_signers=root / ALLOWED_SIGNERS_NAME,
+        revoked_keys=revoked_keys if os.path.lexists(str(revoked_keys)) else None,
+    )
+
+
+def check_signed_as_declared(manifest: Manifest, signer: Optional[str]) -> None:
+    """Refuse (exit 10) a bundle that says itself that it must be signed, where no signature was verified."""
+    if manifest.signature == "required" and signer is None:
+        what = "the bundle's target requires a signature, and this board knows nobody who may sign"
+        fix = (
+            f'give the board its {ALLOWED_SIGNERS_NAME}, or set signature = "optional" in the target {manifest.target}'
+        )
+        raise ToolchainError(ExitCode.SIGNATURE, what, ALLOWED_SIGNERS_NAME, "a verified signature", "none", fix)
+
+
+def check_fresh(manifest: Manifest, bundle_id: str, state: TrustState, *, proven_s: int = 0) -> None:
+    """Refuse (exit 13) a bundle past its time, or one older than what the board had; its active bundle is never older.
+
+    A counter is by default the time of a commit, and what is signed was committed before: a clock that is behind both
+    counters is wrong, and can't tell whether the time of a bundle is over. So is one that is behind `proven_s`, at which
+    the bundle was proven here.
+    """
+    if manifest.expires is not None:
+        now_s = read_time_s()
+        not_before_s = max(manifest.counter, state.counter, proven_s)
+        if not is_plausible(now_s, not_before_s=not_before_s):
+            raise ToolchainError(
+                ExitCode.REPLAY,
+                "the bundle expires, and the board's clock is too wrong to tell whether it has",
+                "clock",
+                f"after {format_utc(not_before_s)}",
+                format_utc(now_s),
+                "set the board's clock (timedatectl set-ntp true); counters of bundles that expire are times in seconds",
+            )
+        if now_s >= parse_utc(manifest.expires):
+            fix = "build and sign the bundle again"
+            what = "the bundle has expired"
+            raise ToolchainError(ExitCode.REPLAY, what, "expires", f"after {format_utc(now_s)}", manifest.expires, fix)
+    if manifest.counter < state.counter and bundle_id != state.current:
+        raise ToolchainError(
+            ExitCode.REPLAY,
+            "the bundle is older than one that this board had",
+            "counter",
+            f"{state.counter} or more",
+            str(manifest.counter),
+            "build it again from a newer commit; to go back to the release before this one, use `toolchain rollback`",
+        )

@@ -1,0 +1,116 @@
+"""Proves a release of this board again where it lies, and renews its verdict: nothing is sent, nothing switched."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+from ..errors import ExitCode, ToolchainError
+from ..manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest
+from .admission import authenticate_release, check_fresh, check_signed_as_declared
+from .audit import AuditLog
+from .lock import take_lock
+from .self_test import LatencyOptions, SelfTest, run_self_test
+from .slots import CURRENT, Slots
+from .trust import TrustState, read_state
+from .verdict import (
+    Verdict,
+    check_pinned,
+    describe_verdict,
+    give_verdict,
+    read_verdict,
+    record_failure,
+    write_verdict,
+)
+
+
+def check_release(
+    root: Path, bundle_id: Optional[str], latency: LatencyOptions, *, who: str, limit_s: float, pinned: Optional[str]
+) -> Tuple[ExitCode, Dict[str, Any]]:
+    """Return the verdict of a release (by default the active one) that is authenticated, hashed and measured again.
+
+    `pinned` is the precision that was proven, for a release whose verdict was not recorded here.
+
+    One that passes gets a new verdict; one that fails has that written into the old one. Raises ToolchainError: exit 2
+    no such release, 17 a deploy is running, 25 another payload passes than the proven one, else as signature, date,
+    hashes and self-test find.
+    """
+    slots = Slots(root)
+    chosen = bundle_id or slots.read_link(CURRENT)
+    if chosen is None:
+        raise ToolchainError(ExitCode.USAGE, "no release is active", str(root / CURRENT), fix="deploy a bundle first")
+    slots.create_folders()
+    descriptor = take_lock(root, who)  # no deploy prunes it meanwhile, or disturbs the measurement
+    try:
+        log = AuditLog(root, command="check", who=who)
+        try:
+            return _prove(slots, chosen, latency, limit_s=limit_s, pinned=pinned, log=log)
+        finally:
+            log.close()
+    finally:
+        os.close(descriptor)
+
+
+def _prove(
+    slots: Slots, bundle_id: str, latency: LatencyOptions, *, limit_s: float, pinned: Optional[str], log: AuditLog
+) -> Tuple[ExitCode, Dict[str, Any]]:
+    trust = read_state(slots.root)
+    try:
+        manifest = slots.check_proven(bundle_id)
+        before = read_verdict(slots.root, bundle_id)
+        signer = _admit(slots, trust, bundle_id, manifest)
+        pinned = _find_pinned(trust, bundle_id, before) or pinned
+        result = _measure(slots.find_release(bundle_id), latency, limit_s=limit_s, pinned=pinned)
+        verdict: Optional[Verdict] = None
+        if result.exit_code == ExitCode.PROVEN:
+            verdict = give_verdict(slots.root, bundle_id, manifest, result.measurements, signer)
+            check_pinned(before, verdict)
+        else:
+            failure = ToolchainError(result.exit_code, result.find_reason())
+            record_failure(slots.root, bundle_id, failure)
+            log.write("check", "failed", bundle_id, code=int(failure.code), what=failure.what)
+    except ToolchainError as error:
+        record_failure(slots.root, bundle_id, error)
+        log.write("check", "failed", bundle_id, code=int(error.code), what=error.what)
+        raise
+    # A release that a killed deploy left unproven has no verdict to renew: that deploy has not got to its end. The active
+    # one was proven, even where a lost state does not know of it.
+    if verdict is not None and bundle_id in (*trust.proven, slots.read_link(CURRENT)):
+        write_verdict(slots.root, verdict)
+        slots.settle_link(bundle_id)
+        log.write("check", "done", bundle_id, proven=describe_verdict(verdict))
+    return result.exit_code, {
+        "exit_code": int(result.exit_code),
+        "bundle_id": bundle_id,
+        "pinned": pinned,
+        "manifest": (slots.find_release(bundle_id) / MANIFEST_NAME).read_bytes().decode("utf-8"),
+        "signed": (slots.find_release(bundle_id) / SIGNATURE_NAME).is_file(),
+        "folder": str(slots.find_release(bundle_id)),
+        "signer": signer,
+        "measurements": result.measurements,
+        "samples_ms": result.samples_ms,
+        "verdict": None if verdict is None else describe_verdict(verdict),
+    }
+
+
+def _find_pinned(trust: TrustState, bundle_id: str, before: Optional[Verdict]) -> Optional[str]:
+    """Return the precision that was proven here, by the verdict or, where that is lost, by the board's state."""
+    if before is not None:
+        return before.shipped.precision
+    return trust.active.precision if trust.active is not None and bundle_id == trust.current else None
+
+
+def _admit(slots: Slots, trust: TrustState, bundle_id: str, manifest: Manifest) -> Optional[str]:
+    """Return who signed the release; what the board would not take today is not proven again either."""
+    signer = authenticate_release(slots, bundle_id)
+    check_signed_as_declared(manifest, signer)
+    if bundle_id == trust.current:  # of others the counter is older by nature
+        check_fresh(manifest, bundle_id, trust)
+    return signer
+
+
+def _measure(release: Path, latency: LatencyOptions, *, limit_s: float, pinned: Optional[str]) -> SelfTest:
+    with tempfile.TemporaryDirectory() as folder:
+        return run_self_test(release, latency, Path(folder) / "samples.json", limit_s=limit_s, pinned=pinned)

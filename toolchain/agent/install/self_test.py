@@ -1,0 +1,110 @@
+"""Runs the agent of a release in a fresh process: what crashes or hangs there does not take this agent with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+from ..errors import ExitCode, ToolchainError
+
+# As `python -m agent` does, but with an alarm(2) that outlives this process, should it be killed.
+_START = (
+    "import runpy, signal, sys\n"
+    "signal.alarm(int(sys.argv.pop(1)))\n"
+    "runpy.run_module('agent', run_name='__main__', alter_sys=True)\n"
+)
+# The alarm comes after our own time limit, which can say what happened.
+_ALARM_AFTER_S = 5
+# Codes by which a child says that it did not get to a verdict, or that we called it wrongly.
+_NO_VERDICT = (ExitCode.UNEXPECTED, ExitCode.USAGE)
+_ERROR_FIELDS = ("what", "where", "expected", "found", "fix")
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """A verdict: its exit code, the measurements it rests on, and every latency sample in ms by name."""
+
+    exit_code: ExitCode
+    measurements: Mapping[str, Any]
+    samples_ms: Mapping[str, List[float]]
+
+    def find_reason(self) -> str:
+        """Return the gravest reason of a verdict that failed."""
+        reasons = self.measurements.get("reasons")
+        return str(reasons[0]) if reasons else "the self-test failed"
+
+
+@dataclass(frozen=True)
+class LatencyOptions:
+    """How long the latency is measured; see latency.py."""
+
+    samples: int
+    limit_s: float
+
+
+def _explain_end(found: str) -> ToolchainError:
+    fix = "run `check` on the board and read its stderr; look there for what killed it, such as a lack of memory"
+    return ToolchainError(ExitCode.ROLLED_BACK, "the self-test ended without a verdict", found=found, fix=fix)
+
+
+def _read_verdict(return_code: int, stdout: bytes, samples_path: Path) -> SelfTest:
+    if return_code < 0:
+        names = {item.value: item.name for item in signal.Signals}
+        raise _explain_end(f"killed by {names.get(-return_code, f'signal {-return_code}')}")
+    try:
+        document = json.loads(stdout.decode("utf-8"))
+        error = document.get("error")
+        if error is not None:
+            code = ExitCode(error["code"])
+            fields: Dict[str, Any] = {name: error[name] for name in _ERROR_FIELDS}
+            raise ToolchainError(ExitCode.ROLLED_BACK if code in _NO_VERDICT else code, **fields)
+        if document["exit_code"] != return_code:
+            raise _explain_end(f"exit code {return_code}, but {document['exit_code']} in its words")
+        samples_ms = json.loads(samples_path.read_text(encoding="utf-8"))
+        return SelfTest(exit_code=ExitCode(return_code), measurements=document, samples_ms=samples_ms)
+    except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as cause:
+        raise _explain_end(f"exit code {return_code}, and no JSON object of ours") from cause
+
+
+def _list_pinned(release: Path, precision: Optional[str]) -> List[str]:
+    # The agent of an older release does not know the option; what it proves is compared afterwards all the same.
+    arguments = release / "agent/measure/arguments.py"
+    if precision is None or not arguments.is_file() or b'"--pinned"' not in arguments.read_bytes():
+        return []
+    return ["--pinned", precision]
+
+
+def run_self_test(
+    release: Path, latency: LatencyOptions, samples_path: Path, *, limit_s: float, pinned: Optional[str] = None
+) -> SelfTest:
+    """Return the verdict of `verify` by a release's own agent; its progress goes to our stderr.
+
+    pinned: the precision of the payload that is to pass, and no other.
+
+    Raises ToolchainError: what that agent reports (exit 3, 11, 12, 23), exit 21 where it crashed or said nothing of
+    use. An exception in here ends it; should this agent be killed, the child's alarm does, `limit_s` later.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    command = [sys.executable, "-B", "-c", _START, str(int(limit_s) + _ALARM_AFTER_S)]
+    command += ["verify", ".", "--samples", str(samples_path.resolve())]
+    command += ["--latency-samples", str(latency.samples), "--latency-limit-s", str(latency.limit_s)]
+    command += _list_pinned(release, pinned)
+    process = subprocess.Popen(
+        command,
+        cwd=str(release),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        stdout, _ = process.communicate()
+    finally:
+        process.kill()
+        process.wait()
+    return _read_verdict(process.returncode, stdout, samples_path)

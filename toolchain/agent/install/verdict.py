@@ -1,0 +1,280 @@
+"""The verdict of a release, ROOT/verdicts/ID.json: what was proven of it on this board, when, and what that rests on.
+
+It is written before the rename of `current` makes its release the active one, so that the two change in one step.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, cast
+
+from ..clock import format_utc, parse_utc, read_time_s
+from ..contents import compute_sha256
+from ..decode import decode, parse_json
+from ..durable import remove_tree, write_file
+from ..errors import ExitCode, ToolchainError
+from ..manifest import Manifest
+from ..measure.environment import Environment, describe_environment, read_environment
+from ..measure.libraries import HashedFile, hash_libraries
+
+VERDICTS = "verdicts"
+SCHEMA = 1
+_ENGINES = "engines"
+# By which a self-test says that the payload does not do what it did.
+_FAILURES = (
+    *(ExitCode.PARITY, ExitCode.METRIC, ExitCode.LATENCY),
+    *(ExitCode.MALFORMED, ExitCode.ROLLED_BACK, ExitCode.EXPIRED),
+)
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The payload that was proven; `path` is within the bundle."""
+
+    precision: str
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """The engine that the runtime built of the payload, and that was proven in its place; `path` is under ROOT."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A later try to prove the release again, that failed."""
+
+    time: str
+    exit_code: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was proven. `signer` is None for what was not signed; `failure` is the last try where that failed.
+
+    `python_path` is the interpreter that measured; another one may see another runtime.
+    `libraries` are what the hashes of `environment.libraries` were read from: what did not change is not read again.
+    """
+
+    schema: int
+    bundle_id: str
+    model: str
+    target: str
+    shipped: Shipped
+    engine: Optional[BuiltEngine]
+    exit_code: int
+    time: str
+    signer: Optional[str]
+    python_path: str
+    environment: Environment
+    libraries: Mapping[str, HashedFile]
+    failure: Optional[Failure]
+
+
+def find_verdict(root: Path, bundle_id: str) -> Path:
+    """Return where the verdict of a release lies."""
+    return root / VERDICTS / f"{bundle_id}.json"
+
+
+def read_verdict(root: Path, bundle_id: str) -> Optional[Verdict]:
+    """Return the verdict of a release, None where none was recorded; raises ToolchainError (exit 23) for a broken one."""
+    path = find_verdict(root, bundle_id)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        what, fix = "the verdict of a release cannot be read", "look at what lies there, and deploy the bundle again"
+        raise ToolchainError(ExitCode.MALFORMED, what, str(path), "a file", error.strerror, fix) from error
+    fix = "deploy the bundle again"
+    try:
+        verdict = cast("Verdict", decode(Verdict, parse_json(data, path.name), path.name))
+    except ToolchainError as error:
+        what = "the verdict of a release cannot be read"
+        raise ToolchainError(ExitCode.MALFORMED, what, error.where, error.expected, error.found, fix) from error
+    if verdict.schema != SCHEMA or verdict.bundle_id != bundle_id:
+        what = "the verdict of a release is of another one, or of a newer toolchain"
+        found = f"{verdict.bundle_id}, schema {verdict.schema}"
+        raise ToolchainError(ExitCode.MALFORMED, what, str(path), f"{bundle_id}, schema {SCHEMA}", found, fix)
+    _check_claim(verdict, str(path))
+    return verdict
+
+
+def _check_claim(verdict: Verdict, where: str) -> None:
+    """Refuse (exit 23) a verdict that says of itself that nothing was proven, or at no time."""
+    expected, fix = f"exit code 0, at a time such as {format_utc(0)}", "deploy the bundle again"
+    found = f"exit code {verdict.exit_code}, {verdict.time}"
+    try:
+        parse_utc(verdict.time)
+    except ValueError as error:
+        what = "the verdict of a release has no time"
+        raise ToolchainError(ExitCode.MALFORMED, what, where, expected, found, fix) from error
+    if verdict.exit_code != ExitCode.PROVEN:
+        what = "the verdict of a release is that it was not proven"
+        raise ToolchainError(ExitCode.MALFORMED, what, where, expected, found, fix)
+
+
+def write_verdict(root: Path, verdict: Verdict) -> None:
+    """Replace the verdict of a release in one step."""
+    data = json.dumps(asdict(verdict), sort_keys=True, allow_nan=False) + "\n"
+    write_file(find_verdict(root, verdict.bundle_id), data.encode("utf-8"))
+
+
+def remove_verdict(root: Path, bundle_id: str) -> None:
+    """Remove the verdict of a release, if there is one."""
+    remove_tree(find_verdict(root, bundle_id))
+
+
+def describe_verdict(verdict: Verdict) -> Dict[str, Any]:
+    """Return what people and scripts ask for first: which payload of which model was proven, when, signed by whom."""
+    shipped, engine = verdict.shipped, verdict.engine
+    return {
+        "model": verdict.model,
+        "target": verdict.target,
+        "precision": shipped.precision,
+        "payload": shipped.path,
+        "sha256": shipped.sha256,
+        "engine": None if engine is None else asdict(engine),
+        "time": verdict.time,
+        "signer": verdict.signer,
+        "environment": describe_environment(verdict.environment),
+    }
+
+
+def record_failure(root: Path, bundle_id: str, error: ToolchainError) -> None:
+    """Write into a verdict that its release could not be proven again; where there is no verdict, there is no claim.
+
+    Other errors than _FAILURES say nothing of the payload: a worthless measurement, a full disk; or, such as a revoked
+    key or another runtime, they are found at every asking, for as long as they last.
+    """
+    if error.code not in _FAILURES:
+        return
+    try:
+        verdict = read_verdict(root, bundle_id)
+    except ToolchainError:  # broken, which `status` tells; what failed is told to the host all the same
+        return
+    if verdict is not None:
+        failure = Failure(time=format_utc(read_time_s()), exit_code=int(error.code), reason=error.what)
+        write_verdict(root, replace(verdict, failure=failure))
+
+
+def check_pinned(before: Optional[Verdict], now: Verdict) -> None:
+    """Refuse (exit 25) a self-test that passed by another payload than the one that was proven, and is linked to."""
+    if before is not None and before.shipped != now.shipped:
+        what = f"{before.shipped.precision} was proven, and does not pass any more"
+        found = f"{now.shipped.precision} passes"
+        fix = "deploy the model again: a deploy chooses what is shipped"
+        raise ToolchainError(ExitCode.EXPIRED, what, now.bundle_id, before.shipped.path, found, fix)
+
+
+def give_verdict(
+    root: Path, bundle_id: str, manifest: Manifest, measurements: Mapping[str, Any], signer: Optional[str]
+) -> Verdict:
+    """Return the verdict of a self-test that has just passed.
+
+    Raises ToolchainError: exit 20 the runtime was exchanged while it was measured, exit 21 the release's agent does not
+    say which of the payloads it proved.
+    """
+    shipped = read_shipped(manifest, measurements)
+    libraries = hash_libraries(manifest.runtime, {})
+    environment = read_environment(manifest.runtime, libraries)
+    _check_runtime_is_the_measured(environment, measurements)
+    return Verdict(
+        schema=SCHEMA,
+        bundle_id=bundle_id,
+        model=manifest.model,
+        target=manifest.target,
+        shipped=shipped,
+        engine=_find_engine(root, measurements, shipped),
+        exit_code=int(ExitCode.PROVEN),
+        time=format_utc(read_time_s()),
+        signer=signer,
+        python_path=sys.executable or "",
+        environment=environment,
+        libraries=libraries,
+        failure=None,
+    )
+
+
+def _check_runtime_is_the_measured(environment: Environment, measurements: Mapping[str, Any]) -> None:
+    # The self-test ran in a process of its own, before: what lies here now must be what it loaded.
+    now = environment.runtime_version or "none"
+    record = measurements.get("record") or {}
+    measured = str((record.get("device") or {}).get("runtime_version") or now)
+    libraries = (record.get("environment") or {}).get("libraries", environment.libraries)
+    # A package may say more than its module: 10.3.0.30 and 10.3.0.
+    is_same_version = measured.startswith(now) or now.startswith(measured)
+    if not is_same_version or dict(libraries) != dict(environment.libraries):
+        what, fix = "the runtime was exchanged while the release was proven", "deploy again"
+        raise ToolchainError(ExitCode.INVALID, what, environment.runtime, measured, now, fix)
+
+
+def read_shipped(manifest: Manifest, measurements: Mapping[str, Any]) -> Shipped:
+    """Return the payload that a self-test proved; raises ToolchainError (exit 21) where it names none of the bundle's."""
+    told = measurements.get("shipped")
+    # Agents of older bundles name the precision alone.
+    precision = told.get("precision") if isinstance(told, Mapping) else told
+    paths = {candidate.precision: candidate.path for candidate in manifest.candidates}
+    entry = next((entry for entry in manifest.files if entry.path == paths.get(str(precision))), None)
+    shipped = None
+    if entry is not None:
+        shipped = Shipped(str(precision), entry.path, entry.sha256, entry.size_bytes)
+    if shipped is None or (isinstance(told, Mapping) and {**told, **asdict(shipped)} != told):
+        raise ToolchainError(
+            ExitCode.ROLLED_BACK,
+            "the self-test does not name the payload that it proved",
+            "shipped",
+            f"one of {', '.join(paths)}, as the manifest has it",
+            str(told),
+            "build the bundle again",
+        )
+    return shipped
+
+
+def check_proven(root: Path, manifest: Manifest, verdict: Verdict) -> None:
+    """Refuse (exit 11) a verdict about other bytes than the manifest's, and an engine that is not the proven one."""
+    proven = verdict.shipped
+    is_listed = any(
+        (entry.path, entry.sha256, entry.size_bytes) == (proven.path, proven.sha256, proven.size_bytes)
+        for entry in manifest.files
+    )
+    candidates = [(candidate.precision, candidate.path) for candidate in manifest.candidates]
+    is_own = (verdict.model, verdict.target) == (manifest.model, manifest.target)
+    if not is_listed or not is_own or (proven.precision, proven.path) not in candidates:
+        what = "the verdict is about a payload that the bundle does not have"
+        where, fix = str(find_verdict(root, verdict.bundle_id)), "deploy the bundle again"
+        claim = f"{verdict.model} for {verdict.target}, {proven.precision}: {proven.path}"
+        raise ToolchainError(ExitCode.CONTENT, what, where, "a payload of the manifest", claim, fix)
+    engine = verdict.engine
+    if engine is None:
+        return
+    path = root / engine.path
+    found = compute_sha256(path) if path.is_file() and not path.is_symlink() else None
+    if found != engine.sha256:
+        what, fix = "the engine is not the one that was proven", "deploy the bundle again, which proves a new one"
+        raise ToolchainError(ExitCode.CONTENT, what, str(path), f"sha256 {engine.sha256}", found or "none", fix)
+
+
+def _find_engine(root: Path, measurements: Mapping[str, Any], shipped: Shipped) -> Optional[BuiltEngine]:
+    payloads = [item["payload"] for item in (measurements.get("record") or {}).get("candidates", ())]
+    engine = next((payload.get("engine") for payload in payloads if payload.get("path") == shipped.path), None)
+    if engine is None:
+        return None
+    # Found by what it holds: its name is a matter of the release's own agent.
+    for path in sorted((root / _ENGINES).glob("*.engine")):
+        is_of_size = path.is_file() and path.stat().st_size == engine["size_bytes"]
+        if is_of_size and compute_sha256(path) == engine["sha256"]:
+            return BuiltEngine(f"{_ENGINES}/{path.name}", engine["sha256"], engine["size_bytes"])
+    what, fix = "the engine that was proven is not on the board any more", "deploy again"
+    expected = f"an engine of sha256 {engine['sha256']}"
+    raise ToolchainError(ExitCode.CONTENT, what, str(root / _ENGINES), expected, "none", fix)

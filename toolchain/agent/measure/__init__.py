@@ -1,0 +1,1 @@
+"""What travels in bundles: opens a payload, measures it, judges it."""

@@ -1,0 +1,88 @@
+"""The gate on drift: without a task metric, every output must stay near that of the model that the user brought."""
+
+from __future__ import annotations
+
+from typing import List, Optional, Sequence, Tuple
+
+from ...errors import ExitCode
+from ..drift import OutputDrift
+from ..quantities import write_percent, write_sqnr
+from .case import Case
+from .parity import find_sqnr_db_min
+from .row import Row, skip_row, write_row
+
+NAME = "drift"
+GROUP = "drift"
+
+# The limit of parity in int8: what makes an int8 payload of an uncompressed model one to trust. A recipe that asks less
+# of a precision's parity asks no more of its drift.
+DEFAULT_SQNR_DB_MIN = 20.0
+# Of ten answers nine stay. A mobile net that plain quantize_static took to 16 dB agreed on 92 %; what keeps 20 dB agrees on more.
+DEFAULT_AGREEMENT_MIN = 0.9
+# Half of the power in which samples differ is left: 10 log10(2). A constant answer has 0 dB, whatever its SQNR.
+VARYING_DB_MIN = 3.0
+
+
+def judge(case: Case) -> Sequence[Row]:
+    """Fail (exit 18) every output that is too far from the user's own model; of the one that a task metric reads, only tell.
+
+    The agreement of answers is gated where the output is the scores of classes, or where the recipe sets a limit. Outputs
+    that are the same in all samples prove nothing (exit 20).
+    """
+    evaluation = case.candidate.evaluation
+    if evaluation is None or not evaluation.drift:
+        return [skip_row(NAME, GROUP, "nothing was compared")]
+    rows: List[Row] = []
+    metric = case.manifest.metric.name
+    for output in evaluation.drift:
+        # A metric reads the first output alone (golden.py).
+        judge_name = metric if output.output == case.manifest.outputs[0].name else None
+        rows += [_judge_distance(case, output, judge_name), *_judge_agreement(case, output, judge_name)]
+    if metric is None and all(output.varying.constant == output.varying.channels for output in evaluation.drift):
+        failure = (
+            f"no output differs by more than rounding between the {evaluation.samples} samples: any constant passes"
+        )
+        measured, required = "the same outputs for every sample", "outputs that differ"
+        rows.append(
+            write_row(NAME, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.INVALID)
+        )
+    return rows
+
+
+def _judge_distance(case: Case, output: OutputDrift, judge_name: Optional[str]) -> Row:
+    name, measured = f"{NAME} {output.output}", f"SQNR {write_sqnr(output.sqnr_db, output.max_abs, output.nonfinite)}"
+    own, is_default = _choose(case.manifest.gates.drift_sqnr_db_min, DEFAULT_SQNR_DB_MIN)
+    least_db = min(own, find_sqnr_db_min(case.manifest.gates, case.candidate.precision)) if is_default else own
+    required = f"≥ {least_db:.1f} dB{' (default)' if is_default else ''}"
+    if judge_name is not None and is_default:
+        return skip_row(name, GROUP, f"{judge_name} judges", measured=measured)
+    failure = None
+    if output.nonfinite or not output.sqnr_db >= least_db:
+        what = f"{output.nonfinite} values are NaN or infinite" if output.nonfinite else measured
+        failure = f"output {output.output} drifts from the model that was brought: {what}, required {required}"
+    elif output.varying.varying_db is not None and not output.varying.varying_db >= min(VARYING_DB_MIN, least_db):
+        failure = (
+            f"output {output.output} drifts from the model that was brought: {measured}, and of what differs between "
+            f"samples {output.varying.varying_db:.1f} dB, required {min(VARYING_DB_MIN, least_db):.1f} dB"
+        )
+    return write_row(name, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.PARITY)
+
+
+def _judge_agreement(case: Case, output: OutputDrift, judge_name: Optional[str]) -> Sequence[Row]:
+    if output.agreement is None:
+        return []
+    name, measured = f"agreement {output.output}", f"{write_percent(output.agreement)} of the answers"
+    least, is_default = _choose(case.manifest.gates.agreement_min, DEFAULT_AGREEMENT_MIN)
+    required = f"≥ {write_percent(least)}{' (default)' if is_default else ''}"
+    if judge_name is not None and is_default:
+        return [skip_row(name, GROUP, f"{judge_name} judges", measured=measured)]
+    if is_default and not output.is_scores:
+        return [skip_row(name, GROUP, "not scores of classes; agreement_min would gate it", measured=measured)]
+    failure = None
+    if output.agreement < least:
+        failure = f"output {output.output}: {measured} are those of the model that was brought, required {required}"
+    return [write_row(name, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.PARITY)]
+
+
+def _choose(limit: Optional[float], default: float) -> Tuple[float, bool]:
+    return (default, True) if limit is None else (limit, False)

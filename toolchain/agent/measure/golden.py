@@ -1,0 +1,190 @@
+"""The golden arrays of a bundle, read batch by batch, and what they say of a payload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ExitCode, ToolchainError
+from ..manifest import Manifest, TensorSpec
+from .drift import Drift
+from .metric import Metric, MetricResult, create_metric
+from .parity import Parity
+from .record import Evaluation
+from .session import Session, ShapeRange
+
+# Throughput of the evaluation; the activations of 64 images at 224 take some hundred megabytes at the most.
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class GoldenArrays:
+    """The evaluation set: arrays mapped from files, first axis = samples; labels (N,) or None."""
+
+    samples: int
+    stacked: bool
+    """array[i] is the whole tensor of run i; elsewhere the first axis is the tensor's batch axis."""
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[str, NDArray[Any]]
+    originals: Mapping[str, NDArray[Any]]
+    """Of the user's uncompressed model; `outputs` itself where nothing was compressed."""
+    labels: Optional[NDArray[Any]]
+
+    def read_inputs(self, start: int, stop: int) -> Dict[str, NDArray[Any]]:
+        """Return the inputs of some samples, in memory; stacked ones come one by one."""
+        return {name: self._read(array, start, stop) for name, array in self.inputs.items()}
+
+    def read_outputs(self, start: int, stop: int) -> Dict[str, NDArray[Any]]:
+        """Return the reference outputs of some samples, in memory; stacked ones come one by one."""
+        return {name: self._read(array, start, stop) for name, array in self.outputs.items()}
+
+    def read_originals(self, start: int, stop: int) -> Dict[str, NDArray[Any]]:
+        """Return what the user's model returned for some samples, as read_outputs does."""
+        return {name: self._read(array, start, stop) for name, array in self.originals.items()}
+
+    def find_batch(self, inputs: Sequence[TensorSpec]) -> Optional[int]:
+        """Return how many samples a run must take: one where they are stacked, else what find_fixed_batch says."""
+        return 1 if self.stacked else find_fixed_batch(inputs)
+
+    def find_shapes(self, inputs: Sequence[TensorSpec]) -> Dict[str, ShapeRange]:
+        """Return the shapes that these inputs of a payload are fed with: single samples, up to whole batches."""
+        if self.stacked:
+            rows = {name: array.shape[1:] for name, array in self.inputs.items()}
+            return {name: ShapeRange(least=row, usual=row, most=row) for name, row in rows.items()}
+        fixed = find_fixed_batch(inputs)
+        least, most = (fixed, fixed) if fixed else (1, min(_BATCH, self.samples))
+        shapes = {}
+        for name, array in self.inputs.items():
+            single = (least, *array.shape[1:])
+            shapes[name] = ShapeRange(least=single, usual=single, most=(most, *array.shape[1:]))
+        return shapes
+
+    def _read(self, array: NDArray[Any], start: int, stop: int) -> NDArray[Any]:
+        return np.array(array[start] if self.stacked else array[start:stop])
+
+
+def _map_array(bundle_dir: Path, path: str, samples: int, spec: Optional[TensorSpec], *, stacked: bool) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(bundle_dir / path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ToolchainError(
+            ExitCode.MALFORMED, "a golden array cannot be read", path, "a .npy file without pickles", str(error)
+        ) from error
+    row: Sequence[Optional[int]] = ()
+    if spec is not None:
+        row = spec.shape if stacked else spec.shape[1:]
+    fits = array.ndim == 1 + len(row) and array.shape[0] == samples
+    fits = fits and all(size in (None, array.shape[axis]) for axis, size in enumerate(row, start=1))
+    if not fits:
+        expected = str((samples, *("any" if size is None else size for size in row)))
+        raise ToolchainError(ExitCode.MALFORMED, "a golden array has the wrong shape", path, expected, str(array.shape))
+    dtype = "int64" if spec is None else spec.dtype
+    if array.dtype != np.dtype(dtype):
+        raise ToolchainError(ExitCode.MALFORMED, "a golden array has the wrong type", path, dtype, str(array.dtype))
+    return array
+
+
+def _map_outputs(bundle_dir: Path, manifest: Manifest, paths: Mapping[str, str]) -> Dict[str, NDArray[Any]]:
+    golden = manifest.golden
+    return {
+        spec.name: _map_array(bundle_dir, paths[spec.name], golden.samples, spec, stacked=golden.stacked)
+        for spec in manifest.outputs
+    }
+
+
+def open_golden(bundle_dir: Path, manifest: Manifest) -> GoldenArrays:
+    """Map the golden arrays of a bundle; raises ToolchainError (exit 23) where one is not what the manifest says."""
+    golden = manifest.golden
+    outputs = _map_outputs(bundle_dir, manifest, golden.outputs)
+    is_same = golden.originals == golden.outputs
+    return GoldenArrays(
+        samples=golden.samples,
+        stacked=golden.stacked,
+        inputs={
+            spec.name: _map_array(bundle_dir, golden.inputs[spec.name], golden.samples, spec, stacked=golden.stacked)
+            for spec in manifest.inputs
+        },
+        outputs=outputs,
+        originals=outputs if is_same else _map_outputs(bundle_dir, manifest, golden.originals),
+        labels=None
+        if golden.labels is None
+        else _map_array(bundle_dir, golden.labels, golden.samples, None, stacked=False),
+    )
+
+
+def find_fixed_batch(inputs: Sequence[TensorSpec]) -> Optional[int]:
+    """Return the size of the first axis that a payload insists on, or None; raises (exit 23) where inputs disagree."""
+    sizes = {spec.shape[0] if spec.shape else 0 for spec in inputs} - {None}
+    if not sizes:
+        return None
+    size = sizes.pop()
+    if sizes or not size:
+        shapes = ", ".join(f"{spec.name} {spec.shape}" for spec in inputs)
+        raise ToolchainError(
+            ExitCode.MALFORMED, "the inputs have no common batch axis", "inputs", "the same first axis", shapes
+        )
+    return size
+
+
+def evaluate_session(
+    session: Session, golden: GoldenArrays, manifest: Manifest, on_progress: Callable[[int, int], None]
+) -> Evaluation:
+    """Run a payload over the whole evaluation set; return its parity, its drift and its task metric.
+
+    Outputs that are missing, extra or of another dtype or shape are the evaluation's mismatch. Raises ToolchainError
+    (exit 23) for a set that is no multiple of the payload's fixed batch.
+    """
+    fixed = golden.find_batch(session.inputs)
+    batch = fixed or _BATCH
+    if fixed and golden.samples % batch:
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            "the evaluation set does not fill the payload's batches",
+            "golden.samples",
+            f"a multiple of {batch}",
+            str(golden.samples),
+            "export the model with a dynamic batch axis, or change evaluation_samples",
+        )
+    # Where nothing was compressed, the user's model is what was lowered: one comparison is both.
+    is_same = golden.originals is golden.outputs
+    parity = Parity()
+    drift = Drift(parity if is_same else None)
+    metric = None if manifest.metric.name is None else create_metric(manifest.metric.name)
+    done = 0
+    try:
+        for start in range(0, golden.samples, batch):
+            stop = min(start + batch, golden.samples)
+            outputs = session.run(golden.read_inputs(start, stop))
+            expected = golden.read_outputs(start, stop)
+            parity.add(expected, outputs)
+            originals = expected if is_same else golden.read_originals(start, stop)
+            drift.add(originals, outputs, stacked=golden.stacked)
+            if metric is not None and golden.labels is not None:
+                metric.add(outputs[manifest.outputs[0].name], golden.labels[start:stop])
+            done = stop
+            on_progress(stop, golden.samples)
+    except ToolchainError as error:
+        if error.code != ExitCode.PARITY:
+            raise
+        mismatch = f"{error.what}: {error.where}, expected {error.expected}, found {error.found}"
+        return Evaluation(mismatch=mismatch, parity=(), drift=(), metric=None, samples=done)
+    return Evaluation(
+        mismatch=None,
+        parity=parity.summarize(),
+        drift=drift.summarize(),
+        metric=None if metric is None else _compare_metric(metric, manifest),
+        samples=done,
+    )
+
+
+def _compare_metric(metric: Metric, manifest: Manifest) -> Optional[MetricResult]:
+    name, reference = manifest.metric.name, manifest.metric.reference
+    if name is None or reference is None:
+        return None
+    deployed = metric.compute()
+    drop = reference - deployed
+    return MetricResult(name=name, reference=reference, deployed=deployed, drop=drop, samples=metric.samples)

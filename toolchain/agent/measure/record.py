@@ -1,0 +1,117 @@
+"""The record: everything that was measured of a bundle on one board, typed. Gates are judged from it alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Mapping, Optional, Tuple, cast
+
+from ..decode import decode
+from ..errors import ExitCode, ToolchainError
+from .conditions import Conditions
+from .drift import OutputDrift
+from .facts import Facts
+from .metric import MetricResult
+from .parity import OutputParity
+from .placement import Placement
+from .quantiles import Latency, Ratio
+from .session import EngineFacts
+from .validity import Validity
+
+RECORD_SCHEMA = 3
+
+
+@dataclass(frozen=True)
+class Payload:
+    """One payload file of the bundle, and the engine that was built of it, if the runtime builds one."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+    engine: Optional[EngineFacts]
+
+
+@dataclass(frozen=True)
+class ReferenceRecord:
+    """A float model that candidates are held against: the user's own file, or ours of it."""
+
+    payload: Payload
+    is_original: bool
+    """The user's own file; elsewhere our optimized float graph."""
+    latency: Latency
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a payload returned for the evaluation set. `mismatch` says that its outputs cannot be compared, and why.
+
+    parity is against what was lowered, drift against the model that the user brought; metric is None where there is none.
+    """
+
+    mismatch: Optional[str]
+    parity: Tuple[OutputParity, ...]
+    drift: Tuple[OutputDrift, ...]
+    metric: Optional[MetricResult]
+    samples: int
+
+
+@dataclass(frozen=True)
+class CandidateRecord:
+    """What was measured of one candidate; evaluation is None where another one was shipped before it."""
+
+    precision: str
+    payload: Payload
+    evaluation: Optional[Evaluation]
+    placement: Placement
+    latency: Latency
+    over_reference: Ratio
+    """How many times as long the faster reference takes."""
+    over_next: Optional[Ratio]
+    """How many times as long the next candidate takes; None for the last."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one verification of a bundle measured.
+
+    `references` are in the order of the manifest; `fastest` is the index of the one that speed is held against.
+    `conditions` are those of the board before and after the latency was measured, None on an emulated one. `pinned` is the
+    precision that was to be proven, None where the order of the target chooses.
+    """
+
+    schema: int
+    bundle_id: str
+    device: Facts
+    threads: int
+    batch: int
+    latency_scope: str
+    references: Tuple[ReferenceRecord, ...]
+    fastest: int
+    candidates: Tuple[CandidateRecord, ...]
+    conditions: Tuple[Conditions, ...]
+    throttled: Optional[bool]
+    validity: Validity
+    pinned: Optional[str]
+    environment: Mapping[str, object] = field(default_factory=dict)
+    """What the verdict rests on beside the bundle: libraries, kernel, driver (environment.py)."""
+
+    @property
+    def reference(self) -> ReferenceRecord:
+        """The float model that is the fastest here."""
+        return self.references[self.fastest]
+
+
+def read_record(document: object) -> Record:
+    """Return the record in the JSON that a board sent.
+
+    Raises ToolchainError (exit 23): an unknown or missing key, a wrong type, a number that is not finite, another schema.
+    """
+    fix = "deploy again, so that the board gets this toolchain's agent"
+    try:
+        record = cast("Record", decode(Record, document, "record"))
+    except ToolchainError as error:
+        what = "what the board measured cannot be read"
+        raise ToolchainError(ExitCode.MALFORMED, what, error.where, error.expected, error.found, fix) from error
+    if record.schema != RECORD_SCHEMA or not 0 <= record.fastest < len(record.references):
+        what = "what the board measured was written by another toolchain"
+        raise ToolchainError(ExitCode.MALFORMED, what, "record", f"schema {RECORD_SCHEMA}", str(record.schema), fix)
+    return record

@@ -1,0 +1,173 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+from ...errors import ExitCode, ToolchainError
+from ...manifest import TensorSpec
+from ..onnxruntime_profile import read_layers
+from ..placement import Placement
+from ..session import BuildRequest
+
+_PROVIDER = "CPUExecutionProvider"
+_FATAL = 4  # OrtLoggingLevel: what goes wrong is raised, and stderr is for progress lines
+
+# ONNX Runtime's exceptions have no common base of their own (onnxruntime_pybind_exceptions.cc).
+_NATIVE_ERRORS = (
+    native.EPFail,
+    native.Fail,
+    native.InvalidArgument,
+    native.InvalidGraph,
+    native.InvalidProtobuf,
+    native.NoModel,
+    native.NoSuchFile,
+    native.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+
+# "tensor(float)" is the one type whose name differs from numpy's, beside double.
+_DTYPES = {"float": "float32", "double": "float64", "string": "str"}
+
+
+def _read_spec(node: Any, path: Path) -> TensorSpec:
+    if not node.type.startswith("tensor("):
+        raise ToolchainError(
+            ExitCode.INCOMPATIBLE,
+            "an input or output is no tensor",
+            f"{node.name} of {path}",
+            "a tensor",
+            node.type,
+            "export the model with tensors as inputs and outputs",
+        )
+    dtype = node.type[len("tensor(") : -1]
+    shape = tuple(size if isinstance(size, int) else None for size in node.shape)
+    return TensorSpec(name=node.name, dtype=_DTYPES.get(dtype, dtype), shape=shape)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+class OnnxRuntimeSession:
+    """A payload opened by ONNX Runtime."""
+
+    engine = None  # the payload runs as it is
+
+    def __init__(self, session: Any, path: Path) -> None:
+        self._session = session
+        self._path = path
+        self.inputs: Tuple[TensorSpec, ...] = tuple(_read_spec(node, path) for node in session.get_inputs())
+        self.outputs: Tuple[TensorSpec, ...] = tuple(_read_spec(node, path) for node in session.get_outputs())
+        self._output_names = [spec.name for spec in self.outputs]
+
+    def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> Dict[str, NDArray[np.generic]]:
+        """Return one array per output; raises ToolchainError (exit 23) where the payload cannot take the feeds."""
+        try:
+            arrays = self._session.run(self._output_names, feeds)
+        except _NATIVE_ERRORS as error:
+            raise ToolchainError(
+                ExitCode.MALFORMED, "the payload fails to run", str(self._path), found=_first_line(error)
+            ) from error
+        return dict(zip(self._output_names, arrays))  # noqa: B905 - Python 3.8 has no strict
+
+    def close(self) -> None:
+        """Give back the session's memory."""
+        self._session = None
+
+
+def _make_options(threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL
+    # Idle worker threads spin for a while after a run, and would take the cores from the session measured next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
+
+
+def _open(path: Path, options: Any, *, disabled_optimizers: Sequence[str] = ()) -> Any:
+    if not path.is_file():
+        raise ToolchainError(ExitCode.MALFORMED, "there is no payload", str(path), "a file", "none")
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=[_PROVIDER], disabled_optimizers=list(disabled_optimizers)
+        )
+    except native.NotImplemented as error:
+        raise ToolchainError(
+            ExitCode.INCOMPATIBLE,
+            f"ONNX Runtime {onnxruntime.__version__} cannot run this payload",
+            str(path),
+            found=_first_line(error),
+            fix="upgrade ONNX Runtime on the board, or lower the model for the version that is there",
+        ) from error
+    except _NATIVE_ERRORS as error:
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            "ONNX Runtime cannot open the payload",
+            str(path),
+            "an ONNX model",
+            _first_line(error),
+            "export and lower the model again",
+        ) from error
+    providers = session.get_providers()
+    if providers != [_PROVIDER]:
+        raise ToolchainError(
+            ExitCode.INCOMPATIBLE,
+            "ONNX Runtime took another execution provider than asked for",
+            str(path),
+            _PROVIDER,
+            ", ".join(providers),
+            "install the plain onnxruntime package",
+        )
+    return session
+
+
+def read_version() -> str:
+    """Return the version of ONNX Runtime."""
+    return str(onnxruntime.__version__)
+
+
+def read_accelerator() -> Optional[str]:
+    """Return None: this runtime uses the CPU alone."""
+    return None
+
+
+def read_details() -> Mapping[str, object]:
+    """Return nothing: this runtime uses the CPU alone."""
+    return {}
+
+
+def open_session(path: Path, threads: int, _build: Optional[BuildRequest] = None) -> OnnxRuntimeSession:
+    """Open an ONNX file; raises ToolchainError: exit 23 malformed, 12 an operator that this version lacks."""
+    return OnnxRuntimeSession(_open(path, _make_options(threads)), path)
+
+
+def read_placement(
+    path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]], _build: Optional[BuildRequest] = None
+) -> Placement:
+    """Run an ONNX file once under ONNX Runtime's profiler and return what each layer ran as.
+
+    The graph is the one that open_session runs, with the kernels that ONNX Runtime chooses on this board, but for the
+    layout of float convolutions: NCHWc pads channels to its block, so that MACs would depend on the width of the CPU's
+    vectors. It changes no precision.
+    """
+    options = _make_options(threads)
+    options.enable_profiling = True
+    # A kernel that packs its weights hides their shape from the profile. Packing comes after the choice of the kernels.
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    with tempfile.TemporaryDirectory(prefix="placement-") as folder:
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = _open(path, options, disabled_optimizers=["NchwcTransformer"])
+        OnnxRuntimeSession(session, path).run(feeds)
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    return Placement(layers=read_layers(events))

@@ -1,0 +1,141 @@
+"""Opens a payload with the runtime of a given name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, Mapping, Optional, Protocol, Sequence, Tuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ExitCode, ToolchainError
+from ..manifest import BuildSpec, TensorSpec
+from . import runtimes
+from .placement import Placement
+
+
+@dataclass(frozen=True)
+class ShapeRange:
+    """The shapes that an input will have: the least and the greatest length of every axis, and the usual shape."""
+
+    least: Tuple[int, ...]
+    usual: Tuple[int, ...]
+    most: Tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What a runtime that builds an engine of the payload must know; the others do not ask.
+
+    `shapes` has every input that may be dynamic; `on_steps` gets what is done of the build, and the total. `spec` of the
+    reference has no DLA, which does not compute in float32.
+    """
+
+    bundle_dir: Path
+    bundle_id: str
+    shapes: Mapping[str, ShapeRange]
+    spec: BuildSpec
+    on_steps: Optional[Callable[[int, int], None]] = None
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """The engine that a runtime built of a payload on this board; `reused` says that an earlier run built it.
+
+    `gpu_fallback` are layers that a DLA did not take. `cuda_graph` is "captured" or says why not; None before a second run.
+    """
+
+    sha256: str
+    size_bytes: int
+    build_s: float
+    reused: bool
+    runtime_version: str
+    gpu: str
+    architecture: str
+    power_mode: Optional[str]
+    gpu_fallback: Tuple[str, ...]
+    cuda_graph: Optional[str] = None
+
+
+class Session(Protocol):
+    """An opened payload."""
+
+    @property
+    def engine(self) -> Optional[EngineFacts]:
+        """What was built of the payload; None where it runs as it is."""
+
+    @property
+    def inputs(self) -> Tuple[TensorSpec, ...]:
+        """The inputs in the payload's order."""
+
+    @property
+    def outputs(self) -> Tuple[TensorSpec, ...]:
+        """The outputs in the payload's order."""
+
+    def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> Dict[str, NDArray[np.generic]]:
+        """Return one array per output for one array per input."""
+
+    def close(self) -> None:
+        """Give back what the session holds; it cannot run any more."""
+
+
+class Runtime(Protocol):
+    """A module in runtimes/: one runtime, under the name that targets give it."""
+
+    def read_version(self) -> str:
+        """Return the version of the runtime on this board; raises ToolchainError (exit 3) where it is missing."""
+
+    def read_accelerator(self) -> Optional[str]:
+        """Return the accelerator that the runtime uses, such as "sm_87"; None for the CPU."""
+
+    def read_details(self) -> Mapping[str, object]:
+        """Return what else is to be known of the accelerator, in JSON types; None is unknown, empty for the CPU."""
+
+    def open_session(self, path: Path, threads: int, build: Optional[BuildRequest]) -> Session:
+        """Open a payload; raises ToolchainError (exit 23) where it is malformed."""
+
+    def read_placement(
+        self, path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]], build: Optional[BuildRequest]
+    ) -> Placement:
+        """Return the precision that every layer of a payload runs at, given these inputs."""
+
+
+def list_runtimes() -> Sequence[str]:
+    """Return the names of the runtimes that this agent knows."""
+    return sorted(module.name for module in pkgutil.iter_modules(runtimes.__path__))
+
+
+def find_runtime(name: str) -> Runtime:
+    """Return the runtime of this name; raises ToolchainError: exit 2 unknown name, exit 3 not installed."""
+    known = list_runtimes()
+    if name not in known:
+        raise ToolchainError(
+            ExitCode.USAGE,
+            f"there is no runtime {name!r}",
+            "runtime",
+            f"one of {', '.join(known)}",
+            fix="correct the target's runtime; a target such as rtx, whose runtime no board has, is for `toolchain lower` alone",
+        )
+    try:
+        module = importlib.import_module(f"{runtimes.__name__}.{name}")
+    except ImportError as error:
+        raise ToolchainError(
+            ExitCode.MISSING,
+            f"the runtime {name} cannot be loaded",
+            found=str(error),
+            fix=f"install it for {sys.executable}: python -m pip install {name}",
+        ) from error
+    return cast("Runtime", module)
+
+
+def open_session(runtime: str, path: Path, threads: int, build: Optional[BuildRequest] = None) -> Session:
+    """Open a payload with the runtime of this name, on `threads` threads.
+
+    Raises ToolchainError: exit 2 unknown runtime, 3 the runtime is not installed, 12 the runtime cannot run this
+    payload, 23 malformed payload.
+    """
+    return find_runtime(runtime).open_session(path, threads, build)

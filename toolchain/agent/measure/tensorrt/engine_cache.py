@@ -1,0 +1,179 @@
+"""Keeps engines on the board, and opens none but the bytes that were pinned when it was built.
+
+An engine is as trusted as native code (TensorRT's documentation). ROOT/engines.json holds the sha256 of every engine in
+ROOT/engines/; what differs from it, is cut short or was built again is an error, and never reaches TensorRT.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Callable, Dict, Mapping, Optional, Tuple, cast
+
+from ...decode import decode, parse_json
+from ...durable import write_file
+from ...errors import ExitCode, ToolchainError
+from .engine import Built
+
+PINS_NAME = "engines.json"
+SCHEMA = 1
+_FILE_MODE = 0o600
+
+
+@dataclass(frozen=True)
+class EngineKey:
+    """What an engine is good for; `options` are the shapes and the DLA that it was built for, None power is unknown."""
+
+    bundle_id: str
+    payload: str
+    payload_sha256: str
+    tensorrt: str
+    gpu: str
+    architecture: str
+    power_mode: Optional[str]
+    options: str
+
+    def digest(self) -> str:
+        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Pin:
+    """An engine that was built on this board: only these bytes are opened for this key."""
+
+    key: EngineKey
+    sha256: str
+    size_bytes: int
+    build_s: float
+    gpu_fallback: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Pins:
+    schema: int
+    engines: Mapping[str, Pin]
+
+
+class EngineCache:
+    """The engines under a board's ROOT."""
+
+    def __init__(self, root: Path) -> None:
+        self._pins_path = root / PINS_NAME
+        self._folder = root / "engines"
+
+    def find_path(self, key: EngineKey) -> Path:
+        return self._folder / f"{key.digest()}.engine"
+
+    def open(self, key: EngineKey, build: Callable[[bytes], Built]) -> Tuple[bytes, Pin, bool]:
+        """Return an engine, its pin, and whether it was there; `build` makes it, given the timing cache.
+
+        Raises ToolchainError: exit 11 an engine that is not the pinned one, exit 12 one from another version or GPU,
+        exit 23 pins that cannot be read.
+        """
+        pins = self._read_pins()
+        pin = pins.get(key.digest())
+        if pin is not None:
+            self._check_key(key, pin)
+            return self._read_engine(pin), pin, True
+        built = build(self._read_timing_cache(key))
+        pin = Pin(
+            key=key,
+            sha256=hashlib.sha256(built.engine).hexdigest(),
+            size_bytes=len(built.engine),
+            build_s=round(built.build_s, 3),
+            gpu_fallback=built.gpu_fallback,
+        )
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # First the engine, then its pin: should the power fail between the two, an engine without a pin is built anew.
+        write_file(self.find_path(key), built.engine, mode=_FILE_MODE)
+        write_file(self._find_timing_path(key), built.timing_cache, mode=_FILE_MODE)
+        pins[key.digest()] = pin
+        document = asdict(_Pins(schema=SCHEMA, engines=pins))
+        write_file(
+            self._pins_path, (json.dumps(document, sort_keys=True, indent=1) + "\n").encode("utf-8"), mode=_FILE_MODE
+        )
+        return built.engine, pin, False
+
+    def _read_pins(self) -> Dict[str, Pin]:
+        try:
+            data = self._pins_path.read_bytes()
+        except FileNotFoundError:
+            return {}
+        try:
+            pins = cast("_Pins", decode(_Pins, parse_json(data, PINS_NAME), PINS_NAME))
+            found = f"schema {pins.schema}"
+        except ToolchainError as error:
+            pins, found = None, f"{error.where}: {error.found}"
+        if pins is None or pins.schema != SCHEMA:
+            raise ToolchainError(
+                ExitCode.MALFORMED,
+                "the board's list of engines cannot be read",
+                str(self._pins_path),
+                f"what this agent wrote, schema {SCHEMA}",
+                found,
+                f"remove {self._pins_path} and deploy again: every engine is then built and proven anew",
+            )
+        return dict(pins.engines)
+
+    def _check_key(self, key: EngineKey, pin: Pin) -> None:
+        if pin.key == key:
+            return
+        wanted, found = asdict(key), asdict(pin.key)
+        name = next(name for name in wanted if wanted[name] != found[name])
+        raise ToolchainError(
+            ExitCode.INCOMPATIBLE,
+            "the engine was built for something else",
+            f"{self.find_path(key)}: {name}",
+            str(wanted[name]),
+            str(found[name]),
+            f"remove its entry from {self._pins_path} and deploy again",
+        )
+
+    def _read_engine(self, pin: Pin) -> bytes:
+        path = self.find_path(pin.key)
+        try:
+            descriptor = os.open(str(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            raise self._refuse(pin, "the engine", str(error.strerror)) from error
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_size != pin.size_bytes:
+                raise self._refuse(pin, f"{pin.size_bytes} bytes", f"{found.st_size} bytes")
+            # What is hashed is what is opened: nobody can change these bytes any more.
+            data = file.read(pin.size_bytes)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if sha256 != pin.sha256:
+            raise self._refuse(pin, f"sha256 {pin.sha256}", f"sha256 {sha256}")
+        return data
+
+    def _refuse(self, pin: Pin, expected: str, found: str) -> ToolchainError:
+        return ToolchainError(
+            ExitCode.CONTENT,
+            "the engine is not the one that was built and proven on this board",
+            str(self.find_path(pin.key)),
+            expected,
+            found,
+            f"find out who changed it; then remove its entry from {self._pins_path} and deploy again, which proves a new one",
+        )
+
+    def _find_timing_path(self, key: EngineKey) -> Path:
+        return self._folder / f"timing-{key.tensorrt}-{key.architecture}.cache"
+
+    def _read_timing_cache(self, key: EngineKey) -> bytes:
+        try:
+            return self._find_timing_path(key).read_bytes()
+        except FileNotFoundError:
+            return b""
+
+
+def find_root(bundle_dir: Path) -> Path:
+    """Return where the engines of a bundle are kept: its board's ROOT, or the user's cache for a bundle elsewhere."""
+    resolved = bundle_dir.resolve()
+    if resolved.parent.name in ("releases", "staging"):
+        return resolved.parent.parent
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "edge-toolchain"

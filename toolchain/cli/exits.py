@@ -1,0 +1,109 @@
+"""How a command ends: whatever it raises becomes a message on stderr and an exit code of the contract."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import typer
+
+from toolchain.errors import ExitCode, ToolchainError, is_storage_error, missing, storage, usage
+from toolchain.run.cache import cache_root
+
+# What shells use for a process that SIGINT ended; typer returns it for a KeyboardInterrupt.
+_INTERRUPTED = 130
+
+
+def run_command(app: typer.Typer) -> int:
+    """Run the command that sys.argv names and return its exit code; never a traceback.
+
+    A command that was asked for --json and ends in an error prints {"exit_code", "error"}, as a report.json holds them.
+    """
+    with _listen_for_interrupts() as interrupts:
+        outcome = _run(app)
+    # A library that swallows an interrupt goes on half-imported, and fails with a message that misleads.
+    if (interrupts and outcome != ExitCode.PROVEN) or outcome == _INTERRUPTED:
+        sys.stderr.write("interrupted: what was finished is kept; the same command goes on from there\n")
+        return _INTERRUPTED
+    if isinstance(outcome, int):
+        return outcome
+    sys.stderr.write(f"{outcome}\n")
+    if "--json" in sys.argv[1:]:
+        sys.stdout.write(json.dumps({"exit_code": int(outcome.code), "error": outcome.to_dict()}) + "\n")
+    return int(outcome.code)
+
+
+def _run(app: typer.Typer) -> int | ToolchainError:
+    """Return the code that the command returned, or the error that describes what it raised."""
+    try:
+        return int(app(prog_name="toolchain", standalone_mode=False) or ExitCode.PROVEN)
+    except typer.TyperException as error:
+        # Without arguments the help was shown, and there is nothing to add.
+        return _explain_usage(error) if error.format_message() else ExitCode.USAGE
+    except ToolchainError as error:
+        return error
+    except (KeyboardInterrupt, typer.Abort):
+        return _INTERRUPTED
+    except SystemExit as error:  # only code that we were given ends the process, and its code would be taken for ours
+        return _explain_unexpected(error)
+    except Exception as error:  # noqa: BLE001 - the outermost frame: users get a message, and the traceback in a file
+        return explain(error)
+
+
+@contextmanager
+def _listen_for_interrupts() -> Iterator[list[int]]:
+    """Raise KeyboardInterrupt for every SIGINT, as Python does, and keep a list of them."""
+    interrupts: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _explain_usage(error: typer.TyperException) -> ToolchainError:
+    """Return the error for what the parser of the command line refused."""
+    context = getattr(error, "ctx", None)
+    command = "toolchain" if context is None else context.command_path
+    return usage(error.format_message().rstrip("."), where="the command line", fix=f"see {command} --help")
+
+
+def explain(error: Exception) -> ToolchainError:
+    """Return the error that a command ends with for whatever it raised; the traceback of what nobody foresaw is kept."""
+    if isinstance(error, ToolchainError):
+        return error
+    if isinstance(error, typer.TyperException):
+        return _explain_usage(error)
+    if isinstance(error, OSError) and is_storage_error(error):
+        return storage(error)
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "toolchain":
+        return missing(
+            f"the Python module {error.name} is not installed",
+            where=sys.executable,
+            fix="install the toolchain again: python -m pip install edge-toolchain",
+        )
+    return _explain_unexpected(error)
+
+
+def _explain_unexpected(error: BaseException) -> ToolchainError:
+    """Return the error for what nobody foresaw; its traceback goes to a file, because it is for us."""
+    path = cache_root() / "traceback.txt"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        where = f"the traceback is in {path}"
+    except OSError as reason:
+        where = f"the traceback could not be kept in {path}: {reason.strerror}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    what = ": ".join([type(error).__name__, *lines[:1]])
+    return ToolchainError(ExitCode.UNEXPECTED, what, where, fix="report it with that file")

@@ -1,0 +1,56 @@
+"""The board's software: Debian packages and Python wheels for arm64, fetched by this machine's own apt and pip."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from toolchain.emulator.errors import run_tool
+
+# sshd, Python, a shell and its commands; what ONNX Runtime links to. apt adds what they need.
+_PACKAGES = ("openssh-server", "python3", "dash", "coreutils", "libstdc++6", "libgomp1")
+# The newest ONNX Runtime that runs under Debian 12's QEMU (7.2): 1.28 and newer crash there.
+ONNXRUNTIME = "1.26.0"
+_WHEELS = (f"onnxruntime=={ONNXRUNTIME}", "numpy>=2,<2.5")
+_PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64")
+_PYTHON = "3.11"  # of Debian 12
+
+# A package database of its own: the machine's apt keeps its architecture and its state.
+_APT = """
+APT::Architecture "arm64";
+APT::Architectures {{ "arm64"; }};
+APT::Install-Recommends "false";
+APT::Sandbox::User "root";
+Dir::State "{work}/state";
+Dir::State::status "{work}/state/status";
+Dir::Cache "{work}/cache";
+"""
+
+
+def unpack_packages(root: Path, work: Path) -> None:
+    """Put the packages' files below root; nothing of them is executed."""
+    for name in ("state/lists/partial", "cache/archives/partial"):
+        (work / name).mkdir(parents=True, exist_ok=True)
+    (work / "state/status").touch()
+    config = work / "apt.conf"
+    config.write_text(_APT.format(work=work), encoding="utf-8")
+    environment = {**os.environ, "APT_CONFIG": str(config)}
+    run_tool(["apt-get", "update"], what="reading the list of arm64 packages", environment=environment)
+    command = ["apt-get", "install", "--yes", "--download-only", *_PACKAGES]
+    run_tool(command, what="fetching the arm64 packages", environment=environment)
+    for package in sorted((work / "cache/archives").glob("*.deb")):
+        run_tool(["dpkg-deb", "--extract", str(package), str(root)], what=f"unpacking {package.name}")
+
+
+def install_wheels(root: Path) -> None:
+    """Put ONNX Runtime and numpy for aarch64 where the board's Python finds them."""
+    platforms = [argument for name in _PLATFORMS for argument in ("--platform", name)]
+    target = root / "usr/lib/python3/dist-packages"
+    run_tool(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(target), "--only-binary=:all:"),
+            *("--python-version", _PYTHON, "--implementation", "cp", *platforms, *_WHEELS),
+        ],
+        what="fetching the aarch64 wheels",
+    )

@@ -1,0 +1,1 @@
+"""ONNX files: read, viewed, checked, named, compared."""

@@ -1,0 +1,1 @@
+"""PyTorch modules: built, run, trained, exported."""

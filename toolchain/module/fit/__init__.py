@@ -1,0 +1,19 @@
+"""The one loop that trains: a model from scratch, and what a compression method has to win back."""
+
+from toolchain.module.fit.accelerator import start_accelerator, stop_accelerator
+from toolchain.module.fit.evaluate import measure_top1
+from toolchain.module.fit.loop import Batch, FitSettings, Hook, Loss, OnProgress, Progress, cross_entropy, fit
+
+__all__ = [
+    "Batch",
+    "FitSettings",
+    "Hook",
+    "Loss",
+    "OnProgress",
+    "Progress",
+    "cross_entropy",
+    "fit",
+    "measure_top1",
+    "start_accelerator",
+    "stop_accelerator",
+]

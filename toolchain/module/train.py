@@ -1,0 +1,239 @@
+"""From a recipe to its weights: data, model, loop, metric, gate, files."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from toolchain.data import Dataset, TrainingSamples, load_dataset
+from toolchain.data.dataset import IMAGE_INPUT, are_pictures
+from toolchain.data.labels import check_labels
+from toolchain.errors import ExitCode, ToolchainError, usage
+from toolchain.module.builder import build_model
+from toolchain.module.files import identify_files
+from toolchain.module.fit import FitSettings, OnProgress, cross_entropy, fit, measure_top1, start_accelerator
+from toolchain.module.fit.lock import lock_training
+from toolchain.module.lazy import materialize
+from toolchain.module.pytorch_run import run_pytorch
+from toolchain.module.weights import save_weights
+from toolchain.project.recipe import Recipe, TrainSection
+from toolchain.run.cache import hash_json, read_versions
+from toolchain.run.provenance import find_git_commit
+
+# What a training depends on beside our own code.
+_LIBRARIES = ("torch", "torchvision", "accelerate", "numpy")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """Weights that passed the train stage's gate."""
+
+    weights: Path
+    metric: float
+    """Top-1 accuracy on the whole test part, as a fraction."""
+    samples: int
+    """That the metric was measured on."""
+    epochs: int
+    duration_s: float
+    outputs: tuple[str, ...]
+    """The model's; the first is the one that was trained and measured."""
+
+
+def train_model(
+    recipe: Recipe,
+    *,
+    out: Path | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    resume: bool = True,
+    on_progress: OnProgress | None = None,
+) -> TrainResult:
+    """Train the recipe's model from scratch, write its weights and their provenance.
+
+    Args:
+        recipe: With a section [train].
+        out: The safetensors file; None takes model.weights of the recipe.
+        epochs: None takes the recipe's.
+        seed: None takes the recipe's.
+        resume: Go on from the checkpoint that an interrupted run left, where there is one.
+        on_progress: Called after each step, in the main process only.
+
+    Under `accelerate launch` or torchrun, every process calls this; the main one writes. Of several outputs the first
+    is trained.
+
+    Raises ToolchainError: a recipe that cannot be trained (exit 2), missing data (exit 3), another training of the same
+    model into the same folder (exit 17), a metric under train.metric_min (exit 24; the weights lie beside as
+    NAME.rejected.safetensors).
+    """
+    section, weights = _check_recipe(recipe, out)
+    if epochs is not None and epochs < 1:
+        raise usage("there is nothing to train", where="epochs", expected="at least 1", found=str(epochs))
+    settings = FitSettings(
+        epochs=section.epochs if epochs is None else epochs,
+        batch_size=section.batch_size,
+        learning_rate=section.learning_rate,
+        weight_decay=section.weight_decay,
+        seed=section.seed if seed is None else seed,
+        crop_padding=section.crop_padding,
+        flip=section.flip,
+    )
+    command = _describe_command(recipe, epochs=epochs, seed=seed)
+    checkpoint = weights.parent / "checkpoints" / f"{recipe.name}.pt"
+    with lock_training(checkpoint, model=recipe.name):
+        accelerator = start_accelerator()
+        with accelerator.main_process_first():  # one process downloads
+            dataset = _load_data(recipe, section)
+        samples = _take_training(recipe, section, dataset)
+        torch.manual_seed(settings.seed)
+        model = build_model(recipe)
+        materialize(model, samples.batch(0, 1))
+        outputs = _check_outputs(model, dataset, samples)
+        git_commit = find_git_commit(recipe.folder)
+        started = time.monotonic()
+        fit(
+            model,
+            samples,
+            settings,
+            accelerator=accelerator,
+            loss=cross_entropy(section.label_smoothing),
+            checkpoint=checkpoint,
+            resume=resume,
+            on_progress=on_progress,
+            identity={
+                "label_smoothing": section.label_smoothing,
+                "build_options": recipe.model.build_options,
+                "code_sha256": hash_json(identify_files(recipe)),
+            },
+        )
+        duration_s = time.monotonic() - started
+        metric = measure_top1(model, dataset.evaluation, accelerator=accelerator)
+        passed = metric >= section.metric_min
+        path = weights if passed else weights.with_suffix(".rejected.safetensors")
+        if accelerator.is_main_process:
+            provenance = {
+                "command": command,
+                "model": recipe.name,
+                "build_options": recipe.model.build_options,
+                "settings": {**asdict(settings), "label_smoothing": section.label_smoothing},
+                "data": {
+                    "name": dataset.name,
+                    "licence": dataset.licence,
+                    "train_sha256": samples.sha256,
+                    "test_sha256": dataset.evaluation.sha256,
+                },
+                "metric": {
+                    "name": "top1",
+                    "output": outputs[0],
+                    "value": metric,
+                    "samples": len(dataset.evaluation),
+                },
+                "duration_s": round(duration_s, 1),
+                **_describe_machine(accelerator),
+                "git_commit": git_commit,
+            }
+            save_weights(model, path, provenance)
+            checkpoint.unlink(missing_ok=True)
+        accelerator.wait_for_everyone()
+    if not passed:
+        raise ToolchainError(
+            ExitCode.METRIC,
+            "the trained model misses the metric that the recipe asks for",
+            where=f"{path} (kept for a look)",
+            expected=f"top-1 of at least {section.metric_min:.2%}",
+            found=f"{metric:.2%}",
+            fix="train longer (--epochs), change [train] of the recipe, or lower train.metric_min",
+        )
+    return TrainResult(
+        weights=path,
+        metric=metric,
+        samples=len(dataset.evaluation),
+        epochs=settings.epochs,
+        duration_s=duration_s,
+        outputs=outputs,
+    )
+
+
+def _check_recipe(recipe: Recipe, out: Path | None) -> tuple[TrainSection, Path]:
+    if recipe.train is None:
+        raise usage("the recipe has no section [train]", where=str(recipe.path), fix="add one, or bring the weights")
+    if out is not None:
+        return recipe.train, out
+    if recipe.model.weights is None:
+        raise usage("the recipe names no file for the weights", where=f"{recipe.path}: model", expected="weights")
+    return recipe.train, recipe.folder / recipe.model.weights
+
+
+def _load_data(recipe: Recipe, section: TrainSection) -> Dataset:
+    if section.data is None:
+        return load_dataset(recipe.data.name, recipe.resolve_options(recipe.data.options))
+    return load_dataset(section.data, recipe.resolve_options(section.options))
+
+
+def _take_training(recipe: Recipe, section: TrainSection, dataset: Dataset) -> TrainingSamples:
+    """Return what is trained on; raises ToolchainError (exit 2) where there is nothing, or it cannot be augmented."""
+    where = f"{recipe.path}: train.data"
+    if dataset.train is None:
+        raise usage(
+            f"the data set {dataset.name} has nothing to train on",
+            where=where,
+            expected="a labelled training part, apart from what is evaluated on",
+            found="none",
+            fix="give npz two files, the first one with labels: options = { path = ..., evaluation = ... }"
+            if dataset.name == "npz"
+            else "name another data set in train.data",
+        )
+    asked = {key for key in section.model_fields_set & {"crop_padding", "flip"} if getattr(section, key)}
+    if asked and not are_pictures(dataset.train.batch(0, 1)):
+        raise usage(
+            "the recipe asks for an augmentation of pictures, and the data is none",
+            where=f"{recipe.path}: train.{min(asked)}",
+            expected=f"one array {IMAGE_INPUT!r} of floats (N, C, H, W)",
+            found=", ".join(f"{name} {array.shape}" for name, array in dataset.train.batch(0, 1).items()),
+            fix="remove crop_padding and flip: without them nothing but pictures is augmented",
+        )
+    return dataset.train
+
+
+def _check_outputs(model: nn.Module, dataset: Dataset, samples: TrainingSamples) -> tuple[str, ...]:
+    """Return the names of the model's outputs, after one sample: a model of another shape is an error of the recipe."""
+    outputs = run_pytorch(model, samples.batch(0, 1))
+    names = tuple(outputs)
+    scores = outputs[names[0]]
+    if scores.ndim != 2:
+        raise usage(
+            "the model's output is no scores of classes",
+            where=f"model.build: output {names[0]}" + (f", the first of {', '.join(names)}" if len(names) > 1 else ""),
+            expected="shape (N, classes)",
+            found=f"shape {scores.shape}",
+            fix="return the scores alone, or first",
+        )
+    for part, labelled in (("train", samples), ("test", dataset.evaluation)):
+        where = f"the {part} part of the data set {dataset.name}"
+        check_labels(labelled, outputs=scores.shape[1], where=where, classes=dataset.classes)
+    return names
+
+
+def _describe_command(recipe: Recipe, *, epochs: int | None, seed: int | None) -> str:
+    command = f"toolchain train {recipe.name}"
+    if epochs is not None:
+        command += f" --epochs {epochs}"
+    if seed is not None:
+        command += f" --seed {seed}"
+    return command
+
+
+def _describe_machine(accelerator: Accelerator) -> dict[str, object]:
+    """Return what else the result depends on."""
+    return {
+        "precision": accelerator.mixed_precision,
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+        "device": accelerator.device.type,
+        "versions": {"python": platform.python_version(), **read_versions(*_LIBRARIES)},
+    }

@@ -1,0 +1,1 @@
+"""What users write: recipes, targets, devices; found, and read strictly."""

@@ -1,0 +1,157 @@
+"""Where models and targets are found: in the working project first, among the built-in ones second."""
+
+from __future__ import annotations
+
+import difflib
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from toolchain.errors import missing, usage
+from toolchain.project.recipe import DataSection, ModelSection, Recipe, name_model, read_recipe
+from toolchain.project.target import Target, read_target
+
+_PACKAGE = Path(__file__).parent.parent
+
+
+def list_models() -> dict[str, Path]:
+    """Return the recipe of every model by name; other recipes of a model are NAME-STEM."""
+    found: dict[str, Path] = {}
+    for folder in _search_path("models"):
+        for path in sorted(folder.glob("*/*.toml")):
+            name = path.parent.name if path.stem == "recipe" else f"{path.parent.name}-{path.stem}"
+            found.setdefault(name, path)
+    return dict(sorted(found.items()))
+
+
+def list_targets() -> dict[str, Path]:
+    """Return the file of every target by name."""
+    found: dict[str, Path] = {}
+    for folder in _search_path("targets"):
+        for path in sorted(folder.glob("*.toml")):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def locate_model(model: str) -> tuple[str, Path | None]:
+    """Return the name in reports, as find_recipe would give it, and the file that it would read; None where there is none.
+
+    The file is only looked for, so that a recipe that cannot be read has a name too.
+    """
+    if model.endswith(".onnx"):
+        return Path(model).stem, _if_file(Path(model))
+    path = Path(model) if model.endswith(".toml") else list_models().get(model)
+    return (model, None) if path is None else (name_model(path.resolve()), _if_file(path))
+
+
+def locate_target(target: str) -> tuple[str, Path | None]:
+    """Return the name in reports, as find_target would give it, and the file that it would read, as locate_model does."""
+    path = Path(target) if target.endswith(".toml") else list_targets().get(target)
+    return (target, None) if path is None else (path.resolve().stem, _if_file(path))
+
+
+def find_recipe(model: str, *, calibration: Path | None = None, evaluates: bool = False) -> Recipe:
+    """Return the recipe of a model: its name, the path of a recipe, or an ONNX file with its calibration data.
+
+    evaluates: hold one half of that data back to evaluate on; all of it calibrates otherwise.
+    """
+    if model.endswith(".onnx"):
+        return _write_onnx_recipe(Path(model), calibration, evaluates=evaluates)
+    if calibration is not None:
+        raise usage(
+            "a recipe names its own data",
+            where="--calibration",
+            expected="an .onnx file beside it",
+            found=model,
+            fix="leave it out, and set [data] in the recipe",
+        )
+    if model.endswith(".toml"):
+        return read_recipe(Path(model))
+    models = list_models()
+    if model not in models:
+        raise usage(
+            f"no model is called {model}",
+            where="models/",
+            expected=f"one of {', '.join(models)}, or the path of a recipe or of an .onnx file",
+            found=model,
+            fix=_suggest(model, models, f"models/{model}/recipe.toml"),
+        )
+    return read_recipe(models[model])
+
+
+def find_target(name: str, *, precision: str | None = None) -> Target:
+    """Return the target of a name or at the path of a TOML file, narrowed to one of its precisions if asked for."""
+    if name.endswith(".toml"):
+        target = read_target(Path(name))
+    else:
+        targets = list_targets()
+        if name not in targets:
+            raise usage(
+                f"no target is called {name}",
+                where="targets/",
+                expected=f"one of {', '.join(targets)}, or the path of a TOML file",
+                found=name,
+                fix=_suggest(name, targets, f"targets/{name}.toml"),
+            )
+        target = read_target(targets[name])
+    if precision is None:
+        return target
+    if precision not in target.precision:
+        raise usage(
+            f"the target {target.name} does not list {precision}",
+            where="--precision",
+            expected=f"one of {', '.join(target.precision)}",
+            found=precision,
+            fix=f"choose one of them, or add it to {target.path}",
+        )
+    return target.narrow(precision)
+
+
+def _write_onnx_recipe(path: Path, calibration: Path | None, *, evaluates: bool) -> Recipe:
+    """Return the recipe for an ONNX file that comes without one: its data, and the top-1 metric where it has labels."""
+    if not path.is_file():
+        raise usage(f"the ONNX file {path} does not exist", fix="check the path of the model")
+    if calibration is None:
+        raise usage(
+            "an ONNX file needs calibration data",
+            where="--calibration",
+            expected="an .npz with one array per input, first axis = samples",
+            found="none",
+            fix="give real samples; random ones prove nothing",
+        )
+    if not calibration.is_file():
+        raise missing(f"there is no file {calibration}", fix="check the path, or write the file with numpy.savez")
+    options: dict[str, JsonValue] = {"path": str(calibration.resolve())}
+    if evaluates:
+        options["split"] = True
+    recipe = Recipe(
+        model=ModelSection(onnx=path.name),
+        data=DataSection(name="npz", options=options, metric="top1" if _has_labels(calibration) else "none"),
+    )
+    return recipe.at(path.with_suffix(".toml"), name=path.stem)
+
+
+def _has_labels(path: Path) -> bool:
+    """Return whether an .npz has labels; what is wrong with the file is for those who read it to say."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "labels.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _if_file(path: Path) -> Path | None:
+    return path if path.is_file() else None
+
+
+def _suggest(name: str, known: Iterable[str], path: str) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"write {near[0]}" if near else f"correct its spelling, or write {path}"
+
+
+def _search_path(kind: str) -> list[Path]:
+    """Return the project's folder and the built-in one: inside an installed package, beside a checkout's."""
+    candidates = [Path.cwd() / kind, _PACKAGE / kind, _PACKAGE.parent / kind]
+    return [folder for folder in candidates if folder.is_dir()]

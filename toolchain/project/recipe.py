@@ -1,0 +1,240 @@
+"""The recipe: what to deploy. Read from a TOML file; a wrong key, type or file is an error that names its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, JsonValue, PrivateAttr
+
+from toolchain.agent.manifest import PRECISIONS
+from toolchain.errors import ToolchainError, usage
+from toolchain.project.toml_file import Section, check_table, read_toml
+
+CalibrationMethod = Literal["auto", "minmax", "percentile", "entropy", "mse"]
+
+# Options of data sets that name a file or folder.
+PATH_OPTIONS = frozenset({"evaluation", "folder", "path"})
+
+
+class ModelSection(Section):
+    """Where the float model comes from: a builder and its weights, or an ONNX file."""
+
+    build: str | None = None
+    """FILE.py:FUNCTION, relative to the recipe; FUNCTION() returns an untrained nn.Module."""
+    build_options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Keyword arguments of FUNCTION."""
+    weights: str | None = None
+    """A safetensors file, relative to the recipe."""
+    onnx: str | None = None
+    """An ONNX file, relative to the recipe, in place of build and weights."""
+
+
+class DataSection(Section):
+    """The data: calibration comes from its training part, parity and metric from its test part."""
+
+    name: str
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Options of the data set, such as the folder of image_folder."""
+    metric: Literal["top1", "none"] = "top1"
+    calibration_samples: int = Field(default=256, ge=1)
+    evaluation_samples: int | None = Field(default=None, ge=1)
+    """How many samples of the test part to use; None uses all."""
+
+
+class TrainSection(Section):
+    """How `toolchain train` makes the weights."""
+
+    data: str | None = None
+    """The data set to train on, when it is larger than the one deployed with."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    epochs: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=0.1, gt=0)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    crop_padding: int = Field(default=2, ge=0)
+    """Every picture is shifted by up to so many pixels; in the trainings of `compress` too."""
+    flip: bool = True
+    """Mirror half of the pictures, there too; false where left and right differ: digits, letters, traffic signs."""
+    seed: int = 0
+    metric_min: float = Field(default=0.0, ge=0, le=1)
+    """The gate of the train stage: the least test accuracy, as a fraction."""
+
+
+class QuantizeSection(Section):
+    """How int8 is made."""
+
+    calibration: CalibrationMethod = "auto"
+    """How ranges are chosen; "auto" takes the method whose int8 model is the nearest to the float model."""
+    keep_float: list[str] = Field(default_factory=list)
+    """Names of ONNX nodes that stay in float."""
+    choose_by_measurement: bool = True
+    """Keep a layer in float where it is slower in int8 on the target; false forbids it."""
+
+
+class GatesSection(Section):
+    """What the deployed artifact must reach on the board."""
+
+    metric_drop_max: float | None = Field(default=None, ge=0)
+    """Largest drop of the task metric against the uncompressed float model, as a fraction; 0.01 where it is not set."""
+    drift_sqnr_db_min: float | None = None
+    """Least SQNR in dB of every output against the model that was brought; without a metric, 20 where it is not set."""
+    agreement_min: float | None = Field(default=None, ge=0, le=1)
+    """Least share of samples with the same answer; without a metric, 0.9 for scores of classes where it is not set."""
+    precision_required: Literal["int8", "fp16", "float32"] | None = None
+    """The run fails where another precision would be shipped."""
+    sqnr_db_min: dict[str, float] = Field(default_factory=dict)
+    """Least SQNR in dB of every output, by precision; the defaults are in toolchain/agent/measure/gates/parity.py."""
+    int8_share_min: float | None = Field(default=None, ge=0, le=1)
+    """Least share of the MACs that must run in int8 when int8 is shipped."""
+    latency_p90_ms_max: float | None = Field(default=None, gt=0)
+
+
+class SearchStep(Section):
+    """One place in the order of compression: one of its alternatives, or none."""
+
+    name: str = Field(min_length=1)
+    alternatives: list[dict[str, JsonValue]] = Field(min_length=1)
+    """Entries of [[compress]]; a value { low, high, step, log } or { choices } in them is searched."""
+    optional: bool = True
+    """Whether the step may be left out."""
+
+
+class SearchSection(Section):
+    """What `toolchain compress MODEL --search` tries; toolchain/search/space.py has the steps where none are given."""
+
+    steps: list[SearchStep] = Field(default_factory=list)
+    precision: list[Literal["int8", "fp16", "float32"]] = Field(default_factory=list)
+    """Of the payload; none takes those of the target."""
+    sampler: Literal["tpe", "nsga2", "random"] = "tpe"
+    seed: int = 0
+    stop_drop: float = Field(default=0.05, gt=0, le=1)
+    """A trial whose model loses more than this in PyTorch is stopped before it is exported."""
+    stop_samples: int = Field(default=2000, ge=1)
+    """Evaluation samples that stop_drop is measured on."""
+
+
+class Recipe(Section):
+    """A recipe, and the file that it was read from."""
+
+    model: ModelSection
+    data: DataSection
+    train: TrainSection | None = None
+    compress: list[dict[str, JsonValue]] = Field(default_factory=list)
+    """Compression methods in the order of application: a `method` each, and its options."""
+    quantize: QuantizeSection = Field(default_factory=QuantizeSection)
+    gates: GatesSection = Field(default_factory=GatesSection)
+    search: SearchSection | None = None
+    """None searches what toolchain/search/space.py suggests."""
+    _path: Path = PrivateAttr(default=Path())
+    _name: str | None = PrivateAttr(default=None)
+
+    def at(self, path: Path, *, name: str | None = None) -> Recipe:
+        """Return the recipe as if it had been read from this file."""
+        recipe = self.model_copy()
+        recipe._path = path.resolve()
+        recipe._name = name
+        return recipe
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the paths inside the recipe are relative to."""
+        return self._path.parent
+
+    @property
+    def builder_folder(self) -> Path:
+        """The folder of the file that builds the model: the recipe's own, or that of the model it borrows."""
+        build = self.model.build
+        return self.folder if build is None else (self.folder / build.rpartition(":")[0]).parent.resolve()
+
+    def resolve_options(self, options: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """Return the options of a data set with the paths in them relative to the recipe, as all of its paths are."""
+        return {
+            key: str(self.folder / value) if key in PATH_OPTIONS and isinstance(value, str) else value
+            for key, value in options.items()
+        }
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def name(self) -> str:
+        """The model's name: its folder's, and the recipe file's where that is not recipe.toml."""
+        if self._name is not None:
+            return self._name
+        return name_model(self._path)
+
+
+def name_model(path: Path) -> str:
+    """Return the name of the model whose recipe lies at a resolved path, without reading it."""
+    return path.parent.name if path.stem == "recipe" else f"{path.parent.name}-{path.stem}"
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Return the recipe in a TOML file.
+
+    Raises ToolchainError (exit 2): a missing file, a syntax error, an unknown key, a wrong type or value, parts that
+    contradict each other.
+    """
+    recipe = check_table(Recipe, read_toml(path, "recipe"), what="the recipe", where=str(path)).at(path)
+    problem = _find_contradiction(recipe, path)
+    if problem is not None:
+        raise problem
+    return recipe
+
+
+def _find_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
+    """Return the error for keys that are right each and ask together for what cannot be done."""
+    model, gates = recipe.model, recipe.gates
+    if (model.onnx is None) == (model.build is None):
+        return usage(
+            "a recipe names a builder or an ONNX file",
+            where=f"{path}: model",
+            expected="exactly one of build and onnx",
+            found="both" if model.onnx else "neither",
+            fix="keep the one that the model comes from",
+        )
+    if model.build is not None and model.weights is None:
+        return usage(
+            "a builder needs weights",
+            where=f"{path}: model",
+            expected="weights, the path of a safetensors file",
+            found="none",
+            fix='add weights = "weights.safetensors"; `toolchain train` makes the file',
+        )
+    asks_for_module = {
+        "model.weights": model.weights,
+        "model.build_options": model.build_options,
+        "train": recipe.train,
+        "compress": recipe.compress,
+        "search": recipe.search,
+    }
+    for key, value in asks_for_module.items():
+        if model.onnx is not None and value:
+            return usage(
+                f"{key} is for a PyTorch model, and this one is an ONNX file",
+                where=f"{path}: {key}",
+                expected="none beside model.onnx",
+                found=str(value),
+                fix="remove it, or name the builder in model.build",
+            )
+    if recipe.data.metric == "none" and gates.metric_drop_max is not None:
+        return usage(
+            "there is a gate on the task metric, and no task metric",
+            where=f"{path}: gates.metric_drop_max",
+            expected='none beside metric = "none"',
+            found=str(gates.metric_drop_max),
+            fix="remove the gate, or name a metric in data.metric",
+        )
+    for precision in sorted(gates.sqnr_db_min.keys() - set(PRECISIONS)):
+        return usage(
+            "there is no such precision",
+            where=f"{path}: gates.sqnr_db_min",
+            expected=f"one of {', '.join(PRECISIONS)}",
+            found=precision,
+            fix="correct its spelling",
+        )
+    return None
