@@ -73,7 +73,7 @@ def test_the_agent_in_the_bundle_is_this_agent(bundle_inputs, tmp_path):
     source = read_tree(Path(toolchain.agent.__file__).parent)
     source = {name: data for name, data in source.items() if name.endswith(".py")}
     assert read_tree(tmp_path / "bundle/agent") == source
-    assert "runtimes/onnxruntime.py" in source
+    assert "measure/runtimes/onnxruntime.py" in source
 
 
 @pytest.mark.parametrize("batches", [[40], [40, 40], []], ids=str)

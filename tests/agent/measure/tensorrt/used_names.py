@@ -8,7 +8,7 @@ import toolchain.agent
 from toolchain.agent.measure.tensorrt import cuda, dla, execution, macs
 
 AGENT = Path(toolchain.agent.__file__).parent
-FILES = (*sorted((AGENT / "tensorrt").glob("*.py")), AGENT / "runtimes" / "tensorrt.py")
+FILES = (*sorted((AGENT / "measure" / "tensorrt").glob("*.py")), AGENT / "measure" / "runtimes" / "tensorrt.py")
 
 # What the agent calls an object is what it is. `trt` and `cudart` are the modules themselves.
 TENSORRT_OBJECTS = {
