@@ -26,7 +26,7 @@ OF_THE_CHILD = {
     "toolchain.agent.measure.version",
     "toolchain.run.progress",
     "toolchain.project.target",
-    "toolchain.bundle.freshness",
+    "toolchain.project.freshness",
 }
 
 
@@ -66,7 +66,7 @@ def build_stage(recipe_path, target_path, name, options):
 
     own = {module for module in OF_THE_CHILD if module not in sys.modules}
     from toolchain.agent.measure.facts import read_facts
-    from toolchain.bundle.freshness import Freshness
+    from toolchain.project.freshness import Freshness
     from toolchain.project.target import read_target
     from toolchain.run.progress import Progress
 

@@ -14,8 +14,8 @@ import toolchain
 from toolchain import stages
 from toolchain.agent.measure.cpu import read_cpu
 from toolchain.agent.measure.facts import Facts
-from toolchain.bundle.freshness import Freshness
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.project.freshness import Freshness
 from toolchain.project.recipe import read_recipe
 from toolchain.project.target import read_target
 from toolchain.run.cache import Entry, cache_root, hash_json
@@ -348,14 +348,14 @@ RUNS_SESSIONS = {"evidence", "export", "optimize", "golden", COMPRESS, *LOWER, "
         ("stages/lower.py", LOWER),
         ("stages/run.py", RUNS_SESSIONS),
         ("stages/module.py", {"evidence", "export", "golden", COMPRESS}),
-        ("builder.py", {"evidence", "export", "golden", COMPRESS}),
-        ("structure.py", {"evidence", "export", "golden", COMPRESS}),
+        ("module/builder.py", {"evidence", "export", "golden", COMPRESS}),
+        ("module/structure.py", {"evidence", "export", "golden", COMPRESS}),
         ("compress/methods/magnitude_pruning.py", {COMPRESS}),
         ("compress/methods/qat.py", set()),
-        ("fit/loop.py", {"evidence", "export", "golden", COMPRESS}),
-        ("export.py", {"export"}),
+        ("module/fit/loop.py", {"evidence", "export", "golden", COMPRESS}),
+        ("module/export.py", {"export"}),
         ("optimize/simplify.py", {"optimize"}),
-        ("float_parity.py", {"evidence", "export", "optimize", "golden", COMPRESS, *LOWER}),
+        ("graph/parity.py", {"evidence", "export", "optimize", "golden", COMPRESS, *LOWER}),
         ("lower/int8.py", LOWER),
         ("lower/calibration/methods/entropy.py", {"lower-int8"}),
         ("agent/measure/gates/parity.py", {"evidence", "bundle", *LOWER}),
@@ -364,7 +364,7 @@ RUNS_SESSIONS = {"evidence", "export", "optimize", "golden", COMPRESS, *LOWER, "
         ("bundle/write.py", {"golden", "bundle"}),
         ("data/npz.py", RUNS_SESSIONS),
         ("data/image_folder.py", set()),
-        ("progress.py", set()),
+        ("run/progress.py", set()),
         ("pipeline.py", set()),
         ("cli/flow.py", set()),
         ("report/html.py", set()),
@@ -427,7 +427,7 @@ def test_what_our_own_code_imports_by_name_is_known(package):
         if "import_module(" in path.read_text() or "__import__(" in path.read_text()
     }
     # The user's own files, which Run.identify_model knows, and a question to a board, which no stage asks.
-    outside = {"model_import.py", "agent/install/still_proven.py"}
+    outside = {"module/imports.py", "agent/install/still_proven.py"}
     assert found == {
         *("agent/measure/session.py", "compress/compress.py", "data/__init__.py", "lower/calibration/__init__.py"),
         *outside,

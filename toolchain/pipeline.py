@@ -21,7 +21,6 @@ from toolchain.agent.manifest import (
 from toolchain.agent.measure.facts import check_compatible
 from toolchain.agent.measure.placement import Placement
 from toolchain.agent.measure.record import CandidateRecord, Record
-from toolchain.bundle.freshness import Freshness
 from toolchain.bundle.sign import STATEMENT_NAMESPACE, refuse_unsigned, sign_bytes, sign_manifest
 from toolchain.deploy.answer import check_signer, read_answer
 from toolchain.deploy.local import measure_folder
@@ -29,6 +28,7 @@ from toolchain.deploy.pin import read_pin, write_pin
 from toolchain.deploy.transport import LatencyEffort, Measured, OnProgress, Shipment, Transport
 from toolchain.deploy.words import check_recorded
 from toolchain.errors import ExitCode, ToolchainError, storage, usage
+from toolchain.project.freshness import Freshness
 from toolchain.project.recipe import Recipe
 from toolchain.project.target import Target
 from toolchain.report import remove_reports, write_reports

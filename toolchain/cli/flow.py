@@ -54,9 +54,9 @@ def deploy(
     places = find_places(model, target=target, device=device, out=out)
     with begin_reports(places):
         from toolchain.boards import choose_target, open_transport
-        from toolchain.bundle.freshness import choose_freshness
         from toolchain.deploy.transport import LatencyEffort
         from toolchain.pipeline import Order, deploy_model
+        from toolchain.project.freshness import choose_freshness
 
         recipe = find_recipe(model, calibration=calibration, evaluates=True)
         units: list[Device | None] = [None] if device is None else [*find_devices(device)]

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from toolchain import stages
-from toolchain.bundle.freshness import Freshness
 from toolchain.data.dataset import Samples
 from toolchain.deploy.local import LocalTransport
 from toolchain.deploy.transport import LatencyEffort
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.module.fit import measure_top1, start_accelerator
 from toolchain.pipeline import Order, deploy_model
+from toolchain.project.freshness import Freshness
 from toolchain.project.recipe import Recipe
 from toolchain.project.target import Precision, Target
 from toolchain.run.cache import Cache, cache_root

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from toolchain.agent.manifest import BuildSpec, Compatible, Gates, MetricSpec
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
-from toolchain.bundle.freshness import Freshness
+from toolchain.project.freshness import Freshness
 from toolchain.project.recipe import Recipe
 from toolchain.project.target import Target
 from toolchain.run.cache import Entry

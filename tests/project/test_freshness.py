@@ -2,8 +2,8 @@ import subprocess
 
 import pytest
 
-from toolchain.bundle.freshness import choose_freshness, find_commit_time_s
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.project.freshness import choose_freshness, find_commit_time_s
 
 COMMIT_S = 1_800_000_000  # 2027-01-15T08:00:00Z
 
