@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper, parser
 
 from toolchain.lower.onnxruntime import choose_scheme, int8_policy, plan_int8
-from toolchain.lower.qdq import Scheme
+from toolchain.lower.qdq_plan import Scheme
 from toolchain.lower.ranges import TensorRange
 from toolchain.lower.trial import Bench
 

@@ -9,7 +9,7 @@ import onnx
 
 from toolchain.graph.view import GraphView
 from toolchain.lower.calibration.observation import Observation
-from toolchain.lower.qdq import QdqPlan, QuantizedNode, Scheme
+from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode, Scheme
 
 
 def explain_infinite(

@@ -25,7 +25,7 @@ from toolchain.lower.infinite import explain_infinite
 from toolchain.lower.layer_search import AccuracySearch, LayerTime, find_guilty_layers
 from toolchain.lower.learned import find_learned, match_weight_bits
 from toolchain.lower.policy import Int8Policy
-from toolchain.lower.qdq import QdqPlan
+from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.ranges import TensorRange
 from toolchain.lower.request import StartSteps
 from toolchain.lower.speed import LayerTimes, SpeedSearch, find_slow_layers, time_both

@@ -9,7 +9,7 @@ import onnx
 
 from toolchain.graph.learned_ranges import LearnedRanges
 from toolchain.graph.view import GraphView
-from toolchain.lower.qdq import Scheme
+from toolchain.lower.qdq_plan import Scheme
 from toolchain.lower.ranges import TensorRange
 
 # Operators that only move or select values: rounding before them is rounding behind them.

@@ -15,7 +15,7 @@ import onnx
 
 from toolchain.graph.view import GraphView
 from toolchain.lower.policy import Int8Policy
-from toolchain.lower.qdq import QdqPlan, QuantizedNode, Scheme
+from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode, Scheme
 from toolchain.lower.weighted import find_held_weights, find_weight
 
 # Operators whose int8 kernel reads and writes 8-bit tensors. They join only between int8 neighbours:

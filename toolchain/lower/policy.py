@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import onnx
 
-from toolchain.lower.qdq import QdqPlan, Scheme, write_qdq
+from toolchain.lower.qdq import write_qdq
+from toolchain.lower.qdq_plan import QdqPlan, Scheme
 from toolchain.lower.ranges import TensorRange
 
 

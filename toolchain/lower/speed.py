@@ -17,7 +17,7 @@ from toolchain.agent.measure.session import Session
 from toolchain.agent.measure.validity import find_contention, find_validity
 from toolchain.lower.layer_search import LayerTime, propose_slow_layers
 from toolchain.lower.layer_times import time_layers
-from toolchain.lower.qdq import QdqPlan
+from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.trial import Arrays, Bench, open_model
 from toolchain.run.cache import cache_root
 

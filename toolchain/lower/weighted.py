@@ -6,7 +6,7 @@ import onnx
 from onnx import TensorProto
 
 from toolchain.graph.view import GraphView, attribute_int
-from toolchain.lower.qdq import WeightInput
+from toolchain.lower.qdq_plan import WeightInput
 
 
 def find_weight(view: GraphView, node: onnx.NodeProto) -> WeightInput | None:

@@ -24,7 +24,7 @@ from toolchain.graph.learned_ranges import read_ranges, restore_pairs, take_pair
 from toolchain.lower.int8 import lower_int8
 from toolchain.lower.learned import find_learned
 from toolchain.lower.onnxruntime import int8_policy, plan_int8
-from toolchain.lower.qdq import Scheme
+from toolchain.lower.qdq_plan import Scheme
 from toolchain.module.export import check_export, export_onnx, run_pytorch
 from toolchain.module.structure import FixWeights, LearnedRange
 from toolchain.module.weights import load_weights, save_weights

@@ -21,7 +21,7 @@ import onnx
 
 from toolchain.graph.view import GraphView
 from toolchain.lower.policy import Int8Policy
-from toolchain.lower.qdq import QdqPlan, QuantizedNode, Scheme
+from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode, Scheme
 from toolchain.lower.weighted import find_held_weights, find_weight
 
 # What may stand between an Add and the convolution that reads its sum in int8 (TensorRT fuses or moves them).
