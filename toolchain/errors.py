@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from toolchain.agent.errors import ExitCode, ToolchainError, is_storage_error
+from toolchain.agent.errors import ExitCode, ToolchainError, first_line, is_storage_error
 
-__all__ = ["ExitCode", "ToolchainError", "is_storage_error", "malformed", "missing", "storage", "usage"]
+__all__ = ["ExitCode", "ToolchainError", "first_line", "is_storage_error", "malformed", "missing", "storage", "usage"]
 
 
 def usage(

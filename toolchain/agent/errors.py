@@ -124,3 +124,8 @@ class ToolchainError(Exception):
 def is_storage_error(error: BaseException) -> bool:
     """Return whether an exception says that a disk is full, read-only, not ours, in the way or broken (exit 14)."""
     return isinstance(error, OSError) and error.errno in _STORAGE_ERRNOS
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception that has something to say, or the name of its type."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

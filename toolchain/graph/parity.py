@@ -13,9 +13,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from toolchain.agent.measure.parity import Parity
-from toolchain.errors import ExitCode, ToolchainError, malformed, usage
+from toolchain.errors import ExitCode, ToolchainError, first_line, malformed, usage
 from toolchain.graph.float_outputs import FloatOutputs
-from toolchain.graph.safety import first_line
 
 Outputs = dict[str, NDArray[Any]]
 

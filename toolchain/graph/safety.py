@@ -13,7 +13,7 @@ from typing import Any
 import onnx
 from onnx import defs
 
-from toolchain.errors import ToolchainError, malformed
+from toolchain.errors import ToolchainError, first_line, malformed
 
 # Largest tensor inside a model, and largest sum of its external data: what one protobuf message can hold.
 _TENSOR_MAX_BYTES = 2**31 - 1
@@ -140,11 +140,6 @@ def check_model(model: onnx.ModelProto, where: str) -> None:
             fix="export it again, and check the file with onnx.checker.check_model",
         ) from error
     _check_sizes(model, where)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error that has something to say."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _check_opsets(model: onnx.ModelProto, where: str) -> None:

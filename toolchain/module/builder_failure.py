@@ -8,8 +8,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from toolchain.errors import ToolchainError, missing, usage
-from toolchain.graph.safety import first_line
+from toolchain.errors import ToolchainError, first_line, missing, usage
 
 
 def explain_import(error: BaseException, path: Path, folders: Sequence[Path]) -> ToolchainError:

@@ -18,11 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from toolchain.errors import usage
+from toolchain.errors import first_line, usage
 from toolchain.graph.file import SIZE_MAX_BYTES, write_onnx
 from toolchain.graph.names import OnnxNames
 from toolchain.graph.parity import FloatSession, check_float_parity
-from toolchain.graph.safety import first_line
 from toolchain.module.export_failure import explain_failure
 from toolchain.module.forward import Call, bind_inputs, list_dataclasses
 from toolchain.module.pytorch_run import evaluation_mode, run_pytorch

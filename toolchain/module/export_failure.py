@@ -9,8 +9,7 @@ from types import FrameType
 import torch
 from torch import nn
 
-from toolchain.errors import ToolchainError, usage
-from toolchain.graph.safety import first_line
+from toolchain.errors import ToolchainError, first_line, usage
 
 # How the exporter's messages and torch.fx write an operator: torch.ops.aten.NAME.OVERLOAD, or op='aten.NAME'.
 _OPERATOR = re.compile(r"torch\.ops\.([\w.]+)|op='([\w.]+)'")

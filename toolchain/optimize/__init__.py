@@ -12,10 +12,9 @@ import onnx
 from numpy.typing import NDArray
 
 from toolchain.agent.measure.parity import Parity
-from toolchain.errors import ExitCode, ToolchainError, usage
+from toolchain.errors import ExitCode, ToolchainError, first_line, usage
 from toolchain.graph.learned_ranges import check_kept
 from toolchain.graph.parity import SQNR_DB_MIN, FloatSession, Outputs, check_float_parity
-from toolchain.graph.safety import first_line
 from toolchain.optimize import (
     fold_scalar_into_conv,
     global_average_pool,

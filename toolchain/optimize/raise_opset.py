@@ -15,9 +15,9 @@ import re
 import onnx
 from onnx import helper, version_converter
 
-from toolchain.errors import usage
+from toolchain.errors import first_line, usage
 from toolchain.graph.opset import OPSET, POOLING_OPSET, find_newer, pools_averages, read_opset
-from toolchain.graph.safety import first_line, iter_nodes
+from toolchain.graph.safety import iter_nodes
 
 # The IR version that came with opset 21, and the first in which initializers need not be inputs (ONNX, docs/IR.md).
 _IR_VERSION = 10

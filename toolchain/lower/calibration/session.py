@@ -10,8 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from toolchain.errors import malformed, usage
-from toolchain.graph.safety import first_line
+from toolchain.errors import first_line, malformed, usage
 
 # ONNX Runtime's exceptions have no common base; these are the ones that a model or its data can cause.
 _SESSION_ERRORS = (

@@ -11,9 +11,9 @@ from __future__ import annotations
 import onnx
 from onnx import version_converter
 
-from toolchain.errors import ExitCode, ToolchainError
+from toolchain.errors import ExitCode, ToolchainError, first_line
 from toolchain.graph.opset import POOLING_OPSET
-from toolchain.graph.safety import first_line, iter_nodes
+from toolchain.graph.safety import iter_nodes
 
 OPSET = 20
 

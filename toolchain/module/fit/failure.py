@@ -8,8 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from toolchain.errors import ExitCode, ToolchainError, usage
-from toolchain.graph.safety import first_line
+from toolchain.errors import ExitCode, ToolchainError, first_line, usage
 from toolchain.module.builder_failure import describe
 from toolchain.module.export_failure import find_failing_module
 

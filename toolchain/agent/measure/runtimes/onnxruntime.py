@@ -12,7 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-from ...errors import ExitCode, ToolchainError
+from ...errors import ExitCode, ToolchainError, first_line
 from ...manifest import TensorSpec
 from ..onnxruntime_profile import read_layers
 from ..placement import Placement
@@ -54,10 +54,6 @@ def _read_spec(node: Any, path: Path) -> TensorSpec:
     return TensorSpec(name=node.name, dtype=_DTYPES.get(dtype, dtype), shape=shape)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 class OnnxRuntimeSession:
     """A payload opened by ONNX Runtime."""
 
@@ -76,7 +72,7 @@ class OnnxRuntimeSession:
             arrays = self._session.run(self._output_names, feeds)
         except _NATIVE_ERRORS as error:
             raise ToolchainError(
-                ExitCode.MALFORMED, "the payload fails to run", str(self._path), found=_first_line(error)
+                ExitCode.MALFORMED, "the payload fails to run", str(self._path), found=first_line(error)
             ) from error
         return dict(zip(self._output_names, arrays))  # noqa: B905 - Python 3.8 has no strict
 
@@ -107,7 +103,7 @@ def _open(path: Path, options: Any, *, disabled_optimizers: Sequence[str] = ()) 
             ExitCode.INCOMPATIBLE,
             f"ONNX Runtime {onnxruntime.__version__} cannot run this payload",
             str(path),
-            found=_first_line(error),
+            found=first_line(error),
             fix="upgrade ONNX Runtime on the board, or lower the model for the version that is there",
         ) from error
     except _NATIVE_ERRORS as error:
@@ -116,7 +112,7 @@ def _open(path: Path, options: Any, *, disabled_optimizers: Sequence[str] = ()) 
             "ONNX Runtime cannot open the payload",
             str(path),
             "an ONNX model",
-            _first_line(error),
+            first_line(error),
             "export and lower the model again",
         ) from error
     providers = session.get_providers()
