@@ -26,6 +26,7 @@ import torch
 from torch import nn
 
 from benchmarks.families import FAMILIES, build_family, read_pictures
+from toolchain.agent.manifest import Precision
 from toolchain.agent.measure.facts import read_facts
 from toolchain.agent.measure.parity import Parity
 from toolchain.errors import ToolchainError
@@ -40,7 +41,6 @@ from toolchain.module.weights import load_weights
 from toolchain.optimize import optimize
 from toolchain.project.find import find_recipe, find_target
 from toolchain.project.recipe import QuantizeSection
-from toolchain.project.target import Precision
 
 _OURS = ("resnet8",)
 _CALIBRATION = 2

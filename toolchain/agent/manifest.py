@@ -8,7 +8,7 @@ import re
 import unicodedata
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Tuple, cast
+from typing import Dict, Literal, Mapping, Optional, Tuple, cast, get_args
 
 from .clock import parse_utc
 from .decode import decode, parse_json
@@ -30,7 +30,8 @@ DTYPES = (
     *("float16", "float32", "float64", "bool"),
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
 )
-PRECISIONS = ("int8", "fp16", "float32")
+Precision = Literal["int8", "fp16", "float32"]
+PRECISIONS: Tuple[Precision, ...] = get_args(Precision)
 SIGNATURES = ("required", "optional")
 # Three engines of it and their measurement are within the time limit of a self-test (install.py). Not yet run on
 # hardware: trtexec builds classifiers on an Orin Nano in minutes; a quarter of an hour is several times that.

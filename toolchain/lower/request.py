@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolchain.agent.manifest import Precision
 from toolchain.agent.measure.facts import Facts
 from toolchain.lower.trial import Arrays
 from toolchain.project.recipe import QuantizeSection
-from toolchain.project.target import Precision, Target
+from toolchain.project.target import Target
 
 StartSteps = Callable[[str, int], Callable[[], None]]
 """Given what is done and in how many steps, returns what to call after each step."""

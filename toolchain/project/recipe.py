@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, PrivateAttr
 
-from toolchain.agent.manifest import PRECISIONS
+from toolchain.agent.manifest import PRECISIONS, Precision
 from toolchain.errors import ToolchainError, usage
 from toolchain.project.toml_file import Section, check_table, read_toml
 
@@ -83,7 +83,7 @@ class GatesSection(Section):
     """Least SQNR in dB of every output against the model that was brought; without a metric, 20 where it is not set."""
     agreement_min: float | None = Field(default=None, ge=0, le=1)
     """Least share of samples with the same answer; without a metric, 0.9 for scores of classes where it is not set."""
-    precision_required: Literal["int8", "fp16", "float32"] | None = None
+    precision_required: Precision | None = None
     """The run fails where another precision would be shipped."""
     sqnr_db_min: dict[str, float] = Field(default_factory=dict)
     """Least SQNR in dB of every output, by precision; the defaults are in toolchain/agent/measure/gates/parity.py."""
@@ -106,7 +106,7 @@ class SearchSection(Section):
     """What `toolchain compress MODEL --search` tries; toolchain/search/space.py has the steps where none are given."""
 
     steps: list[SearchStep] = Field(default_factory=list)
-    precision: list[Literal["int8", "fp16", "float32"]] = Field(default_factory=list)
+    precision: list[Precision] = Field(default_factory=list)
     """Of the payload; none takes those of the target."""
     sampler: Literal["tpe", "nsga2", "random"] = "tpe"
     seed: int = 0

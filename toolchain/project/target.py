@@ -7,12 +7,10 @@ from typing import Literal
 
 from pydantic import Field, PrivateAttr
 
-from toolchain.agent.manifest import BUILD_LIMIT_S_MAX
+from toolchain.agent.manifest import BUILD_LIMIT_S_MAX, Precision
 from toolchain.agent.measure.version import matches_version
 from toolchain.errors import ToolchainError, usage
 from toolchain.project.toml_file import Section, check_table, read_toml
-
-Precision = Literal["int8", "fp16", "float32"]
 
 
 class CompatibleSection(Section):

@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from optuna.trial import Trial
 
+from toolchain.agent.manifest import Precision
 from toolchain.deploy.local import LocalTransport
 from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.project.recipe import Recipe, SearchSection, SearchStep
-from toolchain.project.target import Precision
 from toolchain.run.cache import hash_file, hash_json
 from toolchain.run.progress import Progress
 from toolchain.search.objectives import Objectives

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from toolchain import stages
+from toolchain.agent.manifest import Precision
 from toolchain.data.dataset import Samples
 from toolchain.deploy.local import LocalTransport
 from toolchain.deploy.transport import LatencyEffort
@@ -20,7 +21,7 @@ from toolchain.module.fit import measure_top1, start_accelerator
 from toolchain.pipeline import Order, deploy_model
 from toolchain.project.freshness import Freshness
 from toolchain.project.recipe import Recipe
-from toolchain.project.target import Precision, Target
+from toolchain.project.target import Target
 from toolchain.run.cache import Cache, cache_root
 from toolchain.run.progress import Progress
 from toolchain.search.objectives import Objectives

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from toolchain.agent.manifest import Precision
 from toolchain.agent.measure.facts import Facts, is_this_cpu
 from toolchain.data.dataset import name_sample
-from toolchain.project.target import Precision, Target
+from toolchain.project.target import Target
 from toolchain.run.cache import Cache, Entry, read_versions
 from toolchain.stages.run import Run
 
