@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.native_board import make_key
+from toolchain.agent.install.signature import NAMESPACE
 from toolchain.bundle import write_bundle
-from toolchain.bundle.sign import SIGNATURE_NAMESPACE, sign_manifest
+from toolchain.bundle.sign import sign_manifest
 from toolchain.errors import ExitCode, ToolchainError
 
 
@@ -18,7 +19,7 @@ def key(tmp_path):
     return tmp_path / "key"
 
 
-def verifies(data, signature, key, *, namespace=SIGNATURE_NAMESPACE):
+def verifies(data, signature, key, *, namespace=NAMESPACE):
     """Ask OpenSSH itself whether a signature is of these bytes, by this key, for this purpose."""
     signers = key.with_name("signers")
     signers.write_text(f"someone {key.with_suffix('.pub').read_text()}")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from toolchain.agent.install.signature import NAMESPACE
 from toolchain.errors import ExitCode, ToolchainError, missing, usage
 from toolchain.project.target import Target
 
-# A signature holds for one purpose (PROTOCOL.sshsig of OpenSSH): one of a git commit must not open a board.
-SIGNATURE_NAMESPACE = "edge-toolchain-bundle"
-# Nor must one of a verdict, whatever it says, be taken for one of a manifest.
+# Of its own, beside the namespace of manifests that boards ask for: a signature holds for one purpose (PROTOCOL.sshsig of
+# OpenSSH), and one of a verdict, whatever it says, must not be taken for one of a manifest, and so open a board.
 STATEMENT_NAMESPACE = "edge-toolchain-statement"
 
 
 def sign_manifest(manifest: bytes, key: Path) -> bytes:
     """Return the signature of the bytes of a manifest.json, as manifest.json.sig holds it; see sign_bytes."""
-    return sign_bytes(manifest, key, namespace=SIGNATURE_NAMESPACE)
+    return sign_bytes(manifest, key, namespace=NAMESPACE)
 
 
 def sign_bytes(data: bytes, key: Path, *, namespace: str) -> bytes:

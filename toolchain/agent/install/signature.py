@@ -14,6 +14,7 @@ from typing import List, Optional, Tuple
 
 from ..errors import ExitCode, ToolchainError
 
+# A signature holds for one purpose (PROTOCOL.sshsig of OpenSSH): one of a git commit must not open a board.
 NAMESPACE = "edge-toolchain-bundle"
 ALLOWED_SIGNERS_NAME = "allowed_signers"
 REVOKED_KEYS_NAME = "revoked_keys"
