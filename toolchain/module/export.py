@@ -21,14 +21,12 @@ from torch import nn
 from toolchain.errors import first_line, usage
 from toolchain.graph.file import SIZE_MAX_BYTES, write_onnx
 from toolchain.graph.names import OnnxNames
+from toolchain.graph.opset import OPSET
 from toolchain.graph.parity import FloatSession, check_float_parity
 from toolchain.module.export_failure import explain_failure
 from toolchain.module.forward import Call, bind_inputs, list_dataclasses
 from toolchain.module.pytorch_run import evaluation_mode, run_pytorch
 from toolchain.module.repeatable import check_repeatable, explain_randomness, find_random_node
-
-# The opset of every model from here on; toolchain/graph/opset.py says why it is this one.
-OPSET = 21
 
 # Loggers of the exporter and of what it calls; their warnings are for its developers.
 _CHATTY_LOGGERS = ("torch", "onnxscript", "onnx_ir")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from toolchain.graph.names import OnnxNames
+from toolchain.graph.opset import read_opset
 from toolchain.lower.packing.expand import OPSET_MIN, Expansion
 from toolchain.lower.packing.forms import FormKind, choose_form
 
@@ -48,7 +49,7 @@ def pack_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[PackedW
 
     Raises RuntimeError where the runtime expands a weight to something else.
     """
-    if any(opset.domain in {"", "ai.onnx"} and opset.version < OPSET_MIN for opset in model.opset_import):
+    if read_opset(model) < OPSET_MIN:
         return model, ()
     packed: list[PackedWeight] = []
     expansions: dict[str, Expansion] = {}

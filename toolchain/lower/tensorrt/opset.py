@@ -12,10 +12,10 @@ import onnx
 from onnx import version_converter
 
 from toolchain.errors import ExitCode, ToolchainError, first_line
-from toolchain.graph.opset import POOLING_OPSET
+from toolchain.graph.opset import POOLING_OPSET, read_opset
 from toolchain.graph.safety import iter_nodes
 
-OPSET = 20
+TENSORRT_OPSET = 20
 
 # Its scale and bias are per channel since 21, and were per group before (ONNX changelog).
 _CHANGED = frozenset({"GroupNormalization"})
@@ -28,10 +28,10 @@ def lower_opset(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Raises ToolchainError (exit 12) that names the operator which opset 20 does not have, or has with another meaning.
     """
-    newest = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    newest = read_opset(model)
     if newest == POOLING_OPSET:
         return _raise_opset(model)
-    if newest <= OPSET:
+    if newest <= TENSORRT_OPSET:
         return model
     for node in iter_nodes(model):
         if node.op_type in _CHANGED:
@@ -40,7 +40,7 @@ def lower_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     result.CopyFrom(model)
     for entry in result.opset_import:
         if entry.domain in ("", "ai.onnx"):
-            entry.version = OPSET
+            entry.version = TENSORRT_OPSET
     try:
         onnx.checker.check_model(result, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -53,7 +53,7 @@ def _raise_opset(model: onnx.ModelProto) -> onnx.ModelProto:
         if node.op_type == "AveragePool" and any(a.name == "ceil_mode" and a.i for a in node.attribute):
             return model
     try:
-        raised: onnx.ModelProto = version_converter.convert_version(model, OPSET)
+        raised: onnx.ModelProto = version_converter.convert_version(model, TENSORRT_OPSET)
     except (RuntimeError, version_converter.ConvertError):
         return model
     return raised
@@ -64,7 +64,7 @@ def _refuse(found: str, newest: int) -> ToolchainError:
         ExitCode.INCOMPATIBLE,
         f"the model needs opset {newest}, which TensorRT 10.3 does not read",
         None,
-        f"operators of opset {OPSET} or older",
+        f"operators of opset {TENSORRT_OPSET} or older",
         found,
-        f"export the model with opset {OPSET}, or write that operator with others",
+        f"export the model with opset {TENSORRT_OPSET}, or write that operator with others",
     )
