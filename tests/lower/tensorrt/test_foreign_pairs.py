@@ -9,6 +9,7 @@ from tests.lower.conftest import run_model
 from toolchain.agent.measure.parity import compare
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower.fp16_emulation import emulate_float16
+from toolchain.lower.tensorrt.foreign_pairs import take_foreign_pairs
 
 GRAPH = """<ir_version: 10, opset_import: ["": 21]> g (float[n, 3, 8, 8] image) => (float[n, 4, 8, 8] y)
 <float[4, 4, 1, 1] v> {{
@@ -82,3 +83,14 @@ def test_what_is_more_than_a_pair_is_refused_with_its_node(lower, feeds, model, 
 
 def test_a_float_model_says_nothing_of_pairs(lower, feeds, residual):
     assert "came_quantized" not in lower_and_read(lower, residual, feeds)[1]
+
+
+def test_a_tensor_that_is_called_as_a_bound_would_be_stays_what_it_is():
+    plain = make(np.uint8, 100, 90)
+    hostile = make(np.uint8, 100, 90)
+    for tensor in hostile.graph.initializer:
+        tensor.name = "h_low" if tensor.name == "v" else tensor.name
+    hostile.graph.node[-1].input[1] = "h_low"
+    image = np.random.default_rng(1).normal(size=(1, 3, 8, 8)).astype(np.float32)
+    expected, found = (run_model(take_foreign_pairs(model).model, {"image": image})["y"] for model in (plain, hostile))
+    np.testing.assert_array_equal(found, expected)

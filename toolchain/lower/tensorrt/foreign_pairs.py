@@ -19,6 +19,7 @@ from onnx import helper, numpy_helper
 
 from toolchain.errors import ToolchainError
 from toolchain.graph.learned_ranges import state_ranges
+from toolchain.graph.names import OnnxNames
 from toolchain.graph.safety import iter_nodes
 from toolchain.graph.view import GraphView, attribute_int
 from toolchain.lower.tensorrt.operators import refuse_node
@@ -68,6 +69,7 @@ class _Taken:
 
     def __init__(self, view: GraphView) -> None:
         self._view = view
+        self._names = OnnxNames.from_model(view.model)
         self.constants: dict[str, NDArray[Any]] = {}
         self.ranges: dict[str, tuple[float, float]] = {}
         self.renamed: dict[str, str] = {}
@@ -97,7 +99,7 @@ class _Taken:
         self.ranges[output] = low, high
         if low == 0:
             return helper.make_node("Relu", [source], [output], node.name)
-        bounds = [f"{output}_low", f"{output}_high"]
+        bounds = [self._names.derive(output, part) for part in ("low", "high")]
         self.constants |= {name: np.array(bound, np.float32) for name, bound in zip(bounds, (low, high), strict=True)}
         return helper.make_node("Clip", [source, *bounds], [output], node.name)
 
