@@ -72,3 +72,11 @@ def test_a_weight_that_others_read_is_not_scaled(assert_idle):
 )
 def test_a_stack_that_adds_an_axis_or_holds_several_stays(assert_idle, graph):
     assert_idle(plain_products, parse_model(graph))
+
+
+def test_products_of_one_matrix_have_names_of_their_own(assert_acts):
+    body = "[one] p = Gemm <transA = 1> (t, w, b) [two] q = Gemm <transA = 1> (t, v2) [add] y = Add (p, q)"
+    text = f"g (float[N, 8] x, float[8, N] t) => (float[N, 6] y) {WEIGHTS[:-1]}, float[8, 6] v2> {{ {body} }}"
+    result = assert_acts(plain_products, parse_model(text))
+    names = [name for node in result.graph.node for name in (node.name, *node.output)]
+    assert len(set(names)) == len(names)

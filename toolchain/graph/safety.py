@@ -14,6 +14,7 @@ import onnx
 from onnx import defs
 
 from toolchain.errors import ToolchainError, first_line, malformed
+from toolchain.graph.shapes import infer_shapes
 
 # Largest tensor inside a model, and largest sum of its external data: what one protobuf message can hold.
 _TENSOR_MAX_BYTES = 2**31 - 1
@@ -21,8 +22,6 @@ _TENSOR_MAX_BYTES = 2**31 - 1
 _NODES_MAX = 1_000_000
 # The keys that the ONNX specification knows for external data (docs/ExternalData.md).
 _EXTERNAL_KEYS = {"location", "offset", "length", "checksum"}
-# Initializers above this size never hold a shape: their values are dropped before shape inference, which copies them.
-_SHAPE_VALUE_MAX_BYTES = 4096
 # Operators that ONNX Runtime has although the ONNX standard does not.
 _RUNTIME_DOMAINS = {"com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"}
 
@@ -206,31 +205,6 @@ def _check_functions(model: onnx.ModelProto, where: str) -> None:
         raise malformed(
             "the model's functions multiply", where=where, expected=f"at most {_NODES_MAX} nodes", found=str(total)
         )
-
-
-def infer_shapes(model: onnx.ModelProto) -> onnx.GraphProto:
-    """Return the graph with the types and shapes of its tensors, as far as they follow, and without its large weights."""
-    source = model.graph
-    skeleton = onnx.ModelProto(
-        ir_version=model.ir_version,
-        opset_import=model.opset_import,
-        functions=model.functions,
-        graph=onnx.GraphProto(
-            name=source.name,
-            node=source.node,
-            input=source.input,
-            output=source.output,
-            value_info=source.value_info,
-            sparse_initializer=source.sparse_initializer,
-            initializer=[
-                tensor
-                if len(tensor.raw_data) <= _SHAPE_VALUE_MAX_BYTES
-                else onnx.TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
-                for tensor in source.initializer
-            ],
-        ),
-    )
-    return onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
 
 
 def _check_sizes(model: onnx.ModelProto, where: str) -> None:

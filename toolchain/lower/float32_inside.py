@@ -15,7 +15,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from toolchain.graph.names import OnnxNames
-from toolchain.graph.safety import infer_shapes, iter_tensors
+from toolchain.graph.safety import iter_tensors
+from toolchain.graph.shapes import infer_shapes
 from toolchain.graph.view import rename_reads
 
 _HALVES = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16})

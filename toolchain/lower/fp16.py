@@ -21,7 +21,8 @@ import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
 from toolchain.graph.names import OnnxNames
-from toolchain.graph.safety import infer_shapes
+from toolchain.graph.opset import read_opset
+from toolchain.graph.shapes import infer_shapes
 from toolchain.graph.view import GraphView, read_names, rename_reads
 
 _INTEGERS = frozenset({TensorProto.INT32, TensorProto.INT64, TensorProto.INT8, TensorProto.UINT8, TensorProto.BOOL})
@@ -51,7 +52,7 @@ def find_float16_nodes(model: onnx.ModelProto, keep_float32: frozenset[str] = fr
     """Return the names of the nodes that compute in float16 where these nodes stay in float32."""
     view = GraphView.from_model(model)
     floats = find_float_tensors(model)
-    opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    opset = read_opset(model)
     capable = {
         node.name
         for node in model.graph.node
@@ -138,7 +139,7 @@ class _Emission:
         self._names = OnnxNames.from_model(model)
         self._floats = find_float_tensors(model)
         self._float16 = float16
-        self._opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+        self._opset = read_opset(model)
         self._made = {name for node in model.graph.node if node.name in float16 for name in node.output}
         self._copies: dict[tuple[str, bool], str] = {}
 

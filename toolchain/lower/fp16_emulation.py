@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from toolchain.graph.names import OnnxNames
-from toolchain.graph.safety import infer_shapes
+from toolchain.graph.shapes import infer_shapes
 from toolchain.graph.view import read_names
 from toolchain.lower.float32_inside import holds_halves, keep_interface, widen_tensor
 

@@ -19,7 +19,7 @@ from toolchain.agent.measure.parity import Parity
 from toolchain.agent.measure.session import Session, open_session
 from toolchain.deploy.transport import OnProgress
 from toolchain.graph.file import read_onnx
-from toolchain.graph.safety import infer_shapes
+from toolchain.graph.shapes import infer_shapes
 from toolchain.graph.view import read_names
 from toolchain.lower.fp16_emulation import emulate_float16
 from toolchain.measure.payload import Arrays, choose_feeds, open_payload

@@ -18,6 +18,7 @@ import onnx
 from onnx import helper
 
 from toolchain.graph.names import OnnxNames
+from toolchain.graph.shapes import infer_ranks
 from toolchain.graph.view import GraphView, attribute_int
 from toolchain.optimize.replace_nodes import replace_nodes
 
@@ -29,7 +30,7 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with its spatial means as GlobalAveragePool; the same where it has none."""
     if not any(node.op_type == "ReduceMean" for node in model.graph.node):
         return model
-    ranks = _infer_ranks(model)
+    ranks = infer_ranks(model)
     view = GraphView.from_model(model)
     names = OnnxNames.from_model(model)
     nodes: list[onnx.NodeProto] = []
@@ -38,15 +39,6 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
     if all(new is old for new, old in zip(nodes, model.graph.node, strict=False)):
         return model
     return replace_nodes(model, nodes)
-
-
-def _infer_ranks(model: onnx.ModelProto) -> dict[str, int]:
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    return {
-        value.name: len(value.type.tensor_type.shape.dim)
-        for value in (*graph.input, *graph.value_info, *graph.output)
-        if value.type.tensor_type.HasField("shape")
-    }
 
 
 def _is_spatial_mean(view: GraphView, node: onnx.NodeProto, ranks: dict[str, int]) -> bool:

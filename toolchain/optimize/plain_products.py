@@ -19,6 +19,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from toolchain.graph.names import OnnxNames
+from toolchain.graph.shapes import infer_ranks
 from toolchain.graph.view import GraphView, attribute_int
 from toolchain.optimize.replace_nodes import replace_nodes
 
@@ -35,13 +37,13 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with its products in that form; the same where they are."""
     if not any(node.op_type in {"Gemm", "MatMul"} for node in model.graph.node):
         return model
-    view, ranks = GraphView.from_model(model), _infer_ranks(model)
-    taken = {*view.producers, *view.consumers, *view.initializers}
+    view, ranks = GraphView.from_model(model), infer_ranks(model)
+    names = OnnxNames.from_model(model)
     nodes: list[onnx.NodeProto] = []
     values: dict[str, NDArray[Any]] = {}
     acted = False
     for node in model.graph.node:
-        rewritten = _rewrite_gemm(view, node, taken) if node.op_type == "Gemm" else _rewrite_matmul(view, node, ranks)
+        rewritten = _rewrite_gemm(view, node, names) if node.op_type == "Gemm" else _rewrite_matmul(view, node, ranks)
         if rewritten is None:
             nodes.append(node)
             continue
@@ -58,7 +60,7 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
     return replace_nodes(kept, nodes)
 
 
-def _rewrite_gemm(view: GraphView, node: onnx.NodeProto, taken: set[str]) -> _Rewritten | None:
+def _rewrite_gemm(view: GraphView, node: onnx.NodeProto, names: OnnxNames) -> _Rewritten | None:
     weight = _read_own(view, node.input[1])
     has_bias = len(node.input) > 2 and bool(node.input[2])
     bias = _read_own(view, node.input[2]) if has_bias else None
@@ -76,8 +78,8 @@ def _rewrite_gemm(view: GraphView, node: onnx.NodeProto, taken: set[str]) -> _Re
     after: list[onnx.NodeProto] = []
     values: dict[str, NDArray[Any]] = {}
     if flips:
-        plain.input[0] = _find_free(f"{node.input[0]}_transposed", taken)
-        name = _find_free(f"{node.name}_transpose", taken)
+        plain.input[0] = names.make(f"{node.input[0]}_transposed")
+        name = names.make(f"{node.name}_transpose")
         before.append(helper.make_node("Transpose", [node.input[0]], [plain.input[0]], name, perm=[1, 0]))
     if alpha != 1.0:
         values[node.input[1]] = (weight.astype(np.float64) * alpha).astype(weight.dtype)
@@ -89,8 +91,8 @@ def _rewrite_gemm(view: GraphView, node: onnx.NodeProto, taken: set[str]) -> _Re
         else:
             values[node.input[2]] = scaled
             del plain.input[2:]
-            plain.output[0] = _find_free(f"{node.output[0]}_product", taken)
-            name = _find_free(f"{node.name}_bias", taken)
+            plain.output[0] = names.make(f"{node.output[0]}_product")
+            name = names.make(f"{node.name}_bias")
             after.append(helper.make_node("Add", [plain.output[0], node.input[2]], [node.output[0]], name))
     return _Rewritten((*before, plain, *after), values)
 
@@ -118,20 +120,3 @@ def _read_own(view: GraphView, name: str) -> NDArray[Any] | None:
 
 def _read_float(node: onnx.NodeProto, name: str) -> float:
     return next((float(attribute.f) for attribute in node.attribute if attribute.name == name), 1.0)
-
-
-def _infer_ranks(model: onnx.ModelProto) -> dict[str, int]:
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    return {
-        value.name: len(value.type.tensor_type.shape.dim)
-        for value in (*graph.input, *graph.value_info, *graph.output)
-        if value.type.tensor_type.HasField("shape")
-    }
-
-
-def _find_free(stem: str, taken: set[str]) -> str:
-    name = stem
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name

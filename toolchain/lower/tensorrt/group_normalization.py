@@ -20,20 +20,16 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from toolchain.graph.safety import infer_shapes
-from toolchain.graph.view import GraphView, attribute_int
+from toolchain.graph.names import OnnxNames
+from toolchain.graph.shapes import infer_ranks
+from toolchain.graph.view import attribute_int
 
 
 def rewrite_group_normalization(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy without GroupNormalization in its main graph; the same where it has none, or of unknown rank."""
     if not any(node.op_type == "GroupNormalization" for node in model.graph.node):
         return model
-    graph = infer_shapes(model)
-    ranks = {
-        value.name: len(value.type.tensor_type.shape.dim)
-        for value in (*graph.input, *graph.value_info, *graph.output)
-        if value.type.tensor_type.HasField("shape")
-    }
+    ranks = infer_ranks(model)
     writer = _Writer(model)
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
@@ -49,8 +45,7 @@ def rewrite_group_normalization(model: onnx.ModelProto) -> onnx.ModelProto:
 
 class _Writer:
     def __init__(self, model: onnx.ModelProto) -> None:
-        view = GraphView.from_model(model)
-        self._taken = {*view.producers, *view.consumers, *view.initializers, *(node.name for node in model.graph.node)}
+        self._names = OnnxNames.from_model(model)
         self.initializers: list[onnx.TensorProto] = []
 
     def rewrite(self, node: onnx.NodeProto, rank: int) -> Iterator[onnx.NodeProto]:
@@ -80,8 +75,4 @@ class _Writer:
         return name
 
     def _name(self, stem: str, part: str) -> str:
-        name = f"{stem}_{part}"
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
+        return self._names.make(f"{stem}_{part}")
