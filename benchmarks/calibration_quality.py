@@ -37,11 +37,11 @@ from benchmarks.mobilenet import build_mobilenet, read_pictures
 from toolchain.agent.measure.facts import read_facts
 from toolchain.agent.measure.parity import Parity
 from toolchain.data import load_dataset
+from toolchain.graph.session import open_as_board
 from toolchain.lower.calibration import calibrate
 from toolchain.lower.onnxruntime import choose_scheme, plan_int8
 from toolchain.lower.qdq import write_qdq
 from toolchain.lower.ranges import TensorRange
-from toolchain.lower.trial import open_model
 from toolchain.module.builder import build_model
 from toolchain.module.export import export_onnx
 from toolchain.module.weights import load_weights
@@ -104,7 +104,7 @@ def find_their_ranges(subject: Subject, method: str, draw: Pictures, tensors: Se
 
 def run_subject(subject: Subject, model: onnx.ModelProto) -> NDArray[np.float32]:
     """Return the logits of a model for the evaluation pictures."""
-    session = open_model(model, threads=_THREADS)
+    session = open_as_board(model, threads=_THREADS)
     return np.concatenate([next(iter(session.run(batch).values())) for batch in subject.split(subject.evaluation)])
 
 

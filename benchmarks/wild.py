@@ -30,9 +30,9 @@ from toolchain.agent.measure.parity import Parity
 from toolchain.agent.measure.session import Session
 from toolchain.errors import ToolchainError
 from toolchain.graph.file import read_onnx
+from toolchain.graph.session import open_as_board
 from toolchain.lower.int8 import lower_int8
 from toolchain.lower.onnxruntime import choose_scheme, int8_policy, plan_int8
-from toolchain.lower.trial import open_model
 from toolchain.optimize import optimize
 from toolchain.project.recipe import QuantizeSection
 from toolchain.run.progress import Progress
@@ -115,7 +115,7 @@ def _judge(
 ) -> dict[str, Any]:
     """Return SQNR and speedup of one lowering, or what went wrong; keys start with its name."""
     try:
-        session = open_model(build(), threads=1)
+        session = open_as_board(build(), threads=1)
         parity = Parity()
         for feed in feeds:
             parity.add(float_session.run(feed), session.run(feed))
@@ -136,7 +136,7 @@ def judge_model(path: Path) -> dict[str, Any]:
     calibration = [make_feed(path.name, seed) for seed in _CALIBRATION]
     evaluation = [make_feed(path.name, seed) for seed in _EVALUATION]
     model = read_onnx(path)
-    float_session = open_model(model, threads=1)
+    float_session = open_as_board(model, threads=1)
     row: dict[str, Any] = {"model": path.name, "bytes": path.stat().st_size}
     row |= _judge("theirs", lambda: _quantize_theirs(model, calibration), float_session, evaluation)
     try:

@@ -1,14 +1,10 @@
 import numpy as np
 import pytest
-from onnx import parser
 
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.graph.parity import FloatSession, check_float_parity
+from toolchain.graph.parity import check_float_parity
 
 VALUES = np.random.default_rng(0).standard_normal(1000).astype(np.float32)
-MODEL = """<ir_version: 10, opset_import: ["" : 21]>
-g (float[N, 4] x, int64[N] i) => (float[N, 4] y, int64[N] j) { y = Relu (x) j = Identity (i) }"""
-BATCH = {"x": np.ones((2, 4), dtype=np.float32), "i": np.arange(2)}
 
 
 def refuse(code, function, *arguments, **options):
@@ -80,38 +76,3 @@ def test_an_output_that_is_nan_where_the_reference_is_not_is_refused():
 def test_a_limit_of_its_own_takes_the_place_of_the_usual_one():
     compare(VALUES, VALUES * np.float32(1.01), sqnr_db_min={"y": 30.0})
     refuse(ExitCode.PARITY, compare, VALUES, VALUES * np.float32(1.01), sqnr_db_min={"other": 30.0})
-
-
-def test_a_session_runs_a_model_in_memory_and_a_file(tmp_path):
-    model = parser.parse_model(MODEL)
-    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
-    for source in (model, tmp_path / "m.onnx"):
-        outputs = FloatSession(source).run(BATCH)
-        assert list(outputs) == ["y", "j"]
-        assert outputs["j"].tolist() == [0, 1]
-
-
-@pytest.mark.parametrize(
-    ("change", "what"),
-    [
-        ({"x": np.ones((2, 4))}, "wrong dtype"),
-        ({"x": np.ones((2, 5), dtype=np.float32)}, "wrong shape"),
-        ({"x": np.ones(4, dtype=np.float32)}, "wrong shape"),
-        ({"z": np.ones(4)}, "not the model's inputs"),
-    ],
-)
-def test_samples_that_do_not_fit_are_refused(change, what):
-    assert what in refuse(ExitCode.USAGE, FloatSession(parser.parse_model(MODEL)).run, BATCH | change).what
-
-
-def test_samples_that_a_node_cannot_take_are_refused():
-    model = parser.parse_model("""<ir_version: 10, opset_import: ["" : 21]>
-    g (float[N, 4] x, int64[N] i) => (float[M, 4] y) { y = Gather (x, i) }""")
-    batch = {"x": BATCH["x"], "i": np.array([0, 9])}
-    assert "fails on the samples" in refuse(ExitCode.USAGE, FloatSession(model).run, batch).what
-
-
-def test_a_model_that_the_runtime_refuses_is_malformed():
-    model = parser.parse_model("""<ir_version: 10, opset_import: ["" : 21]>
-    g (float[2, 4] x) => (float[2, 4] y) { t = Cast <to = 7> (x) y = Add (x, t) }""")
-    refuse(ExitCode.MALFORMED, FloatSession, model)

@@ -13,7 +13,7 @@ from tests.lower.conftest import parse_model
 from toolchain.errors import ToolchainError
 from toolchain.graph.learned_ranges import LearnedRanges, restore_pairs
 from toolchain.graph.names import OnnxNames
-from toolchain.graph.parity import FloatSession
+from toolchain.graph.session import HostSession
 from toolchain.lower.calibration import calibrate
 from toolchain.lower.float32_inside import widen_to_float32
 from toolchain.lower.fp16 import convert_to_float16
@@ -126,7 +126,7 @@ WRITERS = {
 
 
 def run(model):
-    session = FloatSession(model)
+    session = HostSession(model)
     return [list(session.run(feed).values()) for feed in make_feeds(model)]
 
 
@@ -214,7 +214,7 @@ def test_a_constant_of_a_branch_that_is_called_like_a_tensor_outside_stays_the_b
     ranges = calibrate(model, policy.plan(model, frozenset()).tensors, feeds, method="minmax", symmetric=False)
     lowered = policy.write(model, ranges, frozenset())
     for feed in feeds:
-        expected, found = FloatSession(model).run(feed)["y"], FloatSession(lowered).run(feed)["y"]
+        expected, found = HostSession(model).run(feed)["y"], HostSession(lowered).run(feed)["y"]
         np.testing.assert_allclose(found, expected, atol=0.1 * np.abs(expected).max())
 
 

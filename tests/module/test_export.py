@@ -15,7 +15,7 @@ from torch import nn
 
 import toolchain
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.graph.parity import FloatSession
+from toolchain.graph.session import HostSession
 from toolchain.module.export import check_export, export_onnx
 from toolchain.module.pytorch_run import run_pytorch
 
@@ -181,7 +181,7 @@ def test_inputs_are_matched_with_the_parameters_of_forward_by_name(tmp_path, nam
     exported = export(Named2(), tmp_path, **example)
     assert [value.name for value in exported.graph.input] == sorted(names)
     expected = Named2()(**{name: torch.tensor(array) for name, array in example.items()}).numpy()
-    (output,) = FloatSession(tmp_path / "model.onnx").run(example).values()
+    (output,) = HostSession(tmp_path / "model.onnx").run(example).values()
     assert np.array_equal(output, expected)
     check_export(tmp_path / "model.onnx", Named2(), [example])
 

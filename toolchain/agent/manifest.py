@@ -8,7 +8,7 @@ import re
 import unicodedata
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, Literal, Mapping, Optional, Tuple, cast, get_args
+from typing import Dict, Literal, Mapping, Optional, Sequence, Tuple, cast, get_args
 
 from .clock import parse_utc
 from .decode import decode, parse_json
@@ -47,6 +47,12 @@ class TensorSpec:
     name: str
     dtype: str
     shape: Tuple[Optional[int], ...]
+
+    def takes(self, shape: Sequence[Optional[int]]) -> bool:
+        """Return whether an array may have both shapes; in either, None is an axis of any size."""
+        return len(self.shape) == len(shape) and all(
+            size is None or shape[axis] in (None, size) for axis, size in enumerate(self.shape)
+        )
 
 
 @dataclass(frozen=True)

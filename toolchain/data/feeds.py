@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from toolchain.agent.manifest import TensorSpec
 from toolchain.data.dataset import Samples
 from toolchain.errors import usage
+from toolchain.graph.feeds import check_feeds, check_names
 
 
 @dataclass(frozen=True)
@@ -57,28 +58,12 @@ def bind_feeds(
     wanted = [spec.name for spec in inputs]
     if not by_name and len(arrays) == 1 and len(wanted) == 1:
         names = {wanted[0]: next(iter(arrays))}
-    elif set(arrays) == set(wanted):
-        names = {name: name for name in wanted}
     else:
-        raise usage(
-            "the data does not name the model's inputs",
-            where=where,
-            expected=", ".join(sorted(wanted)),
-            found=", ".join(sorted(arrays)),
-            fix=_suggest_names(list(arrays), wanted),
-        )
+        check_names(inputs, arrays, where=where)
+        names = {name: name for name in wanted}
     feeds = Feeds(samples, tuple(inputs), names, range(total))
-    for spec, array in zip(inputs, feeds[0].values(), strict=True):
-        _check_array(spec, array, where)
+    check_feeds(inputs, feeds[0], where=where)
     return feeds
-
-
-def _suggest_names(found: Sequence[str], wanted: Sequence[str]) -> str:
-    if len(found) == len(wanted) == 1:
-        return (
-            f"if this is its input, write the array under the input's name: numpy.savez(path, **{{{wanted[0]!r}: …}})"
-        )
-    return "give one array per input, under the input's name, and no others"
 
 
 def _take_run(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
@@ -89,26 +74,3 @@ def _take_run(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
     """
     # Of a scalar, array[0] alone would be a number, which no runtime takes.
     return np.asarray(array[0]) if array.ndim == len(spec.shape) + 1 else array
-
-
-def _check_array(spec: TensorSpec, array: NDArray[Any], where: str) -> None:
-    if array.dtype != np.dtype(spec.dtype):
-        raise usage(
-            f"input {spec.name} has another dtype",
-            where=where,
-            expected=spec.dtype,
-            found=str(array.dtype),
-            fix=f"convert the array: array.astype({spec.dtype!r})",
-        )
-    fits = len(spec.shape) == array.ndim and all(
-        size is None or size == found for size, found in zip(spec.shape, array.shape, strict=True)
-    )
-    if not fits:
-        shape = ", ".join("any" if size is None else str(size) for size in spec.shape)
-        raise usage(
-            f"input {spec.name} has another shape",
-            where=where,
-            expected=f"({shape})",
-            found=str(array.shape),
-            fix="give samples as the model takes them, one along the first axis of the array each",
-        )

@@ -15,7 +15,8 @@ import onnx
 
 from toolchain.agent.measure.latency import is_faster, measure_latency
 from toolchain.agent.measure.quantiles import Ratio
-from toolchain.lower.trial import Arrays, open_model
+from toolchain.graph.session import open_as_board
+from toolchain.lower.trial import Arrays
 
 # What names of nodes and small constants may add to a file.
 _NODE_BYTES = 128
@@ -64,7 +65,7 @@ def bind_comparison(feed: Arrays, *, threads: int) -> CompareSpeed:
     """Return what measures two models in turns on this machine, given the same inputs."""
 
     def compare(slower: onnx.ModelProto, faster: onnx.ModelProto) -> Ratio:
-        sessions = {name: open_model(model, threads=threads) for name, model in (("s", slower), ("f", faster))}
+        sessions = {name: open_as_board(model, threads=threads) for name, model in (("s", slower), ("f", faster))}
         runs = {name: partial(session.run, feed) for name, session in sessions.items()}
         return measure_latency(runs, samples=_SAMPLES, limit_s=_LIMIT_S).compare("s", "f")
 

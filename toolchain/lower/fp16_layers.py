@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from toolchain.lower.calibration.session import TensorSession
+from toolchain.graph.session import HostSession
 from toolchain.lower.fp16 import convert_to_float16, find_float16_nodes, find_float_tensors
 from toolchain.lower.layer_search import find_guilty_layers
 from toolchain.lower.request import StartSteps
@@ -126,7 +126,7 @@ def find_unsafe_layers(
     """
     capable = find_float16_nodes(model)
     floats = find_float_tensors(model)
-    session = TensorSession(model, _list_made(model, floats), optimize=False)
+    session = HostSession(model, fused=False, tensors=_list_made(model, floats))
     looks: dict[str, _Look] = defaultdict(_Look)
     for tensor in model.graph.initializer:
         if tensor.name in floats:

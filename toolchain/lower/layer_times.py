@@ -5,20 +5,16 @@ The result is always the latency of the whole model, measured by toolchain/agent
 
 from __future__ import annotations
 
-import json
 import statistics
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from toolchain.agent.measure.onnxruntime_profile import strip_name
+from toolchain.graph.session import profile_runs
 from toolchain.graph.view import GraphView
 
 # Enough for a median that ignores the first, slow runs.
@@ -32,7 +28,7 @@ def time_layers(
 
     A layer that the runtime merged into something unrecognizable is absent.
     """
-    events = _profile(model, inputs, threads)
+    events = profile_runs(model, inputs, threads=threads, runs=_RUNS)
     aliases = name_layers(model, layers)
     times: dict[str, list[float]] = defaultdict(list)
     for event in events:
@@ -58,17 +54,3 @@ def name_layers(model: onnx.ModelProto, layers: Iterable[str]) -> dict[str, str]
         fused = [consumer.output[0]] if consumer is not None else []
         aliases.update(dict.fromkeys([node.name, node.output[0], *fused], node.name))
     return aliases
-
-
-def _profile(model: onnx.ModelProto, inputs: Mapping[str, NDArray[np.generic]], threads: int) -> list[dict[str, Any]]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.enable_profiling = True
-    with tempfile.TemporaryDirectory() as folder:
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        for _ in range(_RUNS):
-            session.run(None, dict(inputs))
-        events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    return events

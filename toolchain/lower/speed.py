@@ -15,10 +15,11 @@ from toolchain.agent.measure.latency import FASTER, NOT_FASTER, UNDECIDED, Measu
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.agent.measure.session import Session
 from toolchain.agent.measure.validity import find_contention, find_validity
+from toolchain.graph.session import open_as_board
 from toolchain.lower.layer_search import LayerTime, propose_slow_layers
 from toolchain.lower.layer_times import time_layers
 from toolchain.lower.qdq_plan import QdqPlan
-from toolchain.lower.trial import Arrays, Bench, open_model
+from toolchain.lower.trial import Arrays, Bench
 from toolchain.run.cache import cache_root
 
 # Enough for a ratio to a few percent; all variants are measured in turns, so the machine's drift hits all alike.
@@ -115,9 +116,9 @@ def _try_sets(
     Beside the trials: what makes them worthless, and the winner: the smallest set that is not slower than the best.
     """
     plain: tuple[str, ...] = ()
-    sessions = {plain: open_model(bench.build(keep_float), threads=threads)}
+    sessions = {plain: open_as_board(bench.build(keep_float), threads=threads)}
     for proposal in proposals:
-        sessions[proposal] = open_model(bench.build(keep_float | frozenset(proposal)), threads=threads)
+        sessions[proposal] = open_as_board(bench.build(keep_float | frozenset(proposal)), threads=threads)
         on_step()
     runs = {_name_trial(proposal): _bind_run(session, bench.feeds[0]) for proposal, session in sessions.items()}
 

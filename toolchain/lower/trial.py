@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from toolchain.agent.measure.parity import check_outputs
-from toolchain.agent.measure.session import Session, open_session
 from toolchain.agent.measure.sqnr import measure_powers, to_db
 from toolchain.graph.float_outputs import FloatOutputs
-from toolchain.graph.parity import FloatSession
+from toolchain.graph.session import HostSession, open_as_board
 from toolchain.lower.fp16_emulation import emulate_float16
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -67,7 +64,7 @@ class Bench:
 
     def measure_outputs_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> dict[str, SqnrEstimate]:
         """Return the SQNR of every output with these layers in float, on the first `samples` of the feeds, or on all."""
-        open_trial = open_model if self.host_kernels else open_emulated
+        open_trial = open_as_board if self.host_kernels else open_emulated
         session = open_trial(self.build(keep_float), threads=os.cpu_count() or 1)
         signal: dict[str, list[float]] = defaultdict(list)
         noise: dict[str, list[float]] = defaultdict(list)
@@ -100,18 +97,9 @@ def _estimate(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> SqnrEs
     return SqnrEstimate(sqnr_db=float(to_db(signal.sum(), noise.sum())), low_db=float(low))
 
 
-def open_model(model: onnx.ModelProto, *, threads: int) -> Session:
-    """Open a model in memory with the agent's own session: what this machine would run as a board."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(model.SerializeToString())
-        return open_session("onnxruntime", path, threads)
-
-
-def open_emulated(model: onnx.ModelProto, *, threads: int) -> FloatSession:
+def open_emulated(model: onnx.ModelProto, *, threads: int) -> HostSession:
     """Open a model in memory to compute what other kernels than this machine's would return.
 
-    Float16 is rounded as a GPU rounds it. Between Q/DQ pairs the sums are float32's, and so as good as exact; this
-    machine's integer kernels may saturate at 16 bits (x86 without VNNI), which those of GPUs and of ARM do not.
+    Float16 is rounded as a GPU rounds it, and what stands between Q/DQ pairs is as good as exact (HostSession).
     """
-    return FloatSession(emulate_float16(model), threads=threads)
+    return HostSession(emulate_float16(model), threads=threads)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import onnx
 
-from toolchain.graph.parity import SQNR_DB_MIN, FloatSession, check_float_parity
+from toolchain.graph.parity import SQNR_DB_MIN, check_float_parity
+from toolchain.graph.session import HostSession
 from toolchain.lower.float32_inside import find_obstacle, list_halves, widen_to_float32
 from toolchain.lower.trial import Arrays
 
@@ -36,7 +37,7 @@ def widen(model: onnx.ModelProto, feeds: Sequence[Arrays]) -> Widened:
     if obstacle is not None:
         return Widened(model, (f"the model's {kinds} was not widened to float32: {obstacle}",))
     result = widen_to_float32(model)
-    before, after = FloatSession(model), FloatSession(result)
+    before, after = HostSession(model), HostSession(result)
     pairs = [(before.run(feed), after.run(feed)) for feed in feeds[:_SAMPLES]]
     # Integers, as the class of the largest score, may turn with the last bit; the gate of int8 judges them.
     limits = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,13 +15,13 @@ from rich.table import Table
 
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.agent.measure.parity import Parity
-from toolchain.agent.measure.session import Session, open_session
 from toolchain.deploy.transport import OnProgress
 from toolchain.graph.file import read_onnx
+from toolchain.graph.session import HostSession
 from toolchain.graph.shapes import infer_shapes
 from toolchain.graph.view import read_names
 from toolchain.lower.fp16_emulation import emulate_float16
-from toolchain.measure.payload import Arrays, choose_feeds, open_payload
+from toolchain.measure.payload import choose_feeds, open_payload
 
 # Enough to rank tensors by their error; a verdict takes the whole evaluation set.
 _SAMPLES = 64
@@ -48,10 +47,10 @@ def compare_models(
     feeds = choose_feeds([first, second])
     models = [emulate_float16(read_onnx(payload.path, trusted=True)) for payload in (first, second)]
     inner = _find_common_tensors(models[0], models[1]) if layers else []
-    sessions = [_watch(model, inner) for model in models]
+    sessions = [_open(model, inner) for model in models]
     parity = Parity()
     for done, feed in enumerate(feeds, start=1):
-        reference, deployed = (_put_first(inner, session.run(feed)) for session in sessions)
+        reference, deployed = (session.run(feed) for session in sessions)
         parity.add(reference, deployed)
         on_progress("compare", done, len(feeds))
     return _mark_layers(models[0], [asdict(row) for row in parity.summarize()], sqnr_db_min)
@@ -76,10 +75,6 @@ def print_comparison(rows: Sequence[dict[str, Any]], *, stream: TextIO) -> None:
     Console(file=stream, width=200, highlight=False).print(table)
     for row in leaving:
         stream.write(f"B leaves A at {row['layer']} ({row['op']}), tensor {row['output']}: {row['sqnr_db']:.1f} dB\n")
-
-
-def _put_first(inner: Sequence[str], outputs: Arrays) -> Arrays:
-    return {name: outputs[name] for name in inner} | outputs
 
 
 def _mark_layers(model: onnx.ModelProto, rows: list[dict[str, Any]], sqnr_db_min: float) -> list[dict[str, Any]]:
@@ -111,12 +106,7 @@ def _find_common_tensors(a: onnx.ModelProto, b: onnx.ModelProto) -> list[str]:
     return [name for node in a.graph.node for name in node.output if name in inner]
 
 
-def _watch(model: onnx.ModelProto, names: Sequence[str]) -> Session:
-    """Open a model with these inner tensors among its outputs."""
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(watched.SerializeToString())
-        return open_session("onnxruntime", path, 1)
+def _open(model: onnx.ModelProto, inner: Sequence[str]) -> HostSession:
+    """Open a model with the kernels of a board; these inner tensors come first of what it returns."""
+    outputs = [value.name for value in model.graph.output]
+    return HostSession(model, integer_kernels=True, tensors=[*inner, *outputs])

@@ -18,6 +18,7 @@ from toolchain.data import load_dataset
 from toolchain.data.feeds import bind_feeds
 from toolchain.errors import usage
 from toolchain.graph.file import read_onnx
+from toolchain.graph.session import open_as_board
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -51,7 +52,7 @@ def open_payload(path: Path, *, data: Path | None, threads: int, samples: int) -
             fix="check the path",
         )
     read_onnx(path)  # in a process of its own, with limits: nobody vouches for the file
-    session = open_session("onnxruntime", path, threads)
+    session = open_as_board(path, threads=threads)
     if data is None:
         return Payload(name=path, path=path, session=session, feeds=())
     dataset = load_dataset("npz", {"path": str(data.resolve())})

@@ -22,7 +22,8 @@ from toolchain.errors import first_line, usage
 from toolchain.graph.file import SIZE_MAX_BYTES, write_onnx
 from toolchain.graph.names import OnnxNames
 from toolchain.graph.opset import OPSET
-from toolchain.graph.parity import FloatSession, check_float_parity
+from toolchain.graph.parity import check_float_parity
+from toolchain.graph.session import HostSession
 from toolchain.module.export_failure import explain_failure
 from toolchain.module.forward import Call, bind_inputs, list_dataclasses
 from toolchain.module.pytorch_run import evaluation_mode, run_pytorch
@@ -93,7 +94,7 @@ def check_export(
     Raises ToolchainError (exit 18) as `check_float_parity` does: the module's own output has a NaN,
     or the file computes something else.
     """
-    session = FloatSession(onnx_path, threads=threads)
+    session = HostSession(onnx_path, threads=threads)
     pairs = ((run_pytorch(model, batch), session.run(batch)) for batch in batches)
     return check_float_parity(
         "export",

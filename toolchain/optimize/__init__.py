@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from toolchain.agent.measure.parity import Parity
 from toolchain.errors import ExitCode, ToolchainError, first_line, usage
 from toolchain.graph.learned_ranges import check_kept
-from toolchain.graph.parity import SQNR_DB_MIN, FloatSession, Outputs, check_float_parity
+from toolchain.graph.parity import SQNR_DB_MIN, Outputs, check_float_parity
+from toolchain.graph.session import HostSession
 from toolchain.optimize import (
     fold_scalar_into_conv,
     global_average_pool,
@@ -130,7 +131,7 @@ def optimize(
 
 
 def _run(model: onnx.ModelProto, batches: Sequence[dict[str, NDArray[Any]]], threads: int) -> list[Outputs]:
-    session = FloatSession(model, threads=threads)
+    session = HostSession(model, threads=threads)
     return [session.run(batch) for batch in batches]
 
 
@@ -179,7 +180,7 @@ def _check_values(
     try:
         distances = check_float_parity(f"pass {name}", pairs)
     except ToolchainError:
-        unfused = FloatSession(before, threads=threads, fused=False)
+        unfused = HostSession(before, threads=threads, fused=False)
         parity = Parity()
         for batch, (outputs, _) in zip(batches, pairs, strict=True):
             parity.add(outputs, unfused.run(batch))

@@ -50,12 +50,12 @@ def bundle(
     }
 
     def build(folder: Path) -> None:
-        from toolchain.agent.measure.session import open_session
         from toolchain.bundle import BundleInputs, write_bundle
         from toolchain.bundle.golden import read_golden_outputs
+        from toolchain.graph.session import open_as_board
 
         # The inputs and outputs of an ONNX file; what the board runs it with need not be here.
-        session = open_session("onnxruntime", reference.folder / "model.onnx", target.threads)
+        session = open_as_board(reference.folder / "model.onnx", threads=target.threads)
         labels = None if run.metric_name is None else run.data.evaluation.labels
         inputs = BundleInputs(
             model=run.recipe.name,

@@ -32,12 +32,12 @@ def open_module(run: Run, module: nn.Module) -> FloatModel:
 
 def open_imported(run: Run, imported: Entry) -> FloatModel:
     """Return what runs the recipe's own ONNX file; raises ToolchainError (exit 2) as open_module does."""
-    from toolchain.agent.measure.session import open_session
+    from toolchain.graph.session import open_as_board
 
     path = imported.folder / "model.onnx"
     run.bind_calibration(path, 1)  # it may lie in another file, of another dtype
     feeds = run.bind_evaluation(path)
-    session = open_session("onnxruntime", path, 1)
+    session = open_as_board(path, threads=1)
     return lambda index: session.run(feeds[index])
 
 

@@ -78,11 +78,11 @@ def _run_module(run: Run, weights: Path, count: int) -> Iterator[dict[str, NDArr
 
 def _run_onnx(run: Run, exported: Entry) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield the ONNX file's outputs run by run, an axis of samples before their own axes."""
-    from toolchain.agent.measure.session import open_session
+    from toolchain.graph.session import open_as_board
 
     path = exported.folder / "model.onnx"
     feeds = run.bind_evaluation(path)
-    session = open_session("onnxruntime", path, 1)
+    session = open_as_board(path, threads=1)
     advance = run.progress.steps("golden outputs", len(feeds))
     for feed in feeds:
         yield {name: array[None] for name, array in session.run(feed).items()}

@@ -134,10 +134,10 @@ class Run:
         }
 
     def _bind(self, samples: Samples, model: Path, count: int) -> Feeds:
-        from toolchain.agent.measure.session import open_session
         from toolchain.data.feeds import bind_feeds
+        from toolchain.graph.session import open_as_board
 
-        inputs = open_session("onnxruntime", model, 1).inputs
+        inputs = open_as_board(model, threads=1).inputs
         return bind_feeds(samples, inputs, by_name=self.data.names_inputs, where=self.name_data(), count=count)
 
     def name_data(self) -> str:

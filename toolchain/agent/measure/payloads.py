@@ -76,10 +76,7 @@ def describe_difference(expected: Sequence[TensorSpec], found: Sequence[TensorSp
         other = by_name[spec.name]
         if spec.dtype != other.dtype:
             return f"{spec.name} is {other.dtype}, expected {spec.dtype}"
-        fits = len(spec.shape) == len(other.shape) and all(
-            size is None or other.shape[axis] in (None, size) for axis, size in enumerate(spec.shape)
-        )
-        if not fits:
+        if not spec.takes(other.shape):
             return f"{spec.name} has the shape {other.shape}, expected {spec.shape}"
     return None
 

@@ -11,19 +11,26 @@ import os
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import onnx
+from numpy.typing import NDArray
 
+from toolchain.agent.manifest import TensorSpec
 from toolchain.errors import malformed, usage
+from toolchain.graph.feeds import check_feeds
+from toolchain.graph.session import HostSession
 from toolchain.lower.calibration import methods
 from toolchain.lower.calibration.observation import Observation
-from toolchain.lower.calibration.session import Batch, TensorSession
 from toolchain.lower.ranges import TensorRange
 
 __all__ = ["calibrate", "choose_ranges", "list_methods", "observe_tensors"]
 
 _Item = TypeVar("_Item")
+
+Batch = Mapping[str, NDArray[Any]]
+
+_FLOATS = frozenset({"float16", "float32", "float64"})
 
 
 class Method(Protocol):
@@ -84,12 +91,14 @@ def observe_tensors(
     tensor says where they are. ValueError: a tensor that is no float tensor of the main graph.
     """
     # Bounds alone come unoptimized, because fused and reordered kernels round differently: they equal ONNX Runtime's own.
-    session = TensorSession(model, tensors, optimize=counting)
+    # Several runs at once fill the CPU better than one run on several threads.
+    session = HostSession(model, fused=counting, integer_kernels=True, tensors=tensors, threads=1)
+    _require_floats(session, tensors)
     observations = {name: Observation(counting=counting) for name in tensors}
 
     def observe(numbered: tuple[int, Batch]) -> None:
         index, batch = numbered
-        for name, values in session.run(batch).items():
+        for name, values in session.run(batch, where=f"batch {index}").items():
             if not observations[name].add(values, batch=index):
                 raise malformed(
                     "the model computes NaN on the calibration data",
@@ -98,7 +107,7 @@ def observe_tensors(
                     fix="check the weights, and the calibration data's normalization",
                 )
 
-    for _ in _run_each(observe, _checked(session, batches), threads or os.cpu_count() or 1):
+    for _ in _run_each(observe, _checked(session.inputs, batches), threads or os.cpu_count() or 1):
         if on_batch is not None:
             on_batch()
     return observations
@@ -113,11 +122,27 @@ def choose_ranges(observations: Mapping[str, Observation], *, method: str, symme
     return {name: chosen.choose_range(observation, symmetric=symmetric) for name, observation in observations.items()}
 
 
-def _checked(session: TensorSession, batches: Iterable[Batch]) -> Iterator[tuple[int, Batch]]:
+def _require_floats(session: HostSession, tensors: Sequence[str]) -> None:
+    dtypes = {spec.name: spec.dtype for spec in (*session.inputs, *session.outputs)}
+    for name in tensors:
+        if dtypes[name] not in _FLOATS:
+            raise ValueError(f"tensor {name!r} has no range: it is {dtypes[name]}, not a float tensor")
+
+
+def _checked(inputs: Sequence[TensorSpec], batches: Iterable[Batch]) -> Iterator[tuple[int, Batch]]:
     """Yield the batches that fit the model, numbered; raise at the first that does not, and where there is none."""
     index = -1
     for index, batch in enumerate(batches):
-        session.check(batch, index)
+        check_feeds(inputs, batch, where=f"batch {index}")
+        for name, array in batch.items():
+            if array.shape[:1] == (0,):
+                raise usage(
+                    f"the array for input {name} is empty",
+                    where=f"batch {index}",
+                    expected="at least one sample along its first axis",
+                    found=str(array.shape),
+                    fix="leave empty batches out",
+                )
         yield index, batch
     if index < 0:
         raise usage("the calibration data is empty", expected="at least one batch", found="none")

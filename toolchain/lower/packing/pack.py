@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from toolchain.graph.names import OnnxNames
 from toolchain.graph.opset import read_opset
+from toolchain.graph.session import HostSession
 from toolchain.lower.packing.expand import OPSET_MIN, Expansion
 from toolchain.lower.packing.forms import FormKind, choose_form
 
@@ -99,10 +99,7 @@ def _check_expansion(expansion: Expansion, name: str, data_type: int, weight: ND
         list(expansion.initializers.values()),
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET_MIN)], ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    (found,) = session.run([name], {})
+    found = HostSession(model).run({})[name]
     if found.dtype != weight.dtype or found.shape != weight.shape or found.tobytes() != weight.tobytes():
         msg = f"the packed weight {name} expands to something else"
         raise RuntimeError(msg)

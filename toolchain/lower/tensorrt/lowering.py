@@ -16,7 +16,8 @@ import onnx
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.graph.file import write_onnx
 from toolchain.graph.learned_ranges import drop_ranges, read_ranges, restore_pairs
-from toolchain.graph.parity import FloatSession, check_float_parity
+from toolchain.graph.parity import check_float_parity
+from toolchain.graph.session import HostSession
 from toolchain.lower.float_reasons import explain_subgraphs, list_operators
 from toolchain.lower.fp16 import convert_to_float16
 from toolchain.lower.fp16_layers import find_unsafe_layers
@@ -113,9 +114,9 @@ def _check_taken(model: onnx.ModelProto, taken: onnx.ModelProto, request: LowerR
     learned = read_ranges(taken)
     restored = drop_ranges(taken if learned is None else restore_pairs(taken, learned))
     feeds = [dict(feed) for feed in request.feeds[:_PAIR_SAMPLES]]
-    before, after = FloatSession(model), FloatSession(restored)
+    before, after = HostSession(model), HostSession(restored)
     outputs = [(before.run(feed), after.run(feed)) for feed in feeds]
-    limits = dict.fromkeys(before.output_names, _PAIR_SQNR_DB_MIN)
+    limits = dict.fromkeys((spec.name for spec in before.outputs), _PAIR_SQNR_DB_MIN)
     check_float_parity("taking the pairs out", outputs, sqnr_db_min=limits)
 
 

@@ -18,11 +18,11 @@ from ..onnxruntime_profile import read_layers
 from ..placement import Placement
 from ..session import BuildRequest
 
-_PROVIDER = "CPUExecutionProvider"
+PROVIDER = "CPUExecutionProvider"
 _FATAL = 4  # OrtLoggingLevel: what goes wrong is raised, and stderr is for progress lines
 
 # ONNX Runtime's exceptions have no common base of their own (onnxruntime_pybind_exceptions.cc).
-_NATIVE_ERRORS = (
+NATIVE_ERRORS = (
     native.EPFail,
     native.Fail,
     native.InvalidArgument,
@@ -30,6 +30,7 @@ _NATIVE_ERRORS = (
     native.InvalidProtobuf,
     native.NoModel,
     native.NoSuchFile,
+    native.NotImplemented,
     native.RuntimeException,
     RuntimeError,
     ValueError,
@@ -39,12 +40,13 @@ _NATIVE_ERRORS = (
 _DTYPES = {"float": "float32", "double": "float64", "string": "str"}
 
 
-def _read_spec(node: Any, path: Path) -> TensorSpec:
+def read_spec(node: Any, where: str) -> TensorSpec:
+    """Return an input or output of ONNX Runtime's; raises ToolchainError (exit 12) where it is no tensor."""
     if not node.type.startswith("tensor("):
         raise ToolchainError(
             ExitCode.INCOMPATIBLE,
             "an input or output is no tensor",
-            f"{node.name} of {path}",
+            f"{node.name} of {where}",
             "a tensor",
             node.type,
             "export the model with tensors as inputs and outputs",
@@ -62,15 +64,15 @@ class OnnxRuntimeSession:
     def __init__(self, session: Any, path: Path) -> None:
         self._session = session
         self._path = path
-        self.inputs: Tuple[TensorSpec, ...] = tuple(_read_spec(node, path) for node in session.get_inputs())
-        self.outputs: Tuple[TensorSpec, ...] = tuple(_read_spec(node, path) for node in session.get_outputs())
+        self.inputs: Tuple[TensorSpec, ...] = tuple(read_spec(node, str(path)) for node in session.get_inputs())
+        self.outputs: Tuple[TensorSpec, ...] = tuple(read_spec(node, str(path)) for node in session.get_outputs())
         self._output_names = [spec.name for spec in self.outputs]
 
     def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> Dict[str, NDArray[np.generic]]:
         """Return one array per output; raises ToolchainError (exit 23) where the payload cannot take the feeds."""
         try:
             arrays = self._session.run(self._output_names, feeds)
-        except _NATIVE_ERRORS as error:
+        except NATIVE_ERRORS as error:
             raise ToolchainError(
                 ExitCode.MALFORMED, "the payload fails to run", str(self._path), found=first_line(error)
             ) from error
@@ -81,7 +83,8 @@ class OnnxRuntimeSession:
         self._session = None
 
 
-def _make_options(threads: int) -> Any:
+def make_options(threads: int) -> Any:
+    """Return ONNX Runtime's options for a session that leaves the machine alone when it does not run."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -96,7 +99,7 @@ def _open(path: Path, options: Any, *, disabled_optimizers: Sequence[str] = ()) 
         raise ToolchainError(ExitCode.MALFORMED, "there is no payload", str(path), "a file", "none")
     try:
         session = onnxruntime.InferenceSession(
-            str(path), options, providers=[_PROVIDER], disabled_optimizers=list(disabled_optimizers)
+            str(path), options, providers=[PROVIDER], disabled_optimizers=list(disabled_optimizers)
         )
     except native.NotImplemented as error:
         raise ToolchainError(
@@ -106,7 +109,7 @@ def _open(path: Path, options: Any, *, disabled_optimizers: Sequence[str] = ()) 
             found=first_line(error),
             fix="upgrade ONNX Runtime on the board, or lower the model for the version that is there",
         ) from error
-    except _NATIVE_ERRORS as error:
+    except NATIVE_ERRORS as error:
         raise ToolchainError(
             ExitCode.MALFORMED,
             "ONNX Runtime cannot open the payload",
@@ -116,12 +119,12 @@ def _open(path: Path, options: Any, *, disabled_optimizers: Sequence[str] = ()) 
             "export and lower the model again",
         ) from error
     providers = session.get_providers()
-    if providers != [_PROVIDER]:
+    if providers != [PROVIDER]:
         raise ToolchainError(
             ExitCode.INCOMPATIBLE,
             "ONNX Runtime took another execution provider than asked for",
             str(path),
-            _PROVIDER,
+            PROVIDER,
             ", ".join(providers),
             "install the plain onnxruntime package",
         )
@@ -145,7 +148,7 @@ def read_details() -> Mapping[str, object]:
 
 def open_session(path: Path, threads: int, _build: Optional[BuildRequest] = None) -> OnnxRuntimeSession:
     """Open an ONNX file; raises ToolchainError: exit 23 malformed, 12 an operator that this version lacks."""
-    return OnnxRuntimeSession(_open(path, _make_options(threads)), path)
+    return OnnxRuntimeSession(_open(path, make_options(threads)), path)
 
 
 def read_placement(
@@ -157,7 +160,7 @@ def read_placement(
     layout of float convolutions: NCHWc pads channels to its block, so that MACs would depend on the width of the CPU's
     vectors. It changes no precision.
     """
-    options = _make_options(threads)
+    options = make_options(threads)
     options.enable_profiling = True
     # A kernel that packs its weights hides their shape from the profile. Packing comes after the choice of the kernels.
     options.add_session_config_entry("session.disable_prepacking", "1")

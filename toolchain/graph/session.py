@@ -1,0 +1,141 @@
+"""The one place in which the host opens ONNX models: to compute, to look inside, to take times, and as a board would."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from toolchain.agent.manifest import TensorSpec
+from toolchain.agent.measure.runtimes.onnxruntime import NATIVE_ERRORS, PROVIDER, make_options, read_spec
+from toolchain.agent.measure.session import Session, open_session
+from toolchain.errors import first_line, malformed, usage
+from toolchain.graph.feeds import check_feeds
+
+if TYPE_CHECKING:
+    import onnx
+
+
+class HostSession:
+    """An ONNX model opened in ONNX Runtime on the CPU of this host; it may run in several threads at once."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto | Path,
+        *,
+        threads: int = 1,
+        fused: bool = True,
+        integer_kernels: bool = False,
+        tensors: Sequence[str] | None = None,
+    ) -> None:
+        """Open the model.
+
+        Args:
+            model: In memory or a file.
+            threads: Of one run.
+            fused: Whether ONNX Runtime may optimize the graph.
+            integer_kernels: Whether they may take the place of what stands between Q/DQ pairs. Without them that is
+                computed in float32, as good as exactly: this machine's may saturate at 16 bits (x86 without VNNI).
+            tensors: What a run returns, in this order: inputs, inner tensors and outputs of the main graph; None for
+                the outputs. They must be opened unfused to be what the graph says, node by node.
+
+        Raises ToolchainError: exit 23 where ONNX Runtime refuses the model, 12 where an input or output is no tensor.
+        ValueError for a tensor that the main graph lacks.
+        """
+        options = make_options(threads)
+        if not fused:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if not integer_kernels:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+        where = str(model) if isinstance(model, Path) else None
+        self._session = _open(_expose(model, tensors), options, where)
+        self.inputs = _read_specs(self._session.get_inputs(), where)
+        self.outputs = _read_specs(self._session.get_outputs(), where)
+        returned = [spec.name for spec in self.outputs] if tensors is None else list(tensors)
+        given = {spec.name for spec in self.inputs}
+        self._returned = returned
+        self._made = [name for name in returned if name not in given]
+
+    def run(self, arrays: Mapping[str, NDArray[Any]], *, where: str | None = None) -> dict[str, NDArray[Any]]:
+        """Return what the session was opened for, given one array per input; `where` says whose arrays they are.
+
+        Raises ToolchainError (exit 2) where the arrays do not fit the inputs, and where the model fails on them.
+        """
+        check_feeds(self.inputs, arrays, where=where)
+        try:
+            made = self._session.run(self._made, dict(arrays)) if self._made else []
+        except NATIVE_ERRORS as error:
+            shapes = ", ".join(f"{name} {array.dtype}{array.shape}" for name, array in arrays.items())
+            raise usage(
+                "the model fails on the samples",
+                where=shapes if where is None else f"{where}: {shapes}",
+                found=first_line(error),
+                fix="give samples of the shapes that the model was made for",
+            ) from error
+        values = {**arrays, **dict(zip(self._made, map(np.asarray, made), strict=True))}
+        return {name: values[name] for name in self._returned}
+
+
+def open_as_board(model: onnx.ModelProto | Path, *, threads: int) -> Session:
+    """Open a model with the agent's own session: what this machine runs as a board, with kernels and errors of there."""
+    if isinstance(model, Path):
+        return open_session("onnxruntime", model, threads)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(model.SerializeToString())
+        return open_session("onnxruntime", path, threads)
+
+
+def profile_runs(
+    model: onnx.ModelProto, arrays: Mapping[str, NDArray[Any]], *, threads: int, runs: int
+) -> list[dict[str, Any]]:
+    """Return the events that ONNX Runtime's own profiler writes of so many runs, as a board runs the model."""
+    options = make_options(threads)
+    options.enable_profiling = True
+    with tempfile.TemporaryDirectory() as folder:
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = _open(model.SerializeToString(), options, None)
+        for _ in range(runs):
+            session.run(None, dict(arrays))
+        events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    return events
+
+
+def _expose(model: onnx.ModelProto | Path, tensors: Sequence[str] | None) -> bytes | str:
+    """Return what ONNX Runtime opens: the file, or the model's bytes with these tensors among its outputs."""
+    if tensors is None:
+        return str(model) if isinstance(model, Path) else bytes(model.SerializeToString())
+    import onnx  # here, so that whoever opens a file is not kept waiting for it
+
+    whole = onnx.load(model) if isinstance(model, Path) else model
+    outputs = {value.name for value in whole.graph.output}
+    inner = {name for node in whole.graph.node for name in node.output} - outputs
+    unknown = sorted(set(tensors) - inner - outputs - {value.name for value in whole.graph.input})
+    if unknown:
+        raise ValueError(f"the graph has no tensor {unknown[0]!r}")
+    extra = onnx.ModelProto()
+    extra.graph.output.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(tensors) if name in inner)
+    # Serialized messages merge when concatenated (protobuf's encoding), which saves a copy of the weights.
+    return bytes(whole.SerializeToString() + extra.SerializeToString())
+
+
+def _open(source: bytes | str, options: Any, where: str | None) -> Any:
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=[PROVIDER])
+    except NATIVE_ERRORS as error:
+        raise malformed(
+            "ONNX Runtime refuses the model",
+            where=where,
+            found=first_line(error),
+            fix="use operators and types that ONNX Runtime has on the CPU: float32 where it has no float64",
+        ) from error
+
+
+def _read_specs(nodes: Sequence[Any], where: str | None) -> tuple[TensorSpec, ...]:
+    return tuple(read_spec(node, where or "the model") for node in nodes)
