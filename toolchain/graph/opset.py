@@ -13,6 +13,7 @@ from __future__ import annotations
 import onnx
 
 from toolchain.graph.safety import iter_nodes, iter_tensors
+from toolchain.graph.view import ONNX_DOMAINS
 
 OPSET = 21
 POOLING_OPSET = 18
@@ -46,18 +47,18 @@ def describe_opset(model: onnx.ModelProto) -> dict[str, int | str]:
 
 def read_opset(model: onnx.ModelProto) -> int:
     """Return the version of the ONNX operators that the model uses."""
-    return max((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), default=1)
+    return max((opset.version for opset in model.opset_import if opset.domain in ONNX_DOMAINS), default=1)
 
 
 def pools_averages(model: onnx.ModelProto) -> bool:
     """Return whether the model has an AveragePool, in a subgraph or not."""
-    return any(node.op_type == "AveragePool" and node.domain in ("", "ai.onnx") for node in iter_nodes(model))
+    return any(node.op_type == "AveragePool" and node.domain in ONNX_DOMAINS for node in iter_nodes(model))
 
 
 def find_newer(model: onnx.ModelProto, version: int) -> str | None:
     """Return what opset 18 lacks, or has with another meaning, of a model of a newer opset; None where it has all."""
     for node in iter_nodes(model):
-        if node.domain not in ("", "ai.onnx"):
+        if node.domain not in ONNX_DOMAINS:
             continue
         if node.op_type not in _ONLY_WIDENED and _read_since(node.op_type, POOLING_OPSET) != _read_since(
             node.op_type, version

@@ -15,6 +15,7 @@ from onnx import defs
 
 from toolchain.errors import ToolchainError, first_line, malformed
 from toolchain.graph.shapes import infer_shapes
+from toolchain.graph.view import ONNX_DOMAINS
 
 # Largest tensor inside a model, and largest sum of its external data: what one protobuf message can hold.
 _TENSOR_MAX_BYTES = 2**31 - 1
@@ -144,7 +145,7 @@ def check_model(model: onnx.ModelProto, where: str) -> None:
 def _check_opsets(model: onnx.ModelProto, where: str) -> None:
     newest = defs.onnx_opset_version()
     for opset in model.opset_import:
-        if opset.domain in ("", "ai.onnx") and not 1 <= opset.version <= newest:
+        if opset.domain in ONNX_DOMAINS and not 1 <= opset.version <= newest:
             raise malformed(
                 "the model's opset is unknown",
                 where=where,

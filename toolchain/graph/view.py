@@ -9,7 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
+
+# Under which ONNX's own operators stand.
+ONNX_DOMAINS = frozenset({"", "ai.onnx"})
+
+# The attributes of Constant that hold numbers, with the type that the specification gives them (Constant-13).
+_NUMBER_TYPES = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
 
 
 @dataclass(frozen=True)
@@ -38,23 +44,43 @@ class GraphView:
         )
 
     def constant(self, name: str) -> NDArray[np.generic] | None:
-        """Return the value of an initializer or a Constant node's tensor; None where it is no constant."""
+        """Return the value of an initializer or a Constant node; None where it is no constant, or one of strings."""
         if name in self.initializers:
             return _to_array(self.initializers[name])
         node = self.producers.get(name)
-        if node is not None and node.op_type == "Constant" and node.attribute[0].name == "value":
-            return _to_array(node.attribute[0].t)
-        return None
+        tensor = None if node is None else read_constant_node(node)
+        return None if tensor is None else _to_array(tensor)
 
     def is_constant(self, name: str) -> bool:
         """Return whether a tensor has its value before the graph runs."""
         node = self.producers.get(name)
-        return name in self.initializers or (node is not None and node.op_type == "Constant")
+        return name in self.initializers or (node is not None and is_constant_node(node))
 
     def only_consumer(self, name: str) -> onnx.NodeProto | None:
         """Return the single node that reads a tensor; None where there is another, none, or it is an output."""
         nodes = self.consumers.get(name, ())
         return nodes[0] if len(nodes) == 1 and name not in self.output_names else None
+
+
+def is_constant_node(node: onnx.NodeProto) -> bool:
+    """Return whether a node is ONNX's Constant."""
+    return node.op_type == "Constant" and node.domain in ONNX_DOMAINS
+
+
+def read_constant_node(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    """Return a Constant node's tensor, named as its output; None for other nodes, strings and sparse tensors."""
+    if not is_constant_node(node) or len(node.attribute) != 1:
+        return None
+    attribute = node.attribute[0]
+    if attribute.name == "value":
+        tensor = onnx.TensorProto()
+        tensor.CopyFrom(attribute.t)
+        tensor.name = node.output[0]
+        return tensor
+    if attribute.name in _NUMBER_TYPES:
+        value = helper.get_attribute_value(attribute)
+        return numpy_helper.from_array(np.array(value, dtype=_NUMBER_TYPES[attribute.name]), node.output[0])
+    return None
 
 
 def _to_array(tensor: onnx.TensorProto) -> NDArray[np.generic]:
@@ -89,6 +115,11 @@ def rename_reads(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
 def attribute_int(node: onnx.NodeProto, name: str, default: int) -> int:
     """Return an integer attribute of a node, or the default that the operator's specification states."""
     return next((int(attribute.i) for attribute in node.attribute if attribute.name == name), default)
+
+
+def attribute_float(node: onnx.NodeProto, name: str, default: float) -> float:
+    """Return a number of a node's attributes, or the default that the operator's specification states."""
+    return next((float(attribute.f) for attribute in node.attribute if attribute.name == name), default)
 
 
 def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:

@@ -23,7 +23,7 @@ from onnx import TensorProto, defs, helper, numpy_helper
 from toolchain.graph.names import OnnxNames
 from toolchain.graph.opset import read_opset
 from toolchain.graph.shapes import infer_shapes
-from toolchain.graph.view import GraphView, read_names, rename_reads
+from toolchain.graph.view import ONNX_DOMAINS, GraphView, read_names, rename_reads
 
 _INTEGERS = frozenset({TensorProto.INT32, TensorProto.INT64, TensorProto.INT8, TensorProto.UINT8, TensorProto.BOOL})
 
@@ -92,7 +92,7 @@ def _is_capable(node: onnx.NodeProto, floats: frozenset[str], opset: int) -> boo
     if not any(name in floats for name in node.output) and node.op_type != "QuantizeLinear":
         return False
     has_subgraph = any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
-    if has_subgraph or node.domain not in ("", "ai.onnx"):
+    if has_subgraph or node.domain not in ONNX_DOMAINS:
         return False
     if node.op_type != "Cast" and not any(name in floats for name in node.input):
         return False  # it makes floats from nothing or from integers, by an attribute that states the type

@@ -19,6 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from toolchain.agent.measure.parity import compare
 from toolchain.errors import ToolchainError, usage
 from toolchain.graph.parity import SQNR_DB_MIN
+from toolchain.graph.safety import iter_nodes
+from toolchain.graph.view import read_constant_node
 
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -56,9 +58,9 @@ def check_repeatable(run: Callable[[], Outputs]) -> Outputs:
 
 def find_random_node(model: onnx.ModelProto) -> str | None:
     """Return the name and operator of the first node that draws random numbers, in the graph or in a graph within."""
-    nodes = list(_walk(model.graph))
+    nodes = list(iter_nodes(model.graph))
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    constants |= {node.output[0]: node.attribute[0].t for node in nodes if node.op_type == "Constant"}
+    constants |= {node.output[0]: tensor for node in nodes if (tensor := read_constant_node(node)) is not None}
     for node in nodes:
         flag = constants.get(node.input[2]) if node.op_type == "Dropout" and len(node.input) > 2 else None
         if node.op_type in _DRAWING or (flag is not None and bool(numpy_helper.to_array(flag).any())):
@@ -129,14 +131,6 @@ def _find_difference(first: Outputs, second: Outputs) -> tuple[str, str] | None:
         if differs or distance.nonfinite:
             return f"output {name}", f"a difference of {distance.max_abs:g}"
     return None
-
-
-def _walk(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for child in (attribute.g, *attribute.graphs):
-                yield from _walk(child)
 
 
 def _read_states() -> tuple[bytes, str, str]:

@@ -21,7 +21,7 @@ from onnx import helper, numpy_helper
 
 from toolchain.graph.names import OnnxNames
 from toolchain.graph.shapes import infer_ranks
-from toolchain.graph.view import GraphView, attribute_int
+from toolchain.graph.view import GraphView, attribute_float, attribute_int
 from toolchain.optimize.replace_nodes import replace_nodes
 
 
@@ -66,7 +66,7 @@ def _rewrite_gemm(view: GraphView, node: onnx.NodeProto, names: OnnxNames) -> _R
     bias = _read_own(view, node.input[2]) if has_bias else None
     if weight is None or (has_bias and bias is None) or view.is_constant(node.input[0]):
         return None
-    alpha, beta = _read_float(node, "alpha"), _read_float(node, "beta")
+    alpha, beta = attribute_float(node, "alpha", 1.0), attribute_float(node, "beta", 1.0)
     flips = attribute_int(node, "transA", 0) == 1
     if alpha == beta == 1.0 and not flips and (bias is None or bias.ndim == 1):
         return None
@@ -116,7 +116,3 @@ def _read_own(view: GraphView, name: str) -> NDArray[Any] | None:
         return None
     value = view.constant(name)
     return value if value is not None and value.dtype.kind == "f" else None
-
-
-def _read_float(node: onnx.NodeProto, name: str) -> float:
-    return next((float(attribute.f) for attribute in node.attribute if attribute.name == name), 1.0)

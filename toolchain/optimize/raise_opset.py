@@ -18,6 +18,7 @@ from onnx import helper, version_converter
 from toolchain.errors import first_line, usage
 from toolchain.graph.opset import OPSET, POOLING_OPSET, find_newer, pools_averages, read_opset
 from toolchain.graph.safety import iter_nodes
+from toolchain.graph.view import ONNX_DOMAINS
 
 # The IR version that came with opset 21, and the first in which initializers need not be inputs (ONNX, docs/IR.md).
 _IR_VERSION = 10
@@ -74,7 +75,7 @@ def _relabel(model: onnx.ModelProto) -> onnx.ModelProto:
     result = onnx.ModelProto()
     result.CopyFrom(model)
     for entry in result.opset_import:
-        if entry.domain in ("", "ai.onnx"):
+        if entry.domain in ONNX_DOMAINS:
             entry.version = POOLING_OPSET
     return result
 

@@ -22,7 +22,7 @@ from onnx import helper, numpy_helper
 
 from toolchain.graph.names import OnnxNames
 from toolchain.graph.shapes import infer_ranks
-from toolchain.graph.view import attribute_int
+from toolchain.graph.view import attribute_float, attribute_int
 
 
 def rewrite_group_normalization(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -52,7 +52,7 @@ class _Writer:
         """Yield the nodes in place of a GroupNormalization of a tensor with so many axes."""
         x, scale, bias = node.input
         groups = attribute_int(node, "num_groups", 1)
-        epsilon = next((attribute.f for attribute in node.attribute if attribute.name == "epsilon"), 1e-5)
+        epsilon = attribute_float(node, "epsilon", 1e-5)
         stem = node.name or node.output[0]
         grouped, normal, shape = (self._name(stem, part) for part in ("grouped", "normal", "shape"))
         own = self._store(stem, "ones", np.ones(groups)), self._store(stem, "zeros", np.zeros(groups))

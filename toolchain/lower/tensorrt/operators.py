@@ -10,7 +10,7 @@ import onnx
 
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.graph.safety import iter_nodes
-from toolchain.graph.view import GraphView
+from toolchain.graph.view import ONNX_DOMAINS, GraphView
 
 # Operators of ONNX up to opset 20 that onnx-tensorrt marks as supported, without those that came after 10.3.
 SUPPORTED = frozenset(
@@ -38,7 +38,7 @@ _CONSTANT_SECOND = frozenset({"OneHot", "CumSum"})
 def check_operators(model: onnx.ModelProto) -> None:
     """Refuse (exit 12) a float model with an operator that a supported TensorRT lacks; the first one is named."""
     for node in iter_nodes(model):
-        name = f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
+        name = f"{node.domain}.{node.op_type}" if node.domain not in ONNX_DOMAINS else node.op_type
         if name not in SUPPORTED:
             raise refuse_node(
                 node, "an operator of onnx-tensorrt's table", name, "write it with operators of that table"

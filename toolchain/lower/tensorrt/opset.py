@@ -14,6 +14,7 @@ from onnx import version_converter
 from toolchain.errors import ExitCode, ToolchainError, first_line
 from toolchain.graph.opset import POOLING_OPSET, read_opset
 from toolchain.graph.safety import iter_nodes
+from toolchain.graph.view import ONNX_DOMAINS
 
 TENSORRT_OPSET = 20
 
@@ -39,7 +40,7 @@ def lower_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     result = onnx.ModelProto()
     result.CopyFrom(model)
     for entry in result.opset_import:
-        if entry.domain in ("", "ai.onnx"):
+        if entry.domain in ONNX_DOMAINS:
             entry.version = TENSORRT_OPSET
     try:
         onnx.checker.check_model(result, full_check=True)
