@@ -32,7 +32,8 @@ DTYPES = (
 )
 Precision = Literal["int8", "fp16", "float32"]
 PRECISIONS: Tuple[Precision, ...] = get_args(Precision)
-SIGNATURES = ("required", "optional")
+SignaturePolicy = Literal["required", "optional"]
+SIGNATURES: Tuple[SignaturePolicy, ...] = get_args(SignaturePolicy)
 # Three engines of it and their measurement are within the time limit of a self-test (install.py). Not yet run on
 # hardware: trtexec builds classifiers on an Orin Nano in minutes; a quarter of an hour is several times that.
 BUILD_LIMIT_S_MAX = 900.0

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from toolchain.agent.manifest import (
     Manifest,
     MetricSpec,
     Original,
+    SignaturePolicy,
     TensorSpec,
     check_manifest,
     encode_manifest,
@@ -56,7 +57,7 @@ class BundleInputs:
     runtime: str
     threads: int
     emulated: bool
-    signature: Literal["required", "optional"]
+    signature: SignaturePolicy
     compatible: Compatible
     build: BuildSpec = field(default_factory=BuildSpec)
     candidates: Mapping[str, Path]

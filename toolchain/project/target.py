@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, PrivateAttr
 
-from toolchain.agent.manifest import BUILD_LIMIT_S_MAX, Precision
+from toolchain.agent.manifest import BUILD_LIMIT_S_MAX, Precision, SignaturePolicy
 from toolchain.agent.measure.version import matches_version
 from toolchain.errors import ToolchainError, usage
 from toolchain.project.toml_file import Section, check_table, read_toml
@@ -52,7 +52,7 @@ class Target(Section):
     """Of int8 activations; "auto" takes what the board's CPU does well and states it in lowering.json."""
     compute_capabilities: list[str] = Field(default_factory=list)
     """Of the GPUs that tensorrt_rtx builds for ahead of time, such as "8.6"; for no other runtime."""
-    signature: Literal["required", "optional"] = "required"
+    signature: SignaturePolicy = "required"
     emulated: bool = False
     """Latency on an emulated board is no measurement and never gates."""
     compatible: CompatibleSection = Field(default_factory=CompatibleSection)
