@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from toolchain.agent.errors import ExitCode, ToolchainError, first_line, is_storage_error
 
-__all__ = ["ExitCode", "ToolchainError", "first_line", "is_storage_error", "malformed", "missing", "storage", "usage"]
+__all__ = [
+    "ExitCode",
+    "ToolchainError",
+    "find_near",
+    "first_line",
+    "is_storage_error",
+    "malformed",
+    "missing",
+    "storage",
+    "suggest_name",
+    "usage",
+]
 
 
 def usage(
@@ -44,3 +58,14 @@ def storage(error: OSError) -> ToolchainError:
         found=error.strerror,
         fix="free some space, or choose a writable folder with --out and TOOLCHAIN_CACHE",
     )
+
+
+def find_near(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known name that a misspelt one is nearest to; None where none is near (difflib's ratio, 0 to 1)."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)), None)
+
+
+def suggest_name(name: str, known: Iterable[str], *, otherwise: str) -> str:
+    """Return the fix for a name that is not among the known: the nearest of them, or what else there is to do."""
+    near = find_near(name, known)
+    return otherwise if near is None else f"write {near}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from toolchain.errors import ToolchainError, first_line, missing, usage
+from toolchain.errors import ToolchainError, find_near, first_line, missing, usage
 
 
 def explain_import(error: BaseException, path: Path, folders: Sequence[Path]) -> ToolchainError:
@@ -67,14 +66,14 @@ def _explain_missing(error: ImportError, where: str, folders: Sequence[Path]) ->
     name = error.name or ""
     top = name.partition(".")[0]
     beside = sorted({path.stem for folder in folders for path in folder.glob("*.py")} - {"__init__"})
-    near = difflib.get_close_matches(top, beside, n=1, cutoff=0.75)
+    near = find_near(top, beside, cutoff=0.75)
     if isinstance(error, ModuleNotFoundError) and near and top not in beside:
         return usage(
             f"there is no module {name} beside the model",
             where=where,
             expected=f"one of: {', '.join(beside)}",
             found=name,
-            fix=f"did you mean {near[0]}?",
+            fix=f"did you mean {near}?",
         )
     if isinstance(error, ModuleNotFoundError) and top and top.isidentifier() and not _is_there(top, folders):
         return missing(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field, PrivateAttr
 
-from toolchain.errors import ToolchainError, usage
+from toolchain.errors import ToolchainError, suggest_name, usage
 from toolchain.project.toml_file import Section, check_table, read_toml
 
 DEVICES_FILE = "devices.toml"
@@ -117,12 +116,12 @@ def _wrong(where: str, expected: str, found: str, fix: str) -> ToolchainError:
 
 
 def _unknown(path: Path, name: str, known: Sequence[str]) -> ToolchainError:
-    near = difflib.get_close_matches(name, known, n=1)
-    fix = f"write {near[0]}" if near else f"correct its spelling, or write [{name}] with target and host into {path}"
     return usage(
         f"no device is called {name}" if name else "a device has no name",
         where=str(path),
         expected=f"one of {', '.join(known)}" if known else "a file with devices; without --device it is this machine",
         found=name,
-        fix=fix,
+        fix=suggest_name(
+            name, known, otherwise=f"correct its spelling, or write [{name}] with target and host into {path}"
+        ),
     )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from toolchain.errors import missing, usage
+from toolchain.errors import missing, suggest_name, usage
 from toolchain.project.recipe import DataSection, ModelSection, Recipe, name_model, read_recipe
 from toolchain.project.target import Target, read_target
 
@@ -76,7 +74,7 @@ def find_recipe(model: str, *, calibration: Path | None = None, evaluates: bool 
             where="models/",
             expected=f"one of {', '.join(models)}, or the path of a recipe or of an .onnx file",
             found=model,
-            fix=_suggest(model, models, f"models/{model}/recipe.toml"),
+            fix=suggest_name(model, models, otherwise=f"correct its spelling, or write models/{model}/recipe.toml"),
         )
     return read_recipe(models[model])
 
@@ -93,7 +91,7 @@ def find_target(name: str, *, precision: str | None = None) -> Target:
                 where="targets/",
                 expected=f"one of {', '.join(targets)}, or the path of a TOML file",
                 found=name,
-                fix=_suggest(name, targets, f"targets/{name}.toml"),
+                fix=suggest_name(name, targets, otherwise=f"correct its spelling, or write targets/{name}.toml"),
             )
         target = read_target(targets[name])
     if precision is None:
@@ -144,11 +142,6 @@ def _has_labels(path: Path) -> bool:
 
 def _if_file(path: Path) -> Path | None:
     return path if path.is_file() else None
-
-
-def _suggest(name: str, known: Iterable[str], path: str) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"write {near[0]}" if near else f"correct its spelling, or write {path}"
 
 
 def _search_path(kind: str) -> list[Path]:

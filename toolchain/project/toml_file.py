@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from toolchain.errors import ToolchainError, usage
+from toolchain.errors import ToolchainError, suggest_name, usage
 
 # What pydantic calls by the names of Python's types.
 _EXPECTED = {
@@ -74,13 +73,12 @@ def _explain(table: type[BaseModel], error: ValidationError, what: str, where: s
     key = ".".join(str(part) for part in location)
     if first["type"] == "extra_forbidden":
         known = _list_keys(table, location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), known, n=1)
         return usage(
             f"unknown key in {what}",
             where=f"{where}: {key}",
             expected=f"one of {', '.join(known) or 'no key at all'}",
             found=str(location[-1]),
-            fix=f"write {near[0]}" if near else "remove it",
+            fix=suggest_name(str(location[-1]), known, otherwise="remove it"),
         )
     if first["type"] == "missing":
         return usage(f"{what} lacks a key", where=where, expected=key, found="none", fix="add it")
