@@ -11,6 +11,7 @@ from toolchain.agent.install.board_facts import BoardFacts
 from toolchain.agent.install.enroll import list_signers
 from toolchain.agent.manifest import Compatible, Manifest, parse_manifest, read_manifest
 from toolchain.agent.measure.facts import Facts, check_compatible
+from toolchain.agent.measure.settings import MeasureSettings, list_arguments
 from toolchain.deploy import words
 from toolchain.deploy.board import ROOT_ARGUMENT, Board, describe_caller
 from toolchain.deploy.connection import Connection
@@ -18,7 +19,7 @@ from toolchain.deploy.local import LocalTransport
 from toolchain.deploy.pin import read_pin
 from toolchain.deploy.remote import RemoteTransport
 from toolchain.deploy.ssh import SshConnection
-from toolchain.deploy.transport import LatencyEffort, Transport
+from toolchain.deploy.transport import Transport
 from toolchain.deploy.words import read_board_facts, read_check, read_facts, read_install, read_measured, read_signers
 from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.pipeline import report_again, report_bundle, show_steps
@@ -65,12 +66,12 @@ def choose_target(device: Device | None, asked: str | None, *, precision: str | 
     return target
 
 
-def verify_on_board(bundle: Path | None, device: Device, *, effort: LatencyEffort, progress: Progress) -> Report:
+def verify_on_board(bundle: Path | None, device: Device, *, settings: MeasureSettings, progress: Progress) -> Report:
     """Have a board prove the release again that was made from a bundle, and renew its verdict; nothing is sent.
 
     Without a bundle it is the active release, whatever that is; the report then goes by the manifest that the board has.
     """
-    arguments = ["--root", ROOT_ARGUMENT, "--who", describe_caller(), *effort.list_arguments()]
+    arguments = ["--root", ROOT_ARGUMENT, "--who", describe_caller(), *list_arguments(settings)]
     pin: str | None = None
     if bundle is not None:
         manifest, bundle_id = read_manifest(bundle)

@@ -21,11 +21,12 @@ from toolchain.agent.manifest import (
 from toolchain.agent.measure.facts import check_compatible
 from toolchain.agent.measure.placement import Placement
 from toolchain.agent.measure.record import CandidateRecord, Record
+from toolchain.agent.measure.settings import MeasureSettings
 from toolchain.bundle.sign import STATEMENT_NAMESPACE, refuse_unsigned, sign_bytes, sign_manifest
 from toolchain.deploy.answer import check_signer, read_answer
 from toolchain.deploy.local import measure_folder
 from toolchain.deploy.pin import read_pin, write_pin
-from toolchain.deploy.transport import LatencyEffort, Measured, OnProgress, Shipment, Transport
+from toolchain.deploy.transport import Measured, OnProgress, Shipment, Transport
 from toolchain.deploy.words import check_recorded
 from toolchain.errors import ExitCode, ToolchainError, storage, usage
 from toolchain.project.freshness import Freshness
@@ -46,7 +47,7 @@ from toolchain.run.provenance import describe_run
 class Order:
     """What is asked of a deploy beside recipe and target."""
 
-    effort: LatencyEffort
+    settings: MeasureSettings
     freshness: Freshness
     sign_with: Path | None = None
     """An OpenSSH key; None ships the bundle unsigned."""
@@ -135,7 +136,7 @@ def _make_shipment(bundle: Path, target: Target, order: Order) -> Shipment:
     if order.sign_with is not None:
         signature = sign_manifest((bundle / "manifest.json").read_bytes(), order.sign_with)
     return Shipment(
-        bundle=bundle, signature=signature, signature_required=target.signature == "required", effort=order.effort
+        bundle=bundle, signature=signature, signature_required=target.signature == "required", settings=order.settings
     )
 
 
@@ -211,7 +212,7 @@ def _name_layers(record: Record, lowerings: Mapping[str, Mapping[str, Any]]) -> 
     return replace(record, candidates=tuple(map(rename, record.candidates)))
 
 
-def verify_bundle(bundle: Path, *, effort: LatencyEffort, progress: Progress) -> Report:
+def verify_bundle(bundle: Path, *, settings: MeasureSettings, progress: Progress) -> Report:
     """Prove a bundle on this machine again, as it lies there, and return the verdict; nothing is written.
 
     It is measured by this toolchain's own agent: nothing that lies in a bundle is executed, whoever made it. Where a deploy
@@ -223,7 +224,7 @@ def verify_bundle(bundle: Path, *, effort: LatencyEffort, progress: Progress) ->
         read_manifest(bundle)  # before whatever knows the folder by another path
         _check_signature(bundle)
         pinned = read_pin(bundle)
-        measured = measure_folder(bundle, effort, show_steps(progress), pinned=pinned)
+        measured = measure_folder(bundle, settings, show_steps(progress), pinned=pinned)
         return report_bundle(bundle, measured, device=None, pinned=pinned)
 
 

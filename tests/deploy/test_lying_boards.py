@@ -10,17 +10,18 @@ from tests.deploy.lying_board import Endless, Playback, Shell, make_board, write
 from tests.native_board import make_key
 from toolchain import boards
 from toolchain.agent.manifest import read_manifest
+from toolchain.agent.measure.settings import MeasureSettings, list_arguments
 from toolchain.cli import boards as shown
 from toolchain.cli.options import show_progress
 from toolchain.deploy import remote, words
 from toolchain.deploy.answer import check_signer, read_answer
 from toolchain.deploy.remote import RemoteTransport
-from toolchain.deploy.transport import LatencyEffort, Shipment
+from toolchain.deploy.transport import Shipment
 from toolchain.deploy.words import check_recorded, read_install
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.device import Device
 
-EFFORT = LatencyEffort(samples=11, limit_s=0.1)
+SETTINGS = MeasureSettings(latency_samples=11, latency_limit_s=0.1)
 OTHER = "0" * 64
 NOTHING = object()
 ROOT = ("--root", "{ROOT}")
@@ -60,7 +61,7 @@ class Lab:
     def install(self, _progress):
         board = make_board(self.connection, self.folder / "board")
         with RemoteTransport(self.folder / "out", device="here", board=board) as transport:
-            transport.place_bundle(Shipment(bundle=self.bundle, effort=EFFORT), ignore)
+            transport.place_bundle(Shipment(bundle=self.bundle, settings=SETTINGS), ignore)
             measured = transport.measure_bundle(ignore)
         manifest, bundle_id = read_manifest(self.bundle)
         answer = read_answer(measured.document, manifest, bundle_id)
@@ -74,10 +75,10 @@ class Lab:
         return row["exit_code"]
 
     def check(self, progress):
-        return boards.verify_on_board(self.bundle, self.device, effort=EFFORT, progress=progress)["exit_code"]
+        return boards.verify_on_board(self.bundle, self.device, settings=SETTINGS, progress=progress)["exit_code"]
 
     def check_active(self, progress):
-        return boards.verify_on_board(None, self.device, effort=EFFORT, progress=progress)["exit_code"]
+        return boards.verify_on_board(None, self.device, settings=SETTINGS, progress=progress)["exit_code"]
 
     def status(self, _progress):
         document = boards.read_status(self.device)
@@ -123,7 +124,7 @@ def honest(lab, monkeypatch):
     monkeypatch.setattr(remote, "read_install", read_install)
     board = make_board(Shell(), lab.folder / "board")
     answers["facts"] = board.run("facts", "--runtime", "onnxruntime", *ROOT).document
-    answers["check"] = board.run("check", *ROOT, "--who", "test", *EFFORT.list_arguments()).document
+    answers["check"] = board.run("check", *ROOT, "--who", "test", *list_arguments(SETTINGS)).document
     answers["status"] = board.run("status", *ROOT).document
     answers["check_active"] = answers["check"]
     signers = {"signers": [lab.signers.read_text().strip()], "replaced": []}

@@ -19,10 +19,11 @@ from toolchain.agent.contents import check_contents
 from toolchain.agent.manifest import SIGNATURE_NAME, read_manifest
 from toolchain.agent.measure.facts import Facts, read_facts
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
+from toolchain.agent.measure.settings import DEFAULTS, MeasureSettings, list_arguments
 from toolchain.deploy.agent_output import follow_progress, read_agent_output
 from toolchain.deploy.lock import lock_folder
 from toolchain.deploy.swap import replace_folder, restore_folder, sync_folder
-from toolchain.deploy.transport import AgentResult, LatencyEffort, Measured, OnProgress, Shipment
+from toolchain.deploy.transport import AgentResult, Measured, OnProgress, Shipment
 from toolchain.errors import is_storage_error, storage
 from toolchain.run.cache import cache_root
 
@@ -77,7 +78,7 @@ class LocalTransport:
     def __init__(self, out: Path) -> None:
         self._out = out.absolute()
         self._lock: BinaryIO | None = None
-        self._effort = LatencyEffort()
+        self._settings = DEFAULTS
 
     @property
     def device(self) -> str | None:
@@ -105,7 +106,7 @@ class LocalTransport:
 
     def place_bundle(self, shipment: Shipment, on_progress: OnProgress | None = None) -> int:  # noqa: ARG002 - a copy on one disk shows none
         """Copy a bundle to OUT/bundle in one step; see Transport."""
-        self._effort = shipment.effort
+        self._settings = shipment.settings
         with _explain_storage():
             self._settle()
             partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._out))
@@ -128,18 +129,18 @@ class LocalTransport:
             shutil.rmtree(path, ignore_errors=True)
 
     def measure_bundle(self, on_progress: OnProgress) -> Measured:
-        return measure_folder(self.bundle, self._effort, on_progress)
+        return measure_folder(self.bundle, self._settings, on_progress)
 
 
 def measure_folder(
-    bundle_dir: Path, effort: LatencyEffort, on_progress: OnProgress, *, pinned: str | None = None
+    bundle_dir: Path, settings: MeasureSettings, on_progress: OnProgress, *, pinned: str | None = None
 ) -> Measured:
     """Have this toolchain's agent measure a bundle's folder on this machine; see Transport."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "samples.json"
         memory = cache_root() / SPEED_MEMORY
         arguments = ["verify", str(bundle_dir.absolute()), "--samples", str(path), "--speed-memory", str(memory)]
-        arguments += effort.list_arguments()
+        arguments += list_arguments(settings)
         result = run_agent([*arguments, *([] if pinned is None else ["--pinned", pinned])], on_progress)
         return Measured(document=result.document, samples_ms=json.loads(path.read_text(encoding="utf-8")))
 
