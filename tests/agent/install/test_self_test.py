@@ -131,7 +131,7 @@ def test_a_setting_that_an_older_release_does_not_have_is_refused_only_where_it_
     assert measured == ["--latency-samples", "77", "--latency-limit-s", "1.5"]
     with pytest.raises(ToolchainError) as caught:
         _list_options(tmp_path, NewerSettings(power_samples=6), None)
-    assert (caught.value.code, caught.value.where) == (ExitCode.USAGE, "power_samples")
+    assert (caught.value.code, caught.value.where) == (ExitCode.ROLLED_BACK, "power_samples")
     assert caught.value.fix
 
 

@@ -68,7 +68,7 @@ def _read_verdict(return_code: int, stdout: bytes, samples_path: Path) -> SelfTe
 def _list_options(release: Path, settings: MeasureSettings, pinned: Optional[str]) -> List[str]:
     """Return the options of the release's own agent, which may be older than this one.
 
-    Raises ToolchainError (exit 2) for a setting that it does not have.
+    Raises ToolchainError (exit 21) for a setting that it does not have, as one that knows the record says by exit 2.
     """
     options = [] if pinned is None else ["--pinned", pinned]
     if (release / "agent/measure/settings.py").is_file():
@@ -76,7 +76,9 @@ def _list_options(release: Path, settings: MeasureSettings, pinned: Optional[str
     unknown = sorted(set(list_chosen(settings)) - {"latency_samples", "latency_limit_s"})
     if unknown:
         what, fix = "the release's own agent is older than this setting", "leave it out, or deploy the model again"
-        raise ToolchainError(ExitCode.USAGE, what, ", ".join(unknown), "latency_samples, latency_limit_s", fix=fix)
+        raise ToolchainError(
+            ExitCode.ROLLED_BACK, what, ", ".join(unknown), "latency_samples, latency_limit_s", fix=fix
+        )
     # Without the option, what it proves is compared afterwards all the same.
     files = [
         path for path in (release / "agent/measure/arguments.py", release / "agent/arguments.py") if path.is_file()
