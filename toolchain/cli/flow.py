@@ -26,7 +26,7 @@ from toolchain.cli.outcome import begin_reports, report_errors
 from toolchain.cli.places import find_places
 from toolchain.errors import ExitCode, usage
 from toolchain.project.device import Device, find_devices
-from toolchain.project.find import find_recipe, find_target
+from toolchain.project.find import choose_target, find_recipe, find_target
 from toolchain.report.shape import Report
 
 
@@ -54,7 +54,7 @@ def deploy(
     """Run the whole flow: a proven artifact on the board, or an exit code that says why not."""
     places = find_places(model, target=target, device=device, out=out)
     with begin_reports(places):
-        from toolchain.boards import choose_target, open_transport
+        from toolchain.deploy.reach import open_transport
         from toolchain.pipeline import Order, deploy_model
         from toolchain.project.freshness import choose_freshness
 
@@ -96,8 +96,7 @@ def verify(
     settings: MeasureSettings,
 ) -> int:
     """Prove a bundle again: parity, metric, latency. Nothing is rebuilt or sent; a board renews the release's verdict."""
-    from toolchain.boards import verify_on_board
-    from toolchain.pipeline import verify_bundle
+    from toolchain.measure.verify import verify_bundle, verify_on_board
 
     units: list[Device | None] = [None] if device is None else [*find_devices(device)]
 
