@@ -10,7 +10,7 @@ from tests.deploy.lying_board import Endless, Playback, Shell, make_board, write
 from tests.native_board import make_key
 from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.settings import MeasureSettings, list_arguments
-from toolchain.cli import boards as shown
+from toolchain.cli import devices as shown
 from toolchain.cli.options import show_progress
 from toolchain.deploy import maintain, remote, words
 from toolchain.deploy.answer import judge_answer

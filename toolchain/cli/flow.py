@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from toolchain.agent.measure.settings import MeasureSettings
-from toolchain.cli.boards import report_on_each
+from toolchain.cli.devices import report_on_each
 from toolchain.cli.options import (
     AsJson,
     Calibration,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from toolchain.cli.boards import examine_boards
+from toolchain.cli.devices import examine_boards
 from toolchain.cli.options import AsJson, DeviceNames, Quiet, TargetName, show_progress
 from toolchain.cli.stdout import print_rows
 from toolchain.errors import ExitCode
