@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from toolchain.agent.errors import ExitCode, ToolchainError, is_storage_error
 
-__all__ = ["ExitCode", "ToolchainError", "is_storage_error", "malformed", "missing", "storage", "usage"]
+__all__ = [
+    "ExitCode",
+    "ToolchainError",
+    "explain_storage",
+    "is_storage_error",
+    "malformed",
+    "missing",
+    "storage",
+    "usage",
+]
 
 
 def usage(
@@ -44,3 +56,15 @@ def storage(error: OSError) -> ToolchainError:
         found=error.strerror,
         fix="free some space, or choose a writable folder with --out and TOOLCHAIN_CACHE",
     )
+
+
+@contextmanager
+def explain_storage() -> Iterator[None]:
+    """Turn what a disk refuses within the block into the error for it (exit 14); other exceptions pass."""
+    try:
+        yield
+    except OSError as error:
+        if not is_storage_error(error):
+            raise
+        # A copy that fails names its source first.
+        raise storage(OSError(error.errno, error.strerror, error.filename2 or error.filename)) from error

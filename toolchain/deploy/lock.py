@@ -6,7 +6,7 @@ import fcntl
 from pathlib import Path
 from typing import BinaryIO
 
-from toolchain.errors import ExitCode, ToolchainError, is_storage_error, storage
+from toolchain.errors import ExitCode, ToolchainError, explain_storage
 
 
 def lock_folder(out: Path) -> BinaryIO:
@@ -14,13 +14,9 @@ def lock_folder(out: Path) -> BinaryIO:
 
     Raises ToolchainError: exit 14 where it cannot be made, 17 where another deploy has it.
     """
-    try:
+    with explain_storage():
         out.mkdir(parents=True, exist_ok=True)
         lock = (out / ".lock").open("wb")
-    except OSError as error:
-        if is_storage_error(error):
-            raise storage(error) from error
-        raise
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

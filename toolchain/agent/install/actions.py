@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, List, Optional
 
 from ..contents import check_contents
-from ..durable import remove_tree, sync_folder, sync_tree
+from ..durable import remove_tree, sync_path, sync_tree
 from ..errors import ExitCode, ToolchainError
 from ..manifest import MANIFEST_NAME, SHIPPED_LINK, SIGNATURE_NAME, Manifest, compute_bundle_id, parse_manifest
 from ..measure.settings import MeasureSettings
@@ -158,7 +158,7 @@ def verify(run: Deployment) -> None:
     partial = run.slots.find_partial(run.id)
     check_contents(partial, run.manifest)
     sync_tree(partial)
-    sync_folder(run.slots.staging)
+    sync_path(run.slots.staging)
 
 
 def place(run: Deployment) -> None:
