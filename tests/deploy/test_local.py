@@ -190,6 +190,7 @@ def test_two_deploys_at_once_are_refused(out, make_bundle):
     with LocalTransport(out):
         error = assert_refused(ExitCode.BUSY, out, bundle)
     assert str(out) in error.where
+    assert error.found.startswith(f"process {os.getpid()} of ")
     place(out, bundle)
 
 
