@@ -20,8 +20,8 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from toolchain.boards import reach_board
 from toolchain.deploy.board import ROOT_ARGUMENT, Board, read_agent_code
+from toolchain.deploy.reach import reach_board
 from toolchain.project.device import Device, find_devices, read_devices
 
 _ROUNDS = 15

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from toolchain.agent.errors import ExitCode, ToolchainError, first_line, is_storage_error
 
 __all__ = [
     "ExitCode",
     "ToolchainError",
+    "explain_storage",
     "find_near",
     "first_line",
     "is_storage_error",
@@ -69,3 +71,15 @@ def suggest_name(name: str, known: Iterable[str], *, otherwise: str) -> str:
     """Return the fix for a name that is not among the known: the nearest of them, or what else there is to do."""
     near = find_near(name, known)
     return otherwise if near is None else f"write {near}"
+
+
+@contextmanager
+def explain_storage() -> Iterator[None]:
+    """Turn what a disk refuses within the block into the error for it (exit 14); other exceptions pass."""
+    try:
+        yield
+    except OSError as error:
+        if not is_storage_error(error):
+            raise
+        # A copy that fails names its source first.
+        raise storage(OSError(error.errno, error.strerror, error.filename2 or error.filename)) from error

@@ -9,36 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from toolchain import stages
-from toolchain.agent.install.signature import check_data
-from toolchain.agent.manifest import (
-    MANIFEST_NAME,
-    SIGNATURE_NAME,
-    Compatible,
-    compute_bundle_id,
-    parse_manifest,
-    read_manifest,
-)
+from toolchain.agent.manifest import Compatible, read_manifest
 from toolchain.agent.measure.facts import check_compatible
 from toolchain.agent.measure.placement import Placement
 from toolchain.agent.measure.record import CandidateRecord, Record
+from toolchain.agent.measure.settings import MeasureSettings
 from toolchain.bundle.sign import STATEMENT_NAMESPACE, refuse_unsigned, sign_bytes, sign_manifest
-from toolchain.deploy.answer import check_signer, read_answer
-from toolchain.deploy.local import measure_folder
-from toolchain.deploy.pin import read_pin, write_pin
-from toolchain.deploy.transport import LatencyEffort, Measured, OnProgress, Shipment, Transport
-from toolchain.deploy.words import check_recorded
-from toolchain.errors import ExitCode, ToolchainError, storage, usage
+from toolchain.deploy.answer import judge_answer
+from toolchain.deploy.pin import write_pin
+from toolchain.deploy.transport import Shipment, Transport
+from toolchain.errors import ToolchainError, storage, usage
 from toolchain.project.freshness import Freshness
 from toolchain.project.recipe import Recipe
 from toolchain.project.target import Target
 from toolchain.report import remove_reports, write_reports
-from toolchain.report.document import build_report
+from toolchain.report.document import build_report, describe_signature
 from toolchain.report.error_document import build_error_report
-from toolchain.report.shape import Report, SignatureState
+from toolchain.report.shape import Report
 from toolchain.report.statement import build_statement, encode_statement, write_statement
 from toolchain.run.atomic import write_atomically
 from toolchain.run.cache import Cache, Entry, cache_root
-from toolchain.run.progress import Progress
+from toolchain.run.progress import Progress, show_steps
 from toolchain.run.provenance import describe_run
 
 
@@ -46,7 +37,7 @@ from toolchain.run.provenance import describe_run
 class Order:
     """What is asked of a deploy beside recipe and target."""
 
-    effort: LatencyEffort
+    settings: MeasureSettings
     freshness: Freshness
     sign_with: Path | None = None
     """An OpenSSH key; None ships the bundle unsigned."""
@@ -76,9 +67,7 @@ def deploy_model(
         with run.timed("verify"):
             measured = transport.measure_bundle(show_steps(progress))
             manifest, bundle_id = read_manifest(shipment.bundle)
-            answer = read_answer(measured.document, manifest, bundle_id)
-            check_recorded(measured, answer.judgement, bundle_id)
-            check_signer(is_signed=shipment.signature is not None, signer=measured.signer)
+            answer = judge_answer(measured, manifest, bundle_id, is_signed=shipment.signature is not None)
     except ToolchainError as error:
         records = run.records if run is not None else []
         write_reports(
@@ -95,7 +84,7 @@ def deploy_model(
         manifest=manifest,
         stages=run.records,
         provenance={**provenance, **run.describe_inputs()},
-        signature=_judge_signature(measured, is_signed=shipment.signature is not None),
+        signature=describe_signature(is_signed=shipment.signature is not None, signer=measured.signer),
         signer=measured.signer,
         device=transport.device,
         notes=[*measured.notes, *run.notes, *warnings, *stages.list_outliers(run, lowerings)],
@@ -135,14 +124,8 @@ def _make_shipment(bundle: Path, target: Target, order: Order) -> Shipment:
     if order.sign_with is not None:
         signature = sign_manifest((bundle / "manifest.json").read_bytes(), order.sign_with)
     return Shipment(
-        bundle=bundle, signature=signature, signature_required=target.signature == "required", effort=order.effort
+        bundle=bundle, signature=signature, signature_required=target.signature == "required", settings=order.settings
     )
-
-
-def _judge_signature(measured: Measured, *, is_signed: bool) -> SignatureState:
-    if measured.signer is not None:
-        return "verified"
-    return "not checked" if is_signed else "unsigned"
 
 
 def _make_bundle(
@@ -179,19 +162,6 @@ def _make_bundle(
     return bundle, candidates, warnings
 
 
-def show_steps(progress: Progress) -> OnProgress:
-    """Return what turns the agent's progress (step, done, total) into steps of ours."""
-    shown: dict[str, tuple[Any, int]] = {}
-
-    def show(step: str, done: int, total: int) -> None:
-        advance, before = shown.get(step) or (progress.steps(step, total), 0)
-        shown[step] = (advance, done)
-        if done > before:
-            advance(done - before)
-
-    return show
-
-
 def _read_lowerings(lowered: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
     """Return lowering.json of every candidate, by precision."""
     return {
@@ -209,74 +179,6 @@ def _name_layers(record: Record, lowerings: Mapping[str, Mapping[str, Any]]) -> 
         return replace(candidate, placement=Placement(layers=layers))
 
     return replace(record, candidates=tuple(map(rename, record.candidates)))
-
-
-def verify_bundle(bundle: Path, *, effort: LatencyEffort, progress: Progress) -> Report:
-    """Prove a bundle on this machine again, as it lies there, and return the verdict; nothing is written.
-
-    It is measured by this toolchain's own agent: nothing that lies in a bundle is executed, whoever made it. Where a deploy
-    has proven a payload of it, that payload is proven, or none.
-    Raises ToolchainError as the agent does: exit 10, 11, 12 or 23 for a bundle that is not what it should be; 10 too where
-    the signature beside it is none of its manifest.
-    """
-    with progress.stage("verify"):
-        read_manifest(bundle)  # before whatever knows the folder by another path
-        _check_signature(bundle)
-        pinned = read_pin(bundle)
-        measured = measure_folder(bundle, effort, show_steps(progress), pinned=pinned)
-        return report_bundle(bundle, measured, device=None, pinned=pinned)
-
-
-def _check_signature(bundle: Path) -> None:
-    """Refuse (exit 10) a signature that is of another manifest, or none; whose it is, is for boards to judge."""
-    path = bundle / SIGNATURE_NAME
-    if not path.is_file():
-        return
-    try:
-        check_data((bundle / MANIFEST_NAME).read_bytes(), path)
-    except ToolchainError as error:
-        if error.code == ExitCode.SIGNATURE:  # else there is no ssh-keygen that can tell: the report says "not checked"
-            raise
-
-
-def report_bundle(bundle: Path, measured: Measured, *, device: str | None, pinned: str | None) -> Report:
-    """Return the report of a bundle that was verified again, outside of a deploy."""
-    return report_again(
-        (bundle / MANIFEST_NAME).read_bytes(),
-        measured,
-        device=device,
-        pinned=pinned,
-        is_signed=(bundle / SIGNATURE_NAME).exists(),
-        folder=bundle,
-    )
-
-
-def report_again(
-    manifest_bytes: bytes,
-    measured: Measured,
-    *,
-    device: str | None,
-    pinned: str | None,
-    is_signed: bool,
-    folder: Path,
-) -> Report:
-    """Return the report of a bundle that was verified again and lies in a folder: of this machine, or of a board."""
-    manifest = parse_manifest(manifest_bytes)
-    bundle_id = compute_bundle_id(manifest_bytes)
-    answer = read_answer(measured.document, manifest, bundle_id, pinned=pinned)
-    check_recorded(measured, answer.judgement, bundle_id)
-    check_signer(is_signed=is_signed, signer=measured.signer)
-    return build_report(
-        record=answer.record,
-        judgement=answer.judgement,
-        manifest=manifest,
-        stages=[],
-        provenance=describe_run(folder),
-        signature=_judge_signature(measured, is_signed=is_signed),
-        signer=measured.signer,
-        device=device,
-        bundle_path=str(folder),
-    )
 
 
 def lower_file(recipe: Recipe, target: Target, *, out: Path, progress: Progress) -> None:

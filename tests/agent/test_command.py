@@ -42,7 +42,7 @@ def test_the_agent_in_a_bundle_runs_by_itself_and_leaves_nothing_behind(make_bun
 
 def test_real_latency_is_measured_for_every_payload(make_bundle, tmp_path):
     samples = tmp_path / "samples.json"
-    options = ("--samples", samples, "--latency-samples", 200, "--latency-limit-s", 2)
+    options = ("--samples", samples, "--settings", '{"latency_samples": 200, "latency_limit_s": 2}')
     code, measurements, _ = run_agent("verify", make_bundle(emulated=False), *options)
     assert code in (ExitCode.PROVEN, ExitCode.INVALID)  # which of them depends on what else the machine does
     samples_ms = json.loads(samples.read_text())
@@ -64,8 +64,8 @@ def test_a_failed_verdict_is_the_exit_code(make_bundle, write_model):
         (["no-such-command"], ExitCode.USAGE),
         ([], ExitCode.USAGE),
         (["facts", "--runtime", "no_such_runtime"], ExitCode.USAGE),
-        (["verify", ".", "--latency-samples", "0"], ExitCode.USAGE),
-        (["verify", ".", "--latency-limit-s", "nan"], ExitCode.USAGE),
+        (["verify", ".", "--settings", '{"latency_samples": 0}'], ExitCode.USAGE),
+        (["verify", ".", "--settings", "{"], ExitCode.USAGE),
     ],
 )
 def test_an_error_is_one_json_object_with_its_exit_code(arguments, code):

@@ -12,10 +12,11 @@ import pytest
 from tests.small_disk import small_disk
 from toolchain.agent.contents import check_contents
 from toolchain.agent.manifest import encode_manifest, read_manifest
+from toolchain.agent.measure.settings import DEFAULTS
 from toolchain.bundle import write_bundle
 from toolchain.deploy import local
 from toolchain.deploy.local import LocalTransport, measure_folder, run_agent
-from toolchain.deploy.transport import LatencyEffort, Shipment
+from toolchain.deploy.transport import Shipment
 from toolchain.errors import ExitCode, ToolchainError
 
 
@@ -122,7 +123,7 @@ KILLED_DEPLOYS = """
     from toolchain.agent.contents import check_contents
     from toolchain.agent.manifest import encode_manifest, read_manifest
     from toolchain.deploy import local, swap
-    from toolchain.deploy.transport import LatencyEffort, Shipment
+    from toolchain.deploy.transport import Shipment
 
     out, old, new = (Path(argument) for argument in sys.argv[1:4])
     os.fsync = lambda descriptor: None  # a killed process loses nothing that it wrote; a power cut is another test
@@ -189,6 +190,7 @@ def test_two_deploys_at_once_are_refused(out, make_bundle):
     with LocalTransport(out):
         error = assert_refused(ExitCode.BUSY, out, bundle)
     assert str(out) in error.where
+    assert error.found.startswith(f"process {os.getpid()} of ")
     place(out, bundle)
 
 
@@ -289,7 +291,7 @@ def test_nothing_that_lies_in_a_bundle_is_executed(out, make_bundle, monkeypatch
         (bundle / name / "__init__.py").write_text(f"open({str(marker)!r}, 'w')")
     monkeypatch.chdir(bundle)
     with pytest.raises(ToolchainError) as caught:
-        measure_folder(bundle, LatencyEffort(), ignore_progress)
+        measure_folder(bundle, DEFAULTS, ignore_progress)
     assert caught.value.code == ExitCode.CONTENT
     assert not marker.exists()
 

@@ -8,19 +8,20 @@ import pytest
 
 from tests.deploy.lying_board import Endless, Playback, Shell, make_board, write_lines
 from tests.native_board import make_key
-from toolchain import boards
 from toolchain.agent.manifest import read_manifest
-from toolchain.cli import boards as shown
+from toolchain.agent.measure.settings import MeasureSettings, list_arguments
+from toolchain.cli import devices as shown
 from toolchain.cli.options import show_progress
-from toolchain.deploy import remote, words
-from toolchain.deploy.answer import check_signer, read_answer
+from toolchain.deploy import maintain, remote, words
+from toolchain.deploy.answer import judge_answer
 from toolchain.deploy.remote import RemoteTransport
-from toolchain.deploy.transport import LatencyEffort, Shipment
-from toolchain.deploy.words import check_recorded, read_install
+from toolchain.deploy.transport import Shipment
+from toolchain.deploy.words import read_install
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.measure import examine_board, verify
 from toolchain.project.device import Device
 
-EFFORT = LatencyEffort(samples=11, limit_s=0.1)
+SETTINGS = MeasureSettings(latency_samples=11, latency_limit_s=0.1)
 OTHER = "0" * 64
 NOTHING = object()
 ROOT = ("--root", "{ROOT}")
@@ -49,8 +50,9 @@ class Lab:
         make_key(folder / "key")
         self.signers.write_text(f"ci@example.org {(folder / 'key.pub').read_text()}")
         self.device = Device(target="cpu", host="here")
-        monkeypatch.setattr(boards, "reach_board", lambda _: make_board(self.connection, folder / "board"))
-        monkeypatch.setattr(boards, "_check_target", lambda *_args, **_options: None)
+        for module in (maintain, verify, examine_board):
+            monkeypatch.setattr(module, "reach_board", lambda _: make_board(self.connection, folder / "board"))
+        monkeypatch.setattr(verify, "_check_target", lambda *_args, **_options: None)
 
     def run(self, command):
         """Return the exit code of a command, of what it prints too."""
@@ -60,37 +62,34 @@ class Lab:
     def install(self, _progress):
         board = make_board(self.connection, self.folder / "board")
         with RemoteTransport(self.folder / "out", device="here", board=board) as transport:
-            transport.place_bundle(Shipment(bundle=self.bundle, effort=EFFORT), ignore)
+            transport.place_bundle(Shipment(bundle=self.bundle, settings=SETTINGS), ignore)
             measured = transport.measure_bundle(ignore)
         manifest, bundle_id = read_manifest(self.bundle)
-        answer = read_answer(measured.document, manifest, bundle_id)
-        check_recorded(measured, answer.judgement, bundle_id)
-        check_signer(is_signed=False, signer=measured.signer)
-        return answer.judgement.exit_code
+        return judge_answer(measured, manifest, bundle_id, is_signed=False).judgement.exit_code
 
     def facts(self, _progress):
-        row = boards.examine_board(self.device)
+        row = examine_board.examine_board(self.device)
         shown._print_examined([row], stream=io.StringIO())
         return row["exit_code"]
 
     def check(self, progress):
-        return boards.verify_on_board(self.bundle, self.device, effort=EFFORT, progress=progress)["exit_code"]
+        return verify.verify_on_board(self.bundle, self.device, settings=SETTINGS, progress=progress)["exit_code"]
 
     def check_active(self, progress):
-        return boards.verify_on_board(None, self.device, effort=EFFORT, progress=progress)["exit_code"]
+        return verify.verify_on_board(None, self.device, settings=SETTINGS, progress=progress)["exit_code"]
 
     def status(self, _progress):
-        document = boards.read_status(self.device)
+        document = maintain.read_status(self.device)
         shown._print_status(document, stream=io.StringIO())
         return document["exit_code"]
 
     def rollback(self, progress):
-        document = boards.roll_back(self.device, progress)
+        document = maintain.roll_back(self.device, progress)
         shown._print_rolled_back(document, stream=io.StringIO())
         return document["exit_code"]
 
     def enroll(self, _progress):
-        shown._print_enrolled(boards.enroll_signers(self.device, self.signers), stream=io.StringIO())
+        shown._print_enrolled(maintain.enroll_signers(self.device, self.signers), stream=io.StringIO())
         return 0
 
     def answer(self, command, document, code=0):
@@ -123,7 +122,7 @@ def honest(lab, monkeypatch):
     monkeypatch.setattr(remote, "read_install", read_install)
     board = make_board(Shell(), lab.folder / "board")
     answers["facts"] = board.run("facts", "--runtime", "onnxruntime", *ROOT).document
-    answers["check"] = board.run("check", *ROOT, "--who", "test", *EFFORT.list_arguments()).document
+    answers["check"] = board.run("check", *ROOT, "--who", "test", *list_arguments(SETTINGS)).document
     answers["status"] = board.run("status", *ROOT).document
     answers["check_active"] = answers["check"]
     signers = {"signers": [lab.signers.read_text().strip()], "replaced": []}

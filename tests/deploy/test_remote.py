@@ -8,14 +8,15 @@ import pytest
 
 from tests.native_board import make_key
 from toolchain.agent.manifest import read_manifest
+from toolchain.agent.measure.settings import MeasureSettings
 from toolchain.bundle.sign import sign_manifest
 from toolchain.deploy.board import Board
 from toolchain.deploy.remote import RemoteTransport
 from toolchain.deploy.ssh import SshConnection
-from toolchain.deploy.transport import LatencyEffort, Shipment
+from toolchain.deploy.transport import Shipment
 from toolchain.errors import ExitCode, ToolchainError
 
-EFFORT = LatencyEffort(samples=11, limit_s=0.1)
+SETTINGS = MeasureSettings(latency_samples=11, latency_limit_s=0.1)
 
 
 def ignore(step, done, total):
@@ -41,7 +42,7 @@ def bundle(make_bundle):
 
 def deploy(transport, bundle, on_progress=ignore, **options):
     with transport:
-        sent_bytes = transport.place_bundle(Shipment(bundle=bundle, effort=EFFORT, **options), on_progress)
+        sent_bytes = transport.place_bundle(Shipment(bundle=bundle, settings=SETTINGS, **options), on_progress)
         return sent_bytes, transport.measure_bundle(ignore)
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toolchain.agent.measure.quantities import write_sqnr
 from toolchain.report import quantities
 
 
@@ -51,15 +52,5 @@ def test_a_duration_is_written_in_the_unit_that_fits(duration_s, text):
 
 
 def test_an_output_of_nan_only_is_not_called_exact():
-    output = {
-        "output": "y",
-        "max_abs": 0.0,
-        "p99_abs": 0.0,
-        "cosine": None,
-        "sqnr_db": None,
-        "nonfinite": 10,
-        "sqnr_db_min": 20.0,
-        "passed": False,
-    }
-    assert quantities.write_sqnr(output) == quantities.ABSENT
-    assert quantities.write_sqnr({**output, "nonfinite": 0}) == "exact"
+    assert write_sqnr(None, 0.0, nonfinite=10) == quantities.ABSENT
+    assert write_sqnr(None, 0.0, nonfinite=0) == "exact"

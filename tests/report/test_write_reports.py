@@ -55,14 +55,14 @@ def test_a_failed_write_leaves_no_report_since_the_command_does_not_end_with_the
     run, tmp_path, monkeypatch, file
 ):
     write_reports(tmp_path, run.report())
-    write = report_package._write_whole
+    write = report_package.write_atomically
 
     def fail(path, content):
         if path.name == file:
             raise OSError(28, "No space left on device")
         write(path, content)
 
-    monkeypatch.setattr(report_package, "_write_whole", fail)
+    monkeypatch.setattr(report_package, "write_atomically", fail)
     with pytest.raises(ToolchainError) as caught:
         write_reports(tmp_path, run.report())
     assert caught.value.code is ExitCode.STORAGE

@@ -1,5 +1,6 @@
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -38,3 +39,20 @@ def test_a_folder_that_cannot_be_made_is_exit_14(tmp_path):
     with pytest.raises(ToolchainError) as caught:
         write_atomically(tmp_path / "taken" / "file", b"new")
     assert caught.value.code is ExitCode.STORAGE
+
+
+def test_processes_that_write_one_file_at_once_each_write_it_whole(tmp_path):
+    path = tmp_path / "file"
+    texts = [bytes([letter]) * 100_000 for letter in b"abcdefgh"]
+    with ThreadPoolExecutor(len(texts)) as pool:
+        list(pool.map(lambda text: write_atomically(path, text), texts))
+    assert path.read_bytes() in texts
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_where_the_file_should_be_is_exit_14_and_stays(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(ToolchainError) as caught:
+        write_atomically(tmp_path / "file", b"new")
+    assert caught.value.code is ExitCode.STORAGE
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]

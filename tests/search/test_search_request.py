@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from toolchain.agent.measure.settings import DEFAULTS
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.pipeline import LatencyEffort
 from toolchain.project.recipe import DataSection, ModelSection, Recipe
 from toolchain.project.target import Target
 from toolchain.search import SearchRequest, search_recipe
@@ -16,7 +16,7 @@ def refuse(tmp_path, **data):
     )
     target = Target(runtime="onnxruntime", precision=["int8"])
     request = SearchRequest(
-        recipe=recipe, target=target, trials=1, storage=None, out=tmp_path / "out", effort=LatencyEffort()
+        recipe=recipe, target=target, trials=1, storage=None, out=tmp_path / "out", settings=DEFAULTS
     )
     with pytest.raises(ToolchainError) as caught:
         search_recipe(request, open_progress=lambda folder: pytest.fail("a trial was begun"))

@@ -15,7 +15,6 @@ from dataclasses import asdict
 from typing import Any, Dict, Sequence, Tuple
 
 from .errors import ExitCode, ToolchainError, is_storage_error
-from .install.self_test import LatencyOptions
 from .measure.arguments import build_parser
 
 _Answer = Tuple[ExitCode, Dict[str, Any]]
@@ -28,8 +27,6 @@ def _report_progress(step: str, done: int, total: int) -> None:
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
-    if hasattr(options, "latency_samples") and (options.latency_samples < 1 or not options.latency_limit_s > 0):
-        raise ToolchainError(ExitCode.USAGE, "latency needs at least 1 sample and a time limit above 0")
     limit_s = getattr(options, "limit_s", None)
     if limit_s is not None and not 0 < limit_s < float("inf"):
         raise ToolchainError(ExitCode.USAGE, "a time limit is above 0", "--limit-s", found=str(limit_s))
@@ -49,8 +46,7 @@ def _verify(options: argparse.Namespace) -> _Answer:
     verification = verify_bundle(
         options.bundle,
         on_progress=_report_progress,
-        latency_samples=options.latency_samples,
-        latency_limit_s=options.latency_limit_s,
+        settings=options.settings,
         pinned=options.pinned,
         speed_memory=options.speed_memory or find_speed_memory(options.bundle),
     )
@@ -74,10 +70,6 @@ def _facts(options: argparse.Namespace) -> _Answer:
         return error.code, {"error": error.to_dict(), **board}
 
 
-def _read_latency(options: argparse.Namespace) -> LatencyOptions:
-    return LatencyOptions(samples=options.latency_samples, limit_s=options.latency_limit_s)
-
-
 def _deploy(options: argparse.Namespace) -> _Answer:
     from .install.actions import Options
     from .install.faults import parse_fault
@@ -90,7 +82,7 @@ def _deploy(options: argparse.Namespace) -> _Answer:
         Options(
             who=options.who,
             is_signature_required=getattr(options, "signature", None) == "required",
-            latency=_read_latency(options),
+            settings=options.settings,
             keep=getattr(options, "keep", 2),
         ),
         _report_progress,
@@ -112,7 +104,7 @@ def _check(options: argparse.Namespace) -> _Answer:
     return check_release(
         options.root.absolute(),
         options.bundle,
-        _read_latency(options),
+        options.settings,
         who=options.who,
         limit_s=options.limit_s or STATES["self_test"].limit_s,
         pinned=options.pinned,

@@ -6,15 +6,16 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from typing import Optional
 
 _FILE_MODE = 0o644
 _FOLDER_MODE = 0o755
 TEMPORARY_SUFFIX = ".new"
 
 
-def sync_folder(folder: Path) -> None:
-    """Write the names in a folder to the disk."""
-    descriptor = os.open(str(folder), os.O_RDONLY | os.O_DIRECTORY)
+def sync_path(path: Path) -> None:
+    """Write a file, or the names in a folder, to the disk."""
+    descriptor = os.open(str(path), os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -34,19 +35,27 @@ def sync_tree(folder: Path) -> None:
             finally:
                 os.close(descriptor)
     folder.chmod(_FOLDER_MODE)
-    sync_folder(folder)
+    sync_path(folder)
 
 
-def write_file(path: Path, data: bytes, *, mode: int = _FILE_MODE) -> None:
-    """Replace a file in one step; nothing is written through a link that somebody put in its way."""
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+def write_file(path: Path, data: bytes, *, mode: int = _FILE_MODE, temporary: Optional[Path] = None) -> None:
+    """Replace a file in one step; nothing is written through a link that somebody put in its way.
+
+    `temporary` is where it stands until it is whole, beside the path. One name is enough where a lock keeps others from
+    writing, and what a power cut leaves there is written over the next time.
+    """
+    temporary = temporary or path.with_name(path.name + TEMPORARY_SUFFIX)
     descriptor = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:  # an interrupt too must leave nothing
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_path(path.parent)
 
 
 def write_link(path: Path, target: str) -> None:
@@ -56,14 +65,14 @@ def write_link(path: Path, target: str) -> None:
         temporary.unlink()
     temporary.symlink_to(target)
     temporary.replace(path)
-    sync_folder(path.parent)
+    sync_path(path.parent)
 
 
 def move(source: Path, target: Path) -> None:
     """Rename within one file system, and write both folders to the disk."""
     source.rename(target)
-    sync_folder(target.parent)
-    sync_folder(source.parent)
+    sync_path(target.parent)
+    sync_path(source.parent)
 
 
 def remove_tree(path: Path) -> None:

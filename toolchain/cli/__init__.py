@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from toolchain.cli import boards, flow, lists, measure, model
+from toolchain.cli import devices, flow, lists, measure, model
 from toolchain.cli.exits import run_command
 from toolchain.cli.refused import DeployCommand
 
@@ -19,7 +19,7 @@ COMMANDS = (
     *(flow.lower, flow.verify),
     *(measure.compare, measure.bisect, measure.bench),
     *(model.compress, model.export, model.train),
-    *(boards.devices, boards.status, boards.rollback, boards.enroll),
+    *(devices.devices, devices.status, devices.rollback, devices.enroll),
     *(measure.doctor, lists.models, lists.targets, lists.methods),
 )
 

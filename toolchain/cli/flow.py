@@ -8,28 +8,29 @@ from typing import Annotated
 
 import typer
 
-from toolchain.cli.boards import report_on_each
+from toolchain.agent.measure.settings import MeasureSettings
+from toolchain.cli.devices import report_on_each
 from toolchain.cli.options import (
     AsJson,
     Calibration,
     DeviceNames,
-    LatencyLimit,
-    LatencySamples,
     Model,
     PrecisionName,
     Quiet,
     TargetName,
     TargetOfDevice,
     show_progress,
+    take_settings,
 )
 from toolchain.cli.outcome import begin_reports, report_errors
 from toolchain.cli.places import find_places
 from toolchain.errors import ExitCode, usage
 from toolchain.project.device import Device, find_devices
-from toolchain.project.find import find_recipe, find_target
+from toolchain.project.find import choose_target, find_recipe, find_target
 from toolchain.report.shape import Report
 
 
+@take_settings
 def deploy(
     model: Model,
     target: TargetOfDevice = None,
@@ -45,16 +46,15 @@ def deploy(
         int | None, typer.Option(min=0, help="Boards refuse a lower one than they had; the commit's time if not given.")
     ] = None,
     expires_days: Annotated[int | None, typer.Option(min=1, help="Boards refuse the bundle after so many.")] = None,
-    latency_samples: LatencySamples = None,
-    latency_limit_s: LatencyLimit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    *,
+    settings: MeasureSettings,
 ) -> int:
     """Run the whole flow: a proven artifact on the board, or an exit code that says why not."""
     places = find_places(model, target=target, device=device, out=out)
     with begin_reports(places):
-        from toolchain.boards import choose_target, open_transport
-        from toolchain.deploy.transport import LatencyEffort
+        from toolchain.deploy.reach import open_transport
         from toolchain.pipeline import Order, deploy_model
         from toolchain.project.freshness import choose_freshness
 
@@ -68,7 +68,7 @@ def deploy(
         place = place_of[unit]
         own_key = None if unit is None or unit.sign is None else unit.resolve(unit.sign)
         order = Order(
-            effort=LatencyEffort(samples=latency_samples, limit_s=latency_limit_s),
+            settings=settings,
             freshness=freshness,
             sign_with=sign or own_key,
         )
@@ -84,22 +84,20 @@ def deploy(
     return report_on_each(units, deploy_to, as_json=as_json, find_out=lambda unit: place_of[unit].folder)
 
 
+@take_settings
 def verify(
     bundle: Annotated[
         Path | None, typer.Argument(help="A bundle's folder; of a board its active release, if not given.")
     ] = None,
     device: DeviceNames = None,
-    latency_samples: LatencySamples = None,
-    latency_limit_s: LatencyLimit = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
+    *,
+    settings: MeasureSettings,
 ) -> int:
     """Prove a bundle again: parity, metric, latency. Nothing is rebuilt or sent; a board renews the release's verdict."""
-    from toolchain.boards import verify_on_board
-    from toolchain.deploy.transport import LatencyEffort
-    from toolchain.pipeline import verify_bundle
+    from toolchain.measure.verify import verify_bundle, verify_on_board
 
-    effort = LatencyEffort(samples=latency_samples, limit_s=latency_limit_s)
     units: list[Device | None] = [None] if device is None else [*find_devices(device)]
 
     def verify_on(unit: Device | None) -> Report:
@@ -107,8 +105,8 @@ def verify(
             if unit is None:
                 if bundle is None:
                     raise usage("there is no bundle to prove", where="BUNDLE", fix="name its folder, or a --device")
-                return verify_bundle(bundle, effort=effort, progress=progress)
-            return verify_on_board(bundle, unit, effort=effort, progress=progress)
+                return verify_bundle(bundle, settings=settings, progress=progress)
+            return verify_on_board(bundle, unit, settings=settings, progress=progress)
 
     return report_on_each(units, verify_on, as_json=as_json)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from toolchain.cli.boards import examine_boards
+from toolchain.cli.devices import examine_boards
 from toolchain.cli.options import AsJson, DeviceNames, Quiet, TargetName, show_progress
 from toolchain.cli.stdout import print_rows
 from toolchain.errors import ExitCode
@@ -25,7 +25,7 @@ def compare(
 ) -> int:
     """Compare what two models return for the same real data."""
     from toolchain.measure.compare import compare_models, print_comparison
-    from toolchain.pipeline import show_steps
+    from toolchain.run.progress import show_steps
 
     with show_progress(quiet=quiet) as progress:
         rows = compare_models(a, b, data=data, layers=layers, on_progress=show_steps(progress), sqnr_db_min=sqnr_db_min)
@@ -62,7 +62,7 @@ def bench(
 ) -> int:
     """Measure latency, interleaved, with confidence bounds."""
     from toolchain.measure.bench import bench_payloads, print_bench
-    from toolchain.pipeline import show_steps
+    from toolchain.run.progress import show_steps
 
     with show_progress(quiet=quiet) as progress:
         rows = bench_payloads(payloads, data=data, threads=threads, on_progress=show_steps(progress))

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from toolchain.cli.options import Calibration, LatencyLimit, LatencySamples, Model, Quiet, TargetName, show_progress
+from toolchain.agent.measure.settings import MeasureSettings
+from toolchain.cli.options import Calibration, Model, Quiet, TargetName, show_progress, take_settings
 from toolchain.errors import ExitCode, usage
 from toolchain.project.find import find_recipe, find_target
 from toolchain.project.recipe import Recipe
@@ -65,6 +66,7 @@ def export(
     return ExitCode.PROVEN
 
 
+@take_settings
 def compress(
     model: Model,
     out: Annotated[
@@ -79,9 +81,9 @@ def compress(
         typer.Option(help="What workers share: a journal file or a database URL; OUT/search.journal if not given."),
     ] = None,
     target: TargetName = "cpu",
-    latency_samples: LatencySamples = None,
-    latency_limit_s: LatencyLimit = None,
     quiet: Quiet = False,
+    *,
+    settings: MeasureSettings,
 ) -> int:
     """Apply a recipe's compression methods and keep the weights; or search for the best ones, on real artifacts."""
     from toolchain import stages
@@ -103,7 +105,7 @@ def compress(
             trials=trials,
             storage=storage,
             out=out or Path("dist") / recipe.name / f"search-{Path(target).stem}",
-            latency=(latency_samples, latency_limit_s),
+            settings=settings,
             quiet=quiet,
         )
     if not recipe.compress:
@@ -134,15 +136,13 @@ def _search(
     trials: int,
     storage: str | None,
     out: Path,
-    latency: tuple[int | None, float | None],
+    settings: MeasureSettings,
     quiet: bool,
 ) -> int:
-    from toolchain.deploy.transport import LatencyEffort
     from toolchain.module.fit import stop_accelerator
     from toolchain.search import SearchRequest, search_recipe
 
-    effort = LatencyEffort(samples=latency[0], limit_s=latency[1])
-    request = SearchRequest(recipe=recipe, target=target, trials=trials, storage=storage, out=out, effort=effort)
+    request = SearchRequest(recipe=recipe, target=target, trials=trials, storage=storage, out=out, settings=settings)
     try:
         page = search_recipe(
             request,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
+from collections.abc import Callable
+from inspect import Parameter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from toolchain.agent.measure.settings import MeasureSettings
+from toolchain.errors import ToolchainError
 from toolchain.project.device import DEVICES_FILE
 from toolchain.run.progress import Progress
 
@@ -26,13 +32,46 @@ DeviceNames = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the machine's form on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-LatencySamples = Annotated[
-    int | None, typer.Option(min=1, help="Samples of each payload; fewer than 64 cannot bound a p90.")
-]
-LatencyLimit = Annotated[
-    float | None, typer.Option(min=0.001, help="Time for the latency in seconds; more helps on a slow or busy board.")
-]
 DeviceName = Annotated[str, typer.Option("--device", help=f"A device of {DEVICES_FILE}.")]
+
+
+def _check_setting(parameter: typer.CallbackParam, value: Any) -> Any:
+    if value is not None and parameter.name is not None:
+        try:
+            MeasureSettings(**{parameter.name: value})
+        except ToolchainError as error:
+            raise typer.BadParameter(f"expected {error.expected}, found {error.found}") from error
+    return value
+
+
+def _option(text: str) -> Any:
+    return typer.Option(help=text, callback=_check_setting)
+
+
+# The options of MeasureSettings, by the name of the field.
+SETTINGS = {
+    "latency_samples": Annotated[int | None, _option("Samples of each payload; fewer than 64 cannot bound a p90.")],
+    "latency_limit_s": Annotated[
+        float | None, _option("Time for the latency in seconds; more helps on a slow or busy board.")
+    ],
+}
+
+
+def take_settings(command: Callable[..., int]) -> Callable[..., int]:
+    """Return a command that has the options of SETTINGS in place of its own keyword `settings`."""
+    signature = inspect.signature(command, eval_str=True)
+    parameters = [parameter for name, parameter in signature.parameters.items() if name != "settings"]
+    for name, annotation in SETTINGS.items():
+        parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+
+    @functools.wraps(command)
+    def run(**options: Any) -> int:
+        given = {name: options.pop(name) for name in SETTINGS}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return command(**options, settings=MeasureSettings(**chosen))
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run
 
 
 def show_progress(*, quiet: bool, log: Path | None = None) -> Progress:

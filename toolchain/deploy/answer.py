@@ -12,6 +12,8 @@ from toolchain.agent.measure.judge import Judgement, judge_record
 from toolchain.agent.measure.payloads import list_references
 from toolchain.agent.measure.quantiles import Ratio
 from toolchain.agent.measure.record import Payload, Record, read_record
+from toolchain.deploy.transport import Measured
+from toolchain.deploy.words import check_recorded
 from toolchain.errors import ExitCode, ToolchainError, malformed
 
 _FIX = "look at the board: its agent, or something in its place, does not say what it measured"
@@ -23,6 +25,20 @@ class Answer:
 
     record: Record
     judgement: Judgement
+
+
+def judge_answer(
+    measured: Measured, manifest: Manifest, bundle_id: str, *, is_signed: bool, pinned: str | None = None
+) -> Answer:
+    """Return what was measured of a bundle and the host's verdict on it, where nothing that the board says contradicts it.
+
+    Raises ToolchainError as read_answer does: exit 11 too where the board answers for another bundle, and 20 where it
+    recorded another payload than it proved, or names a signer of what nobody signed.
+    """
+    answer = read_answer(measured.document, manifest, bundle_id, pinned=pinned)
+    check_recorded(measured, answer.judgement, bundle_id)
+    check_signer(is_signed=is_signed, signer=measured.signer)
+    return answer
 
 
 def read_answer(

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import toolchain.agent
 from toolchain.agent.contents import check_contents
+from toolchain.agent.durable import sync_path, write_file
 from toolchain.agent.manifest import SIGNATURE_NAME, read_manifest
 from toolchain.agent.measure.facts import Facts, read_facts
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
+from toolchain.agent.measure.settings import DEFAULTS, MeasureSettings, list_arguments
 from toolchain.deploy.agent_output import follow_progress, read_agent_output
 from toolchain.deploy.lock import lock_folder
-from toolchain.deploy.swap import replace_folder, restore_folder, sync_folder
-from toolchain.deploy.transport import AgentResult, LatencyEffort, Measured, OnProgress, Shipment
-from toolchain.errors import is_storage_error, storage
+from toolchain.deploy.swap import replace_folder, restore_folder
+from toolchain.deploy.transport import AgentResult, Measured, OnProgress, Shipment
+from toolchain.errors import explain_storage
 from toolchain.run.cache import cache_root
 
 # The folder of our package comes last among Python's, for a checkout that is not installed.
@@ -37,17 +37,6 @@ _PARTIAL = "bundle.partial-"
 _PREVIOUS = "bundle.previous"
 
 
-@contextlib.contextmanager
-def _explain_storage() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if is_storage_error(error):
-            # A copy that fails names its source first.
-            raise storage(OSError(error.errno, error.strerror, error.filename2 or error.filename)) from error
-        raise
-
-
 def _copy_folder(source: Path, target: Path) -> None:
     # Links are copied as links, and then refused by check_contents.
     target.mkdir()
@@ -58,17 +47,8 @@ def _copy_folder(source: Path, target: Path) -> None:
         else:
             shutil.copy2(path, copy, follow_symlinks=False)
             if not copy.is_symlink():
-                with copy.open("rb") as file:
-                    os.fsync(file.fileno())
-    sync_folder(target)
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(path.parent)
+                sync_path(copy)
+    sync_path(target)
 
 
 class LocalTransport:
@@ -77,7 +57,7 @@ class LocalTransport:
     def __init__(self, out: Path) -> None:
         self._out = out.absolute()
         self._lock: BinaryIO | None = None
-        self._effort = LatencyEffort()
+        self._settings = DEFAULTS
 
     @property
     def device(self) -> str | None:
@@ -105,15 +85,15 @@ class LocalTransport:
 
     def place_bundle(self, shipment: Shipment, on_progress: OnProgress | None = None) -> int:  # noqa: ARG002 - a copy on one disk shows none
         """Copy a bundle to OUT/bundle in one step; see Transport."""
-        self._effort = shipment.effort
-        with _explain_storage():
+        self._settings = shipment.settings
+        with explain_storage():
             self._settle()
             partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._out))
             try:
                 copy = partial / "bundle"
                 _copy_folder(shipment.bundle, copy)
                 if shipment.signature is not None:
-                    _write_synced(copy / SIGNATURE_NAME, shipment.signature)
+                    write_file(copy / SIGNATURE_NAME, shipment.signature)
                 manifest, _ = read_manifest(copy)
                 check_contents(copy, manifest)
                 replace_folder(copy, self.bundle, self._out / _PREVIOUS)
@@ -128,18 +108,18 @@ class LocalTransport:
             shutil.rmtree(path, ignore_errors=True)
 
     def measure_bundle(self, on_progress: OnProgress) -> Measured:
-        return measure_folder(self.bundle, self._effort, on_progress)
+        return measure_folder(self.bundle, self._settings, on_progress)
 
 
 def measure_folder(
-    bundle_dir: Path, effort: LatencyEffort, on_progress: OnProgress, *, pinned: str | None = None
+    bundle_dir: Path, settings: MeasureSettings, on_progress: OnProgress, *, pinned: str | None = None
 ) -> Measured:
     """Have this toolchain's agent measure a bundle's folder on this machine; see Transport."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "samples.json"
         memory = cache_root() / SPEED_MEMORY
         arguments = ["verify", str(bundle_dir.absolute()), "--samples", str(path), "--speed-memory", str(memory)]
-        arguments += effort.list_arguments()
+        arguments += list_arguments(settings)
         result = run_agent([*arguments, *([] if pinned is None else ["--pinned", pinned])], on_progress)
         return Measured(document=result.document, samples_ms=json.loads(path.read_text(encoding="utf-8")))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
+import os
+import platform
 from pathlib import Path
 from typing import BinaryIO
 
-from toolchain.errors import ExitCode, ToolchainError, is_storage_error, storage
+from toolchain.agent.install.lock import hold_file
+from toolchain.errors import explain_storage
 
 
 def lock_folder(out: Path) -> BinaryIO:
@@ -14,21 +16,7 @@ def lock_folder(out: Path) -> BinaryIO:
 
     Raises ToolchainError: exit 14 where it cannot be made, 17 where another deploy has it.
     """
-    try:
+    what, fix = "another deploy is running", "wait for it, or choose another folder with --out"
+    with explain_storage():
         out.mkdir(parents=True, exist_ok=True)
-        lock = (out / ".lock").open("wb")
-    except OSError as error:
-        if is_storage_error(error):
-            raise storage(error) from error
-        raise
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise ToolchainError(
-            ExitCode.BUSY,
-            "another deploy is running",
-            where=str(out),
-            fix="wait for it, or choose another folder with --out",
-        ) from error
-    return lock
+        return os.fdopen(hold_file(out / ".lock", platform.node(), what=what, fix=fix), "rb+")

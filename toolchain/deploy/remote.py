@@ -14,6 +14,7 @@ from toolchain.agent.decode import decode, parse_json
 from toolchain.agent.install.receive import WantedFile
 from toolchain.agent.manifest import MANIFEST_NAME, parse_manifest
 from toolchain.agent.measure.facts import Facts
+from toolchain.agent.measure.settings import list_arguments
 from toolchain.deploy.board import ROOT_ARGUMENT, Board, describe_caller, read_result
 from toolchain.deploy.channel import Channel
 from toolchain.deploy.local import LocalTransport
@@ -69,7 +70,7 @@ class RemoteTransport:
         arguments = [
             *("install", "--root", ROOT_ARGUMENT, "--who", describe_caller()),
             *("--signature", "required" if shipment.signature_required else "optional"),
-            *shipment.effort.list_arguments(),
+            *list_arguments(shipment.settings),
         ]
         board = self._connect()
         channel = self._stack.enter_context(board.start(arguments, self._report))

@@ -6,6 +6,8 @@ import ctypes
 import os
 from pathlib import Path
 
+from toolchain.agent.durable import sync_path
+
 # linux/fcntl.h and linux/fs.h
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -18,15 +20,6 @@ def _exchange(first: Path, second: Path) -> bool:
         return False
     failed = rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE)
     return not failed
-
-
-def sync_folder(folder: Path) -> None:
-    """Write a folder's names to the disk; fsync of the files in it is the caller's."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def restore_folder(current: Path, previous: Path) -> None:
@@ -46,4 +39,4 @@ def replace_folder(new: Path, current: Path, previous: Path) -> None:
     elif not _exchange(new, current):
         current.rename(previous)
         new.rename(current)
-    sync_folder(current.parent)
+    sync_path(current.parent)

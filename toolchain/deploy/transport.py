@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from toolchain.agent.measure.facts import Facts
+from toolchain.agent.measure.settings import DEFAULTS, MeasureSettings
 
 OnProgress = Callable[[str, int, int], None]
 """Gets the step, what is done of it, and the total."""
@@ -22,20 +23,6 @@ class AgentResult:
     document: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class LatencyEffort:
-    """How much is spent on measuring latency; None leaves it to the agent."""
-
-    samples: int | None = None
-    """Of each payload."""
-    limit_s: float | None = None
-
-    def list_arguments(self) -> list[str]:
-        """Return the options of the agent's command."""
-        options = {"--latency-samples": self.samples, "--latency-limit-s": self.limit_s}
-        return [text for name, value in options.items() if value is not None for text in (name, str(value))]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Shipment:
     """What goes to a board: a bundle's folder without its signature, the signature, and what the target asks for."""
@@ -44,7 +31,7 @@ class Shipment:
     signature: bytes | None = None
     """The content of manifest.json.sig; None for an unsigned bundle."""
     signature_required: bool = False
-    effort: LatencyEffort = LatencyEffort()
+    settings: MeasureSettings = DEFAULTS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from toolchain.errors import missing, suggest_name, usage
+from toolchain.project.device import Device
 from toolchain.project.recipe import DataSection, ModelSection, Recipe, name_model, read_recipe
 from toolchain.project.target import Target, read_target
 
@@ -105,6 +106,22 @@ def find_target(name: str, *, precision: str | None = None) -> Target:
             fix=f"choose one of them, or add it to {target.path}",
         )
     return target.narrow(precision)
+
+
+def choose_target(device: Device | None, asked: str | None, *, precision: str | None) -> Target:
+    """Return the target that was asked for, or the device's own; raises ToolchainError (exit 2) where they differ."""
+    if device is None:
+        return find_target(asked or "cpu", precision=precision)
+    target = find_target(device.target, precision=precision)
+    if asked is not None and find_target(asked).path != target.path:
+        raise usage(
+            f"the device {device.name} is of another target",
+            where="--target",
+            expected=device.target,
+            found=asked,
+            fix="leave --target out, or correct target in devices.toml",
+        )
+    return target
 
 
 def _write_onnx_recipe(path: Path, calibration: Path | None, *, evaluates: bool) -> Recipe:

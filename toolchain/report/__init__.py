@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from toolchain.errors import ToolchainError, storage
 from toolchain.report.junit import render_junit
 from toolchain.report.shape import Report
 from toolchain.report.statement import STATEMENT_NAME, STATEMENT_SIGNATURE_NAME
+from toolchain.run.atomic import write_atomically
 
 __all__ = ["REPORT_FILES", "remove_reports", "write_reports"]
 
@@ -37,9 +37,9 @@ def write_reports(out_dir: Path, report: Report, samples: Mapping[str, Sequence[
         out_dir.mkdir(parents=True, exist_ok=True)
         # The page takes a second to draw: until then none lies there, rather than that of an earlier run.
         (out_dir / "report.html").unlink(missing_ok=True)
-        _write_whole(out_dir / "report.json", document.encode())
-        _write_whole(out_dir / "junit.xml", render_junit(report))
-        _write_whole(out_dir / "report.html", _render_page(report, samples or {}).encode())
+        write_atomically(out_dir / "report.json", document.encode())
+        write_atomically(out_dir / "junit.xml", render_junit(report))
+        write_atomically(out_dir / "report.html", _render_page(report, samples or {}).encode())
     except BaseException as error:
         # The command does not end with the verdict's code: a report.json that says "pass" must not outlive that.
         with suppress(ToolchainError):
@@ -71,16 +71,3 @@ def _render_page(report: Report, samples: Mapping[str, Sequence[float]]) -> str:
         return render_html(report, drawings=draw_latency(report, samples))
     except Exception as error:  # noqa: BLE001 - whatever a drawing library raises, the numbers must reach the reader
         return render_html(report, drawings=[], drawing_problem=f"{type(error).__name__}: {error}")
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write through a temporary file beside the path and a rename, so that no reader sees a part of it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

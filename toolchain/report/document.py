@@ -41,6 +41,13 @@ from toolchain.report.shape import (
 from toolchain.run.stage_record import StageRecord
 
 
+def describe_signature(*, is_signed: bool, signer: str | None) -> SignatureState:
+    """Return what is known of a bundle's signature; `signer` is whom the board found behind it."""
+    if signer is not None:
+        return "verified"
+    return "not checked" if is_signed else "unsigned"
+
+
 def build_report(
     *,
     record: Record,

@@ -10,7 +10,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from toolchain.agent.measure.quantities import TIMES, write_count, write_ms, write_percent, write_points, write_speedup
+from toolchain.agent.measure.quantities import (
+    TIMES,
+    write_count,
+    write_ms,
+    write_percent,
+    write_points,
+    write_speedup,
+    write_sqnr,
+)
 from toolchain.report.quantities import (
     write_bound,
     write_change,
@@ -19,7 +27,6 @@ from toolchain.report.quantities import (
     write_duration,
     write_size,
     write_size_change,
-    write_sqnr,
 )
 from toolchain.report.shape import NO_REASON, LatencyNumbers, Report
 

@@ -1,10 +1,8 @@
-"""Numbers as people read them, the same in every form of the report."""
+"""Numbers as people read them in reports alone; those that gates write too are in agent/measure/quantities.py."""
 
 from __future__ import annotations
 
-from toolchain.agent.measure import quantities
 from toolchain.agent.measure.quantities import ABSENT, TIMES, write_digits
-from toolchain.report.shape import Parity
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -40,11 +38,6 @@ def write_size_change(before_bytes: int, after_bytes: int) -> str:
     if f"{larger:.2f}" == "1.00":
         return "the same size"
     return f"{larger:.2f}{TIMES} larger" if larger > 1 else f"{1 / larger:.2f}{TIMES} smaller"
-
-
-def write_sqnr(output: Parity) -> str:
-    """Return the SQNR of an output: 29.4 dB, or that it is exact, where the SQNR is infinite."""
-    return quantities.write_sqnr(output["sqnr_db"], output["max_abs"], output["nonfinite"])
 
 
 def write_cosine(cosine: float | None) -> str:

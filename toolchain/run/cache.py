@@ -21,6 +21,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from toolchain.agent.durable import sync_path
 from toolchain.errors import missing
 
 _ENTRY = "entry.json"
@@ -80,7 +81,7 @@ class Cache:
                 build(partial)
                 sha256 = _seal(partial, inputs)
                 partial.rename(folder)
-                _sync(folder.parent)
+                sync_path(folder.parent)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
             return Entry(folder, sha256, cached=False)
@@ -154,16 +155,8 @@ def _seal(folder: Path, inputs: Mapping[str, Any]) -> str:
     document = {"inputs": inputs, "files": files}
     (folder / _ENTRY).write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
     for path in [*paths, folder / _ENTRY, folder]:
-        _sync(path)
+        sync_path(path)
     return hash_json(files)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _lock_entry(folder: Path, *, timeout_s: float = -1) -> FileLock:

@@ -182,5 +182,18 @@ class Progress:
         return advance
 
 
+def show_steps(progress: Progress) -> Callable[[str, int, int], None]:
+    """Return what turns the agent's progress (step, done, total) into steps of ours."""
+    shown: dict[str, tuple[Advance, int]] = {}
+
+    def show(step: str, done: int, total: int) -> None:
+        advance, before = shown.get(step) or (progress.steps(step, total), 0)
+        shown[step] = (advance, done)
+        if done > before:
+            advance(done - before)
+
+    return show
+
+
 def _advance_silently(count: int = 1) -> None:
     """Show nothing."""

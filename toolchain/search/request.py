@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.deploy.transport import LatencyEffort
+from toolchain.agent.measure.settings import MeasureSettings
 from toolchain.project.recipe import Recipe
 from toolchain.project.target import Target
 
@@ -21,4 +21,4 @@ class SearchRequest:
     storage: str | None
     """None keeps the trials in OUT/search.journal."""
     out: Path
-    effort: LatencyEffort
+    settings: MeasureSettings

@@ -113,7 +113,7 @@ def _settle_trial(
                     stop=stop,
                     objectives=objectives,
                     transport=transport,
-                    effort=request.effort,
+                    settings=request.settings,
                     progress=progress,
                 )
     except ToolchainError as error:

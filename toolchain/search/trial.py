@@ -13,9 +13,9 @@ from pydantic import JsonValue
 
 from toolchain import stages
 from toolchain.agent.manifest import Precision
+from toolchain.agent.measure.settings import MeasureSettings
 from toolchain.data.dataset import Samples
 from toolchain.deploy.local import LocalTransport
-from toolchain.deploy.transport import LatencyEffort
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.module.fit import measure_top1, start_accelerator
 from toolchain.pipeline import Order, deploy_model
@@ -72,7 +72,7 @@ def run_trial(
     stop: EarlyStop,
     objectives: Objectives,
     transport: LocalTransport,
-    effort: LatencyEffort,
+    settings: MeasureSettings,
     progress: Progress,
 ) -> dict[str, Any]:
     """Return what is kept of a trial: its state, complete or stopped, and its numbers.
@@ -92,7 +92,7 @@ def run_trial(
             return {"state": "stopped", "drop": drop}
     out = transport.bundle.parent
     try:
-        order = Order(effort=effort, freshness=Freshness(counter=0, expires=None))
+        order = Order(settings=settings, freshness=Freshness(counter=0, expires=None))
         report = deploy_model(
             derived, target.narrow(draw.precision), out=out, transport=transport, order=order, progress=progress
         )

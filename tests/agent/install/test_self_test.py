@@ -1,10 +1,13 @@
 """A release that does not prove itself is not activated, and goes: with the real agent and runtime, and with broken ones."""
 
 import json
+from dataclasses import dataclass
 
 import pytest
 
-from toolchain.agent.errors import ExitCode
+from toolchain.agent.errors import ExitCode, ToolchainError
+from toolchain.agent.install.self_test import _list_options
+from toolchain.agent.measure.settings import MeasureSettings
 
 
 def assert_rolled_back(board, good, answer, code):
@@ -99,7 +102,44 @@ def test_a_proven_release_that_fails_its_self_test_now_stays(board, good, quick,
     board.assert_settled(bundle.id, good["old"].id)
 
 
-def test_the_self_test_gets_the_options_for_the_latency(board, quick, sign):
-    bundle = sign(quick(body="reasons = [' '.join(sys.argv[1:])]"))
-    answer = board.install(bundle, "--latency-samples", "77", "--latency-limit-s", "1.5")
-    assert answer.document["measurements"]["reasons"][0].endswith("--latency-samples 77 --latency-limit-s 1.5")
+SETTINGS = '{"latency_limit_s": 1.5, "latency_samples": 77}'
+OLDER = {"latency_samples": 77, "latency_limit_s": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("extra", "options"),
+    [
+        ({"agent/measure/settings.py": b""}, f"--settings {SETTINGS}"),
+        ({"agent/measure/arguments.py": b'"--pinned"'}, "--latency-samples 77 --latency-limit-s 1.5"),
+        ({"agent/arguments.py": b""}, "--latency-samples 77 --latency-limit-s 1.5"),
+    ],
+    ids=["of today", "before the settings were one object", "before it measured in a folder of its own"],
+)
+def test_the_agent_of_a_release_gets_the_settings_as_it_knows_them(board, quick, sign, extra, options):
+    bundle = sign(quick(body="reasons = [' '.join(sys.argv[1:])]", extra=extra))
+    answer = board.install(bundle, "--settings", SETTINGS)
+    assert answer.document["measurements"]["reasons"][0].endswith(options)
+
+
+@dataclass(frozen=True)
+class NewerSettings(MeasureSettings):
+    power_samples: int = 5
+
+
+def test_a_setting_that_an_older_release_does_not_have_is_refused_only_where_it_was_asked_for(tmp_path):
+    measured = _list_options(tmp_path, NewerSettings(**OLDER), None)
+    assert measured == ["--latency-samples", "77", "--latency-limit-s", "1.5"]
+    with pytest.raises(ToolchainError) as caught:
+        _list_options(tmp_path, NewerSettings(power_samples=6), None)
+    assert (caught.value.code, caught.value.where) == (ExitCode.ROLLED_BACK, "power_samples")
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("file", ["agent/measure/arguments.py", "agent/arguments.py"])
+def test_an_older_release_is_told_what_was_proven_if_it_knows_the_option(tmp_path, file):
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text("")
+    assert "--pinned" not in _list_options(tmp_path, MeasureSettings(), "int8")
+    (tmp_path / file).write_text('parser.add_argument("--pinned")')
+    assert _list_options(tmp_path, MeasureSettings(), "int8")[-2:] == ["--pinned", "int8"]
+    assert "--pinned" not in _list_options(tmp_path, MeasureSettings(), None)

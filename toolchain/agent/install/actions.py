@@ -8,16 +8,17 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, List, Optional
 
 from ..contents import check_contents
-from ..durable import remove_tree, sync_folder, sync_tree
+from ..durable import remove_tree, sync_path, sync_tree
 from ..errors import ExitCode, ToolchainError
 from ..manifest import MANIFEST_NAME, SHIPPED_LINK, SIGNATURE_NAME, Manifest, compute_bundle_id, parse_manifest
+from ..measure.settings import MeasureSettings
 from .admission import authenticate_offer, authenticate_release, check_fresh, check_signed_as_declared
 from .audit import AuditLog
 from .channel import Channel
 from .lock import take_lock
 from .offer import read_offer
 from .receive import WantedFile, check_space, copy_from_releases, describe_wanted, list_wanted, receive_files
-from .self_test import LatencyOptions, SelfTest, run_self_test
+from .self_test import SelfTest, run_self_test
 from .settle import settle
 from .slots import CURRENT, Slots
 from .trust import EMPTY, TrustState, write_state
@@ -40,7 +41,7 @@ class Options:
 
     who: str
     is_signature_required: bool
-    latency: LatencyOptions
+    settings: MeasureSettings
     keep: int
 
 
@@ -157,7 +158,7 @@ def verify(run: Deployment) -> None:
     partial = run.slots.find_partial(run.id)
     check_contents(partial, run.manifest)
     sync_tree(partial)
-    sync_folder(run.slots.staging)
+    sync_path(run.slots.staging)
 
 
 def place(run: Deployment) -> None:
@@ -182,7 +183,7 @@ def _prove(run: Deployment) -> None:
     before = read_verdict(run.slots.root, run.id) if run.command == "rollback" else None
     run.result = run_self_test(
         release,
-        run.options.latency,
+        run.options.settings,
         run.slots.staging / "samples.json",
         limit_s=run.self_test_limit_s,
         pinned=None if before is None else before.shipped.precision,

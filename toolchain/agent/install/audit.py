@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from ..clock import format_utc, read_time_s
-from ..durable import sync_folder
+from ..durable import sync_path
 
 LOG_NAME = "log.jsonl"
 # A line has some 300 bytes; more than this is no part of one.
@@ -25,7 +25,7 @@ class AuditLog:
         self._descriptor = os.open(str(root / LOG_NAME), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._drop_half_line()
         if is_new:
-            sync_folder(root)
+            sync_path(root)
 
     def close(self) -> None:
         os.close(self._descriptor)

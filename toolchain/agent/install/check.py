@@ -9,10 +9,11 @@ from typing import Any, Dict, Optional, Tuple
 
 from ..errors import ExitCode, ToolchainError
 from ..manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest
+from ..measure.settings import MeasureSettings
 from .admission import authenticate_release, check_fresh, check_signed_as_declared
 from .audit import AuditLog
 from .lock import take_lock
-from .self_test import LatencyOptions, SelfTest, run_self_test
+from .self_test import SelfTest, run_self_test
 from .slots import CURRENT, Slots
 from .trust import TrustState, read_state
 from .verdict import (
@@ -27,7 +28,7 @@ from .verdict import (
 
 
 def check_release(
-    root: Path, bundle_id: Optional[str], latency: LatencyOptions, *, who: str, limit_s: float, pinned: Optional[str]
+    root: Path, bundle_id: Optional[str], settings: MeasureSettings, *, who: str, limit_s: float, pinned: Optional[str]
 ) -> Tuple[ExitCode, Dict[str, Any]]:
     """Return the verdict of a release (by default the active one) that is authenticated, hashed and measured again.
 
@@ -46,7 +47,7 @@ def check_release(
     try:
         log = AuditLog(root, command="check", who=who)
         try:
-            return _prove(slots, chosen, latency, limit_s=limit_s, pinned=pinned, log=log)
+            return _prove(slots, chosen, settings, limit_s=limit_s, pinned=pinned, log=log)
         finally:
             log.close()
     finally:
@@ -54,7 +55,7 @@ def check_release(
 
 
 def _prove(
-    slots: Slots, bundle_id: str, latency: LatencyOptions, *, limit_s: float, pinned: Optional[str], log: AuditLog
+    slots: Slots, bundle_id: str, settings: MeasureSettings, *, limit_s: float, pinned: Optional[str], log: AuditLog
 ) -> Tuple[ExitCode, Dict[str, Any]]:
     trust = read_state(slots.root)
     try:
@@ -62,7 +63,7 @@ def _prove(
         before = read_verdict(slots.root, bundle_id)
         signer = _admit(slots, trust, bundle_id, manifest)
         pinned = _find_pinned(trust, bundle_id, before) or pinned
-        result = _measure(slots.find_release(bundle_id), latency, limit_s=limit_s, pinned=pinned)
+        result = _measure(slots.find_release(bundle_id), settings, limit_s=limit_s, pinned=pinned)
         verdict: Optional[Verdict] = None
         if result.exit_code == ExitCode.PROVEN:
             verdict = give_verdict(slots.root, bundle_id, manifest, result.measurements, signer)
@@ -111,6 +112,6 @@ def _admit(slots: Slots, trust: TrustState, bundle_id: str, manifest: Manifest) 
     return signer
 
 
-def _measure(release: Path, latency: LatencyOptions, *, limit_s: float, pinned: Optional[str]) -> SelfTest:
+def _measure(release: Path, settings: MeasureSettings, *, limit_s: float, pinned: Optional[str]) -> SelfTest:
     with tempfile.TemporaryDirectory() as folder:
-        return run_self_test(release, latency, Path(folder) / "samples.json", limit_s=limit_s, pinned=pinned)
+        return run_self_test(release, settings, Path(folder) / "samples.json", limit_s=limit_s, pinned=pinned)

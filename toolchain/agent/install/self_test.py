@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 from ..errors import ExitCode, ToolchainError
+from ..measure.settings import MeasureSettings, list_arguments, list_chosen
 
 # As `python -m agent` does, but with an alarm(2) that outlives this process, should it be killed.
 _START = (
@@ -40,14 +41,6 @@ class SelfTest:
         return str(reasons[0]) if reasons else "the self-test failed"
 
 
-@dataclass(frozen=True)
-class LatencyOptions:
-    """How long the latency is measured; see latency.py."""
-
-    samples: int
-    limit_s: float
-
-
 def _explain_end(found: str) -> ToolchainError:
     fix = "run `check` on the board and read its stderr; look there for what killed it, such as a lack of memory"
     return ToolchainError(ExitCode.ROLLED_BACK, "the self-test ended without a verdict", found=found, fix=fix)
@@ -72,16 +65,32 @@ def _read_verdict(return_code: int, stdout: bytes, samples_path: Path) -> SelfTe
         raise _explain_end(f"exit code {return_code}, and no JSON object of ours") from cause
 
 
-def _list_pinned(release: Path, precision: Optional[str]) -> List[str]:
-    # The agent of an older release does not know the option; what it proves is compared afterwards all the same.
-    arguments = release / "agent/measure/arguments.py"
-    if precision is None or not arguments.is_file() or b'"--pinned"' not in arguments.read_bytes():
-        return []
-    return ["--pinned", precision]
+def _list_options(release: Path, settings: MeasureSettings, pinned: Optional[str]) -> List[str]:
+    """Return the options of the release's own agent, which may be older than this one.
+
+    Raises ToolchainError (exit 21) for a setting that it does not have, as one that knows the record says by exit 2.
+    """
+    options = [] if pinned is None else ["--pinned", pinned]
+    if (release / "agent/measure/settings.py").is_file():
+        return [*list_arguments(settings), *options]
+    unknown = sorted(set(list_chosen(settings)) - {"latency_samples", "latency_limit_s"})
+    if unknown:
+        what, fix = "the release's own agent is older than this setting", "leave it out, or deploy the model again"
+        raise ToolchainError(
+            ExitCode.ROLLED_BACK, what, ", ".join(unknown), "latency_samples, latency_limit_s", fix=fix
+        )
+    # Without the option, what it proves is compared afterwards all the same.
+    files = [
+        path for path in (release / "agent/measure/arguments.py", release / "agent/arguments.py") if path.is_file()
+    ]
+    if not any(b'"--pinned"' in path.read_bytes() for path in files):
+        options = []
+    latency = ["--latency-samples", str(settings.latency_samples), "--latency-limit-s", str(settings.latency_limit_s)]
+    return [*latency, *options]
 
 
 def run_self_test(
-    release: Path, latency: LatencyOptions, samples_path: Path, *, limit_s: float, pinned: Optional[str] = None
+    release: Path, settings: MeasureSettings, samples_path: Path, *, limit_s: float, pinned: Optional[str] = None
 ) -> SelfTest:
     """Return the verdict of `verify` by a release's own agent; its progress goes to our stderr.
 
@@ -93,8 +102,7 @@ def run_self_test(
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     command = [sys.executable, "-B", "-c", _START, str(int(limit_s) + _ALARM_AFTER_S)]
     command += ["verify", ".", "--samples", str(samples_path.resolve())]
-    command += ["--latency-samples", str(latency.samples), "--latency-limit-s", str(latency.limit_s)]
-    command += _list_pinned(release, pinned)
+    command += _list_options(release, settings, pinned)
     process = subprocess.Popen(
         command,
         cwd=str(release),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from ..contents import check_contents
-from ..durable import move, remove_tree, sync_folder, write_link
+from ..durable import move, remove_tree, sync_path, write_link
 from ..errors import ExitCode, ToolchainError
 from ..manifest import Manifest, read_manifest
 from .in_use import is_in_use
@@ -36,7 +36,7 @@ class Slots:
         for folder in (*reversed(self.root.parents), self.root, self.staging, self.releases, self.verdicts):
             if not folder.is_dir():
                 folder.mkdir(mode=0o755)
-                sync_folder(folder.parent)
+                sync_path(folder.parent)
 
     def find_release(self, bundle_id: str) -> Path:
         return self.releases / bundle_id

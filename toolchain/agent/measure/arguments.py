@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from ..errors import ExitCode, ToolchainError
 from ..manifest import PRECISIONS, SIGNATURES
-from .latency import DEFAULT_LIMIT_S, DEFAULT_SAMPLES
+from .settings import add_settings
 
 # The active release, the previous one, and one more whose files spare the next upload.
 DEFAULT_KEEP = 3
@@ -18,18 +18,6 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would print, so that wrong arguments come out as JSON too."""
         raise ToolchainError(ExitCode.USAGE, message, fix="see --help")
-
-
-def _add_latency(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--latency-samples",
-        type=int,
-        default=DEFAULT_SAMPLES,
-        help="at least so many samples of each payload (default %(default)s)",
-    )
-    parser.add_argument(
-        "--latency-limit-s", type=float, default=DEFAULT_LIMIT_S, help="time for them in seconds (default %(default)s)"
-    )
 
 
 def _add_root(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +31,7 @@ def _add_limit(parser: argparse.ArgumentParser) -> None:
 
 def _add_deployment(parser: argparse.ArgumentParser) -> None:
     _add_root(parser)
-    _add_latency(parser)
+    add_settings(parser)
     _add_limit(parser)
     parser.add_argument("--who", required=True, help="who does this, for the log")
     parser.add_argument("--fault", help=argparse.SUPPRESS)  # faults.py
@@ -59,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("--samples", type=Path, help="write every latency sample to this JSON file")
     verify.add_argument("--speed-memory", type=Path, help="a file that remembers how fast this machine can be")
     verify.add_argument("--pinned", choices=PRECISIONS, help="the precision that alone may be proven")
-    _add_latency(verify)
+    add_settings(verify)
 
     facts = commands.add_parser("facts", help="tell what this board is")
     facts.add_argument("--runtime", default="onnxruntime", help="the runtime to look for (default %(default)s)")
@@ -80,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="hash and measure a release again")
     _add_root(check)
-    _add_latency(check)
+    add_settings(check)
     _add_limit(check)
     check.add_argument("--who", default="unknown", help="who does this, for the log")
     check.add_argument("--pinned", choices=PRECISIONS, help="what was proven, where the board has no verdict of it")

@@ -25,9 +25,8 @@ from .machine_speed import (
     remember_best,
 )
 from .quantiles import Latency, Ratio, compare_rounds, summarize_latency
+from .settings import DEFAULTS
 
-DEFAULT_SAMPLES = 1000
-DEFAULT_LIMIT_S = 20.0
 # Two sessions of one model differ for as long as they are open, by where their memory lies: in 200 pairs of four models
 # (0.008 to 6 ms) 28 intervals lay beside 1 by less than 0.4 %, none by 1 %. Intervals are wider by it on either side.
 SESSION_LUCK = 0.01
@@ -188,8 +187,8 @@ def _has_answered(measurement: Measurement, is_decided: Callable[[Measurement], 
 def measure_latency(
     runs: Mapping[str, _Run],
     *,
-    samples: int = DEFAULT_SAMPLES,
-    limit_s: float = DEFAULT_LIMIT_S,
+    samples: int = DEFAULTS.latency_samples,
+    limit_s: float = DEFAULTS.latency_limit_s,
     on_progress: Optional[Callable[[int, int], None]] = None,
     clock: _Clock = time.perf_counter_ns,
     is_decided: Callable[[Measurement], bool] = decides_every_ratio,

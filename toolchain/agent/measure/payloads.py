@@ -15,6 +15,7 @@ from .latency import UNDECIDED, Measurement, decide, measure_latency
 from .placement import Placement
 from .quantiles import Latency, Ratio, summarize_latency
 from .session import BuildRequest, Session, find_runtime, open_session
+from .settings import MeasureSettings
 from .validity import Validity, find_contention, find_validity
 
 OnProgress = Callable[[str, int, int], None]
@@ -140,8 +141,7 @@ def measure_payloads(
     golden: GoldenArrays,
     *,
     bundle_id: str,
-    latency_samples: int,
-    latency_limit_s: float,
+    settings: MeasureSettings,
     speed_memory: Optional[Path],
     on_progress: OnProgress,
 ) -> Payloads:
@@ -173,8 +173,8 @@ def measure_payloads(
             measurement, conditions, validity = _measure_undisturbed(
                 lambda: measure_latency(
                     {path: _bind_run(session, feeds) for path, session in sessions.items()},
-                    samples=latency_samples,
-                    limit_s=latency_limit_s,
+                    samples=settings.latency_samples,
+                    limit_s=settings.latency_limit_s,
                     on_progress=lambda done, total: on_progress("latency", done, total),
                     is_decided=lambda measured: _decides_gates(measured, manifest),
                     memory=speed_memory,

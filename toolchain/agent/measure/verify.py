@@ -14,9 +14,9 @@ from .environment import describe_environment, read_environment
 from .facts import Facts, check_compatible, read_facts
 from .golden import GoldenArrays, evaluate_session, open_golden
 from .judge import Judgement, judge_one, judge_record, settles
-from .latency import DEFAULT_LIMIT_S, DEFAULT_SAMPLES
 from .payloads import OnProgress, Payloads, describe_difference, list_references, measure_payloads
 from .record import RECORD_SCHEMA, CandidateRecord, Evaluation, Payload, Record, ReferenceRecord
+from .settings import DEFAULTS, MeasureSettings
 
 LATENCY_SCOPE = "session.run, host memory to host memory"
 
@@ -168,8 +168,7 @@ def verify_bundle(
     bundle_dir: Path,
     *,
     on_progress: OnProgress,
-    latency_samples: int = DEFAULT_SAMPLES,
-    latency_limit_s: float = DEFAULT_LIMIT_S,
+    settings: MeasureSettings = DEFAULTS,
     pinned: Optional[str] = None,
     speed_memory: Optional[Path] = None,
 ) -> Verification:
@@ -192,8 +191,7 @@ def verify_bundle(
         manifest,
         golden,
         bundle_id=bundle_id,
-        latency_samples=latency_samples,
-        latency_limit_s=latency_limit_s,
+        settings=settings,
         speed_memory=speed_memory,
         on_progress=on_progress,
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from toolchain.errors import ExitCode, ToolchainError
+from toolchain.agent.install.lock import hold_file
 
 
 @contextmanager
@@ -23,19 +22,12 @@ def lock_training(checkpoint: Path, *, model: str) -> Iterator[None]:
         return
     path = checkpoint.with_suffix(".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise ToolchainError(
-            ExitCode.BUSY,
-            f"another training of {model} is running",
-            where=str(path),
-            expected="one at a time: both would write the same checkpoint and weights",
-            found="a process that holds the lock",
-            fix="wait for it, end it, or train into another folder with --out",
-        ) from error
+    what, fix = (
+        f"another training of {model} is running",
+        "wait for it, end it, or train into another folder with --out",
+    )
+    descriptor = hold_file(path, platform.node(), what=what, fix=fix)
     try:
         yield
     finally:
-        lock.release()
+        os.close(descriptor)

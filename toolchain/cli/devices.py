@@ -20,7 +20,7 @@ from toolchain.report.shape import Report
 
 def devices(as_json: AsJson = False) -> int:
     """List the boards of devices.toml, and whether each can be reached."""
-    from toolchain.boards import check_reach
+    from toolchain.deploy.reach import check_reach
 
     path = Path.cwd() / DEVICES_FILE
     known = read_devices(path)
@@ -39,7 +39,7 @@ def status(device: DeviceName, as_json: AsJson = False) -> int:
 
     Exits with 25 where the verdict expired, and with 11 where the release is not what was proven.
     """
-    from toolchain.boards import read_status
+    from toolchain.deploy.maintain import read_status
 
     document = read_status(_find_device(device))
     print_rows(document, as_json=as_json, show=_print_status)
@@ -51,7 +51,7 @@ def rollback(device: DeviceName, as_json: AsJson = False, quiet: Quiet = False) 
 
     Exits with 25 where that is done, but the board would not take the release any more: a revoked key, a date.
     """
-    from toolchain.boards import roll_back
+    from toolchain.deploy.maintain import roll_back
 
     unit = _find_device(device)
     with show_progress(quiet=quiet) as progress:
@@ -66,7 +66,7 @@ def enroll(
     as_json: AsJson = False,
 ) -> int:
     """Tell a board whose signatures it trusts; from then on it takes no unsigned bundle."""
-    from toolchain.boards import enroll_signers
+    from toolchain.deploy.maintain import enroll_signers
 
     document = enroll_signers(_find_device(device), signers)
     print_rows(document, as_json=as_json, show=_print_enrolled)
@@ -75,7 +75,7 @@ def enroll(
 
 def examine_boards(names: str, *, as_json: bool) -> int:
     """Print what boards have and lack; returns the exit code of the first that lacks something."""
-    from toolchain.boards import examine_board
+    from toolchain.measure.examine_board import examine_board
 
     rows = [examine_board(device) for device in find_devices(names)]
     print_rows(rows, as_json=as_json, show=_print_examined)
