@@ -68,7 +68,7 @@ def _read_verdict(return_code: int, stdout: bytes, samples_path: Path) -> SelfTe
             raise _explain_end(f"exit code {return_code}, but {document['exit_code']} in its words")
         samples_ms = json.loads(samples_path.read_text(encoding="utf-8"))
         return SelfTest(exit_code=ExitCode(return_code), measurements=document, samples_ms=samples_ms)
-    except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as cause:
+    except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError, RecursionError) as cause:
         raise _explain_end(f"exit code {return_code}, and no JSON object of ours") from cause
 
 
