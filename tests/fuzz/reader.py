@@ -47,7 +47,8 @@ def read(reader: Reader, data: bytes, folder: Path, *, hang_s: float = HANG_S) -
     except ToolchainError as error:
         if error.code not in reader.codes:
             raise Broken(f"{reader.name} refuses with exit code {int(error.code)}: {error}") from error
-        str(error).encode()  # half of a surrogate pair could not be printed
+        if any("\ud800" <= letter <= "\udfff" for letter in str(error)):  # half of a surrogate pair
+            raise Broken(f"{reader.name} says what cannot be printed: {error!r}") from error
     except Exception as error:
         raise Broken(f"{reader.name}: {type(error).__name__}: {str(error)[:200]}") from error
     if outside:

@@ -36,6 +36,7 @@ _HARD = (
     b"a = " + b"9" * 5000,
     b'{"exit_code": 1e999}',
     b'"\\ud800"',
+    b'{"exit_code": "\\ud800", "record": {}}',
 )
 
 
