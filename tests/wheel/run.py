@@ -38,13 +38,18 @@ def build_wheel(folder: Path) -> Path:
     return wheel
 
 
+def list_committed() -> dict[str, str]:
+    """Return the committed files of the package, each with where it is in the wheel."""
+    listed = subprocess.run(["git", "ls-files", *_INSIDE], check=True, cwd=_REPOSITORY, capture_output=True, text=True)
+    parts = {path: path.split("/", 1) for path in listed.stdout.splitlines()}
+    return {path: f"{_INSIDE[wing]}/{rest}" for path, (wing, rest) in parts.items()}
+
+
 def list_lost(wheel: Path) -> list[str]:
     """Return the committed files of the package that the wheel does not have."""
-    listed = subprocess.run(["git", "ls-files", *_INSIDE], check=True, cwd=_REPOSITORY, capture_output=True, text=True)
     with zipfile.ZipFile(wheel) as archive:
         inside = set(archive.namelist())
-    places = {path: path.split("/", 1) for path in listed.stdout.splitlines()}
-    return [path for path, (wing, rest) in places.items() if f"{_INSIDE[wing]}/{rest}" not in inside]
+    return [path for path, place in list_committed().items() if place not in inside]
 
 
 def install(wheel: Path, folder: Path) -> Path:
