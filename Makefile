@@ -6,12 +6,14 @@ TARGET ?=
 DEVICE ?=
 # The tests of the fault table.
 BOARD_TESTS ?= tests/agent/install tests/commands/test_devices.py tests/deploy/test_remote.py
+# How long `make fuzz` takes, in all.
+FUZZ_S ?= 600
 
 VENV      := .venv
 PIP       := $(VENV)/bin/python -m pip
 TOOLCHAIN := $(VENV)/bin/toolchain
 
-.PHONY: setup deploy train test test-power test-board check bench board board-stop clean
+.PHONY: setup deploy train test test-power test-board wheel-test fuzz check bench board board-stop clean
 
 setup: $(VENV)/.installed
 
@@ -21,8 +23,20 @@ deploy: setup
 train: setup
 	@$(TOOLCHAIN) train $(MODEL)
 
+# The share of lines and branches that ran must not fall below the floor in pyproject.toml.
 test: $(VENV)/.installed-dev
-	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
+	rm -rf .coverage && mkdir .coverage
+	$(VENV)/bin/python -m coverage run -m pytest -n 2 --dist worksteal
+	$(VENV)/bin/python -m coverage combine --quiet
+	$(VENV)/bin/python -m coverage report
+
+# What users install: the wheel, where the checkout cannot be seen.
+wheel-test: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m tests.wheel.run
+
+# Every reader of outside bytes, on bytes of nobody's; the tests have a few examples of each.
+fuzz: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m tests.fuzz.run --seconds $(FUZZ_S)
 
 # Power cuts during a deploy, on a disk of its own (docs/boards.md); it needs root.
 test-power: $(VENV)/.installed-dev
@@ -50,7 +64,7 @@ board-stop: setup
 	@$(VENV)/bin/python -m toolchain.emulator stop
 
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 # A stamp is written last, so an installation that was interrupted is done again.
 $(VENV)/bin/python:

@@ -1,4 +1,4 @@
-"""A change rebuilds what depends on it, and what is damaged in the cache is built again; all keys: test_stages.py."""
+"""A change rebuilds what depends on it, and what is damaged in the cache is built again; all keys: tests/stages/test_keys.py."""
 
 import numpy as np
 import pytest

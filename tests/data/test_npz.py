@@ -145,6 +145,7 @@ CORRUPT = {
     "half a file": good()[: len(good()) // 2],
     "damaged inside": good()[:100] + bytes(50) + good()[150:],
     "a broken array": zipped("x.npy", b"\x93NUMPY broken"),
+    "a header that opens more brackets than it closes": zipped("x.npy", b"\x93NUMPY\x01\x00\x12\x00{'shape':((1000,),"),
     "no array": zipped("x.txt", b"hello"),
     "terabytes declared": lying_header(),
     "a bare array": bare_array(),

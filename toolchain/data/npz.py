@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -118,9 +119,11 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             )
         with archive:
             arrays = {name: archive[name] for name in archive.files}
-    # MemoryError: a header that declares more than there is. NotImplementedError: an unknown compression.
+    # MemoryError: a header that declares more than there is. NotImplementedError: an unknown compression. The last three:
+    # numpy reads a header as Python's own literal.
     except (
         ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error, MemoryError, NotImplementedError,
+        SyntaxError, TokenError, RecursionError,
     ) as error:  # fmt: skip
         raise malformed(
             "the file is corrupt, or holds Python objects, which are refused: reading them executes code",

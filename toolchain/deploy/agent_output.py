@@ -35,6 +35,7 @@ class StderrReader:
             KeyError,
             TypeError,
             AttributeError,
+            RecursionError,
         ):  # what a runtime or an interpreter writes beside our lines
             self._others.append(line.rstrip("\n"))
         else:

@@ -152,7 +152,7 @@ def describe_caller() -> str:
 def _parse_line(line: str) -> Mapping[str, Any]:
     try:
         document = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 

@@ -46,7 +46,8 @@ def read_toml(path: Path, kind: str) -> dict[str, Any]:
             found=error.strerror,
             fix=f"check the path of the {kind} and its permissions",
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # ValueError: no TOML, no UTF-8, or a number of thousands of digits. RecursionError: lists nested too deep.
+    except (ValueError, RecursionError) as error:
         raise usage(
             f"the {kind} is not valid TOML",
             where=str(path),

@@ -143,7 +143,7 @@ def _check_entry(folder: Path) -> str | None:
         files: dict[str, str] = document["files"]
         present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {_ENTRY}
         intact = present == files.keys() and all(hash_file(folder / name) == sha for name, sha in files.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return hash_json(files) if intact else None
 

@@ -130,7 +130,7 @@ class Sources:
         if self._kept is None:
             self._kept = {}
             if self._memo is not None:
-                with suppress(OSError, ValueError, KeyError, TypeError):
+                with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
                     document = json.loads(self._memo.read_text(encoding="utf-8"))
                     if document["version"] == _MEMO_VERSION:
                         self._kept = dict(document["files"])

@@ -92,7 +92,13 @@ def test_an_array_that_is_not_what_the_manifest_says_is_refused(make_bundle, arr
     assert_malformed(lambda: open_all(bundle))
 
 
-@pytest.mark.parametrize("data", [b"", b"\x93NUMPY", pickle.dumps([1, 2]), b"\x93NUMPY\x01\x00\x02\x00{}"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"\x93NUMPY", pickle.dumps([1, 2]), b"\x93NUMPY\x01\x00\x02\x00{}"),
+        b"\x93NUMPY\x01\x00\x12\x00{'shape':((1000,),",  # brackets that no reader of Python's literals finds closed
+    ],
+)
 def test_bytes_that_are_no_array_are_refused(make_bundle, data):
     bundle = make_bundle()
     (bundle / "golden/output-0.npy").write_bytes(data)

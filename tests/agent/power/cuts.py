@@ -14,8 +14,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.agent import conftest as rig
+from tests.agent.board import Board
 from tests.agent.power.disk import Disk, make_disk
+from tests.agent.quick_bundle import make_good
+from tests.agent.surroundings import make_keys, make_quick_environment, write_signers
 
 # The issue's: a cut may come up to a tenth of a deploy after its end.
 _SPAN = 1.1
@@ -47,7 +49,7 @@ class PowerCuts:
         shutil.copyfile(self._template, image)
         with Disk(image, self.folder / "mount") as disk, disk.busy():
             started_s = time.monotonic()
-            answer = rig.Board(disk.folder / "root", self.environment).install(self.new)
+            answer = Board(disk.folder / "root", self.environment).install(self.new)
             duration_s = time.monotonic() - started_s
         assert answer.code == 0, answer
         return duration_s
@@ -61,7 +63,7 @@ class PowerCuts:
         image, remains = self._make_room("cut.img", "remains.img")
         shutil.copyfile(self._template, image)
         with Disk(image, self.folder / "mount") as disk:
-            host = rig.Board(disk.folder / "root", self.environment).start()
+            host = Board(disk.folder / "root", self.environment).start()
             cut_s = time.monotonic() + after_s
             try:
                 with disk.busy():
@@ -73,7 +75,7 @@ class PowerCuts:
                 host.process.kill()
                 host.finish()
         with Disk(remains, self.folder / "mount") as disk:
-            board = rig.Board(disk.folder / "root", self.environment)
+            board = Board(disk.folder / "root", self.environment)
             board.assert_invariant(self.old.id, self.new.id)
             found = "old" if board.current == self.old.id else "new"
             answer = board.install(self.new)
@@ -124,12 +126,12 @@ def make_cuts(folder):
     """Return the board, its keys and its bundles, all in a folder."""
     for part in ("keys", "site", "board/root"):
         (folder / part).mkdir(parents=True)
-    keys = rig.make_keys(folder / "keys")
-    environment = rig.make_quick_environment(folder / "site")
-    bundles = rig.make_good(keys)
+    keys = make_keys(folder / "keys")
+    environment = make_quick_environment(folder / "site")
+    bundles = make_good(keys)
     root = folder / "board/root"
-    rig.write_signers(root, keys)
-    answer = rig.Board(root, environment).install(bundles["old"])
+    write_signers(root, keys)
+    answer = Board(root, environment).install(bundles["old"])
     assert answer.code == 0, answer
     return PowerCuts(folder, root, bundles["old"], bundles["new"], environment)
 

@@ -64,6 +64,6 @@ def read_tail(root: Path, lines: int) -> List[Dict[str, Any]]:
     for line in found[-lines:]:
         try:
             documents.append(json.loads(line.decode("utf-8")))
-        except ValueError:  # the first one may be cut by where reading began
+        except (ValueError, RecursionError):  # the first one may be cut by where reading began; the rest is nobody's
             continue
     return documents

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
+from ..decode import parse_json
 from ..errors import ExitCode, ToolchainError
 from ..measure.settings import MeasureSettings, list_arguments, list_chosen
 
@@ -46,12 +46,19 @@ def _explain_end(found: str) -> ToolchainError:
     return ToolchainError(ExitCode.ROLLED_BACK, "the self-test ended without a verdict", found=found, fix=fix)
 
 
+def _parse(data: bytes, where: str) -> Any:
+    try:
+        return parse_json(data, where)
+    except ToolchainError as error:  # not what the self-test reports, but that it reports nothing
+        raise ValueError(error.found) from error
+
+
 def _read_verdict(return_code: int, stdout: bytes, samples_path: Path) -> SelfTest:
     if return_code < 0:
         names = {item.value: item.name for item in signal.Signals}
         raise _explain_end(f"killed by {names.get(-return_code, f'signal {-return_code}')}")
     try:
-        document = json.loads(stdout.decode("utf-8"))
+        document = _parse(stdout, "stdout")
         error = document.get("error")
         if error is not None:
             code = ExitCode(error["code"])
@@ -59,7 +66,7 @@ def _read_verdict(return_code: int, stdout: bytes, samples_path: Path) -> SelfTe
             raise ToolchainError(ExitCode.ROLLED_BACK if code in _NO_VERDICT else code, **fields)
         if document["exit_code"] != return_code:
             raise _explain_end(f"exit code {return_code}, but {document['exit_code']} in its words")
-        samples_ms = json.loads(samples_path.read_text(encoding="utf-8"))
+        samples_ms = _parse(samples_path.read_bytes(), samples_path.name)
         return SelfTest(exit_code=ExitCode(return_code), measurements=document, samples_ms=samples_ms)
     except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as cause:
         raise _explain_end(f"exit code {return_code}, and no JSON object of ours") from cause

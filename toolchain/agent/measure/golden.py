@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 import numpy as np
@@ -70,7 +71,8 @@ class GoldenArrays:
 def _map_array(bundle_dir: Path, path: str, samples: int, spec: Optional[TensorSpec], *, stacked: bool) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(bundle_dir / path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    # The last three: numpy reads a header as Python's own literal.
+    except (ValueError, EOFError, OSError, SyntaxError, TokenError, RecursionError) as error:
         raise ToolchainError(
             ExitCode.MALFORMED, "a golden array cannot be read", path, "a .npy file without pickles", str(error)
         ) from error

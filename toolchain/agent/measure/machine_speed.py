@@ -121,7 +121,7 @@ def remember_best(path: Optional[Path], best_ns: Optional[ProbeTimes]) -> None:
 def _read_memory(path: Optional[Path]) -> Dict[str, object]:
     try:
         document = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
-    except (OSError, ValueError):  # none yet, or damaged: nothing is remembered
+    except (OSError, ValueError, RecursionError):  # none yet, or damaged: nothing is remembered
         return {}
     return document if isinstance(document, dict) else {}
 

@@ -1,6 +1,6 @@
 """Builds every stage of a model in a process of its own, and prints which modules of ours it imported and which it hashed.
 
-`python -m tests.stage_imports RECIPE TARGET...` prints {"STAGE": {"imported": [...], "hashed": [...]}}. A child knows
+`python -m tests.stages.stage_imports RECIPE TARGET...` prints {"STAGE": {"imported": [...], "hashed": [...]}}. A child knows
 the libraries of others, which take seconds to import, and nothing of ours: what it imports, the stage imports.
 """
 
@@ -56,7 +56,7 @@ def build_stage(recipe_path, target_path, name, options):
     assert not any(module.partition(".")[0] == "toolchain" for module in sys.modules)
     # The package gathers all stages; one alone is what is looked at.
     package = types.ModuleType("toolchain.stages")
-    package.__path__ = [str(Path(__file__).parents[1] / "toolchain" / "stages")]
+    package.__path__ = [str(Path(__file__).parents[2] / "toolchain" / "stages")]
     sys.modules["toolchain.stages"] = package
     stage = importlib.import_module(f"toolchain.stages.{name}")
     from toolchain.project.recipe import read_recipe

@@ -15,7 +15,7 @@ from toolchain.run.sources import find_sources
 
 __all__ = ["tiny"]
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 METHODS = {
     "magnitude_pruning": "amount = 0.2\nfinetune = { epochs = 1, batch_size = 32 }",
     "distillation": 'teacher = "recipe.toml"\nfinetune = { epochs = 1, batch_size = 32 }',
@@ -46,7 +46,7 @@ def built(tiny, tmp_path_factory):
     (folder / "jetson.toml").write_text('runtime = "tensorrt"\nprecision = ["int8", "fp16"]\nsignature = "optional"\n')
     own = {"PYTHONPATH": str(REPOSITORY), "TOOLCHAIN_CACHE": str(folder.parent / "cache"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.stage_imports", folder],
+        [sys.executable, "-m", "tests.stages.stage_imports", folder],
         env={**os.environ, **own},
         capture_output=True,
         text=True,

@@ -1,0 +1,58 @@
+"""What users write."""
+
+from pathlib import Path
+
+from tests.fuzz.reader import Reader
+from toolchain.project.device import read_devices
+from toolchain.project.recipe import read_recipe
+from toolchain.project.target import read_target
+from toolchain.run.cache import Cache
+
+_REPOSITORY = Path(__file__).parents[3]
+
+
+def _read_seeds(pattern: str) -> tuple[bytes, ...]:
+    return tuple(path.read_bytes() for path in sorted(_REPOSITORY.glob(pattern)))
+
+
+def _write(data: bytes, path: Path) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+_DEVICES = b"""[lab]
+target = "jetson"
+host = "lab-nano"
+
+[bench]
+target = "cpu"
+labgrid = "bench.yaml"
+"""
+
+
+def _find_entry(data: bytes, folder: Path) -> object:
+    """Read an entry.json where the cache has one; what is not whole is no entry."""
+    cache, inputs = Cache(folder), {"weights": "07" * 32}
+    work = cache.find_work_folder("export", inputs)
+    entry = folder / "export" / work.name
+    entry.mkdir(parents=True)
+    (entry / "model.onnx").write_bytes(b"model")
+    (entry / "entry.json").write_bytes(data)
+    return cache.find("export", inputs)
+
+
+# sha256 of b"model".
+_ENTRY = (
+    b"""{"inputs": {}, "files": {"model.onnx": "9372c470eeadd5ecd9c3c74c2b3cb633f8e2f2fad799250a0f70d652b6b825e4"}}"""
+)
+
+READERS = (
+    Reader(
+        "recipe", lambda data, folder: read_recipe(_write(data, folder / "recipe.toml")), _read_seeds("models/*/*.toml")
+    ),
+    Reader(
+        "target", lambda data, folder: read_target(_write(data, folder / "target.toml")), _read_seeds("targets/*.toml")
+    ),
+    Reader("devices", lambda data, folder: read_devices(_write(data, folder / "devices.toml")), (_DEVICES,)),
+    Reader("cache entry", _find_entry, (_ENTRY,), codes=frozenset()),
+)
