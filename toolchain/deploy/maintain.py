@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.agent.install.enroll import list_signers
+from toolchain.agent.install.signature import NAMESPACE
 from toolchain.deploy import words
 from toolchain.deploy.board import ROOT_ARGUMENT, describe_caller
 from toolchain.deploy.reach import reach_board
@@ -47,7 +48,7 @@ def enroll_signers(device: Device, signers: Path) -> Mapping[str, Any]:
         raise usage(
             "the file of signers cannot be read",
             where=str(signers),
-            expected='lines such as: ci@example.org namespaces="edge-toolchain-bundle" ssh-ed25519 AAAA...',
+            expected=f'lines such as: ci@example.org namespaces="{NAMESPACE}" ssh-ed25519 AAAA...',
             found=error.strerror,
             fix="write it from the public keys of those who sign; see ssh-keygen(1), ALLOWED SIGNERS",
         ) from error
