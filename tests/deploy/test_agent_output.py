@@ -21,6 +21,26 @@ def test_progress_lines_are_reported_and_the_others_kept():
     assert kept.splitlines() == ["a warning of the runtime", '{"event": "other"}', "[]"]
 
 
+@pytest.mark.parametrize(
+    ("step", "done", "total"),
+    [
+        (1, 1, 2),
+        ({}, 1, 2),
+        ("a", "1", 2),
+        ("a", 1, None),
+        ("a", 1.5, 2),
+        ("a", True, 2),
+        ("\x1b[2J", 1, 2),
+        ("\ud800", 1, 2),
+    ],
+)
+def test_progress_that_cannot_be_shown_or_counted_is_a_line_like_any_other(step, done, total):
+    seen = []
+    line = json.dumps({"step": step, "done": done, "total": total})
+    assert follow_progress([f"{line}\n"], lambda *event: seen.append(event)) == line
+    assert seen == []
+
+
 def test_only_the_end_of_a_long_output_is_kept():
     assert follow_progress([f"{index}\n" for index in range(10_000)], print).splitlines()[-1] == "9999"
     assert len(follow_progress([f"{index}\n" for index in range(10_000)], print).splitlines()) == 20

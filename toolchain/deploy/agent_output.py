@@ -39,7 +39,12 @@ class StderrReader:
         ):  # what a runtime or an interpreter writes beside our lines
             self._others.append(line.rstrip("\n"))
         else:
-            self._on_progress(step, done, total)
+            # Shown to people, and counted with: a board may say anything.
+            is_name = isinstance(step, str) and step.isprintable()
+            if is_name and type(done) is int and type(total) is int:
+                self._on_progress(step, done, total)
+            else:
+                self._others.append(line.rstrip("\n"))
 
     @property
     def others(self) -> str:

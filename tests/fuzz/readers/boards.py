@@ -1,6 +1,7 @@
 """What a board says to a host."""
 
 import dataclasses
+import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from toolchain.deploy.agent_output import StderrReader, read_agent_output
 from toolchain.deploy.answer import read_answer
 from toolchain.deploy.words import read_check, read_facts, read_install, read_measured, read_signers, read_status
 from toolchain.errors import ExitCode
+from toolchain.pipeline import show_steps
+from toolchain.run.progress import Progress
 
 _SHA256 = "ab" * 32
 _MANIFEST, _RECORD = make_manifest(), make_record()
@@ -82,7 +85,7 @@ def _read_output(function: Callable[[Mapping[str, Any]], object]) -> Callable[[b
 
 def _read_stderr(data: bytes, folder: Path) -> object:
     del folder
-    reader = StderrReader(lambda step, done, total: None)
+    reader = StderrReader(show_steps(Progress(stream=io.StringIO())))
     for line in data.decode("utf-8", "replace").splitlines():
         reader.add_line(line)
     return reader.others
