@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import pickle
 
 import numpy as np
@@ -9,6 +10,12 @@ from toolchain.agent.manifest import TensorSpec, read_manifest
 from toolchain.agent.measure.golden import evaluate_session, find_fixed_batch, open_golden
 from toolchain.agent.measure.session import ShapeRange, open_session
 from toolchain.bundle import GoldenBatch
+
+
+def write_archive():
+    file = io.BytesIO()
+    np.savez(file, x=np.zeros(3))
+    return file.getvalue()
 
 
 def open_all(bundle, path="payload/float32/model.onnx"):
@@ -96,6 +103,7 @@ def test_an_array_that_is_not_what_the_manifest_says_is_refused(make_bundle, arr
     "data",
     [
         *(b"", b"\x93NUMPY", pickle.dumps([1, 2]), b"\x93NUMPY\x01\x00\x02\x00{}"),
+        *(b"PK\x03\x04", write_archive()),
         b"\x93NUMPY\x01\x00\x12\x00{'shape':((1000,),",  # brackets that no reader of Python's literals finds closed
     ],
 )

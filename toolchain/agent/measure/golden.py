@@ -70,7 +70,8 @@ class GoldenArrays:
 
 def _map_array(bundle_dir: Path, path: str, samples: int, spec: Optional[TensorSpec], *, stacked: bool) -> NDArray[Any]:
     try:
-        array: NDArray[Any] = np.load(bundle_dir / path, mmap_mode="r", allow_pickle=False)
+        # Not np.load, which opens archives and pickles too.
+        array: NDArray[Any] = np.lib.format.open_memmap(str(bundle_dir / path), mode="r")
     # The last three: numpy reads a header as Python's own literal.
     except (ValueError, EOFError, OSError, SyntaxError, TokenError, RecursionError) as error:
         raise ToolchainError(
