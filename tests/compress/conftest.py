@@ -79,8 +79,7 @@ def keep_in(folder):
     return keep
 
 
-@pytest.fixture
-def material(tmp_path):
+def make_material(folder):
     """Return what a method gets, without a training of its own."""
     samples = make_samples()
     return Material(
@@ -90,12 +89,17 @@ def material(tmp_path):
         finetune=None,
         crop_padding=2,
         flip=True,
-        folder=tmp_path,
+        folder=folder,
         on_progress=lambda progress: None,
         where="recipe.toml: compress[0]",
-        keep_teacher_outputs=keep_in(tmp_path),
+        keep_teacher_outputs=keep_in(folder),
         show_steps=lambda name, total: lambda count=1: None,
     )
+
+
+@pytest.fixture
+def material(tmp_path):
+    return make_material(tmp_path)
 
 
 @pytest.fixture

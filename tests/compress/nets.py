@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torchvision.models import mobilenet_v2
 from torchvision.models.mobilenetv2 import MobileNetV2
@@ -34,6 +35,29 @@ class TransformerBlock(nn.Module):
         x = x + self.out(attended.transpose(1, 2).reshape(-1, 4, self.width))
         x = x + self.down(self.act(self.up(self.norm2(x))))
         return self.head(x.mean(1))
+
+
+class BranchedNet(nn.Module):
+    """What mobile nets are made of, with branches: pictures (N, 3, 8, 8) to logits (N, 2).
+
+    Depthwise convolutions, Relu6, a hard-swish written by hand, a pooled and a plain branch that are concatenated.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.deep = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.left, self.right = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 4, 1)
+        self.both, self.head = nn.Conv2d(12, 8, 1), nn.Linear(8, 2)
+        self.drop = nn.Dropout()
+
+    def forward(self, x):
+        x = F.relu6(self.norm(self.stem(x)))
+        y = self.deep(x)
+        y = y * F.relu6(y + 3) / 6
+        y = torch.cat([F.relu6(self.left(y)), F.max_pool2d(F.relu(self.right(y)), 3, 1, 1)], 1)
+        y = F.relu(x + self.both(y))
+        return self.head(self.drop(F.adaptive_avg_pool2d(y, 1).flatten(1)))
 
 
 class AttentionNet(nn.Module):
@@ -87,6 +111,11 @@ def build_resnet8(*, trained=False):
 def build_transformer(seed=0):
     torch.manual_seed(seed)
     return TransformerBlock().eval()
+
+
+def build_branched(seed=0):
+    torch.manual_seed(seed)
+    return settle_norms(BranchedNet())
 
 
 @dataclass(frozen=True)

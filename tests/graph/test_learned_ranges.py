@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper, parser
 
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.graph.learned_ranges import check_kept, drop_ranges, read_ranges, restore_pairs, take_pairs
+from toolchain.graph.learned_ranges import check_kept, drop_ranges, read_ranges, remove_pairs, restore_pairs, take_pairs
 
 # As PyTorch's exporter writes it: a pair at the input, one at a tensor with two readers, one at the output.
 PAIRS = """
@@ -83,6 +83,39 @@ def test_another_number_of_pairs_than_ranges_is_an_error(paired, count):
     with pytest.raises(ToolchainError, match="lost ranges") as caught:
         take_pairs(paired, count=count, weight_bits=8)
     assert caught.value.code is ExitCode.PARITY
+
+
+def test_pairs_with_nothing_between_them_are_all_of_the_tensor_before_them():
+    """As a Dropout between two of them leaves them, and two calls that compute the same."""
+    model = onnx.parser.parse_model(
+        """
+        <ir_version: 10, opset_import: ["": 21]>
+        net (float[n, 4] x) => (float[n, 4] y)
+        <float s1 = {1}, float s2 = {2}, float s3 = {3}, uint8 z = {0}>
+        {
+            a = Relu(x)
+            q1 = QuantizeLinear(a, s1, z)
+            d1 = DequantizeLinear(q1, s1, z)
+            q2 = QuantizeLinear(d1, s2, z)
+            d2 = DequantizeLinear(q2, s2, z)
+            q3 = QuantizeLinear(a, s3, z)
+            d3 = DequantizeLinear(q3, s3, z)
+            y = Add(d2, d3)
+        }
+        """
+    )
+    plain, ranges = remove_pairs(model)
+    assert [(node.op_type, list(node.input)) for node in plain.graph.node] == [("Relu", ["x"]), ("Add", ["a", "a"])]
+    assert ranges == {"a": [(0, 255), (0, 510), (0, 765)]}
+    with pytest.raises(ToolchainError, match="lost ranges"):  # a learned range each has none
+        take_pairs(model, count=3, weight_bits=8)
+
+
+def test_half_a_pair_is_an_error(paired):
+    del paired.graph.node[1].input[1:]
+    paired.graph.node[1].op_type = "Cast"
+    with pytest.raises(ToolchainError, match="lost ranges"):
+        remove_pairs(paired)
 
 
 def test_a_pass_that_loses_a_tensor_or_the_entry_is_refused(taken):

@@ -19,11 +19,21 @@ class Draft:
     def __init__(self, model: nn.Module, edits: Sequence[Edit] = ()) -> None:
         self.model = model
         self._edits: list[Edit] = list(edits)
+        self._notes: list[str] = []
 
     @property
     def edits(self) -> tuple[Edit, ...]:
         """Everything that the builder's model needs before it takes these weights."""
         return tuple(self._edits)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user must be told."""
+        return tuple(self._notes)
+
+    def note(self, text: str) -> None:
+        """Tell the user something, also where the result comes from the cache."""
+        self._notes.append(text)
 
     def edit(self, edit: Edit) -> None:
         """Change the model, and remember how; what was said before is not said twice."""

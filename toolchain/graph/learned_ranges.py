@@ -37,31 +37,52 @@ def take_pairs(model: onnx.ModelProto, *, count: int, weight_bits: int) -> onnx.
 
     Raises ToolchainError (exit 18) where there are not `count` of them: the exporter lost or added some.
     """
+    result, ranges = remove_pairs(model)
+    tensors = {source: pairs[0] for source, pairs in ranges.items()}
+    if len(tensors) != count or sum(map(len, ranges.values())) != count:
+        raise _explain_lost(expected=count, found=len(tensors))
+    return _with_entry(result, LearnedRanges(tensors=tensors, weight_bits=weight_bits))
+
+
+def remove_pairs(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, list[tuple[float, float]]]]:
+    """Return a copy of an exported model without its pairs of uint8, and the ranges that were at each tensor, in order.
+
+    Several pairs are at one tensor where nothing that computes is left between them.
+
+    Raises ToolchainError (exit 18) where a QuantizeLinear is no half of such a pair.
+    """
     result = onnx.ModelProto()
     result.CopyFrom(model)
     view = GraphView.from_model(result)
-    pairs = {node.output[0]: node for node in result.graph.node if node.op_type == "QuantizeLinear"}
-    ranges: dict[str, tuple[float, float]] = {}
+    quantizers = {node.output[0]: node for node in result.graph.node if node.op_type == "QuantizeLinear"}
+    paired: set[str] = set()
+    ranges: dict[str, list[tuple[float, float]]] = {}
     renamed: dict[str, str] = {}
     for dequantize in result.graph.node:
-        quantize = pairs.get(dequantize.input[0]) if dequantize.op_type == "DequantizeLinear" else None
+        quantize = quantizers.get(dequantize.input[0]) if dequantize.op_type == "DequantizeLinear" else None
         if quantize is None:
             continue
-        source = quantize.input[0]
         scale, zero_point = (view.constant(name) for name in quantize.input[1:3])
         if scale is not None and zero_point is not None:
+            source = renamed.setdefault(dequantize.output[0], renamed.get(quantize.input[0], quantize.input[0]))
             step, zero = float(scale.item()), int(zero_point.item())
-            ranges[source] = (-zero * step, (_STEPS - zero) * step)
-            renamed[dequantize.output[0]] = source
-    if len(ranges) != count or len(pairs) != count:
-        raise ToolchainError(
-            ExitCode.PARITY,
-            "the export lost ranges that the model has learned",
-            expected=f"{count} pairs of QuantizeLinear and DequantizeLinear",
-            found=f"{len(ranges)} of {len(pairs)}",
-        )
-    _remove_pairs(result, renamed, ranges)
-    return _with_entry(result, LearnedRanges(tensors=ranges, weight_bits=weight_bits))
+            if quantize.output[0] not in paired:
+                ranges.setdefault(source, []).append((-zero * step, (_STEPS - zero) * step))
+            paired.add(quantize.output[0])
+    if len(paired) != len(quantizers):
+        raise _explain_lost(expected=len(quantizers), found=len(paired))
+    returned = _remove_pairs(result, renamed)
+    return result, {returned.get(source, source): found for source, found in ranges.items()}
+
+
+def _explain_lost(*, expected: int, found: int) -> ToolchainError:
+    return ToolchainError(
+        ExitCode.PARITY,
+        "the export lost ranges that the model has learned",
+        expected=f"{expected} pairs of QuantizeLinear and DequantizeLinear",
+        found=f"{found} of them",
+        fix="leave the layers around one that is lost out of qat with skip",
+    )
 
 
 def state_ranges(
@@ -72,10 +93,10 @@ def state_ranges(
     renamed: what each DequantizeLinear made, to what its pair quantized. Returns the new names of tensors that bear an
     output's name now.
     """
-    outputs = {value.name for value in model.graph.output}
-    _remove_pairs(model, renamed, ranges)
-    _with_entry(model, LearnedRanges(tensors=ranges, weight_bits=weight_bits))
-    return {source: name for name, source in renamed.items() if name in outputs}
+    returned = _remove_pairs(model, renamed)
+    tensors = {returned.get(source, source): found for source, found in ranges.items()}
+    _with_entry(model, LearnedRanges(tensors=tensors, weight_bits=weight_bits))
+    return returned
 
 
 def read_ranges(model: onnx.ModelProto) -> LearnedRanges | None:
@@ -175,8 +196,12 @@ def _list_tensors(model: onnx.ModelProto) -> set[str]:
     return {value.name for value in model.graph.input} | {name for node in model.graph.node for name in node.output}
 
 
-def _remove_pairs(model: onnx.ModelProto, renamed: dict[str, str], ranges: dict[str, tuple[float, float]]) -> None:
-    """Let readers of a pair read what it quantized; an output of the graph keeps its name."""
+def _remove_pairs(model: onnx.ModelProto, renamed: dict[str, str]) -> dict[str, str]:
+    """Let readers of a pair read what it quantized; an output of the graph keeps its name.
+
+    renamed: what each DequantizeLinear made, to what its pair quantized. Returns the new names of tensors that bear an
+    output's name now.
+    """
     graph = model.graph
     outputs = {value.name for value in graph.output}
     kept = [node for node in graph.node if node.op_type not in ("QuantizeLinear", "DequantizeLinear")]
@@ -186,8 +211,6 @@ def _remove_pairs(model: onnx.ModelProto, renamed: dict[str, str], ranges: dict[
         rename_reads(node, inner)
         for index, name in enumerate(node.output):
             node.output[index] = returned.get(name, name)
-    for source, name in returned.items():
-        ranges[name] = ranges.pop(source)
     graph.ClearField("node")
     graph.node.extend(kept)
     read = {name for node in kept for name in read_names(node)} | outputs
@@ -195,6 +218,7 @@ def _remove_pairs(model: onnx.ModelProto, renamed: dict[str, str], ranges: dict[
         kept_values = [value for value in field if value.name in read]
         del field[:]
         field.extend(kept_values)
+    return returned
 
 
 def _with_entry(model: onnx.ModelProto, learned: LearnedRanges) -> onnx.ModelProto:

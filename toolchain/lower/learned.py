@@ -9,11 +9,9 @@ import onnx
 
 from toolchain.graph.learned_ranges import LearnedRanges
 from toolchain.graph.view import GraphView
+from toolchain.lower.moved_values import find_same_values
 from toolchain.lower.qdq_plan import Scheme
 from toolchain.lower.ranges import TensorRange
-
-# Operators that only move or select values: rounding before them is rounding behind them.
-_MOVES_VALUES = frozenset({"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
 
 
 def find_learned(
@@ -25,9 +23,7 @@ def find_learned(
     view = GraphView.from_model(model)
     found: dict[str, TensorRange] = {}
     for name in tensors:
-        same = next(
-            (other for other in (*_walk_back(view, name), *_walk_on(view, name)) if other in learned.tensors), None
-        )
+        same = find_same_values(view, name, learned.tensors)
         if same is not None:
             low, high = learned.tensors[same]
             found[name] = TensorRange(low, high, learned=True)
@@ -41,19 +37,3 @@ def match_weight_bits(scheme: Scheme, learned: LearnedRanges | None) -> Scheme:
     if learned.weight_bits > scheme.weight_bits:
         return replace(scheme, reason=f"{scheme.reason}; the model was trained for {learned.weight_bits}-bit weights")
     return replace(scheme, trained_weight_bits=learned.weight_bits)
-
-
-def _walk_back(view: GraphView, name: str) -> list[str]:
-    """Return the tensor and those before it, as far as nodes only move values."""
-    names = [name]
-    while (node := view.producers.get(names[-1])) is not None and node.op_type in _MOVES_VALUES:
-        names.append(node.input[0])
-    return names
-
-
-def _walk_on(view: GraphView, name: str) -> list[str]:
-    """Return the tensors behind it, as far as the only reader moves values."""
-    names: list[str] = []
-    while (node := view.only_consumer(names[-1] if names else name)) is not None and node.op_type in _MOVES_VALUES:
-        names.append(node.output[0])
-    return names

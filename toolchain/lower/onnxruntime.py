@@ -14,6 +14,7 @@ from dataclasses import replace
 import onnx
 
 from toolchain.graph.view import GraphView
+from toolchain.lower.moved_values import MOVES_VALUES
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode, Scheme
 from toolchain.lower.weighted import find_held_weights, find_weight
@@ -21,9 +22,6 @@ from toolchain.lower.weighted import find_held_weights, find_weight
 # Operators whose int8 kernel reads and writes 8-bit tensors. They join only between int8 neighbours:
 # alone, the conversion around them costs more than they gain.
 _BETWEEN_INT8 = frozenset({"Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool", "Sigmoid", "LeakyRelu"})
-
-# Operators that only move or select values: the output keeps the input's scale and zero point.
-_MOVES_VALUES = frozenset({"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze"})
 
 _ABSORBED = frozenset({"Relu", "Clip"})
 
@@ -95,7 +93,7 @@ def _plan_weighted(view: GraphView, node: onnx.NodeProto, held: Mapping[str, str
 
 def _plan_between(view: GraphView, node: onnx.NodeProto, returned: frozenset[str]) -> QuantizedNode | None:
     """Return the plan of a node without weights all of whose activations come from int8 nodes."""
-    moves = node.op_type in _MOVES_VALUES
+    moves = node.op_type in MOVES_VALUES
     if not moves and node.op_type not in _BETWEEN_INT8:
         return None
     activations = (node.input[0],) if moves else tuple(node.input)

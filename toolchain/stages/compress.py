@@ -44,7 +44,10 @@ def compress(run: Run, weights: Path | None) -> Path | None:
 def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonValue]) -> Path:
     name = f"compress-{index + 1}-{entry.get('method')}"
     inputs: dict[str, Any] = {
-        **run.identify_code(__name__, *_list_chosen(run, str(entry.get("method"))), libraries=("torchvision",)),
+        # onnxscript: quantization-aware training exports the model to see where int8's pairs will stand.
+        **run.identify_code(
+            __name__, *_list_chosen(run, str(entry.get("method"))), libraries=("torchvision", "onnxscript")
+        ),
         "entry": dict(entry),
         **run.identify_model(weights),
         **run.identify_calibration(len(run.data.calibration)),
@@ -84,8 +87,9 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
             show_steps=run.progress.steps,
         )
         reach = compress_draft(draft, entry, material)
-        note = reach.describe(checked[index][0])
-        record = {"compress": dict(entry), "reach": asdict(reach), "notes": [] if note is None else [note]}
+        described = reach.describe(checked[index][0])
+        notes = [*draft.notes, *([] if described is None else [described])]
+        record = {"compress": dict(entry), "reach": asdict(reach), "notes": notes}
         path = folder / "weights.safetensors"
         save_weights(draft.model, path, record, edits=draft.edits)
         # What follows reads the file: a model that keeps what it computed from its weights, for example, differs.

@@ -5,26 +5,32 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from onnx import numpy_helper
 from torch import nn
 
-from tests.compress.conftest import build_net, make_samples
+from tests.compress.conftest import build_net, make_material, make_samples
 from tests.compress.nets import (
     AttentionNet,
-    build_mobilenet,
+    build_branched,
     build_resnet8,
     build_small_mobilenet,
     build_transformer,
     enlarge,
 )
+from tests.compress.odd_nets import build_odd_net
 from toolchain.compress import Draft, FinetuneSection, compress_draft
-from toolchain.compress.quantization.range_markers import insert_learned_ranges
+from toolchain.compress.quantization.range_markers import Grid, insert_learned_ranges
 from toolchain.data import load_dataset
+from toolchain.data.dataset import ImageSamples
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.graph.learned_ranges import read_ranges, restore_pairs, take_pairs
+from toolchain.graph.view import GraphView
 from toolchain.lower.int8 import lower_int8
 from toolchain.lower.learned import find_learned
+from toolchain.lower.moved_values import find_same_values
 from toolchain.lower.onnxruntime import int8_policy, plan_int8
 from toolchain.lower.qdq_plan import Scheme
+from toolchain.lower.tensorrt.policy import plan_int8 as plan_tensorrt
 from toolchain.module.export import check_export, export_onnx, run_pytorch
 from toolchain.module.structure import FixWeights, LearnedRange
 from toolchain.module.weights import load_weights, save_weights
@@ -190,38 +196,85 @@ def test_an_interrupted_training_ends_at_the_same_weights_and_ranges(compress, m
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
 
 
-def test_mobilenet_learns_a_range_behind_every_convolution(compress, material):
-    samples = enlarge(make_samples(8), 4)
-    fed = dataclasses.replace(material, calibration=samples, load_training=lambda: samples)
-    draft = Draft(build_mobilenet())
-    finetune = FinetuneSection(epochs=1, batch_size=8, learning_rate=1e-4)
-    compress_draft(
-        draft, {"method": "qat", "finetune": finetune.model_dump()}, dataclasses.replace(fed, finetune=finetune)
+def test_what_learns_no_range_is_said_by_name(compress):
+    net = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3), nn.SiLU(), nn.Conv2d(8, 8, 3)),
+        *(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)),
     )
-    # 52 convolutions, 10 sums, the picture; the mean of one pixel is the pixel.
-    assert len(list_ranges(draft)) == 63
+    draft = compress(net.eval(), method="qat", finetune={"epochs": 1})
+    assert len(draft.notes) == 1
+    assert "inside of 1 (SiLU)" in draft.notes[0]
+    assert list_ranges(draft).keys() == {"input_1", "_0", "_1", "_3", "_4"}
 
 
-@pytest.fixture(params=[build_small_mobilenet, build_transformer])
-def exported(request, material, tmp_path):
-    samples = enlarge(make_samples(), 4) if request.param is build_small_mobilenet else make_samples()
+def test_a_layer_that_int8_leaves_alone_keeps_its_weight_and_is_said_by_name_and_share(material):
+    """The other one of its weight is to stay in float: stored in both forms, it would be larger."""
+    draft, finetune = Draft(build_odd_net("tied_weight")), FinetuneSection(epochs=1)
+    fed = dataclasses.replace(material, finetune=finetune)
+    reach = compress_draft(draft, {"method": "qat", "skip": ["two"], "finetune": finetune.model_dump()}, fed)
+    assert draft.list_fixed() == ["stem", "head"]
+    assert [(own.name, own.kind) for own in reach.unreached] == [("one.weight", "Linear")]
+    assert reach.unreached[0].share == pytest.approx(256 / (432 + 256 + 32))
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A model that was trained for int8, as the stages hand it to the lowering."""
+
+    samples: ImageSamples
+    ranges: dict
+    trained: nn.Module
+    model: onnx.ModelProto
+
+
+NETS = [build_net, build_small_mobilenet, build_branched, build_transformer]
+
+
+@pytest.fixture(scope="module", params=NETS)
+def exported(request, tmp_path_factory):
+    folder, build = tmp_path_factory.mktemp("exported"), request.param
+    samples = enlarge(make_samples(), 4) if build is build_small_mobilenet else make_samples()
     finetune = FinetuneSection(epochs=1, learning_rate=1e-3)
-    fed = dataclasses.replace(material, calibration=samples, load_training=lambda: samples, finetune=finetune)
-    draft = Draft(request.param())
-    compress_draft(draft, {"method": "qat", "finetune": finetune.model_dump()}, fed)
-    return samples, *export_optimized(draft, request.param, samples, tmp_path)
+    fed = dataclasses.replace(make_material(folder), calibration=samples, load_training=lambda: samples)
+    draft = Draft(build())
+    entry = {"method": "qat", "finetune": finetune.model_dump()}
+    compress_draft(draft, entry, dataclasses.replace(fed, finetune=finetune))
+    assert not draft.notes
+    return Exported(samples, list_ranges(draft), *export_optimized(draft, build, samples, folder))
 
 
 def test_every_tensor_of_the_policy_has_learned_its_range(exported):
-    samples, trained, model = exported
-    learned = read_ranges(model)
-    tensors = plan_int8(model).tensors
-    assert find_learned(model, tensors, learned).keys() == set(tensors)
+    samples, learned = exported.samples, read_ranges(exported.model)
+    tensors = plan_int8(exported.model).tensors
+    assert find_learned(exported.model, tensors, learned).keys() == set(tensors)
     assert learned.tensors.keys() <= set(tensors)
-    restored = run_int8(restore_pairs(model, learned), samples.batch(0, 16), fused=False)
-    expected = run_pytorch(trained, samples.batch(0, 16))["output"]
+    restored = run_int8(restore_pairs(exported.model, learned), samples.batch(0, 16), fused=False)
+    expected = run_pytorch(exported.trained, samples.batch(0, 16))["output"]
     step = (expected.max() - expected.min()) / 50
     np.testing.assert_allclose(restored, expected, atol=step)
+
+
+def test_the_pairs_that_are_written_are_those_that_were_trained(exported):
+    """Each range that was learned is a pair of the payload, and no pair has another."""
+    payload = lower(exported.model, [exported.samples.batch(index, index + 1) for index in range(8)]).model
+    constants = {
+        tensor.name: numpy_helper.to_array(tensor).item() for tensor in payload.graph.initializer if not tensor.dims
+    }
+    view, learned = GraphView.from_model(exported.model), read_ranges(exported.model).tensors
+    written = set()
+    for node in payload.graph.node:
+        if node.op_type == "QuantizeLinear":
+            tensor = find_same_values(view, node.input[0], learned)
+            grid = Grid.cover(*learned[tensor])
+            assert (constants[node.input[1]], constants[node.input[2]]) == (grid.scale, grid.zero_point)
+            written.add(tensor)
+    assert written == learned.keys()
+    np.testing.assert_allclose(sorted(learned.values()), sorted(exported.ranges.values()), rtol=1e-6, atol=1e-9)
+
+
+def test_tensorrt_rounds_no_tensor_that_was_not_trained(exported):
+    tensors = plan_tensorrt(exported.model).tensors
+    assert find_learned(exported.model, tensors, read_ranges(exported.model)).keys() == set(tensors) > set()
 
 
 def test_the_int8_graph_answers_as_the_trained_model(material, tmp_path):

@@ -29,6 +29,11 @@ class Grid:
     """Exact in float32."""
     zero_point: int
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the greatest number that it has."""
+        return -self.zero_point * self.scale, (LEVEL_MAX - self.zero_point) * self.scale
+
     @classmethod
     def cover(cls, low: float, high: float) -> Grid:
         """Return the grid that covers a range and 0."""
