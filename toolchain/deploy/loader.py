@@ -157,8 +157,8 @@ def main(arguments: list) -> None:  # type: ignore[type-arg]
         os.setpgid(0, 0)  # so that what the agent starts ends with it
     threading.Thread(target=_watch_host, args=(float(arguments[3]),), daemon=True).start()
     sys.path.insert(0, folder)
-    sys.argv = ["agent"] + [root if argument == "{ROOT}" else argument for argument in arguments[4:]]
-    runpy.run_module("agent", run_name="__main__", alter_sys=True)
+    sys.argv = ["agent.install"] + [root if argument == "{ROOT}" else argument for argument in arguments[4:]]
+    runpy.run_module("agent.install", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
