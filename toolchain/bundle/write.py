@@ -30,8 +30,10 @@ from toolchain.agent.manifest import (
     check_manifest,
     encode_manifest,
 )
+from toolchain.agent.measure.levels import find_levels_path
 from toolchain.bundle.agent_files import list_agent_files
 from toolchain.bundle.arrays import ArrayWriter
+from toolchain.bundle.levels import compact_array
 from toolchain.errors import usage
 from toolchain.run.sources import find_sources
 
@@ -131,6 +133,8 @@ def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
                 writers[path].add(batch.outputs[name])
         for writer in writers.values():
             writer.finish()
+    for path in input_paths.values():
+        compact_array(folder / path, folder / find_levels_path(path))
     labels_path = None
     if inputs.labels is not None:
         labels_path = "golden/labels.npy"
