@@ -71,7 +71,7 @@ _ACCEPT = State(
 )
 _RECEIVE = State(
     actions.receive,
-    entry="files that other releases have are copied by hash, the others come from the host",
+    entry="files that other releases have are taken by hash, the others come from the host",
     failure="exit 15: staging stays, to go on with; exit 14: it goes",
     recovery="staging stays, to go on with",
     limit_s=60.0,
