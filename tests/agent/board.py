@@ -12,6 +12,11 @@ from tests.agent.quick_bundle import compute_sha256
 from tests.native_board import AGENT_PYTHON
 
 
+def choose_module(options):
+    """Return the module of the board's command, or of the one that goes wrong on purpose."""
+    return "tests.agent.faults" if "--fault" in options else "toolchain.agent.install"
+
+
 class Board:
     """A board's ROOT, and the commands of its agent."""
 
@@ -27,7 +32,7 @@ class Board:
 
     def start(self, *options, prefix=()):
         """Start an `install` and return its host's end."""
-        command = [*prefix, AGENT_PYTHON, "-m", "toolchain.agent", "install", "--root", self.root]
+        command = [*prefix, AGENT_PYTHON, "-m", choose_module(options), "install", "--root", self.root]
         command += ["--who", "test", *self.options, *options]
         stderr = tempfile.TemporaryFile()  # noqa: SIM115 - Host closes it
         process = subprocess.Popen(
@@ -56,7 +61,7 @@ class Board:
         return answer
 
     def run(self, command, *options):
-        arguments = [AGENT_PYTHON, "-m", "toolchain.agent", command, "--root", self.root, *options]
+        arguments = [AGENT_PYTHON, "-m", choose_module(options), command, "--root", self.root, *options]
         done = subprocess.run(
             list(map(str, arguments)), capture_output=True, text=True, env=self.environment, check=False
         )

@@ -63,7 +63,6 @@ def test_a_failed_verdict_is_the_exit_code(make_bundle, write_model):
         (["verify", "/no/such/bundle"], ExitCode.USAGE),
         (["no-such-command"], ExitCode.USAGE),
         ([], ExitCode.USAGE),
-        (["facts", "--runtime", "no_such_runtime"], ExitCode.USAGE),
         (["verify", ".", "--settings", '{"latency_samples": 0}'], ExitCode.USAGE),
         (["verify", ".", "--settings", "{"], ExitCode.USAGE),
     ],
@@ -88,26 +87,10 @@ def test_samples_inside_the_bundle_are_refused_because_they_would_change_it(make
     assert (code, "part of the bundle" in document["error"]["what"]) == (ExitCode.USAGE, True)
 
 
-def test_facts_are_those_of_this_machine():
-    code, facts, _ = run_agent("facts")
-    assert code == 0
-    own = {"arch", "cpu", "cpu_features", "os", "python", "runtime", "runtime_version", "accelerator", "details"}
-    assert own | {"board"} == set(facts)
-
-
-def test_facts_tell_what_the_disk_of_a_root_has_even_before_it_is_made(tmp_path):
-    _, facts, _ = run_agent("facts", "--root", tmp_path / "not" / "yet")
-    board = facts["board"]
-    assert board["disk_free_bytes"] > 0
-    assert board["memory_bytes"] >= board["memory_available_bytes"] > 0
-    assert board["ssh_keygen"].endswith("ssh-keygen")
-    assert board["is_clock_plausible"] is True
-
-
-def test_a_board_without_its_runtime_still_tells_the_rest():
-    code, document, _ = run_agent("facts", "--runtime", "no_such_runtime")
-    assert (code, document["error"]["code"]) == (ExitCode.USAGE, ExitCode.USAGE)
-    assert document["board"]["time"].endswith("Z")
+@pytest.mark.parametrize("name", ["install", "rollback", "status", "check", "enroll", "facts"])
+def test_what_installs_is_no_command_of_what_measures(name):
+    code, document, _ = run_agent(name)
+    assert (code, "invalid choice" in document["error"]["what"]) == (ExitCode.USAGE, True)
 
 
 @pytest.mark.parametrize(

@@ -39,4 +39,4 @@ def test_no_other_module_has_a_list_of_its_own():
         for path in PACKAGE.rglob("*.py")
         if any(name in path.read_text() for name in ("ENOSPC", "EROFS", "EDQUOT"))
     }
-    assert named == {"agent/errors.py", "agent/install/faults.py"}  # the fault `full` raises one
+    assert named == {"agent/errors.py"}

@@ -1,11 +1,9 @@
 import stat
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import toolchain.agent
 from toolchain.agent.contents import check_contents
 from toolchain.agent.manifest import read_manifest
 from toolchain.bundle import GoldenBatch, write_bundle
@@ -66,14 +64,6 @@ def test_golden_arrays_are_the_batches_one_after_the_other(bundle_inputs, sample
     np.testing.assert_array_equal(np.load(tmp_path / "bundle" / golden.inputs["input"]), inputs)
     np.testing.assert_array_equal(np.load(tmp_path / "bundle" / golden.outputs["logits"]), outputs)
     np.testing.assert_array_equal(np.load(tmp_path / "bundle" / golden.labels), labels)
-
-
-def test_the_agent_in_the_bundle_is_this_agent(bundle_inputs, tmp_path):
-    write_bundle(bundle_inputs(), tmp_path / "bundle")
-    source = read_tree(Path(toolchain.agent.__file__).parent)
-    source = {name: data for name, data in source.items() if name.endswith(".py")}
-    assert read_tree(tmp_path / "bundle/agent") == source
-    assert "measure/runtimes/onnxruntime.py" in source
 
 
 @pytest.mark.parametrize("batches", [[40], [40, 40], []], ids=str)

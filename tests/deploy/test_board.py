@@ -66,6 +66,12 @@ def test_the_agents_code_is_brought_once_under_its_hash(root):
     assert not list(folder.rglob("*.pyc"))
 
 
+def test_what_is_sent_can_install_and_has_nothing_that_breaks_a_board_on_purpose():
+    sent = json.loads(read_agent_code())
+    assert {"agent/install/__main__.py", "agent/install/states.py", "agent/__main__.py"} <= sent.keys()
+    assert not [name for name, text in sent.items() if "os.kill(" in text or "faults" in name]
+
+
 @pytest.mark.parametrize("damage", ["changed", "missing", "extra"])
 def test_code_that_is_not_what_its_name_says_is_replaced_and_does_not_run(root, damage, tmp_path):
     make_board(root).run(*STATUS)
@@ -89,6 +95,53 @@ def test_old_versions_of_the_code_are_removed_but_the_latest(root):
     make_board(root).run(*STATUS)
     names = {path.name for path in (root / "agent").iterdir()}
     assert names == {"version-3", "version-4", "version-5", sha256(read_agent_code()).hexdigest()}
+
+
+def make_other_board(root, text):
+    """Return a board whose host has another version of the agent."""
+    board = make_board(root)
+    board._code = json.dumps({**json.loads(board._code), "agent/other.py": text}, sort_keys=True).encode("ascii")
+    return board, sha256(board._code).hexdigest()
+
+
+def ask(root):
+    """Ask as an application does, with nothing of ours but what lies on the board."""
+    command = [sys.executable, "-I", root / "still_proven.py", root]
+    done = subprocess.run(list(map(str, command)), cwd="/", capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
+def find_linked(root):
+    return (root / "still_proven.py").resolve().parents[2].name
+
+
+def test_what_applications_ask_lies_at_one_place_and_is_of_the_agent_that_last_changed_the_board(root):
+    make_board(root).run(*STATUS)
+    own = sha256(read_agent_code()).hexdigest()
+    assert find_linked(root) == own
+    other, name = make_other_board(root, "other")
+    other.run(*STATUS)
+    assert find_linked(root) == own  # looking changes nothing
+    with pytest.raises(ToolchainError, match="no release"):
+        other.run("check", "--root", "{ROOT}")
+    assert find_linked(root) == name
+    assert ask(root) == (ExitCode.USAGE, f"usage: no release is active in {root}\n")
+    assert not list(root.rglob("*.pyc"))
+
+
+def test_the_agent_that_applications_ask_is_kept_however_old_and_a_link_to_nothing_is_renewed(root):
+    make_board(root).run(*STATUS)
+    linked = find_linked(root)
+    os.utime(root / "agent" / linked, (1, 1))
+    for index in range(6):
+        make_other_board(root, str(index))[0].run(*STATUS)
+    assert find_linked(root) == linked
+    assert len(list((root / "agent").iterdir())) == 5  # the one in use, three more, and this one
+    (root / "still_proven.py").unlink()
+    (root / "still_proven.py").symlink_to("agent/gone/agent/install/still_proven.py")
+    make_board(root).run(*STATUS)
+    assert ask(root)[0] == ExitCode.USAGE
+    assert {path.name for path in root.iterdir()} == {"agent", "still_proven.py"}
 
 
 def test_a_board_without_numpy_is_exit_3_with_the_way_to_get_it(root, tmp_path):

@@ -54,7 +54,7 @@ class Lab:
 
     def ask(self):
         """Ask as an application does: with the board's Python, and nothing of ours but what lies there."""
-        command = [self.native.folder / "python", self.root / "current/agent/install/still_proven.py", self.root]
+        command = [self.native.folder / "python", self.root / "still_proven.py", self.root]
         done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
         assert done.stderr == ""
         return done.returncode, done.stdout

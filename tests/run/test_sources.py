@@ -143,12 +143,3 @@ def test_a_memo_that_cannot_be_written_changes_nothing(package, tmp_path):
     (tmp_path / "file").write_text("in the way")
     expected = Sources(package).hash_imports("own.stages.first")
     assert Sources(package, memo=tmp_path / "file" / "memo.json").hash_imports("own.stages.first") == expected
-
-
-def test_what_is_copied_as_it_is_is_hashed_byte_by_byte_with_its_place(package):
-    before = Sources(package).hash_bytes("tools")
-    (package / "tools" / "saw.py").write_text("# a comment\n")
-    second = Sources(package).hash_bytes("tools")
-    (package / "tools" / "saws").mkdir()
-    (package / "tools" / "saw.py").rename(package / "tools" / "saws" / "saw.py")
-    assert len({before, second, Sources(package).hash_bytes("tools")}) == 3

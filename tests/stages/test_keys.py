@@ -360,7 +360,9 @@ RUNS_SESSIONS = {"evidence", "export", "optimize", "golden", COMPRESS, *LOWER, "
         ("lower/calibration/methods/entropy.py", {"lower-int8"}),
         ("agent/measure/gates/parity.py", {"evidence", "bundle", *LOWER}),
         ("agent/measure/runtimes/onnxruntime.py", RUNS_SESSIONS),
-        ("agent/install/enroll.py", {"bundle"}),
+        ("agent/__main__.py", {"bundle"}),
+        ("agent/install/enroll.py", set()),
+        ("agent/measure/runtimes/tensorrt.py", set()),
         ("bundle/write.py", {"golden", "bundle"}),
         ("data/npz.py", RUNS_SESSIONS),
         ("data/image_folder.py", set()),
@@ -415,6 +417,9 @@ def test_a_comment_asks_for_nothing_but_the_bundle_that_it_lies_in(project, pack
             append(path, "\n# a comment\n")
     assert list_code(project, package) == before
     append(package / "agent" / "install" / "enroll.py", "\n# a comment\n")
+    append(package / "agent" / "measure" / "runtimes" / "tensorrt.py", "\n# a comment\n")
+    assert list_code(project, package) == before
+    append(package / "agent" / "__main__.py", "\n# a comment\n")
     after = list_code(project, package)
     assert {stage for stage in before if before[stage] != after[stage]} == {"bundle"}
 

@@ -81,7 +81,8 @@ class Golden:
     `originals` are what the user's uncompressed model returns: the files of `outputs` where nothing was compressed.
 
     The first axis of every array counts samples. Where `stacked`, array[i] is the whole tensor of run i, whatever its
-    axes mean (a recurrent state, a scalar); elsewhere that first axis is the tensor's own batch axis.
+    axes mean (a recurrent state, a scalar); elsewhere that first axis is the tensor's own batch axis. Where a file
+    NAME.levels.npy is listed beside the NAME.npy of an input, that one has the numbers of its levels (measure/levels.py).
     """
 
     samples: int

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import toolchain.agent
 from toolchain.agent.contents import compute_sha256
 from toolchain.agent.manifest import (
     MANIFEST_NAME,
@@ -31,8 +30,12 @@ from toolchain.agent.manifest import (
     check_manifest,
     encode_manifest,
 )
+from toolchain.agent.measure.levels import find_levels_path
+from toolchain.bundle.agent_files import list_agent_files
 from toolchain.bundle.arrays import ArrayWriter
+from toolchain.bundle.levels import compact_array
 from toolchain.errors import usage
+from toolchain.run.sources import find_sources
 
 _FILE_MODE = 0o644
 _FOLDER_MODE = 0o755
@@ -130,6 +133,8 @@ def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
                 writers[path].add(batch.outputs[name])
         for writer in writers.values():
             writer.finish()
+    for path in input_paths.values():
+        compact_array(folder / path, folder / find_levels_path(path))
     labels_path = None
     if inputs.labels is not None:
         labels_path = "golden/labels.npy"
@@ -146,10 +151,9 @@ def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
     )
 
 
-def _copy_agent(folder: Path) -> None:
-    source = Path(toolchain.agent.__file__).parent
-    for path in sorted(source.rglob("*.py")):
-        target = folder / "agent" / path.relative_to(source)
+def _copy_agent(runtime: str, folder: Path) -> None:
+    for name, path in list_agent_files(find_sources(), runtime=runtime).items():
+        target = folder / "agent" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
 
@@ -174,7 +178,7 @@ def write_bundle(inputs: BundleInputs, folder: Path) -> Manifest:
         raise usage(f"the folder {folder} is not empty", fix="name a new folder for the bundle")
     reference, original, candidates = _copy_payloads(inputs, folder)
     golden = _write_golden(inputs, folder)
-    _copy_agent(folder)
+    _copy_agent(inputs.runtime, folder)
     manifest = Manifest(
         schema=SCHEMA,
         counter=inputs.counter,

@@ -23,6 +23,10 @@ _PYTHON_MIN = (3, 8)
 _BLOCK_BYTES = 1 << 16
 # Of the agent's code, beside the one in use: some 200 kB each.
 _KEPT_VERSIONS = 3
+# What applications run, under ROOT: a link to the file of that name in the agent's code.
+_ANSWER = "still_proven.py"
+# The commands that write what that file reads.
+_CHANGES = ("install", "rollback", "check")
 # What a process that was asked to end gets, before it is ended.
 _GRACE_S = 5
 
@@ -111,14 +115,32 @@ def _place_agent(root: str, sha256: str, size_bytes: int) -> str:
     except OSError:
         if not _is_there(folder, sha256):  # else another command put it there at the same time
             raise
-    _remove_old(folder)
+    _remove_old(root, folder)
     return folder
 
 
-def _remove_old(folder: str) -> None:
-    # Not all: an agent of another version may be running.
+def _link_answer(root: str, folder: str, command: str) -> None:
+    # It belongs to the board and not to a release, and to the agent that wrote last what it reads: looking at a board
+    # with an older toolchain does not give its applications older code.
+    path = os.path.join(root, _ANSWER)
+    target = os.path.join(os.path.relpath(folder, root), "agent", "install", _ANSWER)
+    is_wanted = command in _CHANGES or not os.path.exists(path)
+    if not is_wanted or (os.path.islink(path) and os.readlink(path) == target):
+        return
+    with contextlib.suppress(OSError):  # a disk that takes nothing is what the command tells; the link stays as it was
+        if os.path.lexists(path + ".new"):
+            os.unlink(path + ".new")
+        os.symlink(target, path + ".new")
+        os.replace(path + ".new", path)
+        _sync(root)
+
+
+def _remove_old(root: str, folder: str) -> None:
+    # Not all: an agent of another version may be running, and applications ask the one that the link leads to.
     parent = os.path.dirname(folder)
-    names = [name for name in os.listdir(parent) if name != os.path.basename(folder) and not name.startswith(".")]
+    linked = os.path.relpath(os.path.realpath(os.path.join(root, _ANSWER)), os.path.realpath(parent)).split(os.sep)[0]
+    kept = (os.path.basename(folder), linked)
+    names = [name for name in os.listdir(parent) if name not in kept and not name.startswith(".")]
     for name in sorted(names, key=lambda name: os.path.getmtime(os.path.join(parent, name)))[:-_KEPT_VERSIONS]:
         shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
 
@@ -148,6 +170,7 @@ def main(arguments: list) -> None:  # type: ignore[type-arg]
     root, sha256 = os.path.expanduser(arguments[0]), arguments[1]
     try:
         folder = _place_agent(root, sha256, int(arguments[2]))
+        _link_answer(root, folder, arguments[4])
         os.chdir(folder)
     except OSError as error:
         where = "{}: {}".format(error.filename, error.strerror)
@@ -157,8 +180,8 @@ def main(arguments: list) -> None:  # type: ignore[type-arg]
         os.setpgid(0, 0)  # so that what the agent starts ends with it
     threading.Thread(target=_watch_host, args=(float(arguments[3]),), daemon=True).start()
     sys.path.insert(0, folder)
-    sys.argv = ["agent"] + [root if argument == "{ROOT}" else argument for argument in arguments[4:]]
-    runpy.run_module("agent", run_name="__main__", alter_sys=True)
+    sys.argv = ["agent.install"] + [root if argument == "{ROOT}" else argument for argument in arguments[4:]]
+    runpy.run_module("agent.install", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 
 from toolchain.errors import ToolchainError
 from toolchain.run.atomic import write_atomically
-from toolchain.run.cache import cache_root, hash_file, hash_json
+from toolchain.run.cache import cache_root, hash_json
 
 # Parsing all of a stage's code takes 0.3 to 0.9 s, its hash 5 ms. What was found in a file is therefore kept under the
 # hash of its bytes; times and sizes would not do, as an installer may give the same to another version.
@@ -98,11 +98,6 @@ class Sources:
     def list_below(self, package: str) -> list[str]:
         """Return the modules of a package, such as the methods that are found by name, sorted."""
         return sorted(name for name in self._modules if name.rpartition(".")[0] == package)
-
-    def hash_bytes(self, folder: str) -> str:
-        """Return the sha256 over the Python files below a folder of the package, byte by byte: what is copied as it is."""
-        root = self._package / folder
-        return hash_json([[path.relative_to(root).as_posix(), hash_file(path)] for path in sorted(root.rglob("*.py"))])
 
     def _follow(self, name: str, path: Path) -> Iterator[str]:
         """Yield the names that a module imports; those that are no modules of the package too."""

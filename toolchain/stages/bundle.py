@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from toolchain.agent.manifest import BuildSpec, Compatible, Gates, MetricSpec
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
+from toolchain.bundle.agent_files import list_agent_files
 from toolchain.project.freshness import Freshness
 from toolchain.project.recipe import Recipe
 from toolchain.project.target import Target
-from toolchain.run.cache import Entry
+from toolchain.run.cache import Entry, hash_file
 from toolchain.stages.run import Run
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def bundle(
     """
     inputs = {
         **run.identify_code(__name__),
-        "agent": run.sources.hash_bytes("agent"),  # it lies in the bundle as it is, comments and all
+        "agent": _hash_agent(run, target.runtime),
         "candidates": [[name, entry.sha256] for name, entry in candidates.items()],
         "reference": [reference.sha256, original.sha256],
         "golden": [golden.sha256, float_golden.sha256],
@@ -92,6 +93,11 @@ def bundle(
         write_bundle(inputs, folder / "bundle")
 
     return run.stage("bundle", inputs, build)
+
+
+def _hash_agent(run: Run, runtime: str) -> dict[str, str]:
+    """Return the sha256 of the agent's files that ride along: byte by byte, as they lie there, comments and all."""
+    return {name: hash_file(path) for name, path in list_agent_files(run.sources, runtime=runtime).items()}
 
 
 def merge_gates(recipe: Recipe, target: Target, *, trained_for_int8: bool = False) -> Gates:

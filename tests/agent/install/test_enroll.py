@@ -9,7 +9,7 @@ SIGNERS = b"# of the lab\nci@example.org ssh-ed25519 AAAA\n\n"
 
 def enroll(root, data, *, announced=None):
     header = json.dumps({"bytes": len(data) if announced is None else announced}).encode() + b"\n"
-    command = [sys.executable, "-m", "toolchain.agent", "enroll", "--root", root, "--who", "someone"]
+    command = [sys.executable, "-m", "toolchain.agent.install", "enroll", "--root", root, "--who", "someone"]
     done = subprocess.run(command, input=header + data, capture_output=True, check=False)
     return done.returncode, json.loads(done.stdout)
 

@@ -6,26 +6,11 @@ import subprocess
 
 import pytest
 
-from tests.small_disk import small_disk
 from toolchain.agent.errors import ExitCode
 from toolchain.agent.install.receive import SYNCED_BYTES
 
 # printf 'huge!' | cat <(head -c 2147483648 /dev/zero) - | sha256sum
 HUGE_SHA256 = "f21aa55d851433fc20a1af8c59422b05a76838638dd9365550cf5ba15cc02dd7"
-
-
-@pytest.fixture
-def mount_board(board, tmp_path):
-    """Return a function that moves the board to a small disk of its own; the disk goes with the test."""
-    with small_disk(tmp_path / "disk") as mount_disk:
-
-        def mount(options):
-            disk = mount_disk(options)
-            shutil.copytree(board.root, disk / "root", symlinks=True)
-            board.root = disk / "root"
-            return board
-
-        yield mount
 
 
 def fill(path, left_bytes):

@@ -190,7 +190,7 @@ def test_the_verdict_goes_with_its_release(board_with_both, quick, sign):
 def test_a_board_that_lost_the_runtime_says_so(board, quick_environment):
     board.environment = {**quick_environment, "PYTHONPATH": str(Path(__file__).parents[3])}
     code = "import sys; sys.path = [p for p in sys.path if 'site-packages' not in p]; sys.argv[0] = 'agent';"
-    code += "import runpy; runpy.run_module('toolchain.agent', run_name='__main__', alter_sys=True)"
+    code += "import runpy; runpy.run_module('toolchain.agent.install', run_name='__main__', alter_sys=True)"
     done = subprocess.run(
         [AGENT_PYTHON, "-c", code, "status", "--root", str(board.root)],
         capture_output=True,

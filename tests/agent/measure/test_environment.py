@@ -122,7 +122,8 @@ def test_what_did_not_change_is_not_read_again(fake, monkeypatch):
 
 def test_status_and_the_answer_for_applications_load_neither_numpy_nor_a_runtime():
     code = (
-        "import sys; import toolchain.agent.install.status, toolchain.agent.install.answer, toolchain.agent.__main__;"
+        "import sys; import toolchain.agent.install.status, toolchain.agent.install.answer;"
+        "import toolchain.agent.install.__main__, toolchain.agent.__main__;"
         "print({'numpy', 'onnxruntime', 'tensorrt'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

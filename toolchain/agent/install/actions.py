@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Callable, List, Optional
 
 from ..contents import check_contents
@@ -17,7 +18,15 @@ from .audit import AuditLog
 from .channel import Channel
 from .lock import take_lock
 from .offer import read_offer
-from .receive import WantedFile, check_space, copy_from_releases, describe_wanted, list_wanted, receive_files
+from .receive import (
+    WantedFile,
+    check_space,
+    describe_wanted,
+    list_stored,
+    list_wanted,
+    receive_files,
+    take_from_releases,
+)
 from .self_test import SelfTest, run_self_test
 from .settle import settle
 from .slots import CURRENT, Slots
@@ -126,10 +135,10 @@ def accept(run: Deployment) -> None:
         remove_tree(partial / name)
     run.wanted = list_wanted(partial, manifest.files)
     try:
-        check_space(partial, run.wanted)
+        check_space(partial, list_stored(run.wanted, _list_sources(run)))
     except ToolchainError:
         _remove_old(run, keep=0)
-        check_space(partial, run.wanted)
+        check_space(partial, list_stored(run.wanted, _list_sources(run)))
 
 
 def receive(run: Deployment) -> None:
@@ -141,10 +150,13 @@ def receive(run: Deployment) -> None:
     (partial / MANIFEST_NAME).write_bytes(run.manifest_bytes)
     if run.signature_bytes:
         (partial / SIGNATURE_NAME).write_bytes(run.signature_bytes)
-    releases = [run.slots.find_release(bundle_id) for bundle_id in run.trust.proven]
-    wanted = copy_from_releases(partial, run.wanted, releases, run.extend_limit)
+    wanted = take_from_releases(partial, run.wanted, _list_sources(run), run.extend_limit)
     run.channel.send(describe_wanted(wanted))
     receive_files(partial, wanted, run.channel, run.on_progress)
+
+
+def _list_sources(run: Deployment) -> List[Path]:
+    return [run.slots.find_release(bundle_id) for bundle_id in run.trust.proven]
 
 
 def verify(run: Deployment) -> None:

@@ -7,7 +7,7 @@ import os
 import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
 
 from ..contents import compute_sha256
 from ..durable import remove_tree
@@ -20,6 +20,9 @@ from .channel import Channel
 SYNCED_BYTES = 4 * 1024 * 1024
 _BLOCK_BYTES = 1 << 20
 _FILE_MODE = 0o644
+# What releases for one data set have in common lies on the disk once, under a name in each. Of the rest each has its own
+# copy: runtimes refuse links to the files of a model (onnx 1.21), and what runs must not become damaged in two places.
+_SHARED_FOLDER = "golden/"
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -40,6 +43,7 @@ def _keep_start(path: Path, entry: FileEntry) -> int:
         status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return 0
+    # A file with a second name is that of a release too: to write into it would change what is proven. It is linked anew.
     if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
         if status.st_size == entry.size_bytes and compute_sha256(path) == entry.sha256:
             return entry.size_bytes
@@ -100,40 +104,79 @@ def _index_releases(releases: Iterable[Path]) -> Dict[str, Path]:
     return paths
 
 
-def _copy_file(source: Path, target: Path, sha256: str, on_block: Callable[[], None]) -> bool:
+def _find_source(item: WantedFile, index: Dict[str, Path]) -> Optional[Path]:
+    """Return the file of a release that should be what is wanted; None where it is to come from the host."""
+    source = index.get(item.sha256)
+    if item.offset or source is None or source.is_symlink() or not source.is_file():
+        return None
+    return source if source.stat().st_size == item.size_bytes else None
+
+
+def list_stored(wanted: Sequence[WantedFile], releases: Iterable[Path]) -> List[WantedFile]:
+    """Return the wanted files that need space of their own: all but those that a release shares."""
+    index = _index_releases(releases)
+    return [item for item in wanted if not _is_shared(item) or _find_source(item, index) is None]
+
+
+def _is_shared(item: WantedFile) -> bool:
+    return item.path.startswith(_SHARED_FOLDER)
+
+
+def _has_sha256(path: Path, sha256: str, on_block: Callable[[], None]) -> bool:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(_BLOCK_BYTES), b""):
+            digest.update(block)
+            on_block()
+    return digest.hexdigest() == sha256
+
+
+def _link_file(source: Path, target: Path, sha256: str, on_block: Callable[[], None]) -> bool:
+    """Give a file that really has this hash a second name; return whether it has it now."""
+    if not _has_sha256(source, sha256, on_block):
+        return False
+    try:
+        os.link(str(source), str(target), follow_symlinks=False)
+    except OSError:  # a file system without hard links; where the disk takes nothing at all, the copy says so
+        return False
+    return True
+
+
+def _copy_file(source: Path, target: Path, temporary: Path, sha256: str, on_block: Callable[[], None]) -> bool:
     """Copy a file if it really has this hash; return whether it had. Until it is whole it has no name in the bundle."""
     digest = hashlib.sha256()
-    with source.open("rb") as original, target.open("wb") as copy:
+    with source.open("rb") as original, temporary.open("wb") as copy:
         for block in iter(lambda: original.read(_BLOCK_BYTES), b""):
             digest.update(block)
             copy.write(block)
             on_block()
         copy.flush()
         os.fdatasync(copy.fileno())
-    return digest.hexdigest() == sha256
+    if digest.hexdigest() != sha256:
+        return False
+    temporary.replace(target)
+    return True
 
 
-def copy_from_releases(
+def take_from_releases(
     folder: Path, wanted: Sequence[WantedFile], releases: Iterable[Path], on_block: Callable[[], None]
 ) -> List[WantedFile]:
-    """Copy the wanted files that another release has with the same hash; return those that it has not.
+    """Take the wanted files that another release has with the same hash; return those that it has not.
 
-    A file that has begun to come from the host goes on from there. Copies, not hard links: runtimes refuse links to the
-    files of a model (onnx 1.21), and two releases must not become damaged together. on_block is called for progress.
+    They are linked or copied, see _SHARED_FOLDER, after their bytes were hashed. A file that has begun to come from the host
+    goes on from there. on_block is called for progress.
     """
     index = _index_releases(releases)
-    temporary = folder.parent / "copy"
     left = []
     for item in wanted:
-        source = index.get(item.sha256)
-        is_there = source is not None and not source.is_symlink() and source.is_file()
-        if item.offset or source is None or not is_there:
+        source = _find_source(item, index)
+        if source is None:
             left.append(item)
-        elif _copy_file(source, temporary, item.sha256, on_block):
-            path = folder / item.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.replace(path)
-        else:
+            continue
+        path = folder / item.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_taken = _is_shared(item) and _link_file(source, path, item.sha256, on_block)
+        if not is_taken and not _copy_file(source, path, folder.parent / "copy", item.sha256, on_block):
             left.append(item)
     return left
 

@@ -17,7 +17,6 @@ from ..errors import ExitCode, ToolchainError, is_storage_error
 from . import actions
 from .actions import Deployment, OnProgress, Options
 from .channel import Channel
-from .faults import Fault
 from .settle import settle
 from .slots import CURRENT, Slots
 from .status import describe_state
@@ -72,7 +71,7 @@ _ACCEPT = State(
 )
 _RECEIVE = State(
     actions.receive,
-    entry="files that other releases have are copied by hash, the others come from the host",
+    entry="files that other releases have are taken by hash, the others come from the host",
     failure="exit 15: staging stays, to go on with; exit 14: it goes",
     recovery="staging stays, to go on with",
     limit_s=60.0,
@@ -146,7 +145,6 @@ def run_states(
     on_progress: OnProgress,
     *,
     limit_s: Optional[float] = None,
-    fault: Optional[Fault] = None,
 ) -> Tuple[ExitCode, Dict[str, Any]]:
     """Run `install` or `rollback`; return the exit code and the JSON object for the host, whatever happens.
 
@@ -167,7 +165,7 @@ def run_states(
         for state in COMMANDS[command]:
             try:
                 with watchdog.watch(limit_s or state.limit_s):
-                    _pass(run, state, fault)
+                    pass_state(run, state)
             except Exception as error:  # noqa: BLE001 - whatever it is, the board is to be settled
                 failure = _explain(error, state, limit_s or state.limit_s)
                 with watchdog.watch(limit_s or _RECOVER.limit_s):
@@ -175,16 +173,13 @@ def run_states(
         return ExitCode.PROVEN, _describe(run, [])
 
 
-def _pass(run: Deployment, state: State, fault: Optional[Fault]) -> None:
-    if fault is not None:
-        fault.strike(state.name, "entry")
+def pass_state(run: Deployment, state: State) -> None:
+    """Go through one state, and note it in the log."""
     state.enter(run)
     if run.log is not None:
         # What became active is told where it did: the payload too, of which a bundle may have several.
         details = {} if state is not _ACTIVATE or run.verdict is None else {"proven": describe_verdict(run.verdict)}
         run.log.write(state.name, "done", run.bundle_id, **details)
-    if fault is not None:
-        fault.strike(state.name, "exit")
 
 
 def _explain(error: Exception, state: State, limit_s: float) -> ToolchainError:

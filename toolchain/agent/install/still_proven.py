@@ -1,8 +1,8 @@
 """Answers an application on the board: is the active release what was proven, and does its verdict still hold?
 
-    python3 ROOT/current/agent/install/still_proven.py ROOT
+    python3 ROOT/still_proven.py ROOT
 
-prints one line and exits with 0, or with 25 where the verdict expired, 11 where the payload is not the proven one, 2
+(a link to this file in the board's own agent, whatever release is active) prints one line and exits with 0, or with 25 where the verdict expired, 11 where the payload is not the proven one, 2
 where no release is active. The standard library is enough, and nothing is measured or written. It asks the Python that
 measured: another one may have another runtime.
 """
@@ -26,7 +26,7 @@ def main(arguments: List[str]) -> int:
     if len(roots) != 1:
         sys.stderr.write("usage: python3 still_proven.py ROOT\n")
         return _USAGE
-    # A file in a release that its manifest does not list is damage: such as Python's bytecode.
+    # A file in the agent's code that is none of it is damage: such as Python's bytecode.
     sys.dont_write_bytecode = True
     own = Path(__file__).resolve()
     agent = own.parent.parent

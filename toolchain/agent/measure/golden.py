@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import ExitCode, ToolchainError
 from ..manifest import Manifest, TensorSpec
 from .drift import Drift
+from .levels import LevelArray, find_levels_path
 from .metric import Metric, MetricResult, create_metric
 from .parity import Parity
 from .record import Evaluation
@@ -21,15 +22,20 @@ from .session import Session, ShapeRange
 # Throughput of the evaluation; the activations of 64 images at 224 take some hundred megabytes at the most.
 _BATCH = 64
 
+_Array = Union[NDArray[Any], LevelArray]
+
 
 @dataclass(frozen=True)
 class GoldenArrays:
-    """The evaluation set: arrays mapped from files, first axis = samples; labels (N,) or None."""
+    """The evaluation set: arrays mapped from files, first axis = samples; labels (N,) or None.
+
+    Inputs of few values lie there as the numbers of these (levels.py), and are read as what they stand for.
+    """
 
     samples: int
     stacked: bool
     """array[i] is the whole tensor of run i; elsewhere the first axis is the tensor's batch axis."""
-    inputs: Mapping[str, NDArray[Any]]
+    inputs: Mapping[str, _Array]
     outputs: Mapping[str, NDArray[Any]]
     originals: Mapping[str, NDArray[Any]]
     """Of the user's uncompressed model; `outputs` itself where nothing was compressed."""
@@ -64,11 +70,11 @@ class GoldenArrays:
             shapes[name] = ShapeRange(least=single, usual=single, most=(most, *array.shape[1:]))
         return shapes
 
-    def _read(self, array: NDArray[Any], start: int, stop: int) -> NDArray[Any]:
+    def _read(self, array: _Array, start: int, stop: int) -> NDArray[Any]:
         return np.array(array[start] if self.stacked else array[start:stop])
 
 
-def _map_array(bundle_dir: Path, path: str, samples: int, spec: Optional[TensorSpec], *, stacked: bool) -> NDArray[Any]:
+def _load_array(bundle_dir: Path, path: str) -> NDArray[Any]:
     try:
         # Not np.load, which opens archives and pickles too.
         array: NDArray[Any] = np.lib.format.open_memmap(str(bundle_dir / path), mode="r")
@@ -77,6 +83,27 @@ def _map_array(bundle_dir: Path, path: str, samples: int, spec: Optional[TensorS
         raise ToolchainError(
             ExitCode.MALFORMED, "a golden array cannot be read", path, "a .npy file without pickles", str(error)
         ) from error
+    return array
+
+
+def _map_array(bundle_dir: Path, path: str, samples: int, spec: Optional[TensorSpec], *, stacked: bool) -> NDArray[Any]:
+    array = _load_array(bundle_dir, path)
+    _check_array(array, path, samples, spec, stacked=stacked)
+    return array
+
+
+def _map_input(bundle_dir: Path, manifest: Manifest, spec: TensorSpec) -> _Array:
+    golden = manifest.golden
+    path = golden.inputs[spec.name]
+    levels_path = find_levels_path(path)
+    array: _Array = _load_array(bundle_dir, path)
+    if any(entry.path == levels_path for entry in manifest.files):
+        array = LevelArray(array, np.array(_load_array(bundle_dir, levels_path)), path)  # type: ignore[arg-type]
+    _check_array(array, path, golden.samples, spec, stacked=golden.stacked)
+    return array
+
+
+def _check_array(array: _Array, path: str, samples: int, spec: Optional[TensorSpec], *, stacked: bool) -> None:
     row: Sequence[Optional[int]] = ()
     if spec is not None:
         row = spec.shape if stacked else spec.shape[1:]
@@ -88,7 +115,6 @@ def _map_array(bundle_dir: Path, path: str, samples: int, spec: Optional[TensorS
     dtype = "int64" if spec is None else spec.dtype
     if array.dtype != np.dtype(dtype):
         raise ToolchainError(ExitCode.MALFORMED, "a golden array has the wrong type", path, dtype, str(array.dtype))
-    return array
 
 
 def _map_outputs(bundle_dir: Path, manifest: Manifest, paths: Mapping[str, str]) -> Dict[str, NDArray[Any]]:
@@ -107,10 +133,7 @@ def open_golden(bundle_dir: Path, manifest: Manifest) -> GoldenArrays:
     return GoldenArrays(
         samples=golden.samples,
         stacked=golden.stacked,
-        inputs={
-            spec.name: _map_array(bundle_dir, golden.inputs[spec.name], golden.samples, spec, stacked=golden.stacked)
-            for spec in manifest.inputs
-        },
+        inputs={spec.name: _map_input(bundle_dir, manifest, spec) for spec in manifest.inputs},
         outputs=outputs,
         originals=outputs if is_same else _map_outputs(bundle_dir, manifest, golden.originals),
         labels=None

@@ -1,7 +1,6 @@
-"""Breaks a run on purpose, for tests and power-cut rigs alone: `install --fault STATE:entry|exit:KIND`.
+"""The board's command, broken on purpose: `python -m tests.agent.faults install ... --fault STATE:entry|exit:KIND`.
 
-The option is not in --help, has no default, is read from nowhere but this one command line, and no other part of the
-toolchain passes it. KIND is
+It is the real one, with something that goes wrong before or after one of its states. KIND is
 
 kill    SIGKILL to the agent, as the kernel does when memory is short, or a power cut without losing what was written
 error   an exception that nobody expects
@@ -15,10 +14,12 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Callable, Dict, Sequence
 
-from ..errors import ExitCode, ToolchainError
+from toolchain.agent.install import states
+from toolchain.agent.install.__main__ import main
 
 EDGES = ("entry", "exit")
 
@@ -39,7 +40,7 @@ def _hang() -> None:
         signal.pause()
 
 
-KINDS: Dict[str, Callable[[], None]] = {
+KINDS: dict[str, Callable[[], None]] = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "error": _raise_error,
     "full": _raise_full,
@@ -62,10 +63,28 @@ class Fault:
             KINDS[self.kind]()
 
 
-def parse_fault(text: str, states: Sequence[str]) -> Fault:
-    """Return the fault that STATE:EDGE:KIND names; raises ToolchainError (exit 2) for one that could never strike."""
+def parse_fault(text: str, names: Sequence[str]) -> Fault:
+    """Return the fault that STATE:EDGE:KIND names; a fault that could never strike ends the process: no test may pass by it."""
     parts = text.split(":")
-    if len(parts) != 3 or parts[0] not in states or parts[1] not in EDGES or parts[2] not in KINDS:
-        expected = f"one of {', '.join(states)} : {' or '.join(EDGES)} : {', '.join(KINDS)}"
-        raise ToolchainError(ExitCode.USAGE, "there is no such fault", "--fault", expected, text)
+    if len(parts) != 3 or parts[0] not in names or parts[1] not in EDGES or parts[2] not in KINDS:
+        sys.exit(f"there is no fault {text}: one of {names} : {EDGES} : {list(KINDS)}")
     return Fault(*parts)
+
+
+def inject_fault(fault: Fault) -> None:
+    """Have every state of this process pass by the fault."""
+    pass_state = states.pass_state
+
+    def pass_broken_state(run: states.Deployment, state: states.State) -> None:
+        fault.strike(state.name, "entry")
+        pass_state(run, state)
+        fault.strike(state.name, "exit")
+
+    states.pass_state = pass_broken_state
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    place = arguments.index("--fault")
+    inject_fault(parse_fault(arguments[place + 1], [state.name for state in states.COMMANDS[arguments[0]]]))
+    sys.exit(main(arguments[:place] + arguments[place + 2 :]))

@@ -1,0 +1,86 @@
+"""What rides in a bundle beside payloads and data: what measures on its runtime, and nothing else."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import toolchain
+from toolchain.bundle.agent_files import list_agent_files
+from toolchain.run.sources import Sources
+
+PACKAGE = Path(toolchain.__file__).parent
+REPOSITORY = PACKAGE.parent
+# Where the process that measures may look, beside the standard library.
+OTHERS = ("numpy", "onnxruntime")
+START = """
+import runpy, sys
+sys.path[:0] = [".", sys.argv.pop(1)]
+try:
+    runpy.run_module("agent", run_name="__main__", alter_sys=True)
+finally:
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "agent":
+            print(module.__file__, file=sys.stderr)
+    print(__import__("json").dumps(sorted({name.partition(".")[0] for name in sys.modules})), file=sys.stderr)
+"""
+
+
+def list_names(runtime):
+    return set(list_agent_files(Sources(PACKAGE), runtime=runtime))
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Return a folder with numpy and the runtime, and no other package."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    for name in OTHERS:
+        tops = {file.parts[0] for file in metadata.files(name) if file.parts[0] != ".."}
+        for top in tops:
+            (folder / top).symlink_to(Path(str(metadata.distribution(name).locate_file(top))))
+    return folder
+
+
+def verify_alone(bundle, site):
+    """Verify a bundle with its own agent; return the exit code, the agent's modules that ran, and all top-level names."""
+    command = [sys.executable, "-I", "-S", "-B", "-c", START, site, "verify", "."]
+    done = subprocess.run(list(map(str, command)), cwd=bundle, capture_output=True, text=True, check=False)
+    lines = done.stderr.splitlines()
+    ran = {os.path.relpath(Path(bundle, line), bundle / "agent") for line in lines if line.endswith(".py")}
+    return done.returncode, ran, json.loads(lines[-1])
+
+
+def test_a_bundle_proves_itself_with_the_standard_library_numpy_and_the_runtime_and_runs_all_that_rides(
+    make_bundle, site
+):
+    bundle = make_bundle()
+    code, ran, names = verify_alone(bundle, site)
+    assert code == 0
+    assert not {"toolchain", "torch", "onnx"} & set(names)
+    rides = {path.relative_to(bundle / "agent").as_posix() for path in (bundle / "agent").rglob("*.py")}
+    # A file that did not run would not be needed, and one that ran from elsewhere would not ride.
+    assert ran | {"__main__.py"} == rides == list_names("onnxruntime")
+
+
+def test_a_process_without_the_runtime_does_not_pass(make_bundle, site):
+    for path in site.glob("onnxruntime*"):
+        path.unlink()
+    assert verify_alone(make_bundle(), site)[0] == 3
+
+
+@pytest.mark.parametrize(("runtime", "others"), [("onnxruntime", "tensorrt"), ("tensorrt", "onnxruntime")])
+def test_neither_the_installer_nor_another_runtime_rides_along(runtime, others):
+    names = list_names(runtime)
+    assert f"measure/runtimes/{runtime}.py" in names
+    assert {"__init__.py", "__main__.py", "measure/verify.py"} <= names
+    assert not {name for name in names if name.startswith("install/") or others in name or "fault" in name}
+
+
+def test_a_runtime_that_the_agent_does_not_know_is_an_error():
+    with pytest.raises(ValueError, match=r"runtimes\.abacus"):
+        list_agent_files(Sources(PACKAGE), runtime="abacus")

@@ -1,0 +1,56 @@
+"""One command of the agent: arguments in, one JSON object out, and the exit code of what happened."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import traceback
+from typing import Any, Callable, Dict, NoReturn, Sequence, Tuple
+
+from .errors import ExitCode, ToolchainError, is_storage_error
+
+Answer = Tuple[ExitCode, Dict[str, Any]]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors come out as JSON too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print."""
+        raise ToolchainError(ExitCode.USAGE, message, fix="see --help")
+
+
+def report_progress(step: str, done: int, total: int) -> None:
+    """Write a line of progress to stderr."""
+    line = json.dumps({"event": "progress", "step": step, "done": done, "total": total})
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def explain_missing(error: ModuleNotFoundError) -> ToolchainError:
+    """Return the error (exit 3) for a Python module that is not installed."""
+    fix = f"install it for {sys.executable}: python3 -m pip install {error.name}"
+    return ToolchainError(ExitCode.MISSING, f"the Python module {error.name} is not installed", fix=fix)
+
+
+def _answer(run: Callable[[Sequence[str]], Answer], arguments: Sequence[str]) -> Answer:
+    try:
+        return run(arguments)
+    except ToolchainError as error:
+        return error.code, {"error": error.to_dict()}
+    except ModuleNotFoundError as error:
+        missing = explain_missing(error)
+        return missing.code, {"error": missing.to_dict()}
+    except Exception as error:  # noqa: BLE001 - the outermost frame: whoever called gets JSON and an exit code
+        traceback.print_exc()
+        code = ExitCode.STORAGE if is_storage_error(error) else ExitCode.UNEXPECTED
+        return code, {"error": ToolchainError(code, f"{type(error).__name__}: {error}").to_dict()}
+
+
+def answer_command(run: Callable[[Sequence[str]], Answer], arguments: Sequence[str]) -> int:
+    """Run a command with its arguments; print its JSON object and return the exit code, whatever happens."""
+    code, document = _answer(run, arguments)
+    sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")
+    sys.stdout.flush()
+    return int(code)
