@@ -16,6 +16,7 @@ from typing import Any, Dict, Sequence, Tuple
 
 from .errors import ExitCode, ToolchainError, is_storage_error
 from .measure.arguments import build_parser
+from .measure.members import register_argument
 
 _Answer = Tuple[ExitCode, Dict[str, Any]]
 
@@ -141,6 +142,8 @@ def _run(arguments: Sequence[str]) -> _Answer:
     try:
         options = build_parser().parse_args(arguments)
         _check_numbers(options)
+        for member in getattr(options, "member", ()):
+            register_argument(member)
         return _COMMANDS[options.command](options)
     except ToolchainError as error:
         return error.code, {"error": error.to_dict()}

@@ -20,6 +20,11 @@ class _Parser(argparse.ArgumentParser):
         raise ToolchainError(ExitCode.USAGE, message, fix="see --help")
 
 
+def _add_members(parser: argparse.ArgumentParser) -> None:
+    text = "on a host, the file of a member that is none of ours, such as runtimes:NAME=PATH; a bundle has it in itself"
+    parser.add_argument("--member", action="append", default=[], metavar="KIND:NAME=PATH", help=text)
+
+
 def _add_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", type=Path, required=True, help="the board's folder for releases")
 
@@ -43,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     verify = commands.add_parser("verify", help="prove a bundle: parity, task metric, latency")
+    _add_members(verify)
     verify.add_argument("bundle", type=Path, help="the bundle's folder")
     verify.add_argument("--samples", type=Path, help="write every latency sample to this JSON file")
     verify.add_argument("--speed-memory", type=Path, help="a file that remembers how fast this machine can be")
@@ -50,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_settings(verify)
 
     facts = commands.add_parser("facts", help="tell what this board is")
+    _add_members(facts)
     facts.add_argument("--runtime", default="onnxruntime", help="the runtime to look for (default %(default)s)")
     facts.add_argument("--root", type=Path, help="the board's folder for releases, for what its disk has free")
 
