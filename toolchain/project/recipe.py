@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, JsonValue, PrivateAttr
+from pydantic import Field, JsonValue, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
 
 from toolchain.agent.manifest import PRECISIONS, Precision
 from toolchain.errors import ToolchainError, usage
+from toolchain.project.limits import split_limits
+from toolchain.project.members import Member, find_member, list_members
+from toolchain.project.seams import CALIBRATION_METHODS
 from toolchain.project.toml_file import Section, check_table, read_toml
 
-CalibrationMethod = Literal["auto", "minmax", "percentile", "entropy", "mse"]
+AUTO = "auto"
 
 # Options of data sets that name a file or folder.
 PATH_OPTIONS = frozenset({"evaluation", "folder", "path"})
@@ -63,15 +66,28 @@ class TrainSection(Section):
     """The gate of the train stage: the least test accuracy, as a fraction."""
 
 
+class OptimizeSection(Section):
+    """What is done to the ONNX file beside our own passes."""
+
+    passes: list[str] = Field(default_factory=list)
+    """Passes of the project or of installed packages, in this order after ours."""
+
+
 class QuantizeSection(Section):
     """How int8 is made."""
 
-    calibration: CalibrationMethod = "auto"
-    """How ranges are chosen; "auto" takes the method whose int8 model is the nearest to the float model."""
+    calibration: str = AUTO
+    """How ranges are chosen; "auto" takes that of our methods whose int8 model is the nearest to the float model."""
     keep_float: list[str] = Field(default_factory=list)
     """Names of ONNX nodes that stay in float."""
     choose_by_measurement: bool = True
     """Keep a layer in float where it is slower in int8 on the target; false forbids it."""
+
+    def list_calibration_methods(self) -> list[Member]:
+        """Return the methods to choose among: what an installed package brings is tried where it is asked for by name."""
+        if self.calibration != AUTO:
+            return [find_member(CALIBRATION_METHODS, self.calibration, where="quantize.calibration")]
+        return [member for member in list_members(CALIBRATION_METHODS).values() if member.is_ours]
 
 
 class GatesSection(Section):
@@ -90,6 +106,14 @@ class GatesSection(Section):
     int8_share_min: float | None = Field(default=None, ge=0, le=1)
     """Least share of the MACs that must run in int8 when int8 is shipped."""
     latency_p90_ms_max: float | None = Field(default=None, gt=0)
+    limits: dict[str, float] = Field(default_factory=dict)
+    """What gates declare as their own; a recipe writes them among the others."""
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the table as a recipe writes it."""
+        table: dict[str, Any] = write(self)
+        return {**{key: value for key, value in table.items() if key != "limits"}, **table.get("limits", {})}
 
 
 class SearchStep(Section):
@@ -124,6 +148,7 @@ class Recipe(Section):
     train: TrainSection | None = None
     compress: list[dict[str, JsonValue]] = Field(default_factory=list)
     """Compression methods in the order of application: a `method` each, and its options."""
+    optimize: OptimizeSection = Field(default_factory=OptimizeSection)
     quantize: QuantizeSection = Field(default_factory=QuantizeSection)
     gates: GatesSection = Field(default_factory=GatesSection)
     search: SearchSection | None = None
@@ -179,7 +204,13 @@ def read_recipe(path: Path) -> Recipe:
     Raises ToolchainError (exit 2): a missing file, a syntax error, an unknown key, a wrong type or value, parts that
     contradict each other.
     """
-    recipe = check_table(Recipe, read_toml(path, "recipe"), what="the recipe", where=str(path)).at(path)
+    document = read_toml(path, "recipe")
+    if isinstance(gates := document.get("gates"), dict):
+        own, limits = split_limits(gates, GatesSection.model_fields.keys() - {"limits"}, where=str(path))
+        document = {**document, "gates": {**own, "limits": limits} if limits else own}
+    recipe = check_table(Recipe, document, what="the recipe", where=str(path)).at(path)
+    if recipe.quantize.calibration != AUTO:
+        find_member(CALIBRATION_METHODS, recipe.quantize.calibration, where=f"{path}: quantize.calibration")
     problem = _find_contradiction(recipe, path)
     if problem is not None:
         raise problem

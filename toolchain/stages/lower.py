@@ -14,7 +14,7 @@ from toolchain.agent.measure.facts import Facts, is_this_cpu
 from toolchain.data.dataset import name_sample
 from toolchain.project.target import Target
 from toolchain.run.cache import Cache, Entry, read_versions
-from toolchain.stages.run import Run
+from toolchain.stages.run import Run, write_json
 
 # Twenty seconds of measurement each: what they cannot tell is smaller than what two sessions differ by, or nearly so.
 _QUIET_ATTEMPTS = 3
@@ -33,7 +33,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     if target.emulated or not is_this_cpu(facts):
         options = options.model_copy(update={"choose_by_measurement": False})
     inputs = {
-        **run.identify_code(__name__, *(_list_methods(run, options.calibration) if not takes_float else ())),
+        **run.identify_code(__name__, *(options.list_calibration_methods() if not takes_float else ())),
         "model": optimized.sha256,
         "target": [target.runtime, target.threads, target.activation_type],
         **_identify_builder(target),
@@ -50,18 +50,23 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     def build(folder: Path) -> None:
         from toolchain.lower import LowerRequest, lower_model
 
-        path = optimized.folder / "model.onnx"
+        model = optimized.folder / "model.onnx"
         request = LowerRequest(
-            model=path,
+            model=model,
             exported=exported.folder / "model.onnx",
             target=target,
             precision=precision,
             facts=facts,
-            feeds=run.bind_calibration(path, samples),
+            feeds=run.bind_calibration(model, samples),
             options=options,
             sqnr_db_min=run.recipe.gates.sqnr_db_min,
         )
         lower_model(request, folder, start_steps=run.progress.steps)
+        path = folder / "lowering.json"
+        passes = json.loads((optimized.folder / "optimize.json").read_text(encoding="utf-8"))["passes"]
+        # What was lowered is what the passes made of the model: users find both in one file.
+        lowering = json.loads(path.read_text(encoding="utf-8"))
+        write_json(path, {**lowering, "passes": {record["name"]: record["report"] for record in passes}})
 
     stage = f"lower-{precision}"
     entry = run.stage(stage, count_attempt(run.cache, stage, inputs), build)
@@ -86,12 +91,6 @@ def list_outliers(run: Run, lowerings: Mapping[str, Mapping[str, Any]]) -> list[
                 f"{worst['magnitude']:.6g}, {worst['times']:,.0f} times what half of the samples stay within"
             )
     return warnings
-
-
-def _list_methods(run: Run, calibration: str) -> list[str]:
-    """Return the modules of the calibration methods that a recipe chooses among."""
-    package = "toolchain.lower.calibration.methods"
-    return run.sources.list_below(package) if calibration == "auto" else [f"{package}.{calibration}"]
 
 
 def count_attempt(cache: Cache, stage: str, inputs: dict[str, Any]) -> dict[str, Any]:

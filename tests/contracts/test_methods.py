@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from tests.compress.odd_nets import ODD_NETS, build_odd_net, make_odd_samples
-from toolchain.compress import Draft, FinetuneSection, Reach, compress_draft, list_methods
+from tests.contracts.outside import write_plugin
+from toolchain.compress import Draft, FinetuneSection, Reach, compress_draft
 from toolchain.compress.layers import list_weights
 from toolchain.compress.outputs import run_model
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.module.structure import FixWeights, KeepZeros, LearnedRange
 from toolchain.module.weights import load_weights, save_weights
+from toolchain.project.members import list_members
+from toolchain.project.seams import METHODS
 
 _TRAINING = {"epochs": 1, "batch_size": 16, "learning_rate": 0.1}  # two steps: the first of a cycle hardly moves
 
@@ -90,7 +93,7 @@ def run(material, tmp_path):
 
     def run(net, method):
         samples = make_odd_samples(net)
-        entry = {"method": method, **ENTRIES[method]}
+        entry = {"method": method, **ENTRIES.get(method, {})}
         finetune = FinetuneSection(**entry["finetune"]) if "finetune" in entry else None
         for attempt in range(4):
             folder = tmp_path / str(attempt)
@@ -124,7 +127,7 @@ def read_advice(error):
 
 
 def test_every_method_is_tried():
-    assert ENTRIES.keys() == list_methods().keys()
+    assert ENTRIES.keys() == list_members(METHODS).keys()
 
 
 @pytest.mark.parametrize("net", ODD_NETS)
@@ -187,3 +190,44 @@ def assert_frozen_stays_frozen(before, draft):
     for name, parameter in draft.model.named_parameters():
         if name.rpartition(".")[0] in frozen - free:
             assert not parameter.requires_grad, name
+
+
+_METHOD = """
+from toolchain.compress.layers import LayerOptions, select_weighted
+
+SUMMARY = "halve the weights"
+TRAINS = False
+Options = LayerOptions
+
+
+def apply(draft, options, material):
+    layers = select_weighted(draft.model, options, method="outside")
+    for layer in layers.values():
+        if layer.weight.requires_grad:
+            layer.weight.data.mul_(0.5)
+    {more}
+    return layers
+"""
+_KEEPS = "pass"
+_CHANGES_NOTHING = "[layer.weight.data.mul_(2.0) for layer in layers.values() if layer.weight.requires_grad]"
+_IS_NOT_IN_THE_FILE = "draft.model.register_forward_hook(lambda model, inputs, output: output * 3.0)"
+_THAWS = "[layer.requires_grad_(True) for layer in layers.values()]"
+
+
+def check_outside(run, plugins, tmp_path, more):
+    write_plugin(plugins, "methods", "outside", _METHOD.replace("{more}", more))
+    draft, reach, entry = run("frozen_stem", "outside")
+    before = build_odd_net("frozen_stem")
+    assert_kept("outside", entry, before, draft, reach)
+    assert_comes_back("frozen_stem", draft, tmp_path / "weights.safetensors")
+    assert_frozen_stays_frozen(before, draft)
+
+
+def test_one_from_outside_keeps_its_word(run, plugins, tmp_path):
+    check_outside(run, plugins, tmp_path, _KEEPS)
+
+
+@pytest.mark.parametrize("more", [_CHANGES_NOTHING, _IS_NOT_IN_THE_FILE, _THAWS])
+def test_one_that_does_not_is_caught(run, plugins, tmp_path, more):
+    with pytest.raises(AssertionError):
+        check_outside(run, plugins, tmp_path, more)
