@@ -71,6 +71,7 @@ MANIFEST = {
         "drift_sqnr_db_min": None,
         "agreement_min": None,
         "precision_required": None,
+        "limits": {},
     },
     "provenance": {},
 }

@@ -10,7 +10,7 @@ __version__ = "1.30.1"
 """
 QUICK_NATIVE = """\
 class Fail(Exception): ...
-EPFail = InvalidArgument = InvalidGraph = InvalidProtobuf = NoModel = NoSuchFile = RuntimeException = Fail
+EPFail = InvalidArgument = InvalidGraph = InvalidProtobuf = NoModel = NoSuchFile = NotImplemented = RuntimeException = Fail
 """
 
 
