@@ -44,6 +44,8 @@ class Project:
 
     folder: Path
     cache: Path
+    python_path: tuple[Path, ...] = ()
+    """Folders in which packages of others are installed."""
 
     @property
     def weights(self):
@@ -55,7 +57,8 @@ class Project:
 
     @property
     def environment(self):
-        own = {"PYTHONPATH": str(_REPOSITORY), "TOOLCHAIN_CACHE": str(self.cache), "OMP_NUM_THREADS": "1"}
+        path = os.pathsep.join(map(str, (_REPOSITORY, *self.python_path)))
+        own = {"PYTHONPATH": path, "TOOLCHAIN_CACHE": str(self.cache), "OMP_NUM_THREADS": "1"}
         return {**os.environ, **own}
 
     def start(self, *arguments, **options):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tests.compress.conftest import build_net
-from toolchain.compress import Draft, compress_draft, list_methods
+from toolchain.compress import Draft, compress_draft
 from toolchain.compress.material import FinetuneSection
 from toolchain.compress.quantization.batch_norm import fold_batch_norms
 from toolchain.errors import ExitCode, ToolchainError
@@ -56,12 +56,6 @@ def test_a_training_mirrors_and_shifts_nothing_where_the_recipe_forbids_it(mater
     own.fit(Draft(build_net()), FinetuneSection(epochs=1, batch_size=16), name="one", loss=keep)
     assert len(seen) == 64
     assert all(picture.tobytes() in originals for picture in seen)
-
-
-def test_every_method_has_a_summary_of_one_line():
-    for summary in list_methods().values():
-        assert summary
-        assert "\n" not in summary
 
 
 def test_folding_batch_norms_changes_no_output(material):

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from tests.compress.odd_nets import ODD_NETS, build_odd_net, make_odd_samples
-from toolchain.compress import Draft, FinetuneSection, Reach, compress_draft, list_methods
+from toolchain.compress import Draft, FinetuneSection, Reach, compress_draft
 from toolchain.compress.layers import list_weights
 from toolchain.compress.outputs import run_model
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.module.structure import FixWeights, KeepZeros, LearnedRange
 from toolchain.module.weights import load_weights, save_weights
+from toolchain.project.members import list_members
+from toolchain.project.seams import METHODS
 
 _TRAINING = {"epochs": 1, "batch_size": 16, "learning_rate": 0.1}  # two steps: the first of a cycle hardly moves
 
@@ -124,7 +126,7 @@ def read_advice(error):
 
 
 def test_every_method_is_tried():
-    assert ENTRIES.keys() == list_methods().keys()
+    assert ENTRIES.keys() == list_members(METHODS).keys()
 
 
 @pytest.mark.parametrize("net", ODD_NETS)

@@ -1,11 +1,13 @@
 import pytest
 
-from toolchain.data import list_datasets, load_dataset
+from toolchain.data import load_dataset
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.project.members import list_members
+from toolchain.project.seams import DATA_SETS
 
 
 def test_a_module_without_load_is_no_data_set():
-    assert list_datasets() == ("cifar10", "fashion_mnist", "fashion_mnist_small", "image_folder", "npz")
+    assert list(list_members(DATA_SETS)) == ["cifar10", "fashion_mnist", "fashion_mnist_small", "image_folder", "npz"]
 
 
 def test_an_unknown_name_is_a_usage_error_that_lists_the_known():

@@ -119,7 +119,7 @@ def test_the_folder_is_that_of_the_file_from_wherever_it_is_named(tmp_path, monk
         (LEAST + "options = 'path'", "data.options", "a table", "'path'", "correct"),
         (LEAST + "[train]\nlearning_rate = 0", "train.learning_rate", "greater than 0", "0", "correct"),
         (LEAST + "[train]\nseed = true", "train.seed", "integer", "True", "correct"),
-        (LEAST + "[quantize]\ncalibration = 'best'", "quantize.calibration", "'percentile'", "'best'", "correct"),
+        (LEAST + "[quantize]\ncalibration = 'best'", "quantize.calibration", "percentile", "'best'", "correct"),
         (LEAST + "[quantize]\nkeep_float = 'conv1'", "quantize.keep_float", "a list", "'conv1'", "correct"),
         (LEAST + "[quantize]\nkeep_float = [1]", "quantize.keep_float.0", "text", "1", "correct"),
         (LEAST + "[gates]\nmetric_drop_max = '1 %'", "gates.metric_drop_max", "number", "'1 %'", "correct"),

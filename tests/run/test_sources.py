@@ -61,7 +61,16 @@ def test_a_package_that_is_imported_by_name_is_followed(package):
 
 def test_what_is_imported_by_a_name_of_the_users_is_named_by_the_caller(package):
     assert list_names(package, "own.stages.second", "own.methods.one") == {"stages.second", "methods", "methods.one"}
-    assert Sources(package).list_below("own.methods") == ["own.methods.one", "own.methods.two"]
+
+
+def test_what_a_file_from_outside_imports_of_the_package_counts(package, tmp_path):
+    theirs, broken = tmp_path / "theirs.py", tmp_path / "broken.py"
+    theirs.write_text("import json\nfrom . import beside\n\ndef run():\n    from own.methods import one\n")
+    broken.write_text("def (:\n")
+    sources = Sources(package)
+    alone, beside = (sources.list_imports("own.stages.second", outside=files) for files in ([broken], [theirs, broken]))
+    assert beside.keys() - alone.keys() == {"own.methods", "own.methods.one"}
+    assert sources.hash_imports("own.stages.second", outside=[theirs]) != sources.hash_imports("own.stages.second")
 
 
 def test_a_module_that_is_not_there_is_refused_rather_than_left_out(package):

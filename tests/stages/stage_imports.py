@@ -73,9 +73,9 @@ def build_stage(recipe_path, target_path, name, options):
     hashed = set()
     hash_imports = Sources.hash_imports
 
-    def remember(sources, root, *chosen):
-        hashed.update(sources.list_imports(root, *chosen))
-        return hash_imports(sources, root, *chosen)
+    def remember(sources, root, *chosen, **options):
+        hashed.update(sources.list_imports(root, *chosen, **options))
+        return hash_imports(sources, root, *chosen, **options)
 
     Sources.hash_imports = remember
     made = {key: Entry(Path(folder), sha256, cached=True) for key, (folder, sha256) in options.get("made", {}).items()}

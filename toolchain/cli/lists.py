@@ -6,6 +6,8 @@ from toolchain.cli.options import AsJson
 from toolchain.cli.stdout import print_rows
 from toolchain.errors import ExitCode
 from toolchain.project.find import list_models, list_targets
+from toolchain.project.members import list_members, read_text
+from toolchain.project.seams import METHODS
 
 
 def models(as_json: AsJson = False) -> int:
@@ -22,7 +24,6 @@ def targets(as_json: AsJson = False) -> int:
 
 def methods(as_json: AsJson = False) -> int:
     """List the compression methods."""
-    from toolchain.compress import list_methods
-
-    print_rows(list_methods(), as_json=as_json)
+    found = list_members(METHODS)
+    print_rows({name: read_text(member, "SUMMARY") for name, member in found.items()}, as_json=as_json)
     return ExitCode.PROVEN

@@ -4,7 +4,7 @@ A method module offers SUMMARY (one line), TRAINS, Options (a pydantic model tha
 apply(draft, options, material).
 """
 
-from toolchain.compress.compress import compress_draft, list_methods, read_entry
+from toolchain.compress.compress import compress_draft, read_entry
 from toolchain.compress.draft import Draft
 from toolchain.compress.equality import check_equal
 from toolchain.compress.material import FinetuneSection, Material
@@ -17,6 +17,5 @@ __all__ = [
     "Reach",
     "check_equal",
     "compress_draft",
-    "list_methods",
     "read_entry",
 ]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from pydantic import BaseModel
 
-from toolchain.compress import methods
 from toolchain.compress.draft import Draft
 from toolchain.compress.layers import list_ties
 from toolchain.compress.material import FinetuneSection, Material
 from toolchain.compress.prepare import prepare_draft
 from toolchain.compress.reach import Reach, measure_reach, take_inventory
 from toolchain.errors import usage
+from toolchain.project.members import find_member, load_member
+from toolchain.project.seams import METHODS
 from toolchain.project.toml_file import Section, check_table
 
 
@@ -41,11 +40,6 @@ class _Common(Section):
     finetune: FinetuneSection | None = None
 
 
-def list_methods() -> dict[str, str]:
-    """Return the one-line summary of every method, by name."""
-    return {name: _load_method(name).SUMMARY for name in _list_names()}
-
-
 def read_entry(entry: Mapping[str, Any], where: str) -> tuple[str, Any, FinetuneSection | None]:
     """Return an entry's method, its options and its training.
 
@@ -53,17 +47,11 @@ def read_entry(entry: Mapping[str, Any], where: str) -> tuple[str, Any, Finetune
     """
     table = dict(entry)
     name = table.pop("method", None)
-    if name not in _list_names():
-        raise usage(
-            "there is no such compression method",
-            where=where,
-            expected=f"method = one of {', '.join(_list_names())}",
-            found=repr(name),
-        )
+    method = _load_method(name, where)
     common = {key: table.pop(key) for key in _Common.model_fields if key in table}
     return (
         str(name),
-        check_table(_load_method(str(name)).Options, table, what=f"the options of {name}", where=where),
+        check_table(method.Options, table, what=f"the options of {name}", where=where),
         check_table(_Common, common, what="the entry", where=where).finetune,
     )
 
@@ -75,7 +63,7 @@ def compress_draft(draft: Draft, entry: Mapping[str, Any], material: Material) -
     recipe; exit 18 where a step that claims to change nothing changes an output; exit 24 where a training diverges.
     """
     name, options, finetune = read_entry(entry, material.where)
-    method = _load_method(name)
+    method = _load_method(name, material.where)
     if fixed := draft.list_fixed():
         raise usage(
             f"{name} would change weights that are quantized already",
@@ -120,9 +108,5 @@ def _refuse_parted(draft: Draft, ties: Sequence[tuple[str, ...]], method: str, m
             )
 
 
-def _list_names() -> list[str]:
-    return sorted(module.name for module in pkgutil.iter_modules(methods.__path__))
-
-
-def _load_method(name: str) -> Method:
-    return cast("Method", importlib.import_module(f"{methods.__name__}.{name}"))
+def _load_method(name: object, where: str) -> Method:
+    return cast("Method", load_member(find_member(METHODS, name, where=f"{where}.method")))

@@ -17,7 +17,7 @@ import onnx
 
 from toolchain.errors import usage
 from toolchain.graph.learned_ranges import LearnedRanges, drop_ranges, read_ranges, restore_pairs
-from toolchain.lower.calibration import choose_ranges, list_methods, observe_tensors
+from toolchain.lower.calibration import choose_ranges, load_method, observe_tensors
 from toolchain.lower.calibration.observation import Observation
 from toolchain.lower.calibration.outliers import Outlier, find_outliers
 from toolchain.lower.float_reasons import explain_float_layers, list_operators
@@ -166,9 +166,10 @@ def _calibrate(
     found: dict[str, dict[str, TensorRange]] = {"learned": known}
     observations: Mapping[str, Observation] = {}
     if missing or not known:
-        methods = list_methods() if options.calibration == "auto" else (options.calibration,)
+        methods = [member.name for member in options.list_calibration_methods()]
+        counting = any(load_method(method).COUNTS for method in methods)
         on_batch = start_steps("calibrate", len(feeds))
-        observations = observe_tensors(model, missing, feeds, counting=methods != ("minmax",), on_batch=on_batch)
+        observations = observe_tensors(model, missing, feeds, counting=counting, on_batch=on_batch)
         found = {
             method: choose_ranges(observations, method=method, symmetric=policy.scheme.symmetric) | known
             for method in methods

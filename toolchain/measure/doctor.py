@@ -14,6 +14,8 @@ from packaging.requirements import Requirement
 from toolchain.agent.measure.facts import read_facts
 from toolchain.agent.measure.session import list_runtimes
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.project.members import list_members
+from toolchain.project.seams import DATA_SETS
 from toolchain.run.cache import cache_root
 
 # The extras of pyproject.toml that a user may want; `dev` is for those who change the toolchain.
@@ -112,10 +114,10 @@ def _examine_datasets() -> dict[str, dict[str, Any]]:
     """Return whether each data set is there; `needs` is the option of one that lies where the user says."""
     if importlib.util.find_spec("numpy") is None:  # they cannot even be listed; the requirements say how to get it
         return {}
-    from toolchain.data import list_datasets, load_dataset
+    from toolchain.data import load_dataset
 
     findings: dict[str, dict[str, Any]] = {}
-    for name in list_datasets():
+    for name in list_members(DATA_SETS):
         finding: dict[str, Any] = {"ok": True, "needs": None, "fix": None}
         try:
             load_dataset(name, {})

@@ -1,4 +1,4 @@
-"""The files that a model's code is made of: the part of a cache key that stands for them."""
+"""The files that a user's code is made of, a model's or a member's: the part of a cache key that stands for them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from toolchain.module.imports import find_package_root, list_import_folders
+from toolchain.project.members import Member
 from toolchain.project.recipe import Recipe
 from toolchain.run.cache import hash_file, hash_sources
 
@@ -44,11 +46,42 @@ def identify_files(recipe: Recipe) -> list[object]:
     ]
 
 
-def _follow_imports(path: Path) -> tuple[list[Path], list[str]]:
-    """Return the model's Python files that its builder's file leads to, and the installed packages they import."""
+@dataclass(frozen=True)
+class MemberCode:
+    """The code of a member from outside: its Python files, and what changes when it changes, as JSON types."""
+
+    sources: tuple[Path, ...]
+    identity: list[object]
+
+
+def identify_member(member: Member) -> MemberCode:
+    """Return the code of a project's or an installed package's member; nothing of it is run.
+
+    Of a project's file that is what a model's builder is made of, but for its neighbours that it does not import. Of an
+    installed package it is every file of that, whatever the package's version says.
+    """
+    path, own = member.path, [member.path]
+    root = find_package_root(path)
+    if not member.is_file and (root / "__init__.py").is_file():
+        own = sorted(file for file in root.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    sources, packages = _follow_imports(path, *(file for file in own if file.suffix == ".py"))
+    read = [file for source in sources for file in _find_named_files(source, source.parent, [])]
+    return MemberCode(
+        sources=tuple(sources),
+        identity=[
+            member.name,
+            [[file.name, hash_file(file)] for file in sorted({*own, *sources, *read})],
+            [[name, _read_version(name)] for name in packages],
+        ],
+    )
+
+
+def _follow_imports(path: Path, *more: Path) -> tuple[list[Path], list[str]]:
+    """Return the Python files that a file and more of its package lead to, and the installed packages they import."""
     folders = [str(folder) for folder in list_import_folders(path)]
     root = find_package_root(path)
-    waiting, sources, packages = [path], {path}, set()
+    sources, packages = {path, *more}, set()
+    waiting = list(sources)
     while waiting:
         source = waiting.pop()
         found: set[Path] = set()

@@ -10,9 +10,11 @@ from pydantic import Field, JsonValue, PrivateAttr
 
 from toolchain.agent.manifest import PRECISIONS, Precision
 from toolchain.errors import ToolchainError, usage
+from toolchain.project.members import Member, find_member, list_members
+from toolchain.project.seams import CALIBRATION_METHODS
 from toolchain.project.toml_file import Section, check_table, read_toml
 
-CalibrationMethod = Literal["auto", "minmax", "percentile", "entropy", "mse"]
+AUTO = "auto"
 
 # Options of data sets that name a file or folder.
 PATH_OPTIONS = frozenset({"evaluation", "folder", "path"})
@@ -66,12 +68,18 @@ class TrainSection(Section):
 class QuantizeSection(Section):
     """How int8 is made."""
 
-    calibration: CalibrationMethod = "auto"
-    """How ranges are chosen; "auto" takes the method whose int8 model is the nearest to the float model."""
+    calibration: str = AUTO
+    """How ranges are chosen; "auto" takes that of our methods whose int8 model is the nearest to the float model."""
     keep_float: list[str] = Field(default_factory=list)
     """Names of ONNX nodes that stay in float."""
     choose_by_measurement: bool = True
     """Keep a layer in float where it is slower in int8 on the target; false forbids it."""
+
+    def list_calibration_methods(self) -> list[Member]:
+        """Return the methods to choose among: what an installed package brings is tried where it is asked for by name."""
+        if self.calibration != AUTO:
+            return [find_member(CALIBRATION_METHODS, self.calibration, where="quantize.calibration")]
+        return [member for member in list_members(CALIBRATION_METHODS).values() if member.is_ours]
 
 
 class GatesSection(Section):
@@ -180,6 +188,8 @@ def read_recipe(path: Path) -> Recipe:
     contradict each other.
     """
     recipe = check_table(Recipe, read_toml(path, "recipe"), what="the recipe", where=str(path)).at(path)
+    if recipe.quantize.calibration != AUTO:
+        find_member(CALIBRATION_METHODS, recipe.quantize.calibration, where=f"{path}: quantize.calibration")
     problem = _find_contradiction(recipe, path)
     if problem is not None:
         raise problem

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,14 +54,14 @@ class Sources:
         self._read: dict[Path, Source] = {}
         self._raw: dict[str, Any] = {}
 
-    def hash_imports(self, root: str, *chosen: str) -> str:
+    def hash_imports(self, root: str, *chosen: str, outside: Sequence[Path] = ()) -> str:
         """Return the version of the code that list_imports lists."""
-        files = self.list_imports(root, *chosen)
+        files = self.list_imports(root, *chosen, outside=outside)
         digest = hash_json([[name, self._read_source(files[name]).sha256] for name in sorted(files)])
         self._keep()
         return digest
 
-    def list_imports(self, root: str, *chosen: str) -> dict[str, Path]:
+    def list_imports(self, root: str, *chosen: str, outside: Sequence[Path] = ()) -> dict[str, Path]:
         """Return the modules of the package that run when the root does, by name, with their files.
 
         Imports are followed wherever they stand, inside functions too, except under TYPE_CHECKING. The packages that
@@ -70,6 +70,7 @@ class Sources:
         Args:
             root: the module whose code makes the result.
             chosen: modules that it imports by a name from a recipe or target, which no import statement shows.
+            outside: files of others that run beside them; what of the package they import counts, they do not.
 
         Raises:
             ValueError: there is no such root or chosen module.
@@ -77,8 +78,13 @@ class Sources:
         holders = set(_list_parents(root))
         found: dict[str, Path] = {}
         waiting = [root, *chosen]
+        theirs: list[str] = []
+        for path in outside:
+            with suppress(SyntaxError, ValueError):  # a file that is no Python runs nothing; loading it says so
+                theirs += self._follow("", path)
         if unknown := [name for name in waiting if name not in self._modules]:
             raise ValueError(f"there is no module {unknown[0]} in {self._package}")
+        waiting += theirs
         while waiting:
             name = waiting.pop()
             if name in found or name not in self._modules:  # a class or a function that is imported is no module
@@ -88,16 +94,12 @@ class Sources:
             waiting += [parent for parent in _list_parents(name) if parent not in holders]
         return found
 
-    def list_libraries(self, root: str, *chosen: str) -> set[str]:
+    def list_libraries(self, root: str, *chosen: str, outside: Sequence[Path] = ()) -> set[str]:
         """Return the packages of others that the code of list_imports imports, by the names that it imports them by."""
-        own = self._package.name
-        imports = (self._read_source(path).imports for path in self.list_imports(root, *chosen).values())
+        own, files = self._package.name, self.list_imports(root, *chosen, outside=outside)
+        imports = (self._read_source(path).imports for path in files.values())
         names = {module.partition(".")[0] for found in imports for level, module, _ in found if level == 0}
         return {name for name in names if name != own and name not in sys.stdlib_module_names}
-
-    def list_below(self, package: str) -> list[str]:
-        """Return the modules of a package, such as the methods that are found by name, sorted."""
-        return sorted(name for name in self._modules if name.rpartition(".")[0] == package)
 
     def _follow(self, name: str, path: Path) -> Iterator[str]:
         """Yield the names that a module imports; those that are no modules of the package too."""

@@ -7,9 +7,11 @@ from typing import Any, Protocol
 
 from pydantic import Field, JsonValue
 
-from toolchain.compress import list_methods, read_entry
+from toolchain.compress import read_entry
 from toolchain.errors import usage
+from toolchain.project.members import list_members
 from toolchain.project.recipe import Recipe, SearchSection, SearchStep
+from toolchain.project.seams import METHODS
 from toolchain.project.toml_file import Section, check_table
 
 NONE = "none"
@@ -162,7 +164,7 @@ def _suggest_steps(recipe: Recipe) -> list[SearchStep]:
         {"method": "kmeans_quantization", "bits": {"low": 3, "high": 6}},
         {"method": "linear_quantization", "bits": {"low": 4, "high": 8}},
     ]
-    known = list_methods()
+    known = list_members(METHODS)
     steps = []
     for name, alternatives in (("pruning", pruning), ("weights", weights)):
         if there := [entry for entry in alternatives if entry["method"] in known]:

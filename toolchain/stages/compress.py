@@ -18,7 +18,9 @@ from toolchain.data.arranged import Arranged
 from toolchain.errors import missing
 from toolchain.module.files import identify_files
 from toolchain.project.find import find_recipe
+from toolchain.project.members import Member, find_member
 from toolchain.project.recipe import Recipe, TrainSection
+from toolchain.project.seams import DATA_SETS, METHODS
 from toolchain.run.cache import hash_file
 from toolchain.stages.run import Run
 from toolchain.stages.together import build_together
@@ -46,7 +48,10 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     inputs: dict[str, Any] = {
         # onnxscript: quantization-aware training exports the model to see where int8's pairs will stand.
         **run.identify_code(
-            __name__, *_list_chosen(run, str(entry.get("method"))), libraries=("torchvision", "onnxscript")
+            __name__,
+            find_member(METHODS, entry.get("method"), where=f"{_name_place(run, index)}.method"),
+            *_list_training_data(run),
+            libraries=("torchvision", "onnxscript"),
         ),
         "entry": dict(entry),
         **run.identify_model(weights),
@@ -67,7 +72,7 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
         from toolchain.module.weights import save_weights
         from toolchain.stages.module import load_compressed
 
-        places = [f"{run.recipe.path}: compress[{number}]" for number in range(len(run.recipe.compress))]
+        places = [_name_place(run, number) for number in range(len(run.recipe.compress))]
         checked = [read_entry(*pair) for pair in zip(run.recipe.compress, places, strict=True)]
         draft = Draft(*load_compressed(run, weights))
         augmentation = run.recipe.train or TrainSection()
@@ -103,21 +108,16 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     return folder / "weights.safetensors"
 
 
-def _list_chosen(run: Run, method: str) -> list[str]:
-    """Return the modules that an entry runs by name: its method, not the others, and the data that it trains on.
-
-    A name of nothing is refused when the entry is read.
-    """
-    package = "toolchain.compress.methods"
-    own = [name for name in run.sources.list_below(package) if name == f"{package}.{method}"]
-    return own + _list_training_data(run)
+def _name_place(run: Run, index: int) -> str:
+    return f"{run.recipe.path}: compress[{index}]"
 
 
-def _list_training_data(run: Run) -> list[str]:
-    """Return the module of the data set of [train], where it is another one than the recipe's."""
+def _list_training_data(run: Run) -> list[Member]:
+    """Return the data set of [train], where it is another one than the recipe's."""
     section = run.recipe.train
-    data = None if section is None else section.data
-    return [name for name in run.sources.list_below("toolchain.data") if name == f"toolchain.data.{data}"]
+    if section is None or section.data is None:
+        return []
+    return [find_member(DATA_SETS, section.data, where="train.data")]
 
 
 def _in_work_folder(

@@ -33,7 +33,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     if target.emulated or not is_this_cpu(facts):
         options = options.model_copy(update={"choose_by_measurement": False})
     inputs = {
-        **run.identify_code(__name__, *(_list_methods(run, options.calibration) if not takes_float else ())),
+        **run.identify_code(__name__, *(options.list_calibration_methods() if not takes_float else ())),
         "model": optimized.sha256,
         "target": [target.runtime, target.threads, target.activation_type],
         **_identify_builder(target),
@@ -86,12 +86,6 @@ def list_outliers(run: Run, lowerings: Mapping[str, Mapping[str, Any]]) -> list[
                 f"{worst['magnitude']:.6g}, {worst['times']:,.0f} times what half of the samples stay within"
             )
     return warnings
-
-
-def _list_methods(run: Run, calibration: str) -> list[str]:
-    """Return the modules of the calibration methods that a recipe chooses among."""
-    package = "toolchain.lower.calibration.methods"
-    return run.sources.list_below(package) if calibration == "auto" else [f"{package}.{calibration}"]
 
 
 def count_attempt(cache: Cache, stage: str, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toolchain.data import Dataset, Samples, load_dataset
-from toolchain.module.files import identify_files
+from toolchain.module.files import identify_files, identify_member
+from toolchain.project.members import Member, find_member
 from toolchain.project.recipe import Recipe
+from toolchain.project.seams import DATA_SETS
 from toolchain.run.cache import Cache, Entry, hash_file, read_versions
 from toolchain.run.sources import Sources, find_sources
 from toolchain.run.stage_record import StageRecord
@@ -69,26 +71,30 @@ class Run:
             yield
         self._record(name, started_s, cached=False, sha256=None)
 
-    def identify_code(self, stage: str, *chosen: str, libraries: Sequence[str] = ()) -> dict[str, Any]:
+    def identify_code(self, stage: str, *chosen: Member, libraries: Sequence[str] = ()) -> dict[str, Any]:
         """Return the part of a key that stands for the code of a stage and the libraries that it runs.
 
         Every stage may read the recipe's data, and open a session of ONNX Runtime.
 
         Args:
             stage: the stage's module; what it imports counts, inside functions too.
-            chosen: the modules that run beside those by a name from the recipe.
+            chosen: the members that run beside those, by a name from the recipe.
             libraries: distributions that no import statement of ours shows, as the user's code or a library loads them.
 
         Raises:
             ToolchainError: a library is not installed (exit 3).
         """
-        data = f"toolchain.data.{self.recipe.data.name}"
-        modules = [stage, data, "toolchain.agent.measure.runtimes.onnxruntime", *chosen]
-        imported = self.sources.list_libraries(*modules) - _OF_NO_RESULT
+        members = [find_member(DATA_SETS, self.recipe.data.name), *chosen]
+        ours = [member.module for member in members if member.is_ours]
+        theirs = [identify_member(member) for member in members if not member.is_ours]
+        modules = [stage, "toolchain.agent.measure.runtimes.onnxruntime", *ours]
+        outside = [source for code in theirs for source in code.sources]
+        imported = self.sources.list_libraries(*modules, outside=outside) - _OF_NO_RESULT
         distributions = {_DISTRIBUTIONS.get(name, name) for name in imported}
         return {
-            "code": self.sources.hash_imports(*modules),
+            "code": self.sources.hash_imports(*modules, outside=outside),
             "versions": read_versions(*sorted(distributions.union(libraries))),
+            **({"members": [code.identity for code in theirs]} if theirs else {}),
         }
 
     def identify_model(self, weights: Path) -> dict[str, Any]:

@@ -1,36 +1,14 @@
-"""What every calibration method must hold, and what each is for; optima are checked against brute force."""
+"""What each calibration method is for; optima are checked against brute force."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
+from tests.lower.calibration.observed import choose, normal, observe
 from toolchain.lower.affine import affine_parameters
-from toolchain.lower.calibration import choose_ranges, list_methods
 from toolchain.lower.calibration.methods import entropy, mse
-from toolchain.lower.calibration.observation import BINS_PER_SIDE, Observation
+from toolchain.lower.calibration.observation import BINS_PER_SIDE
 from toolchain.lower.calibration.range_search import Distribution
 from toolchain.lower.ranges import TensorRange
-
-METHODS = list_methods()
-VALUES = hnp.arrays(
-    np.float32, st.integers(1, 60), elements=st.floats(-1e4, 1e4, width=32, allow_subnormal=False) | st.just(0.0)
-)
-
-
-def observe(values):
-    observation = Observation(counting=True)
-    assert observation.add(np.asarray(values, dtype=np.float32))
-    return observation
-
-
-def choose(method, values, *, symmetric=False):
-    return choose_ranges({"x": observe(values)}, method=method, symmetric=symmetric)["x"]
-
-
-def normal(size=200_000, seed=0):
-    return np.random.default_rng(seed).standard_normal(size).astype(np.float32)
 
 
 def laplace():
@@ -54,63 +32,6 @@ def least_cost_by_brute_force(cost, distribution, points=60):
     shares = np.linspace(1 / 32, 1.0, points)
     low_shares, high_shares = (grid.reshape(-1) for grid in np.meshgrid(shares, shares))
     return cost(distribution, low_shares * distribution.low, high_shares * distribution.high).min()
-
-
-def test_the_methods_are_the_four_that_recipes_name():
-    assert METHODS == ("entropy", "minmax", "mse", "percentile")
-
-
-@pytest.mark.parametrize("method", METHODS)
-@given(values=VALUES)
-def test_a_range_includes_zero_and_stays_inside_the_bounds(method, values):
-    found = choose(method, values)
-    assert min(values.min(), 0.0) <= found.low <= 0.0 <= found.high <= max(values.max(), 0.0)
-
-
-@pytest.mark.parametrize("method", METHODS)
-@given(values=VALUES)
-def test_a_symmetric_range_is_symmetric_and_inside_the_largest_magnitude(method, values):
-    found = choose(method, values, symmetric=True)
-    assert found.low == -found.high
-    assert 0.0 <= found.high <= np.abs(values).max()
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_tensor_without_negative_values_keeps_zero_as_its_low(method):
-    found = choose(method, np.maximum(normal(), 0.0))
-    assert found.low == 0.0
-    assert found.high > 2.0
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_tensor_without_positive_values_keeps_zero_as_its_high(method):
-    found = choose(method, -np.abs(normal()))
-    assert found.high == 0.0
-    assert found.low < -2.0
-
-
-@pytest.mark.parametrize("symmetric", [True, False])
-@pytest.mark.parametrize("method", METHODS)
-def test_zeros_and_nothing_have_the_range_of_zero(method, symmetric):
-    for values in (np.zeros(5), np.empty(0)):
-        assert choose(method, values, symmetric=symmetric) == TensorRange(low=0.0, high=0.0)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_constant_is_represented(method):
-    assert choose(method, np.full(1000, 6.0)) == TensorRange(low=0.0, high=6.0)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_the_cap_of_relu6_is_kept(method):
-    found = choose(method, np.clip(4 * normal(), 0.0, 6.0))
-    assert found.high == pytest.approx(6.0, abs=6.0 / 255)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_range_scales_with_its_tensor(method):
-    found, scaled = choose(method, normal()), choose(method, normal() * np.float32(1024.0))
-    assert (scaled.low, scaled.high) == pytest.approx((1024 * found.low, 1024 * found.high))
 
 
 def test_minmax_is_the_bounds():

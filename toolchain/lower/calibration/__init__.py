@@ -1,14 +1,12 @@
 """Streaming calibration: the range of every tensor from one pass over the data, in memory that does not grow with it.
 
-A method is a module in toolchain/lower/calibration/methods, and its file stem the name that users type. It has
+A method is a module in methods/, in a project's plugins/calibration_methods/ or of an installed package. It has
 `choose_range(observation, *, symmetric) -> TensorRange`, and COUNTS: whether it reads the histogram or only bounds.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol, TypeVar, cast
@@ -20,11 +18,12 @@ from toolchain.agent.manifest import TensorSpec
 from toolchain.errors import malformed, usage
 from toolchain.graph.feeds import check_feeds
 from toolchain.graph.session import HostSession
-from toolchain.lower.calibration import methods
 from toolchain.lower.calibration.observation import Observation
 from toolchain.lower.ranges import TensorRange
+from toolchain.project.members import find_member, load_member
+from toolchain.project.seams import CALIBRATION_METHODS
 
-__all__ = ["calibrate", "choose_ranges", "list_methods", "observe_tensors"]
+__all__ = ["calibrate", "choose_ranges", "load_method", "observe_tensors"]
 
 _Item = TypeVar("_Item")
 
@@ -42,17 +41,9 @@ class Method(Protocol):
         """Return the range to quantize a tensor with, inside the bounds observed."""
 
 
-def list_methods() -> tuple[str, ...]:
-    """Return the names of the calibration methods, sorted."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(methods.__path__)))
-
-
 def load_method(name: str) -> Method:
-    """Return a method by name; an unknown one is a usage error that lists the known."""
-    known = list_methods()
-    if name not in known:
-        raise usage("unknown calibration method", expected=" | ".join(known), found=name)
-    return cast("Method", importlib.import_module(f"{methods.__name__}.{name}"))
+    """Return a method by name; raises ToolchainError (exit 2) for an unknown one, with the known names."""
+    return cast("Method", load_member(find_member(CALIBRATION_METHODS, name, where="quantize.calibration")))
 
 
 def calibrate(

@@ -1,0 +1,50 @@
+"""The seams: where a module adds to the toolchain, and what it must define. Data only; members.py finds the modules.
+
+Each is a kind of thing that recipes, targets or devices name. Its members are the modules of one package of ours, the
+files of one folder in the user's project, and the modules that installed packages name as entry points of one group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seam:
+    """One kind of member."""
+
+    name: str
+    """The project's folder is plugins/NAME, the group of entry points toolchain.NAME."""
+    noun: str
+    """What messages call one of them."""
+    package: str
+    """Of the built-in members: those of its modules that define what is needed."""
+    needs: tuple[str, ...]
+    """The names that a member defines at the top of its file."""
+    from_outside: bool = True
+    """Whether projects and installed packages may add members; the others are added here."""
+
+    @property
+    def folder(self) -> str:
+        """The folder in the user's project."""
+        return f"plugins/{self.name}"
+
+    @property
+    def group(self) -> str:
+        """The group of entry points."""
+        return f"toolchain.{self.name}"
+
+
+DATA_SETS = Seam(name="data_sets", noun="data set", package="toolchain.data", needs=("load",))
+METHODS = Seam(
+    name="methods",
+    noun="compression method",
+    package="toolchain.compress.methods",
+    needs=("SUMMARY", "TRAINS", "Options", "apply"),
+)
+CALIBRATION_METHODS = Seam(
+    name="calibration_methods",
+    noun="calibration method",
+    package="toolchain.lower.calibration.methods",
+    needs=("COUNTS", "choose_range"),
+)
