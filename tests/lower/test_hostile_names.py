@@ -185,7 +185,7 @@ def test_duplicate_and_empty_node_names_become_unique_and_the_tensors_keep_their
     model = rename(plain(), {}, {"conv1": "same", "conv2": "same", "gemm": "", "if": "same", "inner": "same"})
     # ONNX Runtime opens no graph with two nodes of one name; the stage that imports a file sees to that first.
     name_nodes = next(step for step in PASSES if step.__name__.endswith("name_nodes"))
-    named = name_nodes.apply(model)
+    named = name_nodes.apply(model).model
     names = [node.name for graph in iter_graphs(named.graph) for node in graph.node]
     assert len(set(names)) == len(names)
     assert list_names(named)[0] == list_names(model)[0]

@@ -68,7 +68,7 @@ def test_the_layer_where_int8_leaves_float_is_named(write_model, make_bundle, tm
 
 def test_float16_is_compared_tensor_by_tensor_as_a_gpu_rounds_it(write_model, tmp_path):
     path = write_model("float32")
-    onnx.save(convert_to_float16(name_nodes.apply(onnx.load(path))), tmp_path / "half.onnx")
+    onnx.save(convert_to_float16(name_nodes.apply(onnx.load(path)).model), tmp_path / "half.onnx")
     samples = tmp_path / "data.npz"
     np.savez(samples, input=np.random.default_rng(0).normal(size=(8, 3, 8, 8)).astype(np.float32))
     rows = compare_models(path, tmp_path / "half.onnx", data=samples, layers=True, on_progress=Steps())

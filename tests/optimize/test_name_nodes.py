@@ -16,7 +16,7 @@ def test_the_first_of_a_name_keeps_it_and_no_new_name_was_there_before(assert_id
     model = parse_model(
         "g (float[N] x) => (float[N] y) { [a] p = Relu (x) [a] q = Neg (p) [a_2] r = Abs (q) [Exp_y] s = Abs (r) y = Exp (s) }"
     )
-    result = name_nodes.apply(model)
+    result = name_nodes.apply(model).model
     assert names(result) == ["a", "a_3", "a_2", "Exp_y", "Exp_y_2"]
     assert_idle(name_nodes, result)
 

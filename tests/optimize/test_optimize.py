@@ -8,6 +8,7 @@ from onnx import helper, numpy_helper
 from tests.optimize.conftest import make_batch, parse_model
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.optimize import PASSES, optimize
+from toolchain.optimize.applied import Applied
 
 NET = """
 g (float[batch, 3, 8, 8] image) => (float[batch, 5] scores)
@@ -30,7 +31,7 @@ g (float[batch, 3, 8, 8] image) => (float[batch, 5] scores)
 
 
 def make_pass(function, name="toolchain.optimize.made_up"):
-    return SimpleNamespace(__name__=name, apply=function)
+    return SimpleNamespace(__name__=name, apply=lambda model: Applied(model=function(model), report="made up"))
 
 
 def copy(model):

@@ -28,6 +28,7 @@ from toolchain.optimize import (
     share_weights,
     simplify,
 )
+from toolchain.optimize.applied import Applied
 
 
 class Pass(Protocol):
@@ -35,8 +36,8 @@ class Pass(Protocol):
 
     __name__: str
 
-    def apply(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        """Return a rewritten copy, or the model itself where there is nothing to do."""
+    def apply(self, model: onnx.ModelProto) -> Applied:
+        """Return a rewritten copy and what was done, or the model itself and why nothing was."""
 
 
 # The order: functions and old opsets first, since the others read today's operators only; names before the passes that
@@ -61,6 +62,8 @@ class PassRecord:
 
     name: str
     acted: bool
+    report: str
+    """What it changed, or why it did not act."""
     nodes_before: int
     nodes_after: int
     sqnr_db: float
@@ -108,7 +111,8 @@ def optimize(
     records = []
     for step in passes:
         name = step.__name__.rpartition(".")[2]
-        rewritten = step.apply(model)
+        applied = step.apply(model)
+        rewritten = applied.model
         acted = rewritten is not model
         sqnr_db = _EQUAL_SQNR_DB
         if acted:
@@ -120,6 +124,7 @@ def optimize(
         record = PassRecord(
             name=name,
             acted=acted,
+            report=applied.report,
             nodes_before=len(model.graph.node),
             nodes_after=len(rewritten.graph.node),
             sqnr_db=sqnr_db,

@@ -20,6 +20,7 @@ from onnx import numpy_helper
 
 from toolchain.graph.names import OnnxNames
 from toolchain.graph.view import GraphView
+from toolchain.optimize.applied import Applied
 from toolchain.optimize.replace_nodes import replace_nodes
 
 
@@ -33,12 +34,14 @@ class _Fold:
     swallowed: tuple[int, ...]
 
 
-def apply(model: onnx.ModelProto) -> onnx.ModelProto:
+def apply(model: onnx.ModelProto) -> Applied:
     """Return the model with such numbers folded into its convolutions; the same where there are none."""
     view = GraphView.from_model(model)
     folds = {id(node): fold for node in model.graph.node if (fold := _find(view, node)) is not None}
     if not folds:
-        return model
+        has_conv = any(node.op_type == "Conv" for node in model.graph.node)
+        what = "whose weight it alone reads, and after it an Add or Mul of one number" if has_conv else "in the model"
+        return Applied(model=model, report=f"no Conv {what}")
     swallowed = {identity for fold in folds.values() for identity in fold.swallowed}
     names = OnnxNames.from_model(model)
     nodes: list[onnx.NodeProto] = []
@@ -55,7 +58,8 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
             nodes.append(folded)
         else:
             nodes.append(node)
-    return replace_nodes(model, nodes, tensors)
+    report = f"folded {len(swallowed)} Add and Mul into {len(folds)} Conv"
+    return Applied(model=replace_nodes(model, nodes, tensors), report=report)
 
 
 def _find(view: GraphView, conv: onnx.NodeProto) -> _Fold | None:

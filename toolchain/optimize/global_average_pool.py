@@ -20,25 +20,29 @@ from onnx import helper
 from toolchain.graph.names import OnnxNames
 from toolchain.graph.shapes import infer_ranks
 from toolchain.graph.view import GraphView, attribute_int
+from toolchain.optimize.applied import Applied
 from toolchain.optimize.replace_nodes import replace_nodes
 
 # Of images and volumes.
 _RANKS = (4, 5)
 
 
-def apply(model: onnx.ModelProto) -> onnx.ModelProto:
+def apply(model: onnx.ModelProto) -> Applied:
     """Return the model with its spatial means as GlobalAveragePool; the same where it has none."""
     if not any(node.op_type == "ReduceMean" for node in model.graph.node):
-        return model
+        return Applied(model=model, report="no ReduceMean")
     ranks = infer_ranks(model)
     view = GraphView.from_model(model)
     names = OnnxNames.from_model(model)
+    means = {id(node) for node in model.graph.node if _is_spatial_mean(view, node, ranks)}
+    if not means:
+        return Applied(
+            model=model, report="no ReduceMean over all spatial axes of a picture or volume, and no Sub after it"
+        )
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        nodes += _rewrite(node, names) if _is_spatial_mean(view, node, ranks) else [node]
-    if all(new is old for new, old in zip(nodes, model.graph.node, strict=False)):
-        return model
-    return replace_nodes(model, nodes)
+        nodes += _rewrite(node, names) if id(node) in means else [node]
+    return Applied(model=replace_nodes(model, nodes), report=f"pooled {len(means)} means over all spatial axes")
 
 
 def _is_spatial_mean(view: GraphView, node: onnx.NodeProto, ranks: dict[str, int]) -> bool:

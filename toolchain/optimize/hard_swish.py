@@ -17,6 +17,7 @@ from onnx import helper
 
 from toolchain.graph.opset import read_opset
 from toolchain.graph.view import GraphView
+from toolchain.optimize.applied import Applied
 from toolchain.optimize.replace_nodes import replace_nodes
 
 # HardSwish became an operator with opset 14 (ONNX changelog).
@@ -26,10 +27,10 @@ _OPSET_MIN = 14
 _RELATIVE_TOLERANCE = 1e-6
 
 
-def apply(model: onnx.ModelProto) -> onnx.ModelProto:
+def apply(model: onnx.ModelProto) -> Applied:
     """Return the model with its hard-swishes recognized; the same where it has none."""
     if read_opset(model) < _OPSET_MIN:
-        return model
+        return Applied(model=model, report=f"HardSwish needs opset {_OPSET_MIN}, and this is {read_opset(model)}")
     view = GraphView.from_model(model)
     removed: set[int] = set()
     replaced: dict[int, onnx.NodeProto] = {}
@@ -39,9 +40,11 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
             removed |= {id(add), id(clip), id(mul)}
             replaced[id(last)] = helper.make_node("HardSwish", [source], list(last.output), name=last.name)
     if not replaced:
-        return model
+        has_shape = {"Add", "Clip", "Mul"} <= {node.op_type for node in model.graph.node}
+        what = "with the constants of hard-swish, whose inner values nobody else reads" if has_shape else "in the model"
+        return Applied(model=model, report=f"no Add, Clip, Mul and Div {what}")
     nodes = [replaced.get(id(node), node) for node in model.graph.node if id(node) not in removed]
-    return replace_nodes(model, nodes)
+    return Applied(model=replace_nodes(model, nodes), report=f"recognized {len(replaced)} hard-swishes")
 
 
 def _match(view: GraphView, add: onnx.NodeProto) -> tuple[str, onnx.NodeProto, onnx.NodeProto, onnx.NodeProto] | None:

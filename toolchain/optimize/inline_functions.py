@@ -10,10 +10,13 @@ from __future__ import annotations
 import onnx
 from onnx import inliner
 
+from toolchain.optimize.applied import Applied
 
-def apply(model: onnx.ModelProto) -> onnx.ModelProto:
+
+def apply(model: onnx.ModelProto) -> Applied:
     """Return the model without local functions; the same where it has none."""
     if not model.functions:
-        return model
+        return Applied(model=model, report="the model has no functions of its own")
     inlined: onnx.ModelProto = inliner.inline_local_functions(model)
-    return inlined
+    names = ", ".join(function.name for function in model.functions)
+    return Applied(model=inlined, report=f"inlined the functions {names}")

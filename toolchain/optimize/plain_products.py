@@ -22,6 +22,7 @@ from onnx import helper, numpy_helper
 from toolchain.graph.names import OnnxNames
 from toolchain.graph.shapes import infer_ranks
 from toolchain.graph.view import GraphView, attribute_float, attribute_int
+from toolchain.optimize.applied import Applied
 from toolchain.optimize.replace_nodes import replace_nodes
 
 
@@ -33,31 +34,31 @@ class _Rewritten:
     values: dict[str, NDArray[Any]]
 
 
-def apply(model: onnx.ModelProto) -> onnx.ModelProto:
+def apply(model: onnx.ModelProto) -> Applied:
     """Return the model with its products in that form; the same where they are."""
     if not any(node.op_type in {"Gemm", "MatMul"} for node in model.graph.node):
-        return model
+        return Applied(model=model, report="no Gemm and no MatMul")
     view, ranks = GraphView.from_model(model), infer_ranks(model)
     names = OnnxNames.from_model(model)
     nodes: list[onnx.NodeProto] = []
     values: dict[str, NDArray[Any]] = {}
-    acted = False
+    count = 0
     for node in model.graph.node:
         rewritten = _rewrite_gemm(view, node, names) if node.op_type == "Gemm" else _rewrite_matmul(view, node, ranks)
         if rewritten is None:
             nodes.append(node)
             continue
-        acted = True
+        count += 1
         nodes += rewritten.nodes
         values |= rewritten.values
-    if not acted:
-        return model
+    if not count:
+        return Applied(model=model, report="no other form of a product whose matrix and bias it alone reads")
     kept = onnx.ModelProto()
     kept.CopyFrom(model)
     for tensor in kept.graph.initializer:
         if tensor.name in values:
             tensor.CopyFrom(numpy_helper.from_array(values[tensor.name], tensor.name))
-    return replace_nodes(kept, nodes)
+    return Applied(model=replace_nodes(kept, nodes), report=f"restated {count} products")
 
 
 def _rewrite_gemm(view: GraphView, node: onnx.NodeProto, names: OnnxNames) -> _Rewritten | None:

@@ -19,6 +19,7 @@ from toolchain.errors import first_line, usage
 from toolchain.graph.opset import OPSET, POOLING_OPSET, find_newer, pools_averages, read_opset
 from toolchain.graph.safety import iter_nodes
 from toolchain.graph.view import ONNX_DOMAINS
+from toolchain.optimize.applied import Applied
 
 # The IR version that came with opset 21, and the first in which initializers need not be inputs (ONNX, docs/IR.md).
 _IR_VERSION = 10
@@ -31,7 +32,7 @@ _RESIZE_OPSET = 11
 _NO_ADAPTER = re.compile(r"No Adapter .*? for (\w+)")
 
 
-def apply(model: onnx.ModelProto) -> onnx.ModelProto:
+def apply(model: onnx.ModelProto) -> Applied:
     """Return the model in its opset; the same where it is in that one, or in a newer one that it needs.
 
     Raises ToolchainError (exit 2) that names the operator for which there is no conversion.
@@ -40,10 +41,14 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
     pools = pools_averages(model)
     goal = POOLING_OPSET if pools else OPSET
     if version < goal:
-        return _raise_to(model, version, goal)
-    if pools and POOLING_OPSET < version <= OPSET and find_newer(model, version) is None:
-        return _relabel(model)
-    return model
+        return Applied(model=_raise_to(model, version, goal), report=f"raised opset {version} to {goal}")
+    if version == goal:
+        return Applied(model=model, report=f"it is in opset {goal}")
+    if not pools or version > OPSET:
+        return Applied(model=model, report=f"it is in opset {version}, and no pass goes back from there")
+    if (newer := find_newer(model, version)) is not None:
+        return Applied(model=model, report=f"{newer} keeps it in opset {version}, and its pooling too")
+    return Applied(model=_relabel(model), report=f"restated opset {version} as {goal}, for its pooling")
 
 
 def _raise_to(model: onnx.ModelProto, version: int, goal: int) -> onnx.ModelProto:

@@ -12,12 +12,13 @@ import onnx
 from onnx import numpy_helper
 
 from toolchain.graph.view import rename_reads
+from toolchain.optimize.applied import Applied
 from toolchain.optimize.replace_nodes import replace_nodes
 
 _BYTES_MIN = 1024
 
 
-def apply(model: onnx.ModelProto) -> onnx.ModelProto:
+def apply(model: onnx.ModelProto) -> Applied:
     """Return the model with each weight once; the same where no two are equal."""
     kept: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     renamed: dict[str, str] = {}
@@ -31,11 +32,12 @@ def apply(model: onnx.ModelProto) -> onnx.ModelProto:
         if first != tensor.name:
             renamed[tensor.name] = first
     if not renamed:
-        return model
+        return Applied(model=model, report=f"no two weights of {_BYTES_MIN} bytes or more are equal")
     nodes = []
     for node in model.graph.node:
         reader = onnx.NodeProto()
         reader.CopyFrom(node)
         rename_reads(reader, renamed)
         nodes.append(reader)
-    return replace_nodes(model, nodes)
+    shared = replace_nodes(model, nodes)
+    return Applied(model=shared, report=f"left out {len(renamed)} weights that are equal to another")

@@ -26,6 +26,7 @@ from onnx import helper
 
 from toolchain.graph.safety import iter_nodes, iter_tensors
 from toolchain.graph.view import read_names
+from toolchain.optimize.applied import Applied
 
 # Makes MatMul + Add of rank 3 a Gemm between Reshape, Shape, Slice and Concat: ONNX Runtime then misses BiasGelu and
 # SkipLayerNormalization (MiniLM-L3: 117 nodes become 159).
@@ -43,15 +44,16 @@ _GROWTH_MAX_BYTES = 1024
 _FOLDED_MAX = "1KB"
 
 
-def apply(model: onnx.ModelProto) -> onnx.ModelProto:
+def apply(model: onnx.ModelProto) -> Applied:
     """Return the simplified model; the same where onnxsim finds nothing to do, or only what makes it larger."""
     for simplify in (_simplify, _simplify_sparing):
         result = simplify(model)
         if _describe(result) == _describe(model):
-            return model
+            return Applied(model=model, report="onnxsim finds nothing to do")
         if _measure_weights(result) <= _measure_weights(model) + _GROWTH_MAX_BYTES:
-            return result
-    return model
+            sizes = f"{len(model.graph.node)} nodes became {len(result.graph.node)}"
+            return Applied(model=result, report=f"folded and fused: {sizes}")
+    return Applied(model=model, report="what onnxsim finds to do would only make the model larger")
 
 
 def _simplify(model: onnx.ModelProto, **options: Any) -> onnx.ModelProto:

@@ -166,7 +166,7 @@ def _list_files(seam: Seam) -> Iterator[Member]:
         if not path.stem.startswith("_"):
             digest = hashlib.sha256(str(path).encode()).hexdigest()[:16]
             # The path is a part of it: another project's member of the same name is another module.
-            yield Member(seam=seam, name=path.stem, module=f"toolchain_plugin_{digest}", path=path)
+            yield Member(seam=seam, name=path.stem, module=f"toolchain_plugin_{digest}.{path.stem}", path=path)
 
 
 def _list_installed(seam: Seam) -> Iterator[Member]:

@@ -65,6 +65,13 @@ class TrainSection(Section):
     """The gate of the train stage: the least test accuracy, as a fraction."""
 
 
+class OptimizeSection(Section):
+    """What is done to the ONNX file beside our own passes."""
+
+    passes: list[str] = Field(default_factory=list)
+    """Passes of the project or of installed packages, in this order after ours."""
+
+
 class QuantizeSection(Section):
     """How int8 is made."""
 
@@ -132,6 +139,7 @@ class Recipe(Section):
     train: TrainSection | None = None
     compress: list[dict[str, JsonValue]] = Field(default_factory=list)
     """Compression methods in the order of application: a `method` each, and its options."""
+    optimize: OptimizeSection = Field(default_factory=OptimizeSection)
     quantize: QuantizeSection = Field(default_factory=QuantizeSection)
     gates: GatesSection = Field(default_factory=GatesSection)
     search: SearchSection | None = None

@@ -42,6 +42,7 @@ METHODS = Seam(
     package="toolchain.compress.methods",
     needs=("SUMMARY", "TRAINS", "Options", "apply"),
 )
+PASSES = Seam(name="passes", noun="ONNX pass", package="toolchain.optimize", needs=("apply",))
 CALIBRATION_METHODS = Seam(
     name="calibration_methods",
     noun="calibration method",
