@@ -14,10 +14,13 @@ from typing import Sequence
 from .command import Answer, answer_command, report_progress
 from .errors import ExitCode, ToolchainError
 from .measure.arguments import build_parser
+from .measure.members import register_argument
 
 
 def _verify(arguments: Sequence[str]) -> Answer:
     options = build_parser().parse_args(arguments)
+    for member in options.member:
+        register_argument(member)
     from .measure.machine_speed import find_speed_memory
     from .measure.verify import verify_bundle
 

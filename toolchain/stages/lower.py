@@ -14,7 +14,7 @@ from toolchain.agent.measure.facts import Facts, is_this_cpu
 from toolchain.data.dataset import name_sample
 from toolchain.project.target import Target
 from toolchain.run.cache import Cache, Entry, read_versions
-from toolchain.stages.run import Run
+from toolchain.stages.run import Run, write_json
 
 # Twenty seconds of measurement each: what they cannot tell is smaller than what two sessions differ by, or nearly so.
 _QUIET_ATTEMPTS = 3
@@ -50,18 +50,23 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     def build(folder: Path) -> None:
         from toolchain.lower import LowerRequest, lower_model
 
-        path = optimized.folder / "model.onnx"
+        model = optimized.folder / "model.onnx"
         request = LowerRequest(
-            model=path,
+            model=model,
             exported=exported.folder / "model.onnx",
             target=target,
             precision=precision,
             facts=facts,
-            feeds=run.bind_calibration(path, samples),
+            feeds=run.bind_calibration(model, samples),
             options=options,
             sqnr_db_min=run.recipe.gates.sqnr_db_min,
         )
         lower_model(request, folder, start_steps=run.progress.steps)
+        path = folder / "lowering.json"
+        passes = json.loads((optimized.folder / "optimize.json").read_text(encoding="utf-8"))["passes"]
+        # What was lowered is what the passes made of the model: users find both in one file.
+        lowering = json.loads(path.read_text(encoding="utf-8"))
+        write_json(path, {**lowering, "passes": {record["name"]: record["report"] for record in passes}})
 
     stage = f"lower-{precision}"
     entry = run.stage(stage, count_attempt(run.cache, stage, inputs), build)

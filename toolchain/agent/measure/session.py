@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import ExitCode, ToolchainError
 from ..manifest import BuildSpec, TensorSpec
 from . import runtimes
+from .members import import_member, list_members
 from .placement import Placement
 
 
@@ -106,7 +105,7 @@ class Runtime(Protocol):
 
 def list_runtimes() -> Sequence[str]:
     """Return the names of the runtimes that this agent knows."""
-    return sorted(module.name for module in pkgutil.iter_modules(runtimes.__path__))
+    return list_members(runtimes)
 
 
 def find_runtime(name: str) -> Runtime:
@@ -121,7 +120,7 @@ def find_runtime(name: str) -> Runtime:
             fix="correct the target's runtime; a target such as rtx, whose runtime no board has, is for `toolchain lower` alone",
         )
     try:
-        module = importlib.import_module(f"{runtimes.__name__}.{name}")
+        module = import_member(runtimes, name)
     except ImportError as error:
         raise ToolchainError(
             ExitCode.MISSING,
