@@ -88,8 +88,8 @@ def find(document, place):
 
 
 PLACES = [place for place in list_places(as_document()) if place[:1] != ("provenance",) or len(place) == 1]
-# Objects with fixed keys, and those keys; the others have names of tensors or precisions as keys.
-FREE = (("golden", "inputs"), ("golden", "outputs"), ("gates", "sqnr_db_min"), ("provenance",))
+# Objects with fixed keys, and those keys; the others have names of tensors, precisions or limits as keys.
+FREE = (("golden", "inputs"), ("golden", "outputs"), ("gates", "sqnr_db_min"), ("gates", "limits"), ("provenance",))
 RECORDS = [place for place in PLACES if isinstance(find(as_document(), place), dict) and place not in FREE]
 KEYS = [place for place in PLACES if place and place[:-1] in RECORDS]
 

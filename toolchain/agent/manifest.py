@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Dict, Literal, Mapping, Optional, Sequence, Tuple, cast, get_args
 
@@ -127,6 +127,8 @@ class Gates:
     drift_sqnr_db_min: Optional[float] = None
     agreement_min: Optional[float] = None
     precision_required: Optional[str] = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """What other gates declare as their own (gates/limit.py), by name."""
 
 
 @dataclass(frozen=True)

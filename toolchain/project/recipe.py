@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, JsonValue, PrivateAttr
+from pydantic import Field, JsonValue, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
 
 from toolchain.agent.manifest import PRECISIONS, Precision
 from toolchain.errors import ToolchainError, usage
+from toolchain.project.limits import split_limits
 from toolchain.project.members import Member, find_member, list_members
 from toolchain.project.seams import CALIBRATION_METHODS
 from toolchain.project.toml_file import Section, check_table, read_toml
@@ -105,6 +106,14 @@ class GatesSection(Section):
     int8_share_min: float | None = Field(default=None, ge=0, le=1)
     """Least share of the MACs that must run in int8 when int8 is shipped."""
     latency_p90_ms_max: float | None = Field(default=None, gt=0)
+    limits: dict[str, float] = Field(default_factory=dict)
+    """What gates declare as their own; a recipe writes them among the others."""
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the table as a recipe writes it."""
+        table: dict[str, Any] = write(self)
+        return {**{key: value for key, value in table.items() if key != "limits"}, **table.get("limits", {})}
 
 
 class SearchStep(Section):
@@ -195,7 +204,11 @@ def read_recipe(path: Path) -> Recipe:
     Raises ToolchainError (exit 2): a missing file, a syntax error, an unknown key, a wrong type or value, parts that
     contradict each other.
     """
-    recipe = check_table(Recipe, read_toml(path, "recipe"), what="the recipe", where=str(path)).at(path)
+    document = read_toml(path, "recipe")
+    if isinstance(gates := document.get("gates"), dict):
+        own, limits = split_limits(gates, GatesSection.model_fields.keys() - {"limits"}, where=str(path))
+        document = {**document, "gates": {**own, "limits": limits} if limits else own}
+    recipe = check_table(Recipe, document, what="the recipe", where=str(path)).at(path)
     if recipe.quantize.calibration != AUTO:
         find_member(CALIBRATION_METHODS, recipe.quantize.calibration, where=f"{path}: quantize.calibration")
     problem = _find_contradiction(recipe, path)

@@ -43,6 +43,14 @@ METHODS = Seam(
     needs=("SUMMARY", "TRAINS", "Options", "apply"),
 )
 PASSES = Seam(name="passes", noun="ONNX pass", package="toolchain.optimize", needs=("apply",))
+# Found by imports, so that a bundle that lacks one does not even start: what is not there would judge nothing.
+GATES = Seam(
+    name="gates",
+    noun="gate",
+    package="toolchain.agent.measure.gates",
+    needs=("NAME", "GROUP", "judge"),
+    from_outside=False,
+)
 CALIBRATION_METHODS = Seam(
     name="calibration_methods",
     noun="calibration method",

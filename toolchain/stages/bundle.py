@@ -119,6 +119,7 @@ def merge_gates(recipe: Recipe, target: Target, *, trained_for_int8: bool = Fals
         drift_sqnr_db_min=own.drift_sqnr_db_min,
         agreement_min=own.agreement_min,
         precision_required=own.precision_required,
+        limits=own.limits,
     )
 
 

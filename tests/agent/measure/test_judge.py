@@ -98,6 +98,12 @@ def test_a_gate_that_is_missed_is_the_reason(changes, code, word):
     assert word in list_failures(rows)[0].reason
 
 
+def test_a_limit_that_no_gate_judges_is_refused():
+    with pytest.raises(ToolchainError, match="weight_g_max") as caught:
+        judge(dataclasses.replace(STRICT, limits={"weight_g_max": 20.0}))
+    assert caught.value.code is ExitCode.MALFORMED
+
+
 def test_samples_that_were_not_run_are_not_proven():
     candidate = make_candidate(evaluation=make_evaluation(samples=999))
     judged = judge_record(make_record(candidates=(candidate, make_candidate("float32"))), make_manifest())
