@@ -283,3 +283,13 @@ def test_an_interrupt_is_exit_130_and_the_next_run_passes(deployed_copy):
     assert not (deployed_copy.out / "report.json").exists()  # of the run before: nothing was proven
     deployed_copy.assert_nothing_half_written()
     deployed_copy.assert_passed(deployed_copy.deploy())
+
+
+def test_an_artifact_that_is_larger_than_its_limit_is_exit_19(project):
+    project.edit_recipe("[gates]", "[gates]\nsize_bytes_max = 100")
+    report = project.assert_refused(project.deploy(), 19, "fail")
+    assert all("the gate is 100 bytes" in reason for reason in report["reasons"])
+    project.edit_recipe("size_bytes_max = 100", "size_bytes_max = 1000000")
+    project.assert_passed(project.deploy())
+    row = next(gate for gate in project.read_report()["gates"] if gate["name"] == "size")
+    assert (row["status"], row["required"]) == ("passed", "≤ 1,000,000 bytes")

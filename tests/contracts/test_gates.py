@@ -43,6 +43,7 @@ FAILING = {
     "parity": {"parity": (make_parity(1.0),)},
     "placement": {"placement": make_placement(1, 99)},
     "precision": {"placement": make_placement(0, 100), "no_int8": True},
+    "size": {"manifest": {"gates": dataclasses.replace(STRICT, limits={"size_bytes_max": 101_872.0})}},
     "speed": {"over_next": LEVEL},
     "throttling": {"record": {"throttled": True}},
 }

@@ -63,7 +63,7 @@ def test_a_candidate_that_reaches_every_gate_can_be_shipped():
 def test_every_gate_is_a_row_with_what_was_measured_and_required():
     rows = judge()
     assert [row.name for row in rows] == [
-        *("outputs", "parity y", "metric", "drift y", "agreement y", "precision", "placement"),
+        *("outputs", "parity y", "metric", "drift y", "agreement y", "precision", "placement", "size"),
         *("measurement", "throttling", "speed", "latency"),
     ]
     assert all(row.measured and row.required for row in rows)
@@ -96,6 +96,18 @@ def test_a_gate_that_is_missed_is_the_reason(changes, code, word):
     rows = judge(**changes)
     assert list_codes(rows) == [code]
     assert word in list_failures(rows)[0].reason
+
+
+@pytest.mark.parametrize(("limit_bytes", "status"), [(101_873, "passed"), (101_872, "failed")])
+def test_an_artifact_may_be_as_large_as_its_limit_and_no_larger(limit_bytes, status):
+    row = find_row(judge(dataclasses.replace(STRICT, limits={"size_bytes_max": float(limit_bytes)})), "size")
+    assert (row.status, row.code) == (status, ExitCode.LATENCY if status == "failed" else 0)
+    assert (row.measured, row.required) == ("101,873 bytes", f"≤ {limit_bytes:,} bytes")
+
+
+def test_without_a_limit_the_size_is_told_and_not_gated():
+    row = find_row(judge(), "size")
+    assert (row.status, row.measured) == ("skipped", "101,873 bytes")
 
 
 def test_a_limit_that_no_gate_judges_is_refused():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Dict, List, Protocol, Sequence, Tuple, cast
 
 from ...errors import ExitCode, ToolchainError
-from . import drift, latency, measurement, metric, outputs, parity, placement, precision, speed, throttling
+from . import drift, latency, measurement, metric, outputs, parity, placement, precision, size, speed, throttling
 from .case import Case
 from .limit import Limit
 from .row import Row, skip_row
@@ -32,7 +32,7 @@ class Gate(Protocol):
 PHASES = cast(
     "Tuple[Tuple[str, Tuple[Gate, ...]], ...]",
     (
-        ("what it is", (outputs, parity, metric, drift, precision, placement)),
+        ("what it is", (outputs, parity, metric, drift, precision, placement, size)),
         ("whether it was measured", (measurement, throttling)),
         ("how fast it is", (speed, latency)),
     ),
