@@ -20,13 +20,13 @@ from toolchain.report.shape import Report
 
 def devices(as_json: AsJson = False) -> int:
     """List the boards of devices.toml, and whether each can be reached."""
-    from toolchain.deploy.reach import check_reach
-
     path = Path.cwd() / DEVICES_FILE
     known = read_devices(path)
     if not known and not as_json:
         sys.stdout.write(explain_no_devices(path))
         return ExitCode.PROVEN
+    from toolchain.deploy.reach import check_reach
+
     # All at once: of boards that are switched off, each takes its time.
     with ThreadPoolExecutor(max_workers=max(1, len(known))) as pool:
         rows = dict(zip(known, pool.map(check_reach, known.values()), strict=True))
