@@ -4,10 +4,11 @@ import sys
 
 import pytest
 
+from tests.compress.conftest import material
 from tests.contracts.outside import install_package
 from tests.tiny_project import deployed, shared_cache, tiny
 
-__all__ = ["deployed", "shared_cache", "tiny"]
+__all__ = ["deployed", "material", "shared_cache", "tiny"]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.compress.odd_nets import ODD_NETS, build_odd_net, make_odd_samples
+from tests.contracts.outside import write_plugin
 from toolchain.compress import Draft, FinetuneSection, Reach, compress_draft
 from toolchain.compress.layers import list_weights
 from toolchain.compress.outputs import run_model
@@ -92,7 +93,7 @@ def run(material, tmp_path):
 
     def run(net, method):
         samples = make_odd_samples(net)
-        entry = {"method": method, **ENTRIES[method]}
+        entry = {"method": method, **ENTRIES.get(method, {})}
         finetune = FinetuneSection(**entry["finetune"]) if "finetune" in entry else None
         for attempt in range(4):
             folder = tmp_path / str(attempt)
@@ -189,3 +190,44 @@ def assert_frozen_stays_frozen(before, draft):
     for name, parameter in draft.model.named_parameters():
         if name.rpartition(".")[0] in frozen - free:
             assert not parameter.requires_grad, name
+
+
+_METHOD = """
+from toolchain.compress.layers import LayerOptions, select_weighted
+
+SUMMARY = "halve the weights"
+TRAINS = False
+Options = LayerOptions
+
+
+def apply(draft, options, material):
+    layers = select_weighted(draft.model, options, method="outside")
+    for layer in layers.values():
+        if layer.weight.requires_grad:
+            layer.weight.data.mul_(0.5)
+    {more}
+    return layers
+"""
+_KEEPS = "pass"
+_CHANGES_NOTHING = "[layer.weight.data.mul_(2.0) for layer in layers.values() if layer.weight.requires_grad]"
+_IS_NOT_IN_THE_FILE = "draft.model.register_forward_hook(lambda model, inputs, output: output * 3.0)"
+_THAWS = "[layer.requires_grad_(True) for layer in layers.values()]"
+
+
+def check_outside(run, plugins, tmp_path, more):
+    write_plugin(plugins, "methods", "outside", _METHOD.replace("{more}", more))
+    draft, reach, entry = run("frozen_stem", "outside")
+    before = build_odd_net("frozen_stem")
+    assert_kept("outside", entry, before, draft, reach)
+    assert_comes_back("frozen_stem", draft, tmp_path / "weights.safetensors")
+    assert_frozen_stays_frozen(before, draft)
+
+
+def test_one_from_outside_keeps_its_word(run, plugins, tmp_path):
+    check_outside(run, plugins, tmp_path, _KEEPS)
+
+
+@pytest.mark.parametrize("more", [_CHANGES_NOTHING, _IS_NOT_IN_THE_FILE, _THAWS])
+def test_one_that_does_not_is_caught(run, plugins, tmp_path, more):
+    with pytest.raises(AssertionError):
+        check_outside(run, plugins, tmp_path, more)
