@@ -10,14 +10,15 @@ import toolchain.deploy
 from tests.contracts.claims import find_broken_claims, pair_claims
 from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.facts import read_facts
+from toolchain.agent.measure.settings import MeasureSettings
 from toolchain.deploy.board import Board
 from toolchain.deploy.local import LocalTransport
 from toolchain.deploy.remote import RemoteTransport
 from toolchain.deploy.ssh import SshConnection
-from toolchain.deploy.transport import LatencyEffort, Shipment
+from toolchain.deploy.transport import Shipment
 from toolchain.errors import ExitCode, ToolchainError
 
-EFFORT = LatencyEffort(samples=11, limit_s=0.1)
+SETTINGS = MeasureSettings(latency_samples=11, latency_limit_s=0.1)
 METHODS = {"read_facts", "place_bundle", "measure_bundle"}
 
 
@@ -85,7 +86,7 @@ def find_code(action):
 
 def place(transport, bundle):
     with transport:
-        return transport.place_bundle(Shipment(bundle=bundle, effort=EFFORT), ignore)
+        return transport.place_bundle(Shipment(bundle=bundle, settings=SETTINGS), ignore)
 
 
 def its_facts_are_those_of_the_board(name):
@@ -97,7 +98,7 @@ def its_facts_are_those_of_the_board(name):
 def what_is_placed_is_measured_by_the_agent(name):
     steps = []
     with Bench.opened[name]() as transport:
-        transport.place_bundle(Shipment(bundle=Bench.whole, effort=EFFORT), ignore)
+        transport.place_bundle(Shipment(bundle=Bench.whole, settings=SETTINGS), ignore)
         measured = transport.measure_bundle(lambda step, done, total: steps.append(step))
     assert steps
     assert measured.document["record"]["candidates"][0]["evaluation"]["samples"] > 0

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from toolchain.errors import usage
+from toolchain.errors import suggest_name, usage
 from toolchain.project.members import list_members, load_member
 from toolchain.project.seams import GATES
-from toolchain.project.spelling import suggest_name
 
 if TYPE_CHECKING:
     from toolchain.agent.measure.gates.limit import Limit

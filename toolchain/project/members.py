@@ -18,9 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from toolchain.errors import ToolchainError, usage
+from toolchain.errors import ToolchainError, suggest_name, usage
 from toolchain.project.seams import Seam
-from toolchain.project.spelling import suggest_name
 
 _PACKAGE = Path(__file__).parent.parent
 
