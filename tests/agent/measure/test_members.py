@@ -71,15 +71,11 @@ def test_a_file_that_breaks_is_no_module_afterwards(path):
             members.import_member(runtimes, "outside")
 
 
-def test_the_command_takes_members(path):
-    command = [sys.executable, "-m", "toolchain.agent", "facts", "--runtime", "outside"]
-    without = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "there is no runtime" in without.stdout
-    path.write_text(
-        'def read_version():\n    return "7.5"\ndef read_accelerator():\n    return None\ndef read_details():\n    return {}\n'
+def test_the_command_takes_members(path, tmp_path):
+    command = [sys.executable, "-m", "toolchain.agent", "verify", str(tmp_path / "none"), "--member"]
+    taken, refused = (
+        subprocess.run([*command, f"runtimes:{name}={path}"], capture_output=True, text=True, check=False)
+        for name in ("outside", "onnxruntime")
     )
-    done = subprocess.run(
-        [*command, "--member", f"runtimes:outside={path}"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
-    assert json.loads(done.stdout)["runtime_version"] == "7.5"
+    assert "there is no bundle folder" in json.loads(taken.stdout)["error"]["what"]
+    assert "two members of runtimes" in json.loads(refused.stdout)["error"]["what"]

@@ -10,17 +10,13 @@ from ..manifest import PRECISIONS
 from .settings import add_settings
 
 
-def _add_members(parser: argparse.ArgumentParser) -> None:
-    text = "on a host, the file of a member that is none of ours, such as runtimes:NAME=PATH; a bundle has it in itself"
-    parser.add_argument("--member", action="append", default=[], metavar="KIND:NAME=PATH", help=text)
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the one command."""
     parser = Parser(prog="agent", description="Measure a bundle on this board.")
     commands = parser.add_subparsers(dest="command", required=True)
     verify = commands.add_parser("verify", help="prove a bundle: parity, task metric, latency")
-    _add_members(verify)
+    text = "on a host, the file of a member that is none of ours, such as runtimes:NAME=PATH; a bundle has it in itself"
+    verify.add_argument("--member", action="append", default=[], metavar="KIND:NAME=PATH", help=text)
     verify.add_argument("bundle", type=Path, help="the bundle's folder")
     verify.add_argument("--samples", type=Path, help="write every latency sample to this JSON file")
     verify.add_argument("--speed-memory", type=Path, help="a file that remembers how fast this machine can be")
