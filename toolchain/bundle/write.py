@@ -31,6 +31,7 @@ from toolchain.agent.manifest import (
     check_manifest,
     encode_manifest,
 )
+from toolchain.agent.measure.targets import TargetArray, split_targets
 from toolchain.bundle.arrays import ArrayWriter
 from toolchain.errors import usage
 
@@ -75,8 +76,8 @@ class BundleInputs:
     """Whether the batches have `originals`, because another model was lowered than the user brought."""
     golden_stacked: bool
     """A batch holds the tensors of one run each, with an axis of samples before them (see agent/manifest.py)."""
-    labels: NDArray[np.int64] | None
-    """(golden_samples,), or None where there is no metric."""
+    targets: Mapping[str, TargetArray]
+    """What the metric reads, of golden_samples; nothing where there is none."""
     metric: MetricSpec
     gates: Gates
     provenance: Mapping[str, Any]
@@ -130,19 +131,17 @@ def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
                 writers[path].add(batch.outputs[name])
         for writer in writers.values():
             writer.finish()
-    labels_path = None
-    if inputs.labels is not None:
-        labels_path = "golden/labels.npy"
-        with ArrayWriter(folder / labels_path, inputs.golden_samples) as writer:
-            writer.add(inputs.labels.astype(np.int64))
-            writer.finish()
+    target_paths = {}
+    for index, (name, array) in enumerate(split_targets(inputs.targets).items()):
+        target_paths[name] = f"golden/target-{index}.npy"
+        np.save(folder / target_paths[name], np.ascontiguousarray(array), allow_pickle=False)
     return Golden(
         samples=inputs.golden_samples,
         stacked=inputs.golden_stacked,
         inputs=input_paths,
         outputs=output_paths,
         originals=original_paths or output_paths,
-        labels=labels_path,
+        targets=target_paths,
     )
 
 

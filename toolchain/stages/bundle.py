@@ -37,7 +37,7 @@ def bundle(
     the uncompressed float model, for metric and drift to compare with.
     """
     inputs = {
-        **run.identify_code(__name__),
+        **run.identify_code(__name__, *run.metric_modules),
         "agent": run.sources.hash_bytes("agent"),  # it lies in the bundle as it is, comments and all
         "candidates": [[name, entry.sha256] for name, entry in candidates.items()],
         "reference": [reference.sha256, original.sha256],
@@ -56,7 +56,6 @@ def bundle(
 
         # The inputs and outputs of an ONNX file; what the board runs it with need not be here.
         session = open_as_board(reference.folder / "model.onnx", threads=target.threads)
-        labels = None if run.metric_name is None else run.data.evaluation.labels
         inputs = BundleInputs(
             model=run.recipe.name,
             target=target.name,
@@ -82,7 +81,7 @@ def bundle(
             golden_samples=run.count_evaluation(),
             is_compressed=golden.sha256 != float_golden.sha256,
             golden_stacked=run.recipe.model.onnx is not None,
-            labels=None if labels is None else labels[: run.count_evaluation()],
+            targets=run.take_targets(),
             metric=MetricSpec(name=run.metric_name, reference=read_golden_outputs(float_golden.folder).metric),
             gates=merge_gates(run.recipe, target, trained_for_int8=_is_trained_for_int8(candidates)),
             provenance=run.describe_inputs(),

@@ -44,11 +44,13 @@ def compress(run: Run, weights: Path | None) -> Path | None:
 def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonValue]) -> Path:
     name = f"compress-{index + 1}-{entry.get('method')}"
     inputs: dict[str, Any] = {
-        **run.identify_code(__name__, *_list_chosen(run, str(entry.get("method"))), libraries=("torchvision",)),
+        **run.identify_code(__name__, *_list_chosen(run, entry), libraries=("torchvision",)),
         "entry": dict(entry),
         **run.identify_model(weights),
         **run.identify_calibration(len(run.data.calibration)),
     }
+    if "drop_max" in entry:
+        inputs["metric"] = run.metric_name
     # What trains, and importances that take gradients, read the training set.
     if not {"finetune", "sparsify", "codebook_finetune", "importance"}.isdisjoint(entry):
         inputs["training"] = _describe_training(run.recipe)
@@ -72,6 +74,7 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
         call = bind_inputs(draft.model, list(calibration.batch(0, 1)))
         material = Material(
             calibration=Arranged(calibration, call.names),
+            metric=run.metric_name,
             load_training=lambda: _load_training(run),
             load_teacher=lambda teacher: _load_teacher(run, find_teacher(run.recipe, teacher)),
             finetune=checked[index][2],
@@ -99,14 +102,15 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     return folder / "weights.safetensors"
 
 
-def _list_chosen(run: Run, method: str) -> list[str]:
-    """Return the modules that an entry runs by name: its method, not the others, and the data that it trains on.
+def _list_chosen(run: Run, entry: Mapping[str, JsonValue]) -> list[str]:
+    """Return the modules that an entry runs by name: its method, not the others, its metric, and the data to train on.
 
     A name of nothing is refused when the entry is read.
     """
     package = "toolchain.compress.methods"
-    own = [name for name in run.sources.list_below(package) if name == f"{package}.{method}"]
-    return own + _list_training_data(run)
+    own = [name for name in run.sources.list_below(package) if name == f"{package}.{entry.get('method')}"]
+    metric = run.metric_modules if "drop_max" in entry else ()
+    return [*own, *metric, *_list_training_data(run)]
 
 
 def _list_training_data(run: Run) -> list[str]:
@@ -184,4 +188,4 @@ def _load_training(run: Run) -> TrainingSamples | None:
     section = run.recipe.train
     if section is None or section.data is None:
         return run.data.train
-    return load_dataset(section.data, run.recipe.resolve_options(section.options)).train
+    return load_dataset(section.data, section.options, folder=run.recipe.folder).train
