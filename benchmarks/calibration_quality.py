@@ -205,7 +205,7 @@ def open_resnet18(folder: Path, weights: Path) -> Subject:
     evaluation = data.evaluation.batch(0, len(data.evaluation))["input"]
     path = folder / "resnet18.onnx"
     export_onnx(model, {"input": draws[0][:1]}, path)
-    return Subject("resnet18", path, draws, evaluation, data.evaluation.labels, batch=32)
+    return Subject("resnet18", path, draws, evaluation, data.evaluation.targets["labels"], batch=32)
 
 
 def main() -> None:

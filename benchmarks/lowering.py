@@ -26,7 +26,7 @@ from benchmarks.mobilenet import write_mobilenet_recipe
 from toolchain import stages
 from toolchain.agent.measure.facts import read_facts
 from toolchain.agent.measure.latency import measure_latency
-from toolchain.agent.measure.metric import create_metric
+from toolchain.agent.measure.metrics import find_metric
 from toolchain.agent.measure.parity import Parity
 from toolchain.agent.measure.session import Session, open_session
 from toolchain.data.feeds import Feeds
@@ -71,12 +71,12 @@ def _quantize_theirs(exported: Path, feeds: Feeds, folder: Path) -> Path:
 
 
 def _score(session: Session, reference: Session, feeds: Feeds, labels: Any) -> Score:
-    parity, metric = Parity(), create_metric("top1")
+    parity, metric = Parity(), find_metric("top1").start()
     for index, feed in enumerate(feeds):
         outputs = session.run(feed)
         parity.add(reference.run(feed), outputs)
         if labels is not None:
-            metric.add(next(iter(outputs.values())), labels[index : index + 1])
+            metric.add(outputs, {"labels": labels[index : index + 1]})
     sqnr_db = min(row.sqnr_db for row in parity.summarize())
     return Score(top1=metric.compute() if labels is not None else None, sqnr_db=sqnr_db)
 
@@ -98,7 +98,7 @@ def compare_lowerings(recipe: Recipe, folder: Path, progress: Progress) -> dict[
     paths = {"float": optimized.folder / "model.onnx", "theirs": theirs, "ours": ours}
     sessions = {name: open_session("onnxruntime", path, 1) for name, path in paths.items()}
     feeds = run.bind_evaluation(paths["float"])[:_EVALUATION_LIMIT]
-    labels = run.data.evaluation.labels
+    labels = run.data.evaluation.targets.get("labels")
     scores = {name: _score(session, sessions["float"], feeds, labels) for name, session in sessions.items()}
     measured = measure_latency({name: _bind_run(session, feeds[0]) for name, session in sessions.items()})
     over_theirs = measured.compare("theirs", "ours")

@@ -18,7 +18,7 @@ from typing import Any
 import onnx
 
 from toolchain import stages
-from toolchain.agent.measure.metric import create_metric
+from toolchain.agent.measure.metrics import find_metric
 from toolchain.agent.measure.parity import Parity
 from toolchain.bundle.golden import read_golden_outputs
 from toolchain.lower.trial import open_emulated
@@ -50,8 +50,8 @@ def measure_payload(run: stages.Run, golden: Entry, lowered: Entry, precision: s
     """Return the row of one lowered model."""
     expected = read_golden_outputs(golden.folder)
     session = open_emulated(onnx.load(lowered.folder / "model.onnx"), threads=_THREADS)
-    parity, metric = Parity(), create_metric("top1")
-    samples, labels, count = run.data.evaluation, run.data.evaluation.labels, run.count_evaluation()
+    parity, metric = Parity(), find_metric("top1").start()
+    samples, labels, count = run.data.evaluation, run.data.evaluation.targets.get("labels"), run.count_evaluation()
     if labels is None or expected.metric is None:
         raise SystemExit(f"{run.recipe.name} has no labels")
     (name,) = session.inputs
@@ -60,7 +60,7 @@ def measure_payload(run: stages.Run, golden: Entry, lowered: Entry, precision: s
         (batch,) = samples.batch(start, stop).values()
         found = session.run({name: batch})
         parity.add({key: array[start:stop] for key, array in expected.outputs.items()}, found)
-        metric.add(next(iter(found.values())), labels[start:stop])
+        metric.add(found, {"labels": labels[start:stop]})
     (agreement,) = parity.summarize()
     document = json.loads((lowered.folder / "lowering.json").read_text(encoding="utf-8"))
     return {

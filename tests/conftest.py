@@ -140,7 +140,7 @@ def bundle_inputs(samples, write_model):
             ],
             golden_samples=SAMPLES,
             golden_stacked=False,
-            labels=labels,
+            targets={"labels": labels.astype(np.int64)},
             metric=MetricSpec(name="top1", reference=1.0),
             gates=Gates(metric_drop_max=0.1, sqnr_db_min={}, int8_share_min=0.9, latency_p90_ms_max=None),
             provenance={"seed": 7},

@@ -17,11 +17,18 @@ from toolchain.agent.manifest import (
 )
 from toolchain.agent.measure.drift import OutputDrift
 from toolchain.agent.measure.facts import Facts
-from toolchain.agent.measure.metric import MetricResult
 from toolchain.agent.measure.parity import OutputParity
 from toolchain.agent.measure.placement import Layer, Placement
 from toolchain.agent.measure.quantiles import Ratio, summarize_latency
-from toolchain.agent.measure.record import RECORD_SCHEMA, CandidateRecord, Evaluation, Payload, Record, ReferenceRecord
+from toolchain.agent.measure.record import (
+    RECORD_SCHEMA,
+    CandidateRecord,
+    Evaluation,
+    MetricResult,
+    Payload,
+    Record,
+    ReferenceRecord,
+)
 from toolchain.agent.measure.validity import Validity
 from toolchain.agent.measure.variation import Varying
 
@@ -135,7 +142,7 @@ def make_record(**changes):
 
 
 def make_manifest(**changes):
-    files = {"golden/input-0.npy": 10, "golden/labels.npy": 10, "golden/output-0.npy": 10}
+    files = {"golden/input-0.npy": 10, "golden/output-0.npy": 10, "golden/target-0.npy": 10}
     entries = [FileEntry(path=path, size_bytes=size, sha256="06" * 32) for path, size in files.items()]
     entries += [FileEntry(*dataclasses.astuple(make_payload(name))[:3]) for name in ("float32", "int8", "original")]
     good = Manifest(
@@ -166,7 +173,7 @@ def make_manifest(**changes):
             inputs={"x": "golden/input-0.npy"},
             outputs={"y": "golden/output-0.npy"},
             originals={"y": "golden/output-0.npy"},
-            labels="golden/labels.npy",
+            targets={"labels": "golden/target-0.npy"},
         ),
         metric=MetricSpec(name="top1", reference=0.925),
         gates=STRICT,

@@ -38,7 +38,7 @@ sys.exit(code)
 """
 
 MANIFEST = {
-    "schema": 2,
+    "schema": 3,
     "counter": COUNTER,
     "expires": None,
     "model": "small",
@@ -60,7 +60,7 @@ MANIFEST = {
         "inputs": {"x": "golden/in.npy"},
         "outputs": {"y": "golden/out.npy"},
         "originals": {"y": "golden/out.npy"},
-        "labels": None,
+        "targets": {},
     },
     "metric": {"name": None, "reference": None},
     "gates": {

@@ -45,8 +45,8 @@ def test_one_flipped_bit_is_refused(bundle):
 
 
 def test_a_missing_file_is_refused(bundle):
-    (bundle / "golden/labels.npy").unlink()
-    assert_differs(bundle, "golden/labels.npy")
+    (bundle / "golden/target-0.npy").unlink()
+    assert_differs(bundle, "golden/target-0.npy")
 
 
 def test_an_extra_file_is_refused(bundle):
@@ -78,6 +78,6 @@ def test_a_link_in_place_of_a_folder_is_refused(bundle, tmp_path):
 
 
 def test_a_pipe_in_place_of_a_file_is_refused_without_opening_it(bundle):
-    (bundle / "golden/labels.npy").unlink()
-    os.mkfifo(bundle / "golden/labels.npy")
-    assert_differs(bundle, "golden/labels.npy")
+    (bundle / "golden/target-0.npy").unlink()
+    os.mkfifo(bundle / "golden/target-0.npy")
+    assert_differs(bundle, "golden/target-0.npy")

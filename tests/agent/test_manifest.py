@@ -24,7 +24,7 @@ from toolchain.agent.manifest import (
     read_manifest,
 )
 
-FILES = ("agent/__main__.py", "golden/in.npy", "golden/labels.npy", "golden/out.npy", "payload/int8/model.onnx")
+FILES = ("agent/__main__.py", "golden/in.npy", "golden/out.npy", "golden/target-0.npy", "payload/int8/model.onnx")
 
 
 def make_manifest(**changes):
@@ -51,7 +51,7 @@ def make_manifest(**changes):
             inputs={"x": "golden/in.npy"},
             outputs={"y": "golden/out.npy"},
             originals={"y": "golden/out.npy"},
-            labels="golden/labels.npy",
+            targets={"labels": "golden/target-0.npy"},
         ),
         "metric": MetricSpec(name="top1", reference=0.9),
         "gates": Gates(metric_drop_max=0.01, sqnr_db_min={"int8": 20.0}, int8_share_min=None, latency_p90_ms_max=5.0),
@@ -89,7 +89,11 @@ def find(document, place):
 
 PLACES = [place for place in list_places(as_document()) if place[:1] != ("provenance",) or len(place) == 1]
 # Objects with fixed keys, and those keys; the others have names of tensors, precisions or limits as keys.
-FREE = (("golden", "inputs"), ("golden", "outputs"), ("gates", "sqnr_db_min"), ("gates", "limits"), ("provenance",))
+FREE = (
+    *(("golden", name) for name in ("inputs", "outputs", "targets")),
+    *(("gates", name) for name in ("sqnr_db_min", "limits")),
+    ("provenance",),
+)
 RECORDS = [place for place in PLACES if isinstance(find(as_document(), place), dict) and place not in FREE]
 KEYS = [place for place in PLACES if place and place[:-1] in RECORDS]
 
@@ -117,7 +121,7 @@ def test_any_tensor_names_numbers_and_provenance_survive(names, reference, limit
             inputs=dict.fromkeys(names, "golden/in.npy"),
             outputs={"y": "golden/out.npy"},
             originals={"y": "golden/out.npy"},
-            labels="golden/labels.npy",
+            targets={"labels": "golden/target-0.npy"},
         ),
         metric=MetricSpec(name="top1", reference=reference),
         gates=Gates(metric_drop_max=limit, sqnr_db_min={}, int8_share_min=None, latency_p90_ms_max=None),
@@ -223,7 +227,7 @@ def test_paths_that_only_differ_in_case_are_refused(first, second):
         (("candidates", 0, "path"), "payload/other.onnx"),
         (("reference",), "payload/other.onnx"),
         (("golden", "samples"), 0),
-        (("golden", "labels"), None),
+        (("golden", "targets"), {}),
         (("golden", "inputs"), {"other": "golden/in.npy"}),
         (("golden", "outputs", "y"), "golden/other.npy"),
         (("golden", "originals", "y"), "golden/other.npy"),
@@ -245,6 +249,16 @@ def test_parts_that_contradict_each_other_are_refused(place, value):
     document = as_document()
     find(document, place[:-1])[place[-1]] = value
     assert_malformed(document)
+
+
+@pytest.mark.parametrize("schema", [1, 2, SCHEMA + 1])
+def test_a_manifest_of_another_schema_is_told_before_its_keys(schema):
+    document = as_document()
+    document["schema"] = schema
+    document["golden"]["labels"] = "golden/labels.npy"  # a key of schema 2
+    message = assert_malformed(document)
+    assert f"expected {SCHEMA}, found {schema}" in message
+    assert "deploy the model again" in message
 
 
 def test_a_file_listed_twice_or_out_of_order_is_refused():

@@ -63,7 +63,7 @@ def test_golden_arrays_are_the_batches_one_after_the_other(bundle_inputs, sample
     golden = manifest.golden
     np.testing.assert_array_equal(np.load(tmp_path / "bundle" / golden.inputs["input"]), inputs)
     np.testing.assert_array_equal(np.load(tmp_path / "bundle" / golden.outputs["logits"]), outputs)
-    np.testing.assert_array_equal(np.load(tmp_path / "bundle" / golden.labels), labels)
+    np.testing.assert_array_equal(np.load(tmp_path / "bundle" / golden.targets["labels"]), labels)
 
 
 @pytest.mark.parametrize("batches", [[40], [40, 40], []], ids=str)

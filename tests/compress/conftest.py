@@ -18,7 +18,10 @@ def make_samples(count=64):
     images[labels == 0, :, :, :4] += 100
     images[labels == 1, :, :4, :] += 100
     return ImageSamples(
-        images=images, labels=labels, sha256="made pictures", transform=lambda part: part.astype(np.float32) / 255
+        images=images,
+        targets={"labels": labels},
+        sha256="made pictures",
+        transform=lambda part: part.astype(np.float32) / 255,
     )
 
 
@@ -84,6 +87,7 @@ def make_material(folder):
     samples = make_samples()
     return Material(
         calibration=samples,
+        metric="top1",
         load_training=lambda: samples,
         load_teacher=lambda name: build_net(seed=1),
         finetune=None,

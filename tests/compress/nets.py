@@ -129,5 +129,5 @@ class _Enlarge:
 def enlarge(samples, factor):
     """Return the samples with pictures so many times as large."""
     return ImageSamples(
-        images=samples.images, labels=samples.labels, sha256=f"enlarged {factor}", transform=_Enlarge(factor)
+        images=samples.images, targets=samples.targets, sha256=f"enlarged {factor}", transform=_Enlarge(factor)
     )

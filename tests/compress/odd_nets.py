@@ -273,7 +273,7 @@ def make_odd_samples(name, count=32):
     arrays = {"input": generator.normal(size=(count, 3, 8, 8)).astype(np.float32)}
     if name == "two_inputs":
         arrays["state"] = generator.normal(size=(count, 5)).astype(np.float32)
-    return ArraySamples(arrays=arrays, labels=np.arange(count) % 2, sha256=f"made for {name}")
+    return ArraySamples(arrays=arrays, targets={"labels": np.arange(count) % 2}, sha256=f"made for {name}")
 
 
 class LeftOnDropout(nn.Module):

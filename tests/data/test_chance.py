@@ -3,14 +3,23 @@ import math
 import numpy as np
 import pytest
 
+from toolchain.agent.measure.metrics import find_metric
 from toolchain.data.chance import compute_luck, judge_float_model, measure_chance
 from toolchain.errors import ExitCode, ToolchainError
+
+TOP1 = find_metric("top1")
+
+
+def find_chance(labels):
+    return measure_chance(TOP1, labels, int(labels.max()) + 1)
 
 
 def judge(labels, answers):
     """Return the warnings about a model that gives these answers, or "refused"."""
     try:
-        return judge_float_model(lambda index: int(answers[index]), labels, where="here")
+        return judge_float_model(
+            lambda index: answers[index] == labels[index], labels, chance=find_chance(labels), where="here"
+        )
     except ToolchainError as error:
         return "refused" if error.code is ExitCode.USAGE and "not better than chance" in error.what else error
 
@@ -31,8 +40,9 @@ def test_luck_is_the_upper_tail_of_the_binomial(hits, samples, chance):
 
 
 def test_chance_is_the_best_constant_answer_and_never_below_a_guess():
-    assert measure_chance(np.array([0, 1, 2, 3])) == 0.25
-    assert measure_chance(np.array([0, 0, 0, 3])) == 0.75
+    assert measure_chance(TOP1, np.array([0, 1, 2, 3]), 4) == 0.25
+    assert measure_chance(TOP1, np.array([0, 0, 0, 3]), 4) == 0.75
+    assert measure_chance(TOP1, np.array([0, 0, 0, 3]), 1000) == 0.75
 
 
 @pytest.mark.parametrize("classes", [2, 10, 100])
@@ -86,9 +96,9 @@ def test_a_good_model_is_asked_for_few_samples():
     asked = []
     labels = np.arange(10_000) % 10
 
-    def predict(index):
+    def is_right(index):
         asked.append(index)
-        return int(labels[index])
+        return True
 
-    assert judge_float_model(predict, labels, where="here") == []
+    assert judge_float_model(is_right, labels, chance=0.1, where="here") == []
     assert len(asked) == 64

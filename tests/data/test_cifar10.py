@@ -28,8 +28,8 @@ def refuse(folder):
 def test_records_are_a_label_and_three_planes(folder):
     dataset = load_dataset("cifar10", {"folder": str(folder)})
     assert (len(dataset.train), len(dataset.evaluation)) == (50_000, 10_000)
-    assert dataset.train.labels[::10_000].tolist() == [0, 1, 2, 3, 4]
-    assert dataset.evaluation.labels[0] == 5
+    assert dataset.train.targets["labels"][::10_000].tolist() == [0, 1, 2, 3, 4]
+    assert dataset.evaluation.targets["labels"][0] == 5
     picture = dataset.evaluation.batch(0, 1)["input"]
     assert picture.shape == (1, 3, 32, 32)
     assert picture.dtype == np.float32

@@ -10,7 +10,7 @@ from toolchain.data.dataset import ImageSamples, hash_files, hash_stats, interle
 def make_samples(count=5):
     images = np.arange(count * 4, dtype=np.uint8).reshape(count, 1, 2, 2)
     return ImageSamples(
-        images=images, labels=np.arange(count), sha256="", transform=lambda part: part.astype(np.float32)
+        images=images, targets={"labels": np.arange(count)}, sha256="", transform=lambda part: part.astype(np.float32)
     )
 
 

@@ -34,7 +34,7 @@ def test_calibration_is_of_train_and_evaluation_of_test(tmp_path):
     dataset = load_dataset("fashion_mnist", write_parts(tmp_path))
     assert (len(dataset.train), len(dataset.calibration), len(dataset.evaluation)) == (20, 20, 10)
     assert dataset.calibration.sha256 != dataset.evaluation.sha256
-    assert dataset.evaluation.labels.tolist() == list(range(10))
+    assert dataset.evaluation.targets["labels"].tolist() == list(range(10))
     batch = dataset.evaluation.batch(0, 4)
     assert batch["input"].shape == (4, 3, 32, 32)
     assert batch["input"].dtype == np.float32

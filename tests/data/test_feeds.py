@@ -12,7 +12,7 @@ STATE = TensorSpec(name="state", dtype="float32", shape=(None, 2))
 
 def make(**widths):
     arrays = {name: np.zeros((4, width), np.float32) for name, width in widths.items()}
-    return ArraySamples(arrays=arrays, labels=None, sha256="")
+    return ArraySamples(arrays=arrays, targets={}, sha256="")
 
 
 def refuse(samples, inputs, *, by_name=True):

@@ -29,7 +29,7 @@ def refuse(options):
 def test_classes_are_folders_and_come_in_turn(tmp_path):
     dataset = load_dataset("image_folder", write_pictures(tmp_path))
     assert dataset.classes == ("cat", "dog")
-    assert dataset.calibration.labels.tolist() == [0, 1, 0, 1, 0, 0]
+    assert dataset.calibration.targets["labels"].tolist() == [0, 1, 0, 1, 0, 0]
     assert len(dataset.evaluation) == 6
     batch = dataset.train.batch(0, 3)["input"]
     assert batch.shape == (3, 3, 16, 16)

@@ -9,7 +9,9 @@ from toolchain.errors import ExitCode, ToolchainError
 
 def label(*labels):
     values = np.array(labels, dtype=np.int64)
-    return ImageSamples(images=np.zeros((len(values), 1), np.uint8), labels=values, sha256="", transform=np.float32)
+    return ImageSamples(
+        images=np.zeros((len(values), 1), np.uint8), targets={"labels": values}, sha256="", transform=np.float32
+    )
 
 
 def refuse(call, *arguments, **options):

@@ -31,14 +31,14 @@ def test_one_file_serves_calibration_and_evaluation(tmp_path):
     assert batch["ids"].tolist() == [[2, 3], [4, 5]]
     assert batch["mask"].dtype == np.float16
     assert set(batch) == {"ids", "mask"}
-    assert dataset.evaluation.labels.tolist() == [2, 0, 1]
-    assert dataset.evaluation.labels.dtype == np.int64
+    assert dataset.evaluation.targets["labels"].tolist() == [2, 0, 1]
+    assert dataset.evaluation.targets["labels"].dtype == np.int64
     assert len(dataset.evaluation) == 3
     assert dataset.train is None
 
 
 def test_labels_are_optional(tmp_path):
-    assert load_dataset("npz", write(tmp_path / "a.npz", x=np.zeros((2, 3)))).evaluation.labels is None
+    assert load_dataset("npz", write(tmp_path / "a.npz", x=np.zeros((2, 3)))).evaluation.targets == {}
 
 
 def test_the_option_evaluation_names_another_file(tmp_path):
@@ -185,7 +185,7 @@ def test_labelled_pictures_train_where_the_evaluation_is_another_file(tmp_path):
     assert load_dataset("npz", options).train is None  # they are the evaluation as well
     train = load_dataset("npz", options | {"evaluation": str(tmp_path / "b.npz")}).train
     assert train.take(np.array([2, 0]))["input"][:, 0, 0, 0].tolist() == [32.0, 0.0]
-    assert train.labels.tolist() == [2, 0, 1]
+    assert train.targets["labels"].tolist() == [2, 0, 1]
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 4, 4), (3, 5), (3,)])
@@ -195,3 +195,42 @@ def test_labelled_arrays_of_any_shape_can_be_trained_on_and_others_cannot(tmp_pa
     write(tmp_path / "b.npz", **arrays)
     options = write(tmp_path / "a.npz", **arrays) | {"evaluation": str(tmp_path / "b.npz")}
     assert (load_dataset("npz", options).train is not None) is labelled
+
+
+def test_targets_are_named_and_no_inputs(tmp_path):
+    options = write(tmp_path / "a.npz", x=np.zeros((3, 2)), points=np.ones((3, 4)), labels=np.zeros((3, 2)))
+    samples = load_dataset("npz", {**options, "targets": ["points"]}).evaluation
+    assert set(samples.targets) == {"points"}
+    assert set(samples.batch(0, 1)) == {"x", "labels"}
+
+
+def test_a_ragged_target_is_two_arrays_and_is_halved_with_its_samples(tmp_path):
+    counts = np.arange(20) % 3
+    offsets = np.cumsum([0, *counts])
+    values = np.repeat(np.arange(20), counts)[:, None]
+    arrays = {"x": np.arange(20.0), "boxes.values": values, "boxes.offsets": offsets}
+    options = {**write(tmp_path / "a.npz", **arrays), "targets": ["boxes"], "split": True}
+    dataset = load_dataset("npz", options)
+    for part in (dataset.calibration, dataset.evaluation):
+        for index, sample in enumerate(part.batch(0, len(part))["x"].astype(int)):
+            assert part.targets["boxes"].read(index).ravel().tolist() == [sample] * counts[sample]
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({}, "no target boxes"),
+        ({"boxes.values": np.zeros((5, 4))}, "boxes.values"),
+        ({"boxes.values": np.zeros((5, 4)), "boxes.offsets": np.array([0, 1, 2, 6])}, "boxes.offsets"),
+        ({"boxes.values": np.zeros((5, 4)), "boxes.offsets": np.array([0, 5])}, "boxes.offsets"),
+        ({"boxes": np.zeros((2, 4))}, "boxes 2"),
+        ({"boxes": np.array(["a", "b", "c"])}, "boxes"),
+    ],
+)
+def test_a_target_that_is_not_one_for_every_sample_is_exit_2(tmp_path, changes, word):
+    options = {**write(tmp_path / "a.npz", x=np.zeros((3, 2)), **changes), "targets": ["boxes"]}
+    with pytest.raises(ToolchainError) as caught:
+        load_dataset("npz", options)
+    assert caught.value.code is ExitCode.USAGE
+    assert word in str(caught.value)
+    assert caught.value.fix

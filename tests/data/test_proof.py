@@ -11,7 +11,7 @@ from toolchain.errors import ExitCode, ToolchainError
 def draw(count=64, seed=0, **arrays):
     """Return samples of noise, or of the arrays given."""
     noise = np.random.default_rng(seed).normal(size=(count, 3, 4)).astype(np.float32)
-    return ArraySamples(arrays=arrays or {"x": noise}, labels=None, sha256=str(seed))
+    return ArraySamples(arrays=arrays or {"x": noise}, targets={}, sha256=str(seed))
 
 
 def survey(samples):
@@ -80,7 +80,7 @@ def test_few_samples_are_said(count, said):
 
 @pytest.mark.parametrize(("labels", "said"), [(np.repeat([0, 1], 32), True), (np.arange(64) % 2, False)])
 def test_the_first_samples_of_a_file_that_is_sorted_by_class_are_said(labels, said):
-    part = ArraySamples(arrays=draw().arrays, labels=labels, sha256="a")
+    part = ArraySamples(arrays=draw().arrays, targets={"labels": labels}, sha256="a")
     warnings = " | ".join(warn_of_weakness(survey_samples(part, 20), survey_samples(part, 20)))
     assert ("the first 20 samples, which calibrate, are of 1 of 2 classes" in warnings) == said
     assert ("the first 20 samples, which are evaluated on, are of 1 of 2 classes" in warnings) == said
@@ -138,10 +138,12 @@ def test_of_very_many_samples_some_are_looked_at_everywhere():
 
 def test_halves_share_nothing_and_hold_every_class_alike():
     labels = np.arange(64) % 4
-    samples = ArraySamples(arrays={"x": np.arange(64.0)}, labels=labels, sha256="a")
+    samples = ArraySamples(arrays={"x": np.arange(64.0)}, targets={"labels": labels}, sha256="a")
     first, second = halve_samples(samples)
     assert sorted([*first.indices, *second.indices]) == list(range(64))
-    assert np.bincount(first.labels).tolist() == np.bincount(second.labels).tolist() == [8, 8, 8, 8]
+    assert (
+        np.bincount(first.targets["labels"]).tolist() == np.bincount(second.targets["labels"]).tolist() == [8, 8, 8, 8]
+    )
     assert second.batch(0, 4)["x"].tolist() == second.indices[:4].tolist()
     assert first.sha256 != second.sha256
     again = halve_samples(samples)
@@ -149,7 +151,9 @@ def test_halves_share_nothing_and_hold_every_class_alike():
 
 
 def test_halves_of_classes_with_odd_counts_still_share_every_sample_between_them():
-    samples = ArraySamples(arrays={"x": np.arange(19.0)}, labels=np.repeat([0, 1, 2], [7, 7, 5]), sha256="a")
+    samples = ArraySamples(
+        arrays={"x": np.arange(19.0)}, targets={"labels": np.repeat([0, 1, 2], [7, 7, 5])}, sha256="a"
+    )
     first, second = halve_samples(samples)
     assert (len(first), len(second)) == (10, 9)
-    assert abs(np.bincount(first.labels) - np.bincount(second.labels)).max() <= 1
+    assert abs(np.bincount(first.targets["labels"]) - np.bincount(second.targets["labels"])).max() <= 1

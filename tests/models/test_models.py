@@ -8,7 +8,7 @@ import torch
 from toolchain.data import load_dataset
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.module.builder import build_model
-from toolchain.module.fit import measure_top1, start_accelerator
+from toolchain.module.fit import measure_metric, start_accelerator
 from toolchain.module.weights import load_weights
 from toolchain.project.recipe import read_recipe
 
@@ -62,7 +62,8 @@ def test_the_weights_of_resnet8_reach_their_metric_offline():
     model = build_model(recipe)
     load_weights(model, recipe.folder / recipe.model.weights)
     dataset = load_dataset(recipe.data.name, recipe.data.options)
-    assert measure_top1(model, dataset.evaluation, accelerator=start_accelerator()) >= recipe.train.metric_min
+    value = measure_metric(model, dataset.evaluation, metric="top1", accelerator=start_accelerator())
+    assert value >= recipe.train.metric_min
 
 
 def test_the_weights_of_resnet8_are_those_of_their_provenance():

@@ -14,7 +14,7 @@ from torch import nn
 
 from toolchain.data.dataset import ImageSamples
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.module.fit import FitSettings, cross_entropy, fit, measure_top1, start_accelerator
+from toolchain.module.fit import FitSettings, cross_entropy, fit, measure_metric, start_accelerator
 from toolchain.module.fit.augment import augment_images
 from toolchain.module.train import train_model
 from toolchain.project.recipe import read_recipe
@@ -29,7 +29,7 @@ def make_samples(count=64, sha256="of made pictures"):
     images[labels == 0, :, :, :4] += 100
     images[labels == 1, :, :4, :] += 100
     return ImageSamples(
-        images=images, labels=labels, sha256=sha256, transform=lambda part: part.astype(np.float32) / 255
+        images=images, targets={"labels": labels}, sha256=sha256, transform=lambda part: part.astype(np.float32) / 255
     )
 
 
@@ -66,7 +66,7 @@ def kill_at(epoch, step):
 def test_it_learns():
     samples = make_samples()
     model = train(make_model(), samples=samples)
-    assert measure_top1(model, samples, accelerator=start_accelerator()) == 1.0
+    assert measure_metric(model, samples, metric="top1", accelerator=start_accelerator()) == 1.0
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
@@ -157,7 +157,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_pat
 
 def test_samples_without_labels_are_a_usage_error():
     samples = make_samples()
-    unlabelled = ImageSamples(images=samples.images, labels=None, sha256="", transform=samples.transform)
+    unlabelled = ImageSamples(images=samples.images, targets={}, sha256="", transform=samples.transform)
     with pytest.raises(ToolchainError) as caught:
         train(make_model(), samples=unlabelled)
     assert caught.value.code is ExitCode.USAGE
@@ -184,7 +184,7 @@ def test_top1_counts_the_last_incomplete_batch():
     with torch.no_grad():
         constant[1].weight.zero_()
         constant[1].bias.copy_(torch.tensor([1.0, 0.0]))
-    assert measure_top1(constant, samples, accelerator=start_accelerator()) == 129 / 257
+    assert measure_metric(constant, samples, metric="top1", accelerator=start_accelerator()) == 129 / 257
 
 
 def augment(images, **kwargs):
@@ -240,7 +240,7 @@ def build(*, classes=2, side=8):
 def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
     samples = make_samples()
-    for index, label in enumerate(samples.labels):
+    for index, label in enumerate(samples.targets["labels"]):
         for part in ("train", "test"):
             place = folder / part / f"class{label}"
             place.mkdir(parents=True, exist_ok=True)
@@ -308,7 +308,7 @@ def test_a_missed_metric_is_exit_24_and_keeps_the_weights_beside(tmp_path, pictu
     good = (recipe.folder / "weights.safetensors").read_bytes()
     bad = refuse(write_recipe(tmp_path, pictures, metric_min=1.0, extra="weight_decay = 9.0"))
     assert bad.code is ExitCode.METRIC
-    assert "100.00%" in bad.expected
+    assert "100.00 %" in bad.expected
     assert (recipe.folder / "weights.rejected.safetensors").is_file()
     assert (recipe.folder / "weights.safetensors").read_bytes() == good
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from toolchain.data.npz import ArraySamples
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.module.fit import FitSettings, cross_entropy, fit, measure_top1, start_accelerator
+from toolchain.module.fit import FitSettings, cross_entropy, fit, measure_metric, start_accelerator
 from toolchain.module.train import train_model
 from toolchain.project.recipe import read_recipe
 
@@ -137,7 +137,7 @@ def test_a_label_outside_of_the_classes_is_refused_with_its_sample(tmp_path, lab
 
 def samples_of(labels, rows=None):
     rows = draw(0, len(labels))[0] if rows is None else rows
-    return ArraySamples(arrays={"row": rows}, labels=np.array(labels), sha256="")
+    return ArraySamples(arrays={"row": rows}, targets={"labels": np.array(labels)}, sha256="")
 
 
 def fit_module(model, samples, batch_size=16, **options):
@@ -235,8 +235,8 @@ def test_a_sample_whose_scores_are_nan_is_wrong():
         def forward(self, x):
             return torch.full((len(x), 4), torch.nan)
 
-    assert measure_top1(Nan(), samples_of([0, 0]), accelerator=start_accelerator()) == 0.0
-    assert measure_top1(nn.Identity(), samples_of([0, 1]), accelerator=start_accelerator()) == 1.0
+    assert measure_metric(Nan(), samples_of([0, 0]), metric="top1", accelerator=start_accelerator()) == 0.0
+    assert measure_metric(nn.Identity(), samples_of([0, 1]), metric="top1", accelerator=start_accelerator()) == 1.0
 
 
 def test_masked_scores_are_compared():
@@ -244,7 +244,7 @@ def test_masked_scores_are_compared():
         def forward(self, x):
             return torch.where(x > 1, x, -torch.inf)
 
-    assert measure_top1(Masked(), samples_of([0, 1]), accelerator=start_accelerator()) == 1.0
+    assert measure_metric(Masked(), samples_of([0, 1]), metric="top1", accelerator=start_accelerator()) == 1.0
 
 
 def test_what_a_model_prints_is_not_on_stdout(tmp_path, capsys):

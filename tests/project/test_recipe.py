@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from toolchain.data import change_paths_of
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.recipe import read_recipe
 
@@ -112,8 +113,8 @@ def test_the_folder_is_that_of_the_file_from_wherever_it_is_named(tmp_path, monk
         (LEAST + "[gate]\nmetric_drop_max = 0.1", "gate", "gates", "gate", "write gates"),
         (LEAST + "[quantize]\nzzz = 1", "quantize.zzz", "calibration", "zzz", "remove it"),
         (LEAST + "[train]\nepoch = 1", "train.epoch", "epochs", "epoch", "write epochs"),
-        (LEAST + "metric = 3", "data.metric", "'top1' or 'none'", "3", "correct data.metric"),
-        (LEAST + "metric = 'f1'", "data.metric", "'top1' or 'none'", "'f1'", "correct"),
+        (LEAST + "metric = 3", "data.metric", "text", "3", "correct data.metric"),
+        (LEAST + "metric = 'agrement'", "data.metric", "top1", "'agrement'", "write agreement"),
         (LEAST + "calibration_samples = 0", "data.calibration_samples", "greater than or equal to 1", "0", "correct"),
         (LEAST + "calibration_samples = 8.0", "data.calibration_samples", "integer", "8.0", "correct"),
         (LEAST + "options = 'path'", "data.options", "a table", "'path'", "correct"),
@@ -142,6 +143,9 @@ def test_the_folder_is_that_of_the_file_from_wherever_it_is_named(tmp_path, monk
         (OF_ONNX + "[train]\nepochs = 1", "train", "none", "epochs=1", "model.build"),
         (OF_ONNX + "[[compress]]\nmethod = 'magnitude_pruning'", "compress", "none", "magnitude", "model.build"),
         (LEAST + "metric = 'none'\n[gates]\nmetric_drop_max = 0.0", "metric_drop_max", "none", "0.0", "remove"),
+        (LEAST + "metric = 'none'\n[train]\nmetric_min = 0.5", "train.metric_min", "none", "0.5", "remove"),
+        (LEAST + "[train]\nmetric_max = 0.5", "train.metric_max", "train.metric_min", "metric_max", "write metric_min"),
+        (LEAST + "[train]\nmetric_min = 50.0", "train.metric_min", "0 to 1", "50.0", "correct train.metric_min"),
         ("[model\n", "recipe.toml", "TOML", "line 1", "correct the file"),
     ],
 )
@@ -178,5 +182,6 @@ def test_paths_of_data_are_relative_to_the_recipe(tmp_path):
         '[model]\nonnx = "a.onnx"\n[data]\nname = "npz"\noptions = { path = "b.npz", evaluation = "/c.npz" }\n'
     )
     recipe = read_recipe(path)
-    resolved = recipe.resolve_options({**recipe.data.options, "size": 8})
-    assert resolved == {"path": str(tmp_path / "b.npz"), "evaluation": "/c.npz", "size": 8}
+    options = {**recipe.data.options, "split": True}
+    resolved = change_paths_of(recipe.data.name, options, lambda path: str(recipe.folder / path))
+    assert resolved == {"path": str(tmp_path / "b.npz"), "evaluation": "/c.npz", "split": True}

@@ -12,11 +12,10 @@ from tests.made_record import make_candidate, make_manifest, make_record, make_r
 from toolchain.agent.manifest import Gates, Manifest, TensorSpec
 from toolchain.agent.measure.drift import OutputDrift
 from toolchain.agent.measure.judge import Judgement, judge_record
-from toolchain.agent.measure.metric import MetricResult
 from toolchain.agent.measure.parity import OutputParity
 from toolchain.agent.measure.placement import Layer, Placement
 from toolchain.agent.measure.quantiles import Ratio, summarize_latency
-from toolchain.agent.measure.record import Evaluation, Record
+from toolchain.agent.measure.record import Evaluation, MetricResult, Record
 from toolchain.agent.measure.variation import Varying
 from toolchain.report.document import build_report
 from toolchain.report.shape import Report, SignatureState

@@ -103,7 +103,7 @@ def test_a_failed_page_says_why(failed_run, render):
     assert "PASS" not in text
 
 
-def test_whatever_the_data_holds_is_text(run, render):
+def test_whatever_the_data_holds_is_text(run, drawings):
     attack = "\"'><script>alert(1)</script>"
     candidate = run.record.candidates[0]
     evaluation = candidate.evaluation
@@ -111,15 +111,15 @@ def test_whatever_the_data_holds_is_text(run, render):
     attacked = run.but(provenance={attack: {attack: attack}}, notes=(attack,)).with_candidate(
         evaluation=dataclasses.replace(
             evaluation,
-            metric=dataclasses.replace(evaluation.metric, name=attack),
             parity=(dataclasses.replace(evaluation.parity[0], output=attack),),
         ),
         placement=Placement(layers=(*candidate.placement.layers, layer)),
     )
     device = dataclasses.replace(run.record.device, cpu=attack)
     attacked = attacked.with_manifest(model=attack).with_record(device=device)
-    run = attacked.with_verdict(reasons=(attack,), verdict="fail", exit_code=18)
-    page = Page(render(run))
+    report = attacked.with_verdict(reasons=(attack,), verdict="fail", exit_code=18).report()
+    report["metric"] |= {"name": attack, "unit": attack}
+    page = Page(render_html(report, drawings=drawings))
     assert "script" not in {tag for tag, _ in page.tags}
     assert page.text.count("alert(1)") >= 8
 

@@ -30,11 +30,19 @@ def test_a_number_is_written_within_half_a_per_cent_of_itself(value):
 
 
 @pytest.mark.parametrize(
-    ("fraction", "text"),
-    [(-0.001, "−0.10 points"), (0.0005, "+0.05 points"), (0.0, "0.00 points"), (-0.00001, "0.00 points")],
+    ("difference", "unit", "text"),
+    [
+        (-0.001, "fraction", "−0.10 points"),
+        (0.0005, "fraction", "+0.05 points"),
+        (0.0, "fraction", "0.00 points"),
+        (-0.00001, "fraction", "0.00 points"),
+        (0.25, "px", "+0.250 px"),
+        (-3.2, "", "−3.20"),
+        (0.0, "px", "0 px"),
+    ],
 )
-def test_a_change_has_a_sign_unless_it_rounds_to_nothing(fraction, text):
-    assert quantities.write_change(fraction) == text
+def test_a_change_has_a_sign_unless_it_rounds_to_nothing(difference, unit, text):
+    assert quantities.write_change(difference, unit) == text
 
 
 def test_a_larger_artifact_is_not_called_smaller():

@@ -13,6 +13,8 @@ def make_record(number, **values):
         "precision": "int8",
         "metric": 0.9 - number / 100,
         "drop": number / 100,
+        "reference": 0.9,
+        "unit": "fraction",
         "size_bytes": 10_000 + 1_000 * number,
         "size_ratio": 4.0,
         "speedup": 2.0,

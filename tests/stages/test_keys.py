@@ -360,6 +360,7 @@ RUNS_SESSIONS = {"evidence", "export", "optimize", "golden", COMPRESS, *LOWER, "
         ("lower/calibration/methods/entropy.py", {"lower-int8"}),
         ("agent/measure/gates/parity.py", {"evidence", "bundle", *LOWER}),
         ("agent/measure/runtimes/onnxruntime.py", RUNS_SESSIONS),
+        ("agent/measure/metrics/top1.py", {"evidence", "golden", "bundle"}),
         ("agent/__main__.py", {"bundle"}),
         ("agent/install/enroll.py", set()),
         ("agent/measure/runtimes/tensorrt.py", set()),

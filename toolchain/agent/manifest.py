@@ -20,7 +20,7 @@ SIGNATURE_NAME = "manifest.json.sig"
 SHIPPED_NAME = "shipped.json"
 # Of the link that a board adds to a release, by which applications reach the payload that was proven.
 SHIPPED_LINK = "shipped"
-SCHEMA = 2
+SCHEMA = 3
 # A manifest names some dozens of files; one that is larger than this was not written by us.
 MANIFEST_SIZE_BYTES_MAX = 16 * 1024 * 1024
 # NAME_MAX of Linux file systems (limits.h).
@@ -90,7 +90,8 @@ class Golden:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     originals: Mapping[str, str]
-    labels: Optional[str]
+    targets: Mapping[str, str]
+    """What the metric compares with; a ragged one is two files (measure/targets.py)."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Original:
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """The task metric, and its value for the uncompressed float model in PyTorch (a fraction)."""
+    """The task metric, and its value for the uncompressed float model in PyTorch, in the metric's unit."""
 
     name: Optional[str]
     reference: Optional[float]
@@ -302,24 +303,40 @@ def check_manifest(manifest: Manifest) -> None:
     _check_tensors(manifest.outputs, golden.outputs, "outputs")
     _check_tensors(manifest.outputs, golden.originals, "originals")
     _require((metric.name is None) == (metric.reference is None), "metric", "name and reference, or neither", metric)
-    _require(metric.name is None or golden.labels is not None, "golden.labels", "labels for the metric", None)
+    _require(metric.name is None or golden.targets, "golden.targets", "targets for the metric", "none")
     gate = manifest.gates.metric_drop_max
     _require(gate is None or metric.name is not None, "gates.metric_drop_max", "no gate without a metric", gate)
     used = [candidate.path for candidate in manifest.candidates]
     used += [manifest.reference, *golden.inputs.values(), *golden.outputs.values(), *golden.originals.values()]
-    used += [path for path in (golden.labels, manifest.original.path) if path is not None]
+    used += [*golden.targets.values(), *([] if manifest.original.path is None else [manifest.original.path])]
     listed = {entry.path for entry in manifest.files}
     for path in used:
         _require(path in listed, "files", f"an entry for {path!a}, which the manifest uses", "no such entry")
 
 
+def _check_schema(document: object) -> None:
+    """Refuse (exit 23) a manifest of another schema before its keys are read: they are others."""
+    schema = document.get("schema") if isinstance(document, dict) else SCHEMA
+    if isinstance(schema, int) and schema != SCHEMA:
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            "the bundle was written by another version of the toolchain",
+            f"{MANIFEST_NAME}: schema",
+            str(SCHEMA),
+            str(schema),
+            "deploy the model again, with the toolchain that reads it",
+        )
+
+
 def parse_manifest(data: bytes) -> Manifest:
     """Return the manifest in the bytes of a manifest.json.
 
-    Raises ToolchainError (exit 23): not strict JSON, an unknown or missing key, a wrong type, parts that do not fit
-    together, an unsafe path.
+    Raises ToolchainError (exit 23): not strict JSON, another schema, an unknown or missing key, a wrong type, parts that
+    do not fit together, an unsafe path.
     """
-    manifest = cast("Manifest", decode(Manifest, parse_json(data, MANIFEST_NAME), MANIFEST_NAME))
+    document = parse_json(data, MANIFEST_NAME)
+    _check_schema(document)
+    manifest = cast("Manifest", decode(Manifest, document, MANIFEST_NAME))
     check_manifest(manifest)
     return manifest
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from toolchain.agent.measure.members import find_outside
 from toolchain.run.sources import Sources
 
 _AGENT = "toolchain.agent"
+_MEASURE = f"{_AGENT}.measure"
 
 
-def list_agent_files(sources: Sources, *, runtime: str) -> dict[str, Path]:
-    """Return the files that `python -m agent verify` runs with a runtime, by their path in the agent's folder.
+def list_agent_files(sources: Sources, *, runtime: str, metric: str | None) -> dict[str, Path]:
+    """Return the files that `python -m agent verify` runs with a runtime and a metric, by their path in the agent's folder.
 
-    Raises ValueError where the agent has no such runtime.
+    A member from outside rides where it will be found, among those of its package. Raises ValueError where the agent has
+    no such runtime or metric.
     """
-    # The runtime is imported by its name, which no import statement shows.
-    found = sources.list_imports(f"{_AGENT}.__main__", _AGENT, f"{_AGENT}.measure.runtimes.{runtime}")
-    files = {name: path for name, path in found.items() if name == _AGENT or name.startswith(f"{_AGENT}.")}
-    folder = files[_AGENT].parent
-    return {path.relative_to(folder).as_posix(): path for path in sorted(files.values())}
+    # Both are imported by their names, which no import statement shows.
+    chosen = [(f"{_MEASURE}.runtimes", runtime), *([] if metric is None else [(f"{_MEASURE}.metrics", metric)])]
+    outside = {f"{package}.{name}": find_outside(package, name) for package, name in chosen}
+    joined = {module: path for module, path in outside.items() if path is not None}
+    found = sources.list_imports(f"{_AGENT}.__main__", _AGENT, *outside.keys() - joined.keys(), joined=joined)
+    names = sorted(name for name in found if name == _AGENT or name.startswith(f"{_AGENT}."))
+    folder = found[_AGENT].parent
+    places = {name: f"{name.removeprefix(f'{_AGENT}.').replace('.', '/')}.py" for name in joined}
+    return {places.get(name) or found[name].relative_to(folder).as_posix(): found[name] for name in names}

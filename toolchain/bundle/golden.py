@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.agent.measure.metric import create_metric
+from toolchain.agent.measure.metrics import Targets, find_metric
+from toolchain.agent.measure.targets import slice_target
 from toolchain.bundle.arrays import ArrayWriter
-from toolchain.errors import usage
 from toolchain.graph.float_outputs import FloatOutputs
 
 _DOCUMENT = "golden.json"
@@ -35,21 +35,14 @@ def write_golden_outputs(
     samples: int,
     stacked: bool,
     metric_name: str | None,
-    labels: NDArray[np.int64] | None,
+    targets: Targets,
 ) -> None:
-    """Write the model's outputs, batch by batch (n, ...), and its metric against the labels (samples,).
+    """Write the model's outputs, batch by batch (n, ...), and its metric against the targets (samples, ...).
 
     stacked: a batch is one run, its outputs with an axis of samples before their own axes.
-    Raises ToolchainError: exit 18 for an output with NaN, or with nothing finite on any sample, exit 2 where a metric lacks labels.
+    Raises ToolchainError: exit 18 for an output with NaN, or with nothing finite on any sample, exit 23 where a metric lacks a target.
     """
-    if metric_name is not None and labels is None:
-        raise usage(
-            f"the metric {metric_name} needs labels",
-            where="data.metric",
-            found="a data set without labels",
-            fix='add the labels, or set data.metric = "none"',
-        )
-    metric = None if metric_name is None else create_metric(metric_name)
+    tally = None if metric_name is None else find_metric(metric_name).start()
     references = FloatOutputs("golden outputs")
     writers: dict[str, ArrayWriter] = {}
     done = 0
@@ -61,15 +54,15 @@ def write_golden_outputs(
                     path = folder / f"output-{len(writers)}.npy"
                     writers[name] = stack.enter_context(ArrayWriter(path, samples))
                 writers[name].add(array)
-            first = next(iter(batch.values()))
-            count = len(first)
-            if metric is not None and labels is not None:
-                metric.add(first[0] if stacked else first, labels[done : done + count])
+            count = len(next(iter(batch.values())))
+            if tally is not None:
+                outputs = {name: array[0] if stacked else array for name, array in batch.items()}
+                tally.add(outputs, {name: slice_target(own, done, done + count) for name, own in targets.items()})
             done += count
         references.finish()
         for writer in writers.values():
             writer.finish()
-    document = {"outputs": list(writers), "metric": None if metric is None else metric.compute()}
+    document = {"outputs": list(writers), "metric": None if tally is None else tally.compute()}
     (folder / _DOCUMENT).write_text(json.dumps(document), encoding="utf-8")
 
 

@@ -31,6 +31,7 @@ from toolchain.agent.manifest import (
     encode_manifest,
 )
 from toolchain.agent.measure.levels import find_levels_path
+from toolchain.agent.measure.targets import TargetArray, split_targets
 from toolchain.bundle.agent_files import list_agent_files
 from toolchain.bundle.arrays import ArrayWriter
 from toolchain.bundle.levels import compact_array
@@ -78,8 +79,8 @@ class BundleInputs:
     """Whether the batches have `originals`, because another model was lowered than the user brought."""
     golden_stacked: bool
     """A batch holds the tensors of one run each, with an axis of samples before them (see agent/manifest.py)."""
-    labels: NDArray[np.int64] | None
-    """(golden_samples,), or None where there is no metric."""
+    targets: Mapping[str, TargetArray]
+    """What the metric reads, of golden_samples; nothing where there is none."""
     metric: MetricSpec
     gates: Gates
     provenance: Mapping[str, Any]
@@ -135,24 +136,23 @@ def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
             writer.finish()
     for path in input_paths.values():
         compact_array(folder / path, folder / find_levels_path(path))
-    labels_path = None
-    if inputs.labels is not None:
-        labels_path = "golden/labels.npy"
-        with ArrayWriter(folder / labels_path, inputs.golden_samples) as writer:
-            writer.add(inputs.labels.astype(np.int64))
-            writer.finish()
+    target_paths = {}
+    for index, (name, array) in enumerate(split_targets(inputs.targets).items()):
+        target_paths[name] = f"golden/target-{index}.npy"
+        np.save(folder / target_paths[name], np.ascontiguousarray(array), allow_pickle=False)
     return Golden(
         samples=inputs.golden_samples,
         stacked=inputs.golden_stacked,
         inputs=input_paths,
         outputs=output_paths,
         originals=original_paths or output_paths,
-        labels=labels_path,
+        targets=target_paths,
     )
 
 
-def _copy_agent(runtime: str, folder: Path) -> None:
-    for name, path in list_agent_files(find_sources(), runtime=runtime).items():
+def _copy_agent(inputs: BundleInputs, folder: Path) -> None:
+    files = list_agent_files(find_sources(), runtime=inputs.runtime, metric=inputs.metric.name)
+    for name, path in files.items():
         target = folder / "agent" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
@@ -178,7 +178,7 @@ def write_bundle(inputs: BundleInputs, folder: Path) -> Manifest:
         raise usage(f"the folder {folder} is not empty", fix="name a new folder for the bundle")
     reference, original, candidates = _copy_payloads(inputs, folder)
     golden = _write_golden(inputs, folder)
-    _copy_agent(inputs.runtime, folder)
+    _copy_agent(inputs, folder)
     manifest = Manifest(
         schema=SCHEMA,
         counter=inputs.counter,

@@ -28,6 +28,8 @@ def train(
     quiet: Quiet = False,
 ) -> int:
     """Train a model's weights; an interrupted run goes on where it stopped."""
+    from toolchain.agent.measure.metrics import find_metric
+    from toolchain.agent.measure.quantities import write_value
     from toolchain.module.fit import stop_accelerator
     from toolchain.module.fit.show import show_training
     from toolchain.module.train import train_model
@@ -43,7 +45,11 @@ def train(
     if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
         first, *others = result.outputs
         of = f" (output {first}; not trained: {', '.join(others)})" if others else ""
-        sys.stdout.write(f"{result.weights}: top-1 {result.metric:.2%} of {result.samples} test samples{of}\n")
+        measured = "trained"
+        if result.metric_name is not None:
+            value = write_value(result.metric, find_metric(result.metric_name).SCALE.unit)
+            measured = f"{result.metric_name} {value} of {result.samples} test samples"
+        sys.stdout.write(f"{result.weights}: {measured}{of}\n")
     return ExitCode.PROVEN
 
 

@@ -12,10 +12,11 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from toolchain.agent.measure.metrics import find_metric
 from toolchain.compress.draft import Draft
 from toolchain.compress.outputs import Inputs, run_model
 from toolchain.compress.pruning.zeros import KeepZerosHook
-from toolchain.data.dataset import Samples, TrainingSamples
+from toolchain.data.dataset import Samples, TrainingSamples, find_labels
 from toolchain.errors import usage
 from toolchain.module.fit import (
     FitSettings,
@@ -24,7 +25,7 @@ from toolchain.module.fit import (
     OnProgress,
     cross_entropy,
     fit,
-    measure_top1,
+    measure_metric,
     start_accelerator,
 )
 from toolchain.project.toml_file import Section
@@ -49,6 +50,8 @@ class Material:
     """What a method has to work with beside the model."""
 
     calibration: Samples
+    metric: str | None
+    """The task metric by name; None where the recipe asks for none."""
     load_training: Callable[[], TrainingSamples | None]
     """Loads the set to learn from only where a method trains."""
     load_teacher: Callable[[str], nn.Module]
@@ -83,7 +86,7 @@ class Material:
     def take_training(self) -> TrainingSamples:
         """Return the labelled set to learn from; raises ToolchainError (exit 2) where there is none."""
         samples = self.load_training()
-        if samples is None or samples.labels is None:
+        if samples is None or find_labels(samples) is None:
             raise usage(
                 "the data has nothing to train on",
                 where=self.where,
@@ -159,10 +162,27 @@ class Material:
                 fix="leave the training, or the method that trains, out of the entry",
             )
 
-    def measure_top1(self, model: nn.Module, samples: Samples) -> float:
-        """Return the share of samples that the model classifies right, as a fraction."""
-        self.require_classifier(model, "a top-1 of the model is measured")
-        return measure_top1(model, samples, accelerator=start_accelerator())
+    def measure_drop(self, model: nn.Module, reference: float) -> float:
+        """Return by how much the task metric on the calibration samples is worse than the reference, in its unit."""
+        metric = self.require_metric("its drop is measured")
+        return find_metric(metric).SCALE.measure_drop(reference, self.measure_metric(model))
+
+    def measure_metric(self, model: nn.Module) -> float:
+        """Return the task metric of a model on the calibration samples, in its unit."""
+        metric = self.require_metric("it is measured")
+        return measure_metric(model, self.calibration, metric=metric, accelerator=start_accelerator())
+
+    def require_metric(self, why: str) -> str:
+        """Return the name of the task metric; raises ToolchainError (exit 2) where the recipe has none."""
+        if self.metric is None:
+            raise usage(
+                f"the recipe names no task metric, and {why}",
+                where=self.where,
+                expected="a metric in data.metric",
+                found="none",
+                fix="name one, or choose options that need none",
+            )
+        return self.metric
 
     def inputs(self, count: int = 1) -> Inputs:
         """Return the first calibration samples, at most `count`: a tensor for each input of the model."""

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from toolchain.data.dataset import Dataset, Samples, TrainingSamples
+from toolchain.project.data_path import change_paths
 from toolchain.project.members import find_member, load_member
 from toolchain.project.seams import DATA_SETS
+from toolchain.project.toml_file import Section
 
-__all__ = ["Dataset", "Samples", "TrainingSamples", "load_dataset"]
+__all__ = ["Dataset", "Samples", "TrainingSamples", "change_paths_of", "load_dataset"]
 
 
-def load_dataset(name: str, options: Mapping[str, Any]) -> Dataset:
+def change_paths_of(name: str, options: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    """Return the options of a data set with every path among them changed; raises ToolchainError (exit 2)."""
+    model = getattr(_load_module(name), "Options", Section)
+    return change_paths(options, model, change)
+
+
+def load_dataset(name: str, options: Mapping[str, Any], *, folder: Path | None = None) -> Dataset:
     """Return a data set; of the others nothing is imported.
 
+    folder: what the paths in its options are relative to; None is the working folder.
     Raises ToolchainError: an unknown name or option (exit 2), missing data (exit 3), a corrupt file (exit 23).
     """
-    dataset: Dataset = load_member(find_member(DATA_SETS, name, where="data.name")).load(options)
+    if folder is not None:
+        options = change_paths_of(name, options, lambda path: str(folder / path))
+    dataset: Dataset = _load_module(name).load(options)
     return dataset
+
+
+def _load_module(name: str) -> ModuleType:
+    return load_member(find_member(DATA_SETS, name, where="data.name"))

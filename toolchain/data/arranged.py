@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.agent.measure.targets import TargetArray
 from toolchain.data.dataset import Samples
 
 
@@ -23,9 +23,9 @@ class Arranged:
         return len(self.samples)
 
     @property
-    def labels(self) -> NDArray[np.int64] | None:
-        """The class of each sample `(n,)`, None where there are none."""
-        return self.samples.labels
+    def targets(self) -> Mapping[str, TargetArray]:
+        """What a model should answer, by name."""
+        return self.samples.targets
 
     @property
     def sha256(self) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.agent.measure.metrics import Metric
+from toolchain.agent.measure.targets import LABELS
 from toolchain.errors import usage
 
 # As everywhere in the verdict (agent/measure/quantiles.py).
@@ -21,12 +24,23 @@ _LOOK_EVERY = 64
 _SURE = 1e-6
 
 
-def measure_chance(labels: NDArray[np.int64]) -> float:
-    """Return the accuracy of the best constant answer: the share of the most frequent label, as a fraction.
+def answers_right(metric: Metric, scores: NDArray[Any], label: int) -> bool:
+    """Return whether a metric over class labels has its best value for one sample: scores `(1, classes)`, and its label."""
+    tally = metric.start()
+    tally.add({"output": scores}, {LABELS: np.array([label], dtype=np.int64)})
+    return tally.compute() == metric.SCALE.best
 
-    It is never below 1 / classes, which guessing reaches.
+
+def measure_chance(metric: Metric, labels: NDArray[np.int64], classes: int) -> float:
+    """Return the share of samples that the best constant answer has right: the more frequent a class, the larger its score.
+
+    Of a metric of one answer that is the share of the most frequent label, never below the 1 / classes of guessing.
     """
-    return float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+    counts = np.bincount(labels, minlength=classes)
+    scores = np.empty((1, len(counts)))
+    scores[0, np.argsort(counts, kind="stable")] = np.arange(len(counts))
+    right = [answers_right(metric, scores, int(label)) for label in np.flatnonzero(counts)]
+    return float(counts[np.flatnonzero(counts)][right].sum() / len(labels))
 
 
 def compute_luck(hits: int, samples: int, chance: float) -> float:
@@ -41,21 +55,23 @@ def compute_luck(hits: int, samples: int, chance: float) -> float:
     return float(min(1.0, np.exp(np.array(log_ways) + log_shares).sum()))
 
 
-def judge_float_model(predict: Callable[[int], int], labels: NDArray[np.int64], *, where: str) -> list[str]:
+def judge_float_model(
+    is_right: Callable[[int], bool], labels: NDArray[np.int64], *, chance: float, where: str
+) -> list[str]:
     """Refuse a model that is not proven to be better than the best constant answer; return what cannot be told.
 
     Args:
-        predict: From the index of a sample to the class that the model gives it.
+        is_right: From the index of a sample to whether the model has it right.
         labels: The class of each sample, `(N,)`.
+        chance: The share that the best constant answer has right.
         where: The data, for the message.
 
     Samples are asked in a drawn order, as files often lie sorted by class. Raises ToolchainError (exit 2).
     """
-    chance = measure_chance(labels)
     order = np.random.default_rng(0).permutation(len(labels))[:_SAMPLES_MAX]
     hits = done = 0
     for done, index in enumerate(order.tolist(), start=1):
-        hits += predict(index) == labels[index]
+        hits += is_right(index)
         if done % _LOOK_EVERY == 0 and compute_luck(hits, done, chance) < _SURE:
             return []
     if compute_luck(hits, done, chance) <= 1 - CONFIDENCE:
@@ -64,14 +80,14 @@ def judge_float_model(predict: Callable[[int], int], labels: NDArray[np.int64], 
     if chance < 1 and chance**done > 1 - CONFIDENCE and hits > chance * done:
         warning = (
             f"{done} evaluation samples are too few to tell the float model from chance: {hits} are right, and always "
-            f"answering {constant} has {chance:.0%} right"
+            f"answering the most frequent first (class {constant}) has {chance:.0%} right"
         )
         return [warning]
     raise usage(
         "the float model is not better than chance",
         where=where,
-        expected=f"more than {chance:.2%} right, which always answering class {constant} has, at {CONFIDENCE:.0%} "
-        "confidence",
+        expected=f"more than {chance:.2%} right, which always answering the most frequent first (class {constant}) has, at "
+        f"{CONFIDENCE:.0%} confidence",
         found=f"{hits} of {done} samples ({hits / done:.2%})",
         fix="check that the weights, the labels and their order belong together, and give samples of every class; "
         'metric = "none" judges a model without labels',

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.agent.measure.targets import LABELS
 from toolchain.data.dataset import Dataset, ImageSamples, hash_files
 from toolchain.errors import malformed, missing
+from toolchain.project.data_path import DataPath
 from toolchain.project.toml_file import Section, check_table
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -30,16 +32,16 @@ _STD = np.array([0.2470, 0.2435, 0.2616])
 _TRANSFORM = f"/255, mean {_MEAN.tolist()}, std {_STD.tolist()}"
 
 
-class Cifar10Options(Section):
+class Options(Section):
     """Where the files are."""
 
-    folder: str | None = None
+    folder: DataPath | None = None
     """Of the six .bin files; None means ~/.cache/edge-toolchain/datasets/cifar-10-batches-bin."""
 
 
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return CIFAR-10 as pictures of 3x32x32."""
-    chosen = check_table(Cifar10Options, options, what="the options of cifar10", where="data.options")
+    chosen = check_table(Options, options, what="the options of cifar10", where="data.options")
     default = Path.home() / ".cache/edge-toolchain/datasets/cifar-10-batches-bin"
     folder = default if chosen.folder is None else Path(chosen.folder)
     train = _read_part(folder, "train", _TRAIN_FILES)
@@ -66,7 +68,7 @@ def _read_part(folder: Path, part: str, names: Sequence[str]) -> ImageSamples:
     records = np.concatenate([_read_records(path) for path in paths])
     return ImageSamples(
         images=records[:, 1:].reshape(-1, 3, 32, 32),
-        labels=records[:, 0].astype(np.int64),
+        targets={LABELS: records[:, 0].astype(np.int64)},
         sha256=hash_files(f"cifar10 {part}: {_TRANSFORM}", paths),
         transform=transform_images,
     )

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.agent.measure.targets import LABELS, TargetArray
+
 IMAGE_INPUT = "input"
 """The key of a batch of images."""
 
@@ -19,8 +21,8 @@ class Samples(Protocol):
     """A part of a data set, in a fixed order."""
 
     @property
-    def labels(self) -> NDArray[np.int64] | None:
-        """The class of each sample `(N,)`, None where there are none."""
+    def targets(self) -> Mapping[str, TargetArray]:
+        """What a model should answer, by name (agent/measure/targets.py); class numbers `(N,)` are "labels"."""
 
     @property
     def sha256(self) -> str:
@@ -65,7 +67,7 @@ class ImageSamples:
 
     images: NDArray[np.uint8]
     """`(N, …)`, as in the source."""
-    labels: NDArray[np.int64]
+    targets: Mapping[str, TargetArray]
     sha256: str
     transform: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     """From source images `(n, …)` to a model input `(n, C, H, W)`."""
@@ -80,6 +82,12 @@ class ImageSamples:
     def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Return the images at the indices `(n,)`."""
         return {IMAGE_INPUT: self.transform(self.images[indices])}
+
+
+def find_labels(samples: Samples) -> NDArray[np.int64] | None:
+    """Return the class of each sample `(N,)`, None where there are none."""
+    labels = samples.targets.get(LABELS)
+    return labels if isinstance(labels, np.ndarray) else None
 
 
 def name_sample(samples: Samples, index: int) -> str:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.agent.measure.targets import LABELS
 from toolchain.data.dataset import Dataset, ImageSamples, hash_files
 from toolchain.data.idx import read_idx
 from toolchain.errors import malformed, missing
+from toolchain.project.data_path import DataPath
 from toolchain.project.toml_file import Section, check_table
 
 CLASSES = (
@@ -25,10 +27,10 @@ _MEAN, _STD = 0.2860, 0.3530
 _DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
 
-class FashionMnistOptions(Section):
+class Options(Section):
     """Where the four files are."""
 
-    folder: str | None = None
+    folder: DataPath | None = None
     """Of the four .gz files; None looks where Debian's package and torchvision put them."""
     download: bool = False
     """Let torchvision download what is missing."""
@@ -44,9 +46,7 @@ def load(options: Mapping[str, Any]) -> Dataset:
 
 def load_parts(options: Mapping[str, Any]) -> tuple[ImageSamples, ImageSamples]:
     """Return the training and the test part, in the order of the files."""
-    folder = _find_folder(
-        check_table(FashionMnistOptions, options, what="the options of fashion_mnist", where="data.options")
-    )
+    folder = _find_folder(check_table(Options, options, what="the options of fashion_mnist", where="data.options"))
     return _read_part(folder, "train"), _read_part(folder, "t10k")
 
 
@@ -69,7 +69,7 @@ def _is_complete(folder: Path) -> bool:
     return all((folder / name).is_file() for part in ("train", "t10k") for name in _file_names(part))
 
 
-def _find_folder(options: FashionMnistOptions) -> Path:
+def _find_folder(options: Options) -> Path:
     downloaded = _cache_folder() / "FashionMNIST/raw"  # torchvision's layout
     places = [Path(options.folder)] if options.folder is not None else [_DEBIAN_FOLDER, downloaded]
     for place in places:
@@ -114,7 +114,7 @@ def _read_part(folder: Path, part: str) -> ImageSamples:
         raise malformed("a label is out of range", where=str(labels_path), expected="0 to 9", found=str(labels.max()))
     return ImageSamples(
         images=images,
-        labels=labels.astype(np.int64),
+        targets={LABELS: labels.astype(np.int64)},
         sha256=hash_files(f"fashion_mnist {part}: {TRANSFORM}", [images_path, labels_path]),
         transform=transform_images,
     )

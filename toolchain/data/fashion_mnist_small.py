@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from toolchain.agent.measure.targets import LABELS
 from toolchain.data.dataset import Dataset, ImageSamples, hash_files
 from toolchain.data.fashion_mnist import CLASSES, LICENCE, TRANSFORM, transform_images
 from toolchain.data.npz import read_npz
@@ -29,7 +30,8 @@ def load(options: Mapping[str, Any]) -> Dataset:
         except KeyError as error:
             raise malformed("an array is missing", where=str(FILE), expected=str(error)) from error
         sha256 = hash_files(f"fashion_mnist_small {part}: {TRANSFORM}", [FILE])
-        return ImageSamples(images=images, labels=labels.astype(np.int64), sha256=sha256, transform=transform_images)
+        targets = {LABELS: labels.astype(np.int64)}
+        return ImageSamples(images=images, targets=targets, sha256=sha256, transform=transform_images)
 
     return Dataset(
         name="fashion_mnist_small",

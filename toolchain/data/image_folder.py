@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from toolchain.agent.measure.targets import LABELS, TargetArray
 from toolchain.data.dataset import IMAGE_INPUT, Dataset, hash_stats, interleave_classes
 from toolchain.errors import malformed, missing, usage
+from toolchain.project.data_path import DataPath
 from toolchain.project.toml_file import Section, check_table
 
 if TYPE_CHECKING:
@@ -25,10 +27,10 @@ _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp"})
 Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
-class ImageFolderOptions(Section):
+class Options(Section):
     """Where the pictures are, and what the model expects of them."""
 
-    folder: str
+    folder: DataPath
     size: int = Field(default=224, ge=1)
     """Of the square that the model sees, in pixels."""
     # Of ImageNet, for values in [0, 1]: what torchvision's models were trained with.
@@ -41,9 +43,9 @@ class ImageFiles:
     """Labelled picture files, with the classes in turn."""
 
     paths: Sequence[Path]
-    labels: NDArray[np.int64]
+    targets: Mapping[str, TargetArray]
     sha256: str
-    options: ImageFolderOptions
+    options: Options
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -71,7 +73,7 @@ class ImageFiles:
 
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return the pictures of a folder; the classes are the names of the folders in train, sorted."""
-    chosen = check_table(ImageFolderOptions, options, what="the options of image_folder", where="data.options")
+    chosen = check_table(Options, options, what="the options of image_folder", where="data.options")
     folder = Path(chosen.folder)
     if 0 in chosen.std:
         raise usage("a standard deviation is 0", where="data.options.std", found=str(chosen.std))
@@ -184,7 +186,7 @@ def _list_classes(folder: Path) -> tuple[str, ...]:
     return classes
 
 
-def _list_files(folder: Path, classes: Sequence[str], options: ImageFolderOptions) -> ImageFiles:
+def _list_files(folder: Path, classes: Sequence[str], options: Options) -> ImageFiles:
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
@@ -200,7 +202,7 @@ def _list_files(folder: Path, classes: Sequence[str], options: ImageFolderOption
     what = f"image_folder upright {folder.name}: {options.size}, mean {options.mean}, std {options.std}"
     return ImageFiles(
         paths=ordered,
-        labels=np.array(labels, dtype=np.int64)[order],
+        targets={LABELS: np.array(labels, dtype=np.int64)[order]},
         sha256=hash_stats(what, folder, ordered),
         options=options,
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.data.dataset import Samples, name_sample
+from toolchain.data.dataset import Samples, find_labels, name_sample
 from toolchain.errors import usage
 
 # Of the samples with a wrong label, so many are named.
@@ -60,7 +60,8 @@ def check_labels(
 
     Raises ToolchainError (exit 2).
     """
-    if samples.labels is None:
+    labels = find_labels(samples)
+    if labels is None:
         raise usage(
             "the data has no labels",
             where=where,
@@ -68,7 +69,7 @@ def check_labels(
             found="none",
             fix="add the labels, or name a data set that has some",
         )
-    labels = samples.labels[:count]
+    labels = labels[:count]
     wrong = np.flatnonzero((labels < 0) | (labels >= outputs))
     if len(wrong) == 0:
         return

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.data import fashion_mnist, fashion_mnist_small
-from toolchain.data.dataset import ImageSamples, interleave_classes
+from toolchain.data.dataset import ImageSamples, find_labels, interleave_classes
 
 _CALIBRATION_SAMPLES = 512
 _EVALUATION_SAMPLES = 2000
@@ -30,8 +30,11 @@ def make_archive(training: ImageSamples, test: ImageSamples) -> bytes:
 
 
 def _select(samples: ImageSamples, count: int, part: str) -> dict[str, NDArray[Any]]:
-    chosen = interleave_classes(samples.labels)[:count]
-    return {f"{part}_images": samples.images[chosen], f"{part}_labels": samples.labels[chosen].astype(np.uint8)}
+    labels = find_labels(samples)
+    if labels is None:
+        raise TypeError("these pictures have labels")
+    chosen = interleave_classes(labels)[:count]
+    return {f"{part}_images": samples.images[chosen], f"{part}_labels": labels[chosen].astype(np.uint8)}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""Arrays in an .npz file: one per graph input, the first axis is the samples; an array "labels" is optional."""
+"""Arrays in an .npz file: one per graph input, the first axis is the samples; and targets, such as "labels".
+
+A ragged target NAME is the two arrays NAME.values and NAME.offsets (agent/measure/targets.py).
+"""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
@@ -13,22 +16,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.agent.measure.targets import LABELS, TargetArray, join_targets, list_ragged_names
 from toolchain.data.dataset import Dataset, Samples, hash_files
 from toolchain.data.labels import read_labels
 from toolchain.data.subset import HALVED_MIN, halve_samples
-from toolchain.errors import malformed, missing, usage
+from toolchain.errors import ToolchainError, malformed, missing, usage
+from toolchain.project.data_path import DataPath
 from toolchain.project.toml_file import Section, check_table
 
-_LABELS = "labels"
 
-
-class NpzOptions(Section):
+class Options(Section):
     """Where the arrays are."""
 
-    path: str
-    evaluation: str | None = None
-    """Another file for the evaluation, and then what the first one holds can be trained on, if it has labels; None
+    path: DataPath
+    evaluation: DataPath | None = None
+    """Another file for the evaluation, and then what the first one holds can be trained on, if it has targets; None
     evaluates on the arrays that also calibrate, and trains on none."""
+    targets: list[str] | None = None
+    """The names of those that are no inputs; None is "labels", where there are some."""
     split: bool = False
     """Calibrate with one half of the samples and evaluate on the other, where there are 16 or more."""
 
@@ -39,7 +44,7 @@ class ArraySamples:
 
     arrays: Mapping[str, NDArray[Any]]
     """One per model input, `(N, …)`."""
-    labels: NDArray[np.int64] | None
+    targets: Mapping[str, TargetArray]
     sha256: str
 
     def __len__(self) -> int:
@@ -56,8 +61,8 @@ class ArraySamples:
 
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return the arrays of one file, or of one for calibration and one for evaluation."""
-    chosen = check_table(NpzOptions, options, what="the options of npz", where="data.options")
-    calibration = _load_samples(Path(chosen.path))
+    chosen = check_table(Options, options, what="the options of npz", where="data.options")
+    calibration = _load_samples(Path(chosen.path), chosen.targets)
     if chosen.evaluation is None:
         return _use_one_file(calibration, split=chosen.split)
     if chosen.split:
@@ -68,7 +73,7 @@ def load(options: Mapping[str, Any]) -> Dataset:
             found="both",
             fix="remove one of them",
         )
-    evaluation = _load_samples(Path(chosen.evaluation))
+    evaluation = _load_samples(Path(chosen.evaluation), chosen.targets)
     if evaluation.arrays.keys() != calibration.arrays.keys():
         raise usage(
             "the two files hold different inputs",
@@ -79,7 +84,7 @@ def load(options: Mapping[str, Any]) -> Dataset:
         )
     # The order of one file holds for both.
     evaluation = replace(evaluation, arrays={name: evaluation.arrays[name] for name in calibration.arrays})
-    return _make_dataset(calibration, evaluation, train=None if calibration.labels is None else calibration)
+    return _make_dataset(calibration, evaluation, train=calibration if calibration.targets else None)
 
 
 def _use_one_file(samples: ArraySamples, *, split: bool) -> Dataset:
@@ -138,9 +143,9 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _load_samples(path: Path) -> ArraySamples:
+def _load_samples(path: Path, names: Sequence[str] | None) -> ArraySamples:
     arrays = read_npz(path)
-    labels = arrays.pop(_LABELS, None)
+    found = _pop_targets(arrays, names, path)
     if not arrays:
         raise usage(
             "the file holds no input",
@@ -149,7 +154,7 @@ def _load_samples(path: Path) -> ArraySamples:
             found="none",
             fix="write them with numpy.savez, under the names of the inputs",
         )
-    everything = arrays if labels is None else {**arrays, _LABELS: labels}
+    everything = {**arrays, **{name: array for name, array in found.items() if not _is_ragged(name, found)}}
     lengths = {name: len(array) if array.ndim else 0 for name, array in everything.items()}
     if 0 in lengths.values():
         raise usage(
@@ -171,9 +176,41 @@ def _load_samples(path: Path) -> ArraySamples:
         _check_finite(name, array, path)
     return ArraySamples(
         arrays=arrays,
-        labels=None if labels is None else read_labels(labels, where=f"{path}: {_LABELS}"),
-        sha256=hash_files("npz", [path]),
+        targets=_read_targets(found, len(next(iter(arrays.values()))), path),
+        sha256=hash_files("npz" if names is None else f"npz, targets {', '.join(names)}", [path]),
     )
+
+
+def _pop_targets(arrays: dict[str, NDArray[Any]], names: Sequence[str] | None, path: Path) -> dict[str, NDArray[Any]]:
+    """Take the arrays of the targets out of those of a file; raises ToolchainError (exit 2) where one is not there."""
+    found: dict[str, NDArray[Any]] = {}
+    for name in (LABELS,) if names is None else names:
+        own = [key for key in (name, *list_ragged_names(name)) if key in arrays]
+        if not own and names is not None:
+            raise usage(
+                f"the file has no target {name}",
+                where=str(path),
+                expected=f"an array {name}, or {' and '.join(list_ragged_names(name))}",
+                found=", ".join(arrays),
+                fix="correct data.options.targets, or add the array",
+            )
+        found |= {key: arrays.pop(key) for key in own}
+    return found
+
+
+def _is_ragged(name: str, found: Mapping[str, NDArray[Any]]) -> bool:
+    pair = list_ragged_names(name.rpartition(".")[0])
+    return name in pair and all(key in found for key in pair)
+
+
+def _read_targets(found: Mapping[str, NDArray[Any]], samples: int, path: Path) -> dict[str, TargetArray]:
+    try:
+        targets = join_targets(found, samples, str(path))
+    except ToolchainError as error:
+        raise usage(error.what, where=error.where, expected=error.expected, found=error.found, fix=error.fix) from error
+    if LABELS in found:
+        targets[LABELS] = read_labels(found[LABELS], where=f"{path}: {LABELS}")
+    return targets
 
 
 def _check_finite(name: str, array: NDArray[Any], path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from toolchain.data.dataset import name_sample
+from toolchain.data.dataset import find_labels, name_sample
 from toolchain.data.survey import Survey
 from toolchain.errors import ExitCode, ToolchainError
 
@@ -86,7 +86,7 @@ def _warn_of_few(evaluation: Survey) -> Iterator[str]:
 
 def _warn_of_classes(part: Survey, use: str) -> Iterator[str]:
     """Yield the warning for the first samples of a part that lies sorted by class."""
-    labels = part.samples.labels
+    labels = find_labels(part.samples)
     if labels is None:
         return
     used, there = len(np.unique(labels[: part.count])), len(np.unique(labels))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.data.dataset import TrainingSamples, name_sample
+from toolchain.agent.measure.targets import TargetArray, take_target_rows
+from toolchain.data.dataset import TrainingSamples, find_labels, name_sample
 
 HALVED_MIN = 16
 """Fewer samples stay together: half of them would neither calibrate nor prove anything."""
@@ -26,10 +28,9 @@ class Subset:
         return len(self.indices)
 
     @property
-    def labels(self) -> NDArray[np.int64] | None:
-        """The class of each sample `(n,)`, None where there are none."""
-        labels = self.samples.labels
-        return None if labels is None else labels[self.indices]
+    def targets(self) -> Mapping[str, TargetArray]:
+        """What a model should answer, by name."""
+        return {name: take_target_rows(target, self.indices) for name, target in self.samples.targets.items()}
 
     @property
     def sha256(self) -> str:
@@ -56,7 +57,8 @@ def halve_samples(samples: TrainingSamples) -> tuple[Subset, Subset]:
     itself.
     """
     count = len(samples)
-    labels = samples.labels if samples.labels is not None else np.zeros(count, dtype=np.int64)
+    classes = find_labels(samples)
+    labels = np.zeros(count, dtype=np.int64) if classes is None else classes
     drawn = np.random.default_rng(0).permutation(count)
     by_class = drawn[np.argsort(labels[drawn], kind="stable")]
     return Subset(samples, np.sort(by_class[0::2])), Subset(samples, np.sort(by_class[1::2]))

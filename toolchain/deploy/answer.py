@@ -9,9 +9,10 @@ from typing import Any
 from toolchain.agent.manifest import Manifest
 from toolchain.agent.measure.facts import check_compatible
 from toolchain.agent.measure.judge import Judgement, judge_record
+from toolchain.agent.measure.metrics import find_metric
 from toolchain.agent.measure.payloads import list_references
 from toolchain.agent.measure.quantiles import Ratio
-from toolchain.agent.measure.record import Payload, Record, read_record
+from toolchain.agent.measure.record import MetricResult, Payload, Record, read_record
 from toolchain.deploy.transport import Measured
 from toolchain.deploy.words import check_recorded
 from toolchain.errors import ExitCode, ToolchainError, malformed
@@ -54,7 +55,7 @@ def read_answer(
         what = "the board measured another bundle than the one that was sent"
         raise ToolchainError(ExitCode.CONTENT, what, "bundle_id", bundle_id, record.bundle_id, _FIX)
     _check_payloads(record, manifest)
-    _check_plausible(record)
+    _check_plausible(record, manifest)
     if record.pinned != pinned:
         raise _refuse("pinned", str(pinned), str(record.pinned))
     check_compatible(manifest.compatible, record.device)
@@ -82,7 +83,7 @@ def _check_payloads(record: Record, manifest: Manifest) -> None:
         raise _refuse("runtime", f"{manifest.runtime}, {manifest.threads} threads", measured)
 
 
-def _check_plausible(record: Record) -> None:
+def _check_plausible(record: Record, manifest: Manifest) -> None:
     """Refuse (exit 23) numbers that nothing has: a share above 1, a count or a time below 0, an interval upside down."""
     for candidate in record.candidates:
         is_last = candidate is record.candidates[-1]
@@ -98,10 +99,10 @@ def _check_plausible(record: Record) -> None:
         evaluation = candidate.evaluation
         shares = [row.agreement for row in (() if evaluation is None else evaluation.drift)]
         if evaluation is not None and evaluation.metric is not None:
-            shares += [evaluation.metric.reference, evaluation.metric.deployed]
+            _check_metric(evaluation.metric, manifest, candidate.precision)
         wrong = [share for share in shares if share is not None and not 0.0 <= share <= 1.0]
         if wrong:
-            raise _refuse(f"{candidate.precision}: metric and agreement", "fractions, 0 to 1", str(wrong[0]))
+            raise _refuse(f"{candidate.precision}: agreement", "fractions, 0 to 1", str(wrong[0]))
     latencies = [reference.latency for reference in record.references]
     latencies += [candidate.latency for candidate in record.candidates]
     for latency in latencies:
@@ -110,6 +111,17 @@ def _check_plausible(record: Record) -> None:
         wrong = [value for value in (*times, latency.samples) if value is not None and value < 0]
         if wrong:
             raise _refuse("latency", "0 or more", str(wrong[0]))
+
+
+def _check_metric(metric: MetricResult, manifest: Manifest, precision: str) -> None:
+    name = manifest.metric.name
+    if name is None or metric.name != name:
+        raise _refuse(f"{precision}: metric", name or "none", metric.name)
+    scale = find_metric(name).SCALE
+    for value in (metric.reference, metric.deployed):
+        if not scale.contains(value):
+            expected = f"{min(scale.worst, scale.best):g} to {max(scale.worst, scale.best):g}"
+            raise _refuse(f"{precision}: metric", f"{name}, {expected}", str(value))
 
 
 def _check_ratio(ratio: Ratio, where: str) -> None:

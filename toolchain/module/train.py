@@ -11,13 +11,15 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from toolchain.agent.measure.metrics import find_metric
+from toolchain.agent.measure.quantities import write_value
 from toolchain.data import Dataset, TrainingSamples, load_dataset
 from toolchain.data.dataset import IMAGE_INPUT, are_pictures
 from toolchain.data.labels import check_labels
 from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.module.builder import build_model
 from toolchain.module.files import identify_files
-from toolchain.module.fit import FitSettings, OnProgress, cross_entropy, fit, measure_top1, start_accelerator
+from toolchain.module.fit import FitSettings, OnProgress, cross_entropy, fit, measure_metric, start_accelerator
 from toolchain.module.fit.lock import lock_training
 from toolchain.module.lazy import materialize
 from toolchain.module.pytorch_run import run_pytorch
@@ -35,8 +37,10 @@ class TrainResult:
     """Weights that passed the train stage's gate."""
 
     weights: Path
-    metric: float
-    """Top-1 accuracy on the whole test part, as a fraction."""
+    metric_name: str | None
+    """None where the recipe asks for none."""
+    metric: float | None
+    """On the whole test part, in the metric's unit."""
     samples: int
     """That the metric was measured on."""
     epochs: int
@@ -68,7 +72,7 @@ def train_model(
     is trained.
 
     Raises ToolchainError: a recipe that cannot be trained (exit 2), missing data (exit 3), another training of the same
-    model into the same folder (exit 17), a metric under train.metric_min (exit 24; the weights lie beside as
+    model into the same folder (exit 17), a metric that misses train.metric_min or metric_max (exit 24; the weights lie beside as
     NAME.rejected.safetensors).
     """
     section, weights = _check_recipe(recipe, out)
@@ -112,8 +116,11 @@ def train_model(
             },
         )
         duration_s = time.monotonic() - started
-        metric = measure_top1(model, dataset.evaluation, accelerator=accelerator)
-        passed = metric >= section.metric_min
+        name, metric = recipe.metric_name, None
+        if name is not None:
+            metric = measure_metric(model, dataset.evaluation, metric=name, accelerator=accelerator)
+        miss = _find_miss(name, metric, section)
+        passed = miss is None
         path = weights if passed else weights.with_suffix(".rejected.safetensors")
         if accelerator.is_main_process:
             provenance = {
@@ -128,7 +135,7 @@ def train_model(
                     "test_sha256": dataset.evaluation.sha256,
                 },
                 "metric": {
-                    "name": "top1",
+                    "name": name,
                     "output": outputs[0],
                     "value": metric,
                     "samples": len(dataset.evaluation),
@@ -140,23 +147,37 @@ def train_model(
             save_weights(model, path, provenance)
             checkpoint.unlink(missing_ok=True)
         accelerator.wait_for_everyone()
-    if not passed:
+    if miss is not None:
+        key, expected, found = miss
         raise ToolchainError(
             ExitCode.METRIC,
             "the trained model misses the metric that the recipe asks for",
             where=f"{path} (kept for a look)",
-            expected=f"top-1 of at least {section.metric_min:.2%}",
-            found=f"{metric:.2%}",
-            fix="train longer (--epochs), change [train] of the recipe, or lower train.metric_min",
+            expected=expected,
+            found=found,
+            fix=f"train longer (--epochs), change [train] of the recipe, or change train.{key}",
         )
     return TrainResult(
         weights=path,
+        metric_name=name,
         metric=metric,
         samples=len(dataset.evaluation),
         epochs=settings.epochs,
         duration_s=duration_s,
         outputs=outputs,
     )
+
+
+def _find_miss(name: str | None, metric: float | None, section: TrainSection) -> tuple[str, str, str] | None:
+    """Return the key of the recipe that a metric misses, what it asks for and what there is; None where it is reached."""
+    if name is None or metric is None:
+        return None
+    scale = find_metric(name).SCALE
+    key, words = ("metric_min", "at least") if scale.direction == "higher" else ("metric_max", "at most")
+    limit = section.metric_min if scale.direction == "higher" else section.metric_max
+    if limit is None or scale.measure_drop(limit, metric) <= 0:
+        return None
+    return key, f"{name} of {words} {write_value(limit, scale.unit)}", write_value(metric, scale.unit)
 
 
 def _check_recipe(recipe: Recipe, out: Path | None) -> tuple[TrainSection, Path]:
@@ -171,8 +192,8 @@ def _check_recipe(recipe: Recipe, out: Path | None) -> tuple[TrainSection, Path]
 
 def _load_data(recipe: Recipe, section: TrainSection) -> Dataset:
     if section.data is None:
-        return load_dataset(recipe.data.name, recipe.resolve_options(recipe.data.options))
-    return load_dataset(section.data, recipe.resolve_options(section.options))
+        return load_dataset(recipe.data.name, recipe.data.options, folder=recipe.folder)
+    return load_dataset(section.data, section.options, folder=recipe.folder)
 
 
 def _take_training(recipe: Recipe, section: TrainSection, dataset: Dataset) -> TrainingSamples:

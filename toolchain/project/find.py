@@ -125,7 +125,7 @@ def choose_target(device: Device | None, asked: str | None, *, precision: str | 
 
 
 def _write_onnx_recipe(path: Path, calibration: Path | None, *, evaluates: bool) -> Recipe:
-    """Return the recipe for an ONNX file that comes without one: its data, and the top-1 metric where it has labels."""
+    """Return the recipe for an ONNX file that comes without one: its data, and the usual metric where it has labels."""
     if not path.is_file():
         raise usage(f"the ONNX file {path} does not exist", fix="check the path of the model")
     if calibration is None:
@@ -141,9 +141,10 @@ def _write_onnx_recipe(path: Path, calibration: Path | None, *, evaluates: bool)
     options: dict[str, JsonValue] = {"path": str(calibration.resolve())}
     if evaluates:
         options["split"] = True
+    data = DataSection(name="npz", options=options)
     recipe = Recipe(
         model=ModelSection(onnx=path.name),
-        data=DataSection(name="npz", options=options, metric="top1" if _has_labels(calibration) else "none"),
+        data=data if _has_labels(calibration) else data.model_copy(update={"metric": "none"}),
     )
     return recipe.at(path.with_suffix(".toml"), name=path.stem)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,13 +11,10 @@ from toolchain.agent.manifest import PRECISIONS, Precision
 from toolchain.errors import ToolchainError, usage
 from toolchain.project.limits import split_limits
 from toolchain.project.members import Member, find_member, list_members
-from toolchain.project.seams import CALIBRATION_METHODS
+from toolchain.project.seams import CALIBRATION_METHODS, METRICS
 from toolchain.project.toml_file import Section, check_table, read_toml
 
 AUTO = "auto"
-
-# Options of data sets that name a file or folder.
-PATH_OPTIONS = frozenset({"evaluation", "folder", "path"})
 
 
 class ModelSection(Section):
@@ -40,7 +36,8 @@ class DataSection(Section):
     name: str
     options: dict[str, JsonValue] = Field(default_factory=dict)
     """Options of the data set, such as the folder of image_folder."""
-    metric: Literal["top1", "none"] = "top1"
+    metric: str = "top1"
+    """The task metric by name (agent/measure/metrics/), or "none"; of class labels, where nothing is said."""
     calibration_samples: int = Field(default=256, ge=1)
     evaluation_samples: int | None = Field(default=None, ge=1)
     """How many samples of the test part to use; None uses all."""
@@ -62,8 +59,10 @@ class TrainSection(Section):
     flip: bool = True
     """Mirror half of the pictures, there too; false where left and right differ: digits, letters, traffic signs."""
     seed: int = 0
-    metric_min: float = Field(default=0.0, ge=0, le=1)
-    """The gate of the train stage: the least test accuracy, as a fraction."""
+    metric_min: float | None = None
+    """The gate of the train stage, for a metric of which more is better: the least on the test part, in its unit."""
+    metric_max: float | None = None
+    """The same for a metric of which less is better: the most."""
 
 
 class OptimizeSection(Section):
@@ -94,7 +93,8 @@ class GatesSection(Section):
     """What the deployed artifact must reach on the board."""
 
     metric_drop_max: float | None = Field(default=None, ge=0)
-    """Largest drop of the task metric against the uncompressed float model, as a fraction; 0.01 where it is not set."""
+    """Largest drop of the task metric against the uncompressed float model, in the metric's unit; where it is not set, 0.01
+    of a fraction, and of other metrics a hundredth of the float model's value."""
     drift_sqnr_db_min: float | None = None
     """Least SQNR in dB of every output against the model that was brought; without a metric, 20 where it is not set."""
     agreement_min: float | None = Field(default=None, ge=0, le=1)
@@ -134,8 +134,9 @@ class SearchSection(Section):
     """Of the payload; none takes those of the target."""
     sampler: Literal["tpe", "nsga2", "random"] = "tpe"
     seed: int = 0
-    stop_drop: float = Field(default=0.05, gt=0, le=1)
-    """A trial whose model loses more than this in PyTorch is stopped before it is exported."""
+    stop_drop: float | None = Field(default=None, gt=0)
+    """A trial whose model loses more than this in PyTorch, in the metric's unit, is stopped before it is exported; where it
+    is not set, 0.05 of a fraction, and of other metrics a twentieth of the float model's value."""
     stop_samples: int = Field(default=2000, ge=1)
     """Evaluation samples that stop_drop is measured on."""
 
@@ -174,12 +175,10 @@ class Recipe(Section):
         build = self.model.build
         return self.folder if build is None else (self.folder / build.rpartition(":")[0]).parent.resolve()
 
-    def resolve_options(self, options: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        """Return the options of a data set with the paths in them relative to the recipe, as all of its paths are."""
-        return {
-            key: str(self.folder / value) if key in PATH_OPTIONS and isinstance(value, str) else value
-            for key, value in options.items()
-        }
+    @property
+    def metric_name(self) -> str | None:
+        """The task metric; None where the recipe asks for none."""
+        return None if self.data.metric == "none" else self.data.metric
 
     @property
     def path(self) -> Path:
@@ -211,6 +210,8 @@ def read_recipe(path: Path) -> Recipe:
     recipe = check_table(Recipe, document, what="the recipe", where=str(path)).at(path)
     if recipe.quantize.calibration != AUTO:
         find_member(CALIBRATION_METHODS, recipe.quantize.calibration, where=f"{path}: quantize.calibration")
+    if recipe.metric_name is not None:
+        find_member(METRICS, recipe.metric_name, where=f"{path}: data.metric")
     problem = _find_contradiction(recipe, path)
     if problem is not None:
         raise problem
@@ -252,14 +253,8 @@ def _find_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
                 found=str(value),
                 fix="remove it, or name the builder in model.build",
             )
-    if recipe.data.metric == "none" and gates.metric_drop_max is not None:
-        return usage(
-            "there is a gate on the task metric, and no task metric",
-            where=f"{path}: gates.metric_drop_max",
-            expected='none beside metric = "none"',
-            found=str(gates.metric_drop_max),
-            fix="remove the gate, or name a metric in data.metric",
-        )
+    if (problem := _find_metric_contradiction(recipe, path)) is not None:
+        return problem
     for precision in sorted(gates.sqnr_db_min.keys() - set(PRECISIONS)):
         return usage(
             "there is no such precision",
@@ -268,4 +263,49 @@ def _find_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
             found=precision,
             fix="correct its spelling",
         )
+    return None
+
+
+def _find_metric_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
+    """Return the error for a limit that is none of the metric's."""
+    section = recipe.train or TrainSection()
+    limits = {
+        "gates.metric_drop_max": recipe.gates.metric_drop_max,
+        "train.metric_min": section.metric_min,
+        "train.metric_max": section.metric_max,
+    }
+    for key, limit in limits.items():
+        if limit is None:
+            continue
+        where = f"{path}: {key}"
+        if recipe.metric_name is None:
+            return usage(
+                "there is a gate on the task metric, and no task metric",
+                where=where,
+                expected='none beside metric = "none"',
+                found=str(limit),
+                fix="remove the gate, or name a metric in data.metric",
+            )
+        if not key.startswith("train"):
+            continue
+        from toolchain.agent.measure.metrics import find_metric
+
+        scale = find_metric(recipe.metric_name).SCALE
+        usable = {"higher": "train.metric_min", "lower": "train.metric_max"}[scale.direction]
+        if key != usable:
+            return usage(
+                f"of {recipe.metric_name}, {scale.direction} values are better",
+                where=where,
+                expected=usable,
+                found=key,
+                fix=f"write {usable.partition('.')[2]}",
+            )
+        if not scale.contains(limit):
+            return usage(
+                f"{recipe.metric_name} has no such value",
+                where=where,
+                expected=f"{min(scale.worst, scale.best):g} to {max(scale.worst, scale.best):g}",
+                found=str(limit),
+                fix=f"correct {key}",
+            )
     return None

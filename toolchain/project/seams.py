@@ -57,3 +57,9 @@ CALIBRATION_METHODS = Seam(
     package="toolchain.lower.calibration.methods",
     needs=("COUNTS", "choose_range"),
 )
+METRICS = Seam(
+    name="metrics",
+    noun="metric",
+    package="toolchain.agent.measure.metrics",
+    needs=("SCALE", "OUTPUTS", "TARGETS", "start"),
+)

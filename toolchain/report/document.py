@@ -10,9 +10,10 @@ from toolchain.agent.manifest import Manifest
 from toolchain.agent.measure.gates.parity import find_sqnr_db_min
 from toolchain.agent.measure.judge import JudgedCandidate, Judgement
 from toolchain.agent.measure.judge import Shipped as AgentShipped
+from toolchain.agent.measure.metrics import find_metric
 from toolchain.agent.measure.parity import OutputParity
 from toolchain.agent.measure.quantities import write_percent
-from toolchain.agent.measure.record import CandidateRecord, Payload, Record
+from toolchain.agent.measure.record import CandidateRecord, MetricResult, Payload, Record
 from toolchain.report.drift_notes import list_drift_warnings
 from toolchain.report.error_document import record_stage, replace_nonfinite
 from toolchain.report.gate_rows import list_gates
@@ -111,9 +112,7 @@ def build_report(
             size_bytes=manifest.original.size_bytes,
             sha256=manifest.original.sha256,
         ),
-        metric=None
-        if evaluation is None or evaluation.metric is None
-        else cast(Metric, _list_fields(evaluation.metric)),
+        metric=None if evaluation is None or evaluation.metric is None else _read_metric(evaluation.metric),
         parity=[] if evaluation is None else _read_parity(evaluation.parity, judged, manifest),
         drift=[] if evaluation is None else [cast(Drift, asdict(output)) for output in evaluation.drift],
         latency=latency,
@@ -169,6 +168,11 @@ def _read_parity(outputs: Sequence[OutputParity], judged: JudgedCandidate, manif
         )
         for output in outputs
     ]
+
+
+def _read_metric(result: MetricResult) -> Metric:
+    scale = find_metric(result.name).SCALE
+    return cast(Metric, {**_list_fields(result), "unit": scale.unit, "direction": scale.direction})
 
 
 def _read_latency(record: Record, candidate: CandidateRecord) -> Latency:

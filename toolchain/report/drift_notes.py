@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from toolchain.agent.measure.gates.drift import DEFAULT_AGREEMENT_MIN
+from toolchain.agent.measure.metrics import find_metric, list_read_outputs
 from toolchain.agent.measure.quantities import write_percent
 from toolchain.agent.measure.record import Evaluation
 
@@ -14,9 +15,11 @@ _VARYING_DB_USUAL = 10.0
 
 def list_drift_warnings(evaluation: Evaluation) -> Iterator[str]:
     """Yield a sentence for each output of which a verdict says less than its SQNR does."""
-    for index, output in enumerate(evaluation.drift):
+    names, metric = [output.output for output in evaluation.drift], evaluation.metric
+    read = () if metric is None else list_read_outputs(find_metric(metric.name), names)
+    for output in evaluation.drift:
         name, found = output.output, output.varying
-        is_judged = output.is_scores or (evaluation.metric is not None and index == 0)
+        is_judged = output.is_scores or name in read
         if not is_judged and output.agreement is not None and output.agreement < DEFAULT_AGREEMENT_MIN:
             yield (
                 f"the largest value of output {name} stands at the same place in {write_percent(output.agreement)} of the "

@@ -15,10 +15,11 @@ from toolchain.agent.measure.quantities import (
     write_count,
     write_ms,
     write_percent,
-    write_points,
     write_speedup,
     write_sqnr,
+    write_value,
 )
+from toolchain.agent.measure.scale import FRACTION_UNIT
 from toolchain.report.quantities import (
     write_bound,
     write_change,
@@ -28,7 +29,7 @@ from toolchain.report.quantities import (
     write_size,
     write_size_change,
 )
-from toolchain.report.shape import NO_REASON, LatencyNumbers, Report
+from toolchain.report.shape import NO_REASON, LatencyNumbers, Metric, Report
 
 TEMPLATE = "report.html.jinja"
 # The precisions that have a colour of their own on the page.
@@ -88,7 +89,6 @@ def render_html(report: Report, *, drawings: Sequence[Drawing], drawing_problem:
         size=write_size,
         ms=write_ms,
         percent=write_percent,
-        points=write_points,
         sqnr=write_sqnr,
         difference=write_difference,
         cosine=write_cosine,
@@ -128,10 +128,14 @@ def summarize(report: Report) -> str:
     if artifact is not None and original is not None:
         parts.append(write_size_change(original["size_bytes"], artifact["size_bytes"]))
     if metric is not None:
-        parts.append(f"{metric['name']} {write_change(-metric['drop'])}")
+        parts.append(f"{metric['name']} {_write_metric_change(metric)}")
     against = f" Against the float model: {', '.join(parts)}." if parts else ""
     opening = "is proven" if report["verdict"] == "pass" else "did not reach its gates"
     return f"The artifact {opening} on this device.{against}"
+
+
+def _write_metric_change(metric: Metric) -> str:
+    return write_change(metric["deployed"] - metric["reference"], metric["unit"])
 
 
 def list_figures(report: Report) -> list[Figure]:
@@ -153,12 +157,13 @@ def list_figures(report: Report) -> list[Figure]:
             label, interval = "as fast, emulated", "says nothing of a real board"
         figures.append(Figure(value=f"{latency['speedup']:.2f}{TIMES}", label=label, detail=interval))
     if metric is not None:
-        change = f"{write_percent(metric['reference'])} to {write_percent(metric['deployed'])}"
+        before, after = (write_value(metric[key], metric["unit"]) for key in ("reference", "deployed"))
+        value, _, unit = _write_metric_change(metric).partition(" ")
         figures.append(
             Figure(
-                value=write_change(-metric["drop"]).removesuffix(" points"),
-                label=f"points of {metric['name']}",
-                detail=f"{change}, {write_count(metric['samples'], 'sample')}",
+                value=value,
+                label=f"{unit} of {metric['name']}".strip() if unit else metric["name"],
+                detail=f"{before} to {after}, {write_count(metric['samples'], 'sample')}",
             )
         )
     if artifact is not None and original is not None:
@@ -193,15 +198,23 @@ def list_bars(report: Report) -> list[Bar]:
         report["latency"],
     )
     if metric is not None:
-        bars.append(
-            Bar(
-                label=metric["name"],
-                reference=write_percent(metric["reference"]),
-                deployed=write_percent(metric["deployed"]),
-                reference_share=metric["reference"],
-                deployed_share=metric["deployed"],
+        unit = metric["unit"]
+        if unit == FRACTION_UNIT and metric["direction"] == "higher":
+            bars.append(
+                Bar(
+                    label=metric["name"],
+                    reference=write_value(metric["reference"], unit),
+                    deployed=write_value(metric["deployed"], unit),
+                    reference_share=metric["reference"],
+                    deployed_share=metric["deployed"],
+                )
             )
-        )
+        elif min(metric["reference"], metric["deployed"]) >= 0:  # a bar starts at zero
+            bars.append(
+                _compare(
+                    metric["name"], metric["reference"], metric["deployed"], lambda value: write_value(value, unit)
+                )
+            )
     if artifact is not None and original is not None:
         bars.append(_compare("size", original["size_bytes"], artifact["size_bytes"], write_size))
     if latency is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolchain.agent.measure.quantities import ABSENT, TIMES, write_digits
+from toolchain.agent.measure.quantities import write_difference as write_difference_of_metric
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -24,10 +25,11 @@ def write_bound(value_ms: float | None, upper_ms: float | None) -> str:
     return write_digits(value_ms) + ("" if upper_ms is None else f" (≤ {write_digits(upper_ms)})")
 
 
-def write_change(fraction: float) -> str:
-    """Return a signed difference of two fractions as percentage points: +0.05 points; a drop has a minus sign."""
-    points = round(100 * fraction, 2) + 0.0  # no -0.00
-    return f"{points:+.2f} points".replace("-", MINUS) if points else "0.00 points"
+def write_change(difference: float, unit: str) -> str:
+    """Return a signed difference of two values of a metric in its unit: +0.05 points, −0.20 px; what fell has a minus sign."""
+    size = write_difference_of_metric(abs(difference), unit)
+    is_zero = not any(digit in "123456789" for digit in size.partition(" ")[0])
+    return size if is_zero else f"{MINUS if difference < 0 else '+'}{size}"
 
 
 def write_size_change(before_bytes: int, after_bytes: int) -> str:

@@ -78,9 +78,15 @@ class Shipped(Artifact):
 
 
 class Metric(TypedDict):
-    """The task metric on the evaluation samples; values and drop are fractions."""
+    """The task metric on the evaluation samples; values and drop are in its unit.
+
+    unit is "fraction", or what stands behind the number, such as "px". direction says which values are better, higher or
+    lower. drop is by how much the deployed artifact is worse, whatever the direction.
+    """
 
     name: str
+    unit: str
+    direction: Literal["higher", "lower"]
     reference: float
     deployed: float
     drop: float

@@ -10,7 +10,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from toolchain.agent.measure.quantities import EN_DASH, TIMES, write_count, write_percent, write_speedup
+from toolchain.agent.measure.quantities import EN_DASH, TIMES, write_count, write_percent, write_speedup, write_value
 from toolchain.report.quantities import (
     MINUS,
     write_bound,
@@ -142,8 +142,9 @@ def _print_numbers(page: _Page, report: Report) -> None:
         report["latency"],
     )
     if metric is not None:
-        change = write_change(-metric["drop"])
-        rows.append([metric["name"], write_percent(metric["reference"]), write_percent(metric["deployed"]), change])
+        values = [write_value(metric[key], metric["unit"]) for key in ("reference", "deployed")]
+        change = write_change(metric["deployed"] - metric["reference"], metric["unit"])
+        rows.append([metric["name"], *values, change])
     if artifact is not None and original is not None:
         before_bytes, after_bytes = original["size_bytes"], artifact["size_bytes"]
         change = write_size_change(before_bytes, after_bytes)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ from toolchain.run.cache import cache_root, hash_json
 _MEMO_VERSION = [1, *sys.version_info[:3]]
 # Beyond so many, what no file of this run had goes: a developer's cache has a version of a file for each edit.
 _MEMO_MAX = 2000
+
+_NONE: Mapping[str, Path] = {}
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ class Sources:
         self._keep()
         return digest
 
-    def list_imports(self, root: str, *chosen: str, outside: Sequence[Path] = ()) -> dict[str, Path]:
+    def list_imports(
+        self, root: str, *chosen: str, outside: Sequence[Path] = (), joined: Mapping[str, Path] = _NONE
+    ) -> dict[str, Path]:
         """Return the modules of the package that run when the root does, by name, with their files.
 
         Imports are followed wherever they stand, inside functions too, except under TYPE_CHECKING. The packages that
@@ -71,25 +75,27 @@ class Sources:
             root: the module whose code makes the result.
             chosen: modules that it imports by a name from a recipe or target, which no import statement shows.
             outside: files of others that run beside them; what of the package they import counts, they do not.
+            joined: files of others that run as modules of the package, by the names of these; they count.
 
         Raises:
             ValueError: there is no such root or chosen module.
         """
         holders = set(_list_parents(root))
         found: dict[str, Path] = {}
-        waiting = [root, *chosen]
+        modules = {**self._modules, **joined}
+        waiting = [root, *chosen, *joined]
         theirs: list[str] = []
         for path in outside:
             with suppress(SyntaxError, ValueError):  # a file that is no Python runs nothing; loading it says so
                 theirs += self._follow("", path)
-        if unknown := [name for name in waiting if name not in self._modules]:
+        if unknown := [name for name in waiting if name not in modules]:
             raise ValueError(f"there is no module {unknown[0]} in {self._package}")
         waiting += theirs
         while waiting:
             name = waiting.pop()
-            if name in found or name not in self._modules:  # a class or a function that is imported is no module
+            if name in found or name not in modules:  # a class or a function that is imported is no module
                 continue
-            found[name] = self._modules[name]
+            found[name] = modules[name]
             waiting += self._follow(name, found[name])
             waiting += [parent for parent in _list_parents(name) if parent not in holders]
         return found

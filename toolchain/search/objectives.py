@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from toolchain.agent.measure.metrics import find_metric
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.report.shape import Report
 
@@ -16,12 +17,15 @@ Direction = Literal["minimize", "maximize"]
 class Objectives:
     """What a trial is judged by: the task metric, the file's size, and how much faster than the float model it is."""
 
+    metric: str
+    """The task metric by name."""
     emulated: bool
     """Then there is no latency, and two objectives are left."""
 
     @property
     def directions(self) -> list[Direction]:
-        return ["maximize", "minimize"] if self.emulated else ["maximize", "minimize", "maximize"]
+        metric: Direction = "maximize" if find_metric(self.metric).SCALE.direction == "higher" else "minimize"
+        return [metric, "minimize"] if self.emulated else [metric, "minimize", "maximize"]
 
     def read_report(self, report: Report) -> dict[str, Any]:
         """Return what is kept of a trial's report.
@@ -47,7 +51,9 @@ class Objectives:
             "exit_code": report["exit_code"],
             "reasons": report["reasons"],
             "metric": metric["deployed"],
+            "reference": metric["reference"],
             "drop": metric["drop"],
+            "unit": metric["unit"],
             "size_bytes": artifact["size_bytes"],
             "size_ratio": original["size_bytes"] / artifact["size_bytes"],
             "speedup": None if self.emulated else speedup,

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from toolchain import report
-from toolchain.agent.measure.quantities import TIMES, write_count, write_percent
+from toolchain.agent.measure.quantities import TIMES, write_count, write_value
+from toolchain.agent.measure.scale import FRACTION_UNIT
 from toolchain.report.quantities import write_change, write_size
 from toolchain.report.svg import COLOURS, STYLE, write_svg
 
@@ -45,7 +46,7 @@ def render_page(*, model: str, target: str, records: Sequence[Record], front: Se
         lstrip_blocks=True,
     )
     environment.filters.update(
-        size=write_size, percent=write_percent, change=write_change, count=write_count, times=write_times
+        size=write_size, value=write_value, change=write_change, count=write_count, times=write_times
     )
     complete = [record for record in records if record["state"] == "complete" and "repeats" not in record]
     return environment.get_template("front.html.jinja").render(
@@ -108,16 +109,14 @@ def _draw(
         for record in front if len(front) <= _NAMED_MAX else ():
             axes.annotate(
                 str(record["number"]),
-                (read(record), 100 * record["metric"]),
+                (read(record), _scale_metric(record["metric"], str(record["unit"]))),
                 xytext=(5, 4),
                 textcoords="offset points",
                 fontsize=9.5,
                 color=COLOURS["ink"],
             )
-        reference = complete[0]
-        axes.axhline(
-            100 * (reference["metric"] + reference["drop"]), color=COLOURS["muted"], linewidth=1, linestyle="--"
-        )
+        reference, unit = complete[0], str(complete[0]["unit"])
+        axes.axhline(_scale_metric(reference["reference"], unit), color=COLOURS["muted"], linewidth=1, linestyle="--")
         values = [read(record) for record in complete]
         if max(values) > _LOG_RATIO * min(values):
             axes.set_xscale("log")
@@ -128,7 +127,7 @@ def _draw(
             axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         axes.yaxis.set_major_locator(MaxNLocator(6))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} {_name_unit(unit)}".rstrip()))
         axes.grid(axis="both", color=COLOURS["line"], linewidth=0.6)
         axes.set_axisbelow(True)
         axes.margins(x=0.08, y=0.12)
@@ -137,13 +136,21 @@ def _draw(
         return write_svg(figure, salt=salt)
 
 
+def _scale_metric(value: float, unit: str) -> float:
+    return 100 * value if unit == FRACTION_UNIT else value
+
+
+def _name_unit(unit: str) -> str:
+    return "%" if unit == FRACTION_UNIT else unit
+
+
 def _scatter(axes: Axes, records: Sequence[Record], read: Callable[[Record], float], *, colour: str, size: int) -> None:
     """Draw the trials that passed their gates as dots and the others as rings."""
     for passed in (True, False):
         part = [record for record in records if (record["verdict"] == "pass") is passed]
         axes.scatter(
             [read(record) for record in part],
-            [100 * record["metric"] for record in part],
+            [_scale_metric(record["metric"], str(record["unit"])) for record in part],
             s=size,
             facecolors=COLOURS[colour] if passed else "none",
             edgecolors=COLOURS[colour],

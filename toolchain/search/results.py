@@ -11,8 +11,9 @@ from typing import Any
 
 import tomli_w
 
+from toolchain.data import change_paths_of
 from toolchain.project.find import list_targets
-from toolchain.project.recipe import PATH_OPTIONS, Recipe
+from toolchain.project.recipe import Recipe
 from toolchain.run.atomic import write_atomically
 from toolchain.search.front import find_front
 from toolchain.search.objectives import Objectives
@@ -28,7 +29,7 @@ def write_results(request: SearchRequest, records: Sequence[Mapping[str, Any]], 
     out = request.out
     complete = [record for record in records if record["state"] == "complete" and "repeats" not in record]
     front = [complete[index] for index in find_front([objectives.list_costs(record) for record in complete])]
-    front.sort(key=lambda record: (-record["metric"], record["size_bytes"]))
+    front.sort(key=objectives.list_costs)
     shutil.rmtree(out / "best", ignore_errors=True)  # another trial may have beaten what was the best
     front = [{**record, "recipe": _write_recipe(request, record)} for record in front]
     head = {"schema": SCHEMA, "model": request.recipe.name, "target": request.target.name}
@@ -74,11 +75,10 @@ def relocate_recipe(recipe: Recipe, folder: Path) -> dict[str, Any]:
     model = document["model"]
     build, _, function = model["build"].rpartition(":")
     model |= {"build": f"{move(build)}:{function}", "weights": move(model["weights"])}
-    for section in (document["data"], document.get("train", {})):
-        options = section.get("options", {})
-        options |= {
-            key: move(value) for key, value in options.items() if key in PATH_OPTIONS and isinstance(value, str)
-        }
+    data, train = document["data"], document.get("train", {})
+    for name, section in ((data["name"], data), (train.get("data", data["name"]), train)):
+        if "options" in section:
+            section["options"] = change_paths_of(name, section["options"], move)
     for entry in document.get("compress", []):
         teacher = entry.get("teacher")
         if isinstance(teacher, str) and teacher.endswith(".toml"):

@@ -12,6 +12,7 @@ from typing import Any, cast
 from optuna.trial import Trial
 
 from toolchain.agent.manifest import Precision
+from toolchain.agent.measure.metrics import find_metric
 from toolchain.deploy.local import LocalTransport
 from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.project.recipe import Recipe, SearchSection, SearchStep
@@ -27,6 +28,9 @@ from toolchain.search.trial import Draw, EarlyStop, measure_reference, run_trial
 # What is missing or full here says nothing of what was drawn, and the next trial would meet it too.
 _OF_THE_MACHINE = (ExitCode.STORAGE, ExitCode.MISSING)
 
+# Of a fraction, and of other metrics as a share of the float model's value: five times what the gate allows by default.
+_STOP_DROP_SHARE = 0.05
+
 OpenProgress = Callable[[Path | None], Progress]
 """From the folder that gets an event log to what shows the progress of one trial."""
 
@@ -39,10 +43,11 @@ def search_recipe(request: SearchRequest, *, open_progress: OpenProgress) -> Pat
     """
     recipe, section = request.recipe, request.recipe.search or SearchSection()
     _check_request(recipe)
+    metric = _require_metric(recipe)
     steps = list_steps(recipe)
     with open_progress(None) as progress:
-        reference = measure_reference(recipe, samples=section.stop_samples, progress=progress)
-    objectives = Objectives(emulated=request.target.emulated)
+        reference = measure_reference(recipe, metric, samples=section.stop_samples, progress=progress)
+    objectives = Objectives(metric=metric, emulated=request.target.emulated)
     study = Study(
         name=_name_study(request, steps),
         storage=request.storage or str(request.out / "search.journal"),
@@ -50,7 +55,8 @@ def search_recipe(request: SearchRequest, *, open_progress: OpenProgress) -> Pat
         directions=objectives.directions,
         section=section,
     )
-    stop = EarlyStop(reference=reference, drop_max=section.stop_drop, samples=section.stop_samples)
+    drop_max = find_metric(metric).SCALE.choose_drop_max(section.stop_drop, _STOP_DROP_SHARE, reference)
+    stop = EarlyStop(metric=metric, reference=reference, drop_max=drop_max, samples=section.stop_samples)
     while _run_next(request, steps, study, stop, objectives, open_progress):
         with study.locked():
             write_results(request, study.list_records(), objectives)
@@ -150,13 +156,24 @@ def _check_request(recipe: Recipe) -> None:
         )
     problems = {
         "model": ("an ONNX file is not compressed", "a builder", recipe.model.onnx),
-        "data.metric": ("a search needs a task metric", "top1", "none" if recipe.data.metric == "none" else None),
     }
     for key, (what, expected, found) in problems.items():
         if found is not None:
             raise usage(
                 what, where=f"{recipe.path}: {key}", expected=expected, found=found, fix="search another recipe"
             )
+
+
+def _require_metric(recipe: Recipe) -> str:
+    if recipe.metric_name is None:
+        raise usage(
+            "a search needs a task metric",
+            where=f"{recipe.path}: data.metric",
+            expected="a metric",
+            found="none",
+            fix="search another recipe, or name its metric",
+        )
+    return recipe.metric_name
 
 
 def _name_study(request: SearchRequest, steps: list[SearchStep]) -> str:

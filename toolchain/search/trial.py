@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from toolchain import stages
 from toolchain.agent.manifest import Precision
+from toolchain.agent.measure.metrics import find_metric
 from toolchain.agent.measure.settings import MeasureSettings
+from toolchain.agent.measure.targets import TargetArray, slice_target
 from toolchain.data.dataset import Samples
 from toolchain.deploy.local import LocalTransport
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.module.fit import measure_top1, start_accelerator
+from toolchain.module.fit import measure_metric, start_accelerator
 from toolchain.pipeline import Order, deploy_model
 from toolchain.project.freshness import Freshness
 from toolchain.project.recipe import Recipe
@@ -40,8 +41,10 @@ class Draw:
 class EarlyStop:
     """When a trial is not worth the rest of the flow."""
 
+    metric: str
+    """The task metric by name."""
     reference: float
-    """The float model's top-1 in PyTorch, as a fraction."""
+    """The float model's in PyTorch."""
     drop_max: float
     samples: int
     """Of the evaluation set, the first so many: both models see the same."""
@@ -53,15 +56,15 @@ def derive_recipe(recipe: Recipe, draw: Draw) -> Recipe:
     return recipe.model_copy(update={"compress": entries, "search": None}).at(recipe.path, name=recipe.name)
 
 
-def measure_reference(recipe: Recipe, *, samples: int, progress: Progress) -> float:
-    """Return the float model's top-1 on the first evaluation samples; it is trained first where it has no weights."""
+def measure_reference(recipe: Recipe, metric: str, *, samples: int, progress: Progress) -> float:
+    """Return the float model's metric on the first evaluation samples; it is trained first where it has no weights."""
     run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
     weights = stages.train(run)
     if weights is None:
         raise TypeError("an ONNX file is not searched")  # the request is checked before
     stages.evidence(run, weights, None)
     with progress.stage("float metric"):
-        return _measure(run, weights, samples)
+        return _measure(run, weights, metric, samples)
 
 
 def run_trial(
@@ -87,7 +90,8 @@ def run_trial(
     weights = stages.compress(run, float_weights)
     if weights is not None and weights != float_weights:
         with progress.stage("metric"):
-            drop = stop.reference - _measure(run, weights, stop.samples)
+            value = _measure(run, weights, stop.metric, stop.samples)
+            drop = find_metric(stop.metric).SCALE.measure_drop(stop.reference, value)
         if drop > stop.drop_max:
             return {"state": "stopped", "drop": drop}
     out = transport.bundle.parent
@@ -111,9 +115,8 @@ class _First:
     count: int
 
     @property
-    def labels(self) -> NDArray[np.int64] | None:
-        labels = self.samples.labels
-        return None if labels is None else labels[: self.count]
+    def targets(self) -> Mapping[str, TargetArray]:
+        return {name: slice_target(target, 0, self.count) for name, target in self.samples.targets.items()}
 
     @property
     def sha256(self) -> str:
@@ -126,6 +129,6 @@ class _First:
         return self.samples.batch(start, min(stop, self.count))
 
 
-def _measure(run: stages.Run, weights: Any, samples: int) -> float:
+def _measure(run: stages.Run, weights: Any, metric: str, samples: int) -> float:
     first = _First(run.data.evaluation, min(samples, run.count_evaluation()))
-    return measure_top1(load_model(run, weights), first, accelerator=start_accelerator())
+    return measure_metric(load_model(run, weights), first, metric=metric, accelerator=start_accelerator())

@@ -38,7 +38,7 @@ def bundle(
     the uncompressed float model, for metric and drift to compare with.
     """
     inputs = {
-        **run.identify_code(__name__),
+        **run.identify_code(__name__, *run.metric_members),
         "agent": _hash_agent(run, target.runtime),
         "candidates": [[name, entry.sha256] for name, entry in candidates.items()],
         "reference": [reference.sha256, original.sha256],
@@ -57,7 +57,6 @@ def bundle(
 
         # The inputs and outputs of an ONNX file; what the board runs it with need not be here.
         session = open_as_board(reference.folder / "model.onnx", threads=target.threads)
-        labels = None if run.metric_name is None else run.data.evaluation.labels
         inputs = BundleInputs(
             model=run.recipe.name,
             target=target.name,
@@ -83,7 +82,7 @@ def bundle(
             golden_samples=run.count_evaluation(),
             is_compressed=golden.sha256 != float_golden.sha256,
             golden_stacked=run.recipe.model.onnx is not None,
-            labels=None if labels is None else labels[: run.count_evaluation()],
+            targets=run.take_targets(),
             metric=MetricSpec(name=run.metric_name, reference=read_golden_outputs(float_golden.folder).metric),
             gates=merge_gates(run.recipe, target, trained_for_int8=_is_trained_for_int8(candidates)),
             provenance=run.describe_inputs(),
@@ -97,7 +96,8 @@ def bundle(
 
 def _hash_agent(run: Run, runtime: str) -> dict[str, str]:
     """Return the sha256 of the agent's files that ride along: byte by byte, as they lie there, comments and all."""
-    return {name: hash_file(path) for name, path in list_agent_files(run.sources, runtime=runtime).items()}
+    files = list_agent_files(run.sources, runtime=runtime, metric=run.metric_name)
+    return {name: hash_file(path) for name, path in files.items()}
 
 
 def merge_gates(recipe: Recipe, target: Target, *, trained_for_int8: bool = False) -> Gates:

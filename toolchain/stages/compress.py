@@ -49,6 +49,7 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
         **run.identify_code(
             __name__,
             find_member(METHODS, entry.get("method"), where=f"{_name_place(run, index)}.method"),
+            *(run.metric_members if "drop_max" in entry else ()),
             *_list_training_data(run),
             # onnxscript: quantization-aware training exports the model to see where int8's pairs will stand.
             libraries=("torchvision", "onnxscript"),
@@ -57,6 +58,8 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
         **run.identify_model(weights),
         **run.identify_calibration(len(run.data.calibration)),
     }
+    if "drop_max" in entry:
+        inputs["metric"] = run.metric_name
     # What trains, and importances that take gradients, read the training set.
     if not {"finetune", "sparsify", "codebook_finetune", "importance"}.isdisjoint(entry):
         inputs["training"] = _describe_training(run.recipe)
@@ -80,6 +83,7 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
         call = bind_inputs(draft.model, list(calibration.batch(0, 1)))
         material = Material(
             calibration=Arranged(calibration, call.names),
+            metric=run.metric_name,
             load_training=lambda: _load_training(run),
             load_teacher=lambda teacher: _load_teacher(run, find_teacher(run.recipe, teacher)),
             finetune=checked[index][2],
@@ -188,4 +192,4 @@ def _load_training(run: Run) -> TrainingSamples | None:
     section = run.recipe.train
     if section is None or section.data is None:
         return run.data.train
-    return load_dataset(section.data, run.recipe.resolve_options(section.options)).train
+    return load_dataset(section.data, section.options, folder=run.recipe.folder).train

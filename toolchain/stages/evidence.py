@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from toolchain.agent.measure.gates.metric import DEFAULT_DROP_MAX
+from toolchain.agent.measure.gates.metric import DEFAULT_DROP_SHARE
 from toolchain.data.proof import warn_of_resolution
 from toolchain.run.cache import Entry
-from toolchain.stages.float_model import examine_data, judge_model, open_imported, open_module, require_labels
+from toolchain.stages.float_model import (
+    examine_data,
+    judge_model,
+    judges_classes,
+    open_imported,
+    open_module,
+)
 from toolchain.stages.run import Run, write_json
 
 _DOCUMENT = "evidence.json"
@@ -19,13 +25,13 @@ def evidence(run: Run, weights: Path | None, imported: Entry | None) -> list[str
 
     weights: of the float module. imported: the entry of the recipe's own ONNX file, where there are none.
 
-    Raises ToolchainError: exit 2 for labels that a metric lacks or that are none of the model's outputs, for arrays that
+    Raises ToolchainError: exit 2 for targets that a metric lacks, for labels that are none of the model's outputs, for arrays that
     are not the model's inputs, and for a float model that is not proven to be better than chance; exit 20 for
     evaluation samples on which any model looks right.
     """
-    require_labels(run)
+    run.take_targets()
     inputs = {
-        **run.identify_code(__name__, libraries=("torchvision",)),
+        **run.identify_code(__name__, *run.metric_members, libraries=("torchvision",)),
         "metric": run.metric_name,
         "evaluation": [run.data.evaluation.sha256, run.count_evaluation()],
         **run.identify_calibration(run.recipe.data.calibration_samples),
@@ -49,8 +55,8 @@ def evidence(run: Run, weights: Path | None, imported: Entry | None) -> list[str
 
     entry = run.stage("evidence", inputs, build)
     warnings: list[str] = json.loads((entry.folder / _DOCUMENT).read_text(encoding="utf-8"))["warnings"]
-    if run.metric_name is None:
+    if not judges_classes(run):
         return warnings
     limit = run.recipe.gates.metric_drop_max
-    drop_max = DEFAULT_DROP_MAX if limit is None else limit
+    drop_max = DEFAULT_DROP_SHARE if limit is None else limit
     return [*warnings, *warn_of_resolution(run.count_evaluation(), drop_max)]

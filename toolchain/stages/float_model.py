@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.data.dataset import name_sample
-from toolchain.errors import ExitCode, ToolchainError, usage
+from toolchain.agent.measure.metrics import find_metric
+from toolchain.agent.measure.targets import LABELS, slice_target
+from toolchain.data.dataset import find_labels, name_sample
+from toolchain.errors import ExitCode, ToolchainError
 from toolchain.run.cache import Entry
 from toolchain.stages.run import Run
 
@@ -41,16 +43,9 @@ def open_imported(run: Run, imported: Entry) -> FloatModel:
     return lambda index: session.run(feeds[index])
 
 
-def require_labels(run: Run) -> None:
-    """Refuse evaluation samples without the labels that the metric needs (exit 2)."""
-    if run.metric_name is not None and run.data.evaluation.labels is None:
-        raise usage(
-            f"the metric {run.metric_name} needs labels",
-            where=run.name_data(),
-            expected="the class of each evaluation sample",
-            found="a data set without labels",
-            fix='add the labels, or set data.metric = "none", which judges without them',
-        )
+def judges_classes(run: Run) -> bool:
+    """Return whether the metric compares scores of classes with labels: then more is known of both."""
+    return run.metric_name is not None and find_metric(run.metric_name).TARGETS == (LABELS,)
 
 
 def examine_data(run: Run, model: FloatModel) -> list[str]:
@@ -62,7 +57,7 @@ def examine_data(run: Run, model: FloatModel) -> list[str]:
     from toolchain.data.proof import refuse_worthless, warn_of_weakness
     from toolchain.data.survey import survey_samples
 
-    warnings = [] if run.metric_name is None else _check_outputs(run, model)
+    warnings = [] if run.metric_name is None else _check_outputs(run, run.metric_name, model)
     evaluation = survey_samples(run.data.evaluation, run.count_evaluation())
     refuse_worthless(evaluation, where=run.name_data())
     calibrating = min(run.recipe.data.calibration_samples, len(run.data.calibration))
@@ -71,11 +66,20 @@ def examine_data(run: Run, model: FloatModel) -> list[str]:
 
 
 def judge_model(run: Run, model: FloatModel) -> list[str]:
-    """Refuse a model that is not proven to be better than chance (exit 2), or returns NaN (exit 18); return what cannot be told."""
-    from toolchain.data.chance import judge_float_model
+    """Refuse a model that is not proven to be better than chance (exit 2), or returns NaN (exit 18); return what cannot be told.
 
-    def predict(index: int) -> int:
-        scores = _read_scores(model(index))
+    What a constant answer is worth is known of a metric over class labels alone.
+    """
+    if run.metric_name is None:
+        return []
+    if not judges_classes(run):
+        return [f"{run.metric_name} knows no chance: whether the float model has learnt anything is not tested"]
+    from toolchain.data.chance import answers_right, judge_float_model, measure_chance
+
+    metric, labels = find_metric(run.metric_name), _take_labels(run)
+
+    def is_right(index: int) -> bool:
+        scores = _read_scores(run.metric_name or "", model(index))
         if np.isnan(scores).any():  # the largest of them is none
             raise ToolchainError(
                 ExitCode.PARITY,
@@ -85,33 +89,36 @@ def judge_model(run: Run, model: FloatModel) -> list[str]:
                 found=f"NaN in {np.count_nonzero(np.isnan(scores))} of {scores.size} scores",
                 fix="check the weights and the preprocessing of the data",
             )
-        return int(scores.argmax())
+        return answers_right(metric, scores, int(labels[index]))
 
-    return judge_float_model(predict, _take_labels(run), where=run.name_data())
+    classes = _read_scores(run.metric_name, model(0)).shape[1]
+    return judge_float_model(is_right, labels, chance=measure_chance(metric, labels, classes), where=run.name_data())
 
 
-def _check_outputs(run: Run, model: FloatModel) -> list[str]:
-    """Refuse labels that are none of the model's outputs; return what is in doubt about the others."""
+def _check_outputs(run: Run, metric_name: str, model: FloatModel) -> list[str]:
+    """Refuse outputs that the metric cannot read, and labels that are none; return what is in doubt about the others."""
+    outputs = model(0)
+    targets = {name: slice_target(target, 0, 1) for name, target in run.take_targets().items()}
+    find_metric(metric_name).start().add(outputs, targets)
+    if not judges_classes(run):
+        return []
     from toolchain.data.labels import check_labels, describe_missing_classes
 
-    classes = run.data.classes
-    outputs = _read_scores(model(0)).shape[1]
-    check_labels(run.data.evaluation, run.count_evaluation(), outputs=outputs, where=run.name_data(), classes=classes)
-    doubt = describe_missing_classes(classes, outputs=outputs, where=f"the data set {run.data.name}")
+    classes, count = run.data.classes, _read_scores(metric_name, outputs).shape[1]
+    check_labels(run.data.evaluation, run.count_evaluation(), outputs=count, where=run.name_data(), classes=classes)
+    doubt = describe_missing_classes(classes, outputs=count, where=f"the data set {run.data.name}")
     return [] if doubt is None else [doubt]
 
 
 def _take_labels(run: Run) -> NDArray[np.int64]:
-    labels = run.data.evaluation.labels
+    labels = find_labels(run.data.evaluation)
     if labels is None:
-        raise TypeError("require_labels comes first")
+        raise TypeError("without labels no classes are judged")
     return labels[: run.count_evaluation()]
 
 
-def _read_scores(outputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+def _read_scores(metric_name: str, outputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
     """Return the scores of one sample, `(1, classes)`, as the metric reads them; others are its error (exit 23)."""
-    from toolchain.agent.measure.metric import create_metric
+    from toolchain.agent.measure.scores import read_scores
 
-    first = next(iter(outputs.values()))
-    create_metric("top1").add(first, np.zeros(1, dtype=np.int64))
-    return first.reshape(1, -1)
+    return read_scores(metric_name, outputs, 1)

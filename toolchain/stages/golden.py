@@ -23,7 +23,7 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
     """
     count = run.count_evaluation()
     inputs = {
-        **run.identify_code(__name__, libraries=("torchvision",)),
+        **run.identify_code(__name__, *run.metric_members, libraries=("torchvision",)),
         "model": exported.sha256,
         "metric": run.metric_name,
         "evaluation": [run.data.evaluation.sha256, count],
@@ -32,14 +32,13 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
     def build(folder: Path) -> None:
         from toolchain.bundle.golden import write_golden_outputs
 
-        labels = run.data.evaluation.labels
         write_golden_outputs(
             folder,
             check_rows(_run_onnx(run, exported) if weights is None else _run_module(run, weights, count)),
             samples=count,
             stacked=weights is None,
             metric_name=run.metric_name,
-            labels=None if labels is None else labels[:count],
+            targets=run.take_targets(),
         )
 
     return run.stage("golden", inputs, build)

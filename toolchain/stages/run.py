@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolchain.agent.measure.metrics import find_metric
+from toolchain.agent.measure.targets import TargetArray, slice_target
 from toolchain.data import Dataset, Samples, load_dataset
+from toolchain.errors import usage
 from toolchain.module.files import identify_files, identify_member
 from toolchain.project.members import Member, find_member
 from toolchain.project.recipe import Recipe
-from toolchain.project.seams import DATA_SETS
+from toolchain.project.seams import DATA_SETS, METRICS
 from toolchain.run.cache import Cache, Entry, hash_file, read_versions
 from toolchain.run.sources import Sources, find_sources
 from toolchain.run.stage_record import StageRecord
@@ -48,7 +51,7 @@ class Run:
     data: Dataset = field(init=False)
 
     def __post_init__(self) -> None:
-        self.data = load_dataset(self.recipe.data.name, self.recipe.resolve_options(self.recipe.data.options))
+        self.data = load_dataset(self.recipe.data.name, self.recipe.data.options, folder=self.recipe.folder)
 
     def stage(self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Entry:
         """Return the entry of a stage, made now or found in the cache, and record it."""
@@ -118,7 +121,30 @@ class Run:
     @property
     def metric_name(self) -> str | None:
         """The task metric; None where the recipe asks for none."""
-        return None if self.recipe.data.metric == "none" else self.recipe.data.metric
+        return self.recipe.metric_name
+
+    @property
+    def metric_members(self) -> tuple[Member, ...]:
+        """The metric that its name chooses, for the keys of the stages that measure it; none without a metric."""
+        return () if self.metric_name is None else (find_member(METRICS, self.metric_name),)
+
+    def take_targets(self) -> dict[str, TargetArray]:
+        """Return what the metric compares with, of the evaluation samples that are used; nothing without a metric.
+
+        Raises ToolchainError (exit 2) where the data does not have it.
+        """
+        names = () if self.metric_name is None else find_metric(self.metric_name).TARGETS
+        targets = self.data.evaluation.targets
+        for name in names:
+            if name not in targets:
+                raise usage(
+                    f"the metric {self.metric_name} needs {name}",
+                    where=self.name_data(),
+                    expected=f"{name} of each evaluation sample",
+                    found=f"a data set without {name}",
+                    fix=f'add the {name}, or set data.metric = "none", which judges without them',
+                )
+        return {name: slice_target(targets[name], 0, self.count_evaluation()) for name in names}
 
     def bind_calibration(self, model: Path, count: int) -> Feeds:
         """Return the first `count` calibration samples as feeds of an ONNX file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from toolchain.errors import missing
-from toolchain.stages.float_model import examine_data, open_module, require_labels
+from toolchain.stages.float_model import examine_data, open_module
 from toolchain.stages.run import Run
 
 
@@ -32,7 +32,7 @@ def train(run: Run) -> Path | None:
     from toolchain.module.train import train_model
 
     # Asked again of the trained model; here, so that no training is spent on data that cannot be judged by.
-    require_labels(run)
+    run.take_targets()
     examine_data(run, open_module(run, build_model(recipe)))
     with run.timed("train"):
         train_model(recipe, on_progress=show_training(run.progress))

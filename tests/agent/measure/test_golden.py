@@ -23,6 +23,12 @@ def open_all(bundle, path="payload/float32/model.onnx"):
     return open_session("onnxruntime", bundle / path, 1), open_golden(bundle, manifest), manifest
 
 
+def make_archive():
+    buffer = io.BytesIO()
+    np.savez(buffer, a=np.zeros(70))
+    return buffer.getvalue()
+
+
 def ignore_progress(done, total):
     pass
 
@@ -77,7 +83,7 @@ def test_without_a_metric_there_is_parity_alone(make_bundle, bundle_inputs):
     good = bundle_inputs()
     metric = dataclasses.replace(good.metric, name=None, reference=None)
     gates = dataclasses.replace(good.gates, metric_drop_max=None)
-    evaluation = evaluate_session(*open_all(make_bundle(metric=metric, gates=gates, labels=None)), ignore_progress)
+    evaluation = evaluate_session(*open_all(make_bundle(metric=metric, gates=gates, targets={})), ignore_progress)
     assert evaluation.metric is None
     assert len(evaluation.parity) == len(evaluation.drift) == 1
 
@@ -102,14 +108,16 @@ def test_an_array_that_is_not_what_the_manifest_says_is_refused(make_bundle, arr
 @pytest.mark.parametrize(
     "data",
     [
+        make_archive(),
         *(b"", b"\x93NUMPY", pickle.dumps([1, 2]), b"\x93NUMPY\x01\x00\x02\x00{}"),
         *(b"PK\x03\x04", write_archive()),
         b"\x93NUMPY\x01\x00\x12\x00{'shape':((1000,),",  # brackets that no reader of Python's literals finds closed
     ],
 )
-def test_bytes_that_are_no_array_are_refused(make_bundle, data):
+@pytest.mark.parametrize("name", ["output-0.npy", "target-0.npy"])
+def test_bytes_that_are_no_array_are_refused(make_bundle, data, name):
     bundle = make_bundle()
-    (bundle / "golden/output-0.npy").write_bytes(data)
+    (bundle / "golden" / name).write_bytes(data)
     assert_malformed(lambda: open_all(bundle))
 
 

@@ -96,7 +96,7 @@ def test_the_users_own_file_is_measured_and_the_faster_reference_is_the_one_that
 def test_drift_is_measured_against_the_users_model_and_parity_against_what_was_lowered(make_bundle, samples):
     inputs, outputs, _ = samples
     batch = GoldenBatch(inputs={"input": inputs}, outputs={"logits": outputs}, originals={"logits": -outputs})
-    unlabelled = {"metric": MetricSpec(name=None, reference=None), "labels": None, "gates": NO_GATES}
+    unlabelled = {"metric": MetricSpec(name=None, reference=None), "targets": {}, "gates": NO_GATES}
     candidates = verify(make_bundle(golden=[batch], is_compressed=True, **unlabelled)).record.candidates
     evaluation = candidates[0].evaluation
     assert evaluation.parity[0].sqnr_db > 20
@@ -106,7 +106,7 @@ def test_drift_is_measured_against_the_users_model_and_parity_against_what_was_l
 
 def test_a_compressed_model_that_is_another_one_than_the_users_is_exit_18_without_labels(make_bundle, samples):
     inputs, outputs, _ = samples
-    unlabelled = {"metric": MetricSpec(name=None, reference=None), "labels": None, "gates": NO_GATES}
+    unlabelled = {"metric": MetricSpec(name=None, reference=None), "targets": {}, "gates": NO_GATES}
     batch = GoldenBatch(inputs={"input": inputs}, outputs={"logits": outputs}, originals={"logits": -outputs})
     verification = verify(make_bundle(golden=[batch], is_compressed=True, **unlabelled))
     assert verification.judgement.exit_code == ExitCode.PARITY
@@ -114,7 +114,7 @@ def test_a_compressed_model_that_is_another_one_than_the_users_is_exit_18_withou
 
 
 def test_without_compression_the_users_model_passes_without_labels(make_bundle):
-    unlabelled = {"metric": MetricSpec(name=None, reference=None), "labels": None, "gates": NO_GATES}
+    unlabelled = {"metric": MetricSpec(name=None, reference=None), "targets": {}, "gates": NO_GATES}
     verification = verify(make_bundle(**unlabelled))
     assert verification.judgement.verdict == "pass"
     drift = verification.record.candidates[0].evaluation.drift[0]

@@ -281,7 +281,9 @@ def test_the_int8_graph_answers_as_the_trained_model(material, tmp_path):
     """ResNet-8, trained on, 500 pictures of Fashion-MNIST's test part; 8-bit weights, whatever this CPU multiplies well."""
     data = load_dataset("fashion_mnist_small", {})
     part = dataclasses.replace(
-        data.calibration, images=data.calibration.images[:64], labels=data.calibration.labels[:64]
+        data.calibration,
+        images=data.calibration.images[:64],
+        targets={"labels": data.calibration.targets["labels"][:64]},
     )
     finetune = FinetuneSection(epochs=1, batch_size=32, learning_rate=1e-3)
     fed = dataclasses.replace(material, calibration=part, load_training=lambda: part, finetune=finetune)

@@ -42,7 +42,9 @@ def test_magnitudes_are_of_what_writes_a_channel_and_of_what_reads_it(net, mater
 
 def loss(net, samples, indices):
     images = torch.from_numpy(samples.take(np.array(indices))["input"])
-    return nn.functional.cross_entropy(net(images), torch.from_numpy(samples.labels[indices]), reduction="sum")
+    return nn.functional.cross_entropy(
+        net(images), torch.from_numpy(samples.targets["labels"][indices]), reduction="sum"
+    )
 
 
 def test_taylor_is_the_weight_times_the_gradient_of_the_loss(net, material):

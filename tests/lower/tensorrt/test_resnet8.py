@@ -30,7 +30,13 @@ def resnet8(tmp_path_factory):
     export_onnx(module.eval(), calibration[0], path)
     model = optimize(onnx.load(path), calibration[:2]).model
     pictures = data.evaluation.batch(0, PICTURES)
-    return model, calibration, run_pytorch(module, pictures)["output"], pictures, data.evaluation.labels[:PICTURES]
+    return (
+        model,
+        calibration,
+        run_pytorch(module, pictures)["output"],
+        pictures,
+        data.evaluation.targets["labels"][:PICTURES],
+    )
 
 
 def run_lowered(folder, pictures):

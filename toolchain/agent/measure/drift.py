@@ -12,7 +12,9 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .metrics import Tally, agreement
 from .parity import OutputParity, Parity
+from .scores import view_scores
 from .variation import Variation, Varying
 
 # Rows of probabilities add up to 1 within the rounding of float16 (11 bits) over some classes.
@@ -23,7 +25,7 @@ _SUM_TOLERANCE = 1e-2
 class OutputDrift:
     """The distance of one output from the user's model's, as OutputParity has it.
 
-    agreement: the share of samples whose largest value stands at the same place, for outputs of shape (N, classes) or
+    agreement: the metric of this name with the user's model's answers, for outputs of shape (N, classes) or
     (N, classes, 1, 1); None for others. is_scores: every row of the user's model is a distribution over classes.
     varying: what of the output differs between samples, and whether that survived.
     """
@@ -39,23 +41,21 @@ class OutputDrift:
 
 def view_rows(array: NDArray[Any]) -> Optional[NDArray[Any]]:
     """Return an output as (N, classes) where it may hold the scores of classes, else None."""
-    is_rows = array.ndim >= 2 and array.shape[1] >= 2 and array.size == array.shape[0] * array.shape[1]
-    if not is_rows or not np.issubdtype(array.dtype, np.floating):
-        return None
-    return array.reshape(array.shape[:2])
+    rows = view_scores(array)
+    return rows if rows is not None and rows.shape[1] >= 2 and np.issubdtype(array.dtype, np.floating) else None
 
 
-class _Agreement:
-    """Counts the samples whose largest value stands at the same place."""
+class _Answers:
+    """Whether the answers are the user's model's, and whether those are distributions over classes."""
 
     def __init__(self) -> None:
+        self.tally: Tally = agreement.start()
         self.samples = 0
-        self.same = 0
         self.is_scores = True
 
     def add(self, original: NDArray[Any], deployed: NDArray[Any]) -> None:
         self.samples += len(original)
-        self.same += int(np.count_nonzero(original.argmax(axis=1) == deployed.argmax(axis=1)))
+        self.tally.add({"output": deployed}, {agreement.SCORES: original})
         with np.errstate(invalid="ignore"):  # of infinite logits, which are no distribution
             sums = original.sum(axis=1, dtype=np.float64)
             self.is_scores &= bool(np.all(original >= 0) and np.all(np.abs(sums - 1.0) <= _SUM_TOLERANCE))
@@ -66,7 +66,7 @@ class Drift:
 
     def __init__(self, parity: Optional[Parity] = None) -> None:
         """`parity` is one that gets the same batches before this does, where nothing was compressed; None keeps its own."""
-        self._agreements: Dict[str, _Agreement] = {}
+        self._answers: Dict[str, _Answers] = {}
         self._variations: Dict[str, Variation] = {}
         self._is_shared = parity is not None
         self._parity = parity or Parity()
@@ -84,20 +84,20 @@ class Drift:
             self._variations.setdefault(name, Variation()).add(*samples)
             rows, found = view_rows(array), view_rows(deployed[name])
             if rows is not None and found is not None:
-                self._agreements.setdefault(name, _Agreement()).add(rows, found)
+                self._answers.setdefault(name, _Answers()).add(rows, found)
 
     def summarize(self) -> Tuple[OutputDrift, ...]:
         """Return the drift of every output seen so far, in the order of the user's model's."""
         return tuple(self._summarize(parity) for parity in self._parity.summarize())
 
     def _summarize(self, parity: OutputParity) -> OutputDrift:
-        agreement = self._agreements.get(parity.output)
+        answers = self._answers.get(parity.output)
         return OutputDrift(
             output=parity.output,
             max_abs=parity.max_abs,
             sqnr_db=parity.sqnr_db,
             nonfinite=parity.nonfinite,
-            agreement=agreement.same / agreement.samples if agreement is not None and agreement.samples else None,
-            is_scores=agreement is not None and agreement.is_scores,
+            agreement=answers.tally.compute() if answers is not None and answers.samples else None,
+            is_scores=answers is not None and answers.is_scores,
             varying=self._variations[parity.output].summarize(),
         )

@@ -14,10 +14,11 @@ from ..errors import ExitCode, ToolchainError
 from ..manifest import Manifest, TensorSpec
 from .drift import Drift
 from .levels import LevelArray, find_levels_path
-from .metric import Metric, MetricResult, create_metric
+from .metrics import Metric, Targets, find_metric, list_metrics
 from .parity import Parity
-from .record import Evaluation
+from .record import Evaluation, MetricResult
 from .session import Session, ShapeRange
+from .targets import TargetArray, join_targets, slice_target
 
 # Throughput of the evaluation; the activations of 64 images at 224 take some hundred megabytes at the most.
 _BATCH = 64
@@ -27,7 +28,7 @@ _Array = Union[NDArray[Any], LevelArray]
 
 @dataclass(frozen=True)
 class GoldenArrays:
-    """The evaluation set: arrays mapped from files, first axis = samples; labels (N,) or None.
+    """The evaluation set: arrays mapped from files, first axis = samples.
 
     Inputs of few values lie there as the numbers of these (levels.py), and are read as what they stand for.
     """
@@ -39,7 +40,8 @@ class GoldenArrays:
     outputs: Mapping[str, NDArray[Any]]
     originals: Mapping[str, NDArray[Any]]
     """Of the user's uncompressed model; `outputs` itself where nothing was compressed."""
-    labels: Optional[NDArray[Any]]
+    targets: Mapping[str, TargetArray]
+    """What the metric compares with; nothing where there is none."""
 
     def read_inputs(self, start: int, stop: int) -> Dict[str, NDArray[Any]]:
         """Return the inputs of some samples, in memory; stacked ones come one by one."""
@@ -52,6 +54,10 @@ class GoldenArrays:
     def read_originals(self, start: int, stop: int) -> Dict[str, NDArray[Any]]:
         """Return what the user's model returned for some samples, as read_outputs does."""
         return {name: self._read(array, start, stop) for name, array in self.originals.items()}
+
+    def read_targets(self, start: int, stop: int) -> Targets:
+        """Return the targets of some samples."""
+        return {name: slice_target(target, start, stop) for name, target in self.targets.items()}
 
     def find_batch(self, inputs: Sequence[TensorSpec]) -> Optional[int]:
         """Return how many samples a run must take: one where they are stacked, else what find_fixed_batch says."""
@@ -83,10 +89,19 @@ def _load_array(bundle_dir: Path, path: str) -> NDArray[Any]:
         raise ToolchainError(
             ExitCode.MALFORMED, "a golden array cannot be read", path, "a .npy file without pickles", str(error)
         ) from error
+    if not isinstance(array, np.ndarray):  # a .npz file under this name
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            "a golden array cannot be read",
+            path,
+            "a .npy file without pickles",
+            "several arrays",
+            "write the bundle again",
+        )
     return array
 
 
-def _map_array(bundle_dir: Path, path: str, samples: int, spec: Optional[TensorSpec], *, stacked: bool) -> NDArray[Any]:
+def _map_array(bundle_dir: Path, path: str, samples: int, spec: TensorSpec, *, stacked: bool) -> NDArray[Any]:
     array = _load_array(bundle_dir, path)
     _check_array(array, path, samples, spec, stacked=stacked)
     return array
@@ -103,18 +118,34 @@ def _map_input(bundle_dir: Path, manifest: Manifest, spec: TensorSpec) -> _Array
     return array
 
 
-def _check_array(array: _Array, path: str, samples: int, spec: Optional[TensorSpec], *, stacked: bool) -> None:
-    row: Sequence[Optional[int]] = ()
-    if spec is not None:
-        row = spec.shape if stacked else spec.shape[1:]
+def _check_array(array: _Array, path: str, samples: int, spec: TensorSpec, *, stacked: bool) -> None:
+    row = spec.shape if stacked else spec.shape[1:]
     fits = array.ndim == 1 + len(row) and array.shape[0] == samples
     fits = fits and all(size in (None, array.shape[axis]) for axis, size in enumerate(row, start=1))
     if not fits:
         expected = str((samples, *("any" if size is None else size for size in row)))
         raise ToolchainError(ExitCode.MALFORMED, "a golden array has the wrong shape", path, expected, str(array.shape))
-    dtype = "int64" if spec is None else spec.dtype
-    if array.dtype != np.dtype(dtype):
-        raise ToolchainError(ExitCode.MALFORMED, "a golden array has the wrong type", path, dtype, str(array.dtype))
+    if array.dtype != np.dtype(spec.dtype):
+        raise ToolchainError(
+            ExitCode.MALFORMED, "a golden array has the wrong type", path, spec.dtype, str(array.dtype)
+        )
+
+
+def _map_targets(bundle_dir: Path, manifest: Manifest) -> Dict[str, TargetArray]:
+    """Return the targets of the manifest's metric; refuse (exit 23) a metric that is unknown, or lacks one of them."""
+    golden, name = manifest.golden, manifest.metric.name
+    arrays = {target: _load_array(bundle_dir, path) for target, path in golden.targets.items()}
+    targets = join_targets(arrays, golden.samples, "golden.targets")
+    if name is None:
+        return targets
+    if name not in list_metrics():
+        what, fix = f"the bundle's metric {name!r} is unknown", "write the bundle again, with this agent in it"
+        raise ToolchainError(ExitCode.MALFORMED, what, "metric.name", f"one of {', '.join(list_metrics())}", name, fix)
+    missing = [target for target in find_metric(name).TARGETS if target not in targets]
+    if missing:
+        what, found = f"the metric {name} lacks a target", ", ".join(targets) or "none"
+        raise ToolchainError(ExitCode.MALFORMED, what, "golden.targets", missing[0], found, "write the bundle again")
+    return targets
 
 
 def _map_outputs(bundle_dir: Path, manifest: Manifest, paths: Mapping[str, str]) -> Dict[str, NDArray[Any]]:
@@ -136,9 +167,7 @@ def open_golden(bundle_dir: Path, manifest: Manifest) -> GoldenArrays:
         inputs={spec.name: _map_input(bundle_dir, manifest, spec) for spec in manifest.inputs},
         outputs=outputs,
         originals=outputs if is_same else _map_outputs(bundle_dir, manifest, golden.originals),
-        labels=None
-        if golden.labels is None
-        else _map_array(bundle_dir, golden.labels, golden.samples, None, stacked=False),
+        targets=_map_targets(bundle_dir, manifest),
     )
 
 
@@ -179,7 +208,8 @@ def evaluate_session(
     is_same = golden.originals is golden.outputs
     parity = Parity()
     drift = Drift(parity if is_same else None)
-    metric = None if manifest.metric.name is None else create_metric(manifest.metric.name)
+    metric = None if manifest.metric.name is None else find_metric(manifest.metric.name)
+    tally = None if metric is None else metric.start()
     done = 0
     try:
         for start in range(0, golden.samples, batch):
@@ -189,8 +219,9 @@ def evaluate_session(
             parity.add(expected, outputs)
             originals = expected if is_same else golden.read_originals(start, stop)
             drift.add(originals, outputs, stacked=golden.stacked)
-            if metric is not None and golden.labels is not None:
-                metric.add(outputs[manifest.outputs[0].name], golden.labels[start:stop])
+            if tally is not None:
+                named = {spec.name: outputs[spec.name] for spec in manifest.outputs}  # the first is the manifest's
+                tally.add(named, golden.read_targets(start, stop))
             done = stop
             on_progress(stop, golden.samples)
     except ToolchainError as error:
@@ -202,15 +233,14 @@ def evaluate_session(
         mismatch=None,
         parity=parity.summarize(),
         drift=drift.summarize(),
-        metric=None if metric is None else _compare_metric(metric, manifest),
+        metric=None if metric is None or tally is None else _compare_metric(metric, tally.compute(), done, manifest),
         samples=done,
     )
 
 
-def _compare_metric(metric: Metric, manifest: Manifest) -> Optional[MetricResult]:
+def _compare_metric(metric: Metric, deployed: float, samples: int, manifest: Manifest) -> Optional[MetricResult]:
     name, reference = manifest.metric.name, manifest.metric.reference
     if name is None or reference is None:
         return None
-    deployed = metric.compute()
-    drop = reference - deployed
-    return MetricResult(name=name, reference=reference, deployed=deployed, drop=drop, samples=metric.samples)
+    drop = metric.SCALE.measure_drop(reference, deployed)
+    return MetricResult(name=name, reference=reference, deployed=deployed, drop=drop, samples=samples)

@@ -14,12 +14,12 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 from ..errors import ExitCode, ToolchainError
 
 # The packages here that others may add to.
-KINDS = ("runtimes",)
+KINDS = ("metrics", "runtimes")
 _ARGUMENT = re.compile(r"(?P<kind>[a-z]+):(?P<name>[A-Za-z][A-Za-z0-9_]*)=(?P<path>.+)")
 
 # By the full name of the module; one for the process, as sys.modules is, which takes them over.
@@ -58,6 +58,11 @@ def list_members(package: ModuleType) -> List[str]:
     prefix = f"{package.__name__}."
     registered = {full[len(prefix) :] for full in _files if full.startswith(prefix)}
     return sorted(registered.union(module.name for module in pkgutil.iter_modules(package.__path__)))
+
+
+def find_outside(package_name: str, name: str) -> Optional[Path]:
+    """Return the file that was registered for a member; None for the modules of the package."""
+    return _files.get(f"{package_name}.{name}")
 
 
 def import_member(package: ModuleType, name: str) -> ModuleType:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Optional
 
+from .scale import FRACTION_UNIT
+
 EN_DASH = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 ABSENT = EN_DASH
@@ -32,6 +34,20 @@ def write_percent(fraction: Optional[float], digits: int = 2) -> str:
 def write_points(fraction: float) -> str:
     """Return a difference of two fractions as percentage points: 0.10 points."""
     return f"{100 * fraction + 0.0:.2f} points"
+
+
+def write_value(value: Optional[float], unit: str) -> str:
+    """Return a metric's value in its unit (scale.py): 92.31 %, 3.20 px."""
+    if value is None or unit == FRACTION_UNIT:
+        return write_percent(value)
+    return f"{write_digits(value)} {unit}".rstrip()
+
+
+def write_difference(difference: float, unit: str) -> str:
+    """Return a difference of two values of a metric: 0.10 points, 0.20 px."""
+    if unit == FRACTION_UNIT:
+        return write_points(difference)
+    return f"{write_digits(difference)} {unit}".rstrip()
 
 
 def write_speedup(ratio: Optional[float], low: Optional[float], high: Optional[float]) -> str:

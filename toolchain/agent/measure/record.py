@@ -10,7 +10,6 @@ from ..errors import ExitCode, ToolchainError
 from .conditions import Conditions
 from .drift import OutputDrift
 from .facts import Facts
-from .metric import MetricResult
 from .parity import OutputParity
 from .placement import Placement
 from .quantiles import Latency, Ratio
@@ -38,6 +37,20 @@ class ReferenceRecord:
     is_original: bool
     """The user's own file; elsewhere our optimized float graph."""
     latency: Latency
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """The task metric of a candidate, against that of the user's uncompressed float model, in the metric's unit.
+
+    drop: by how much it is worse, whatever the metric's direction; below 0 where it is better.
+    """
+
+    name: str
+    reference: float
+    deployed: float
+    drop: float
+    samples: int
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ class Options(LayerOptions):
 
     size_ratio: Annotated[float, Field(gt=0, lt=1)] | None = None
     """What the layers' weights may take, codebooks and scales included, as a share of them in float32."""
-    drop_max: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """How much top-1 on the calibration set may fall, as a fraction; the smallest model that holds it is taken."""
+    drop_max: Annotated[float, Field(ge=0)] | None = None
+    """How much worse the task metric on the calibration set may get, in its unit; the smallest model that holds it is taken."""
     bits: Annotated[list[Bits], Field(min_length=1)] = Field(default=[2, 3, 4, 6, 8])
     scheme: Literal["linear", "kmeans"] = "linear"
     """Symmetric linear grids per channel, or codebooks per layer."""
@@ -143,11 +143,11 @@ def _choose_by_drop(
     steadily as the size falls.
     """
     float_bits = _count_float_bits(layers)
-    before = material.measure_top1(draft.model, material.calibration)
+    before = material.measure_metric(draft.model)
 
     def measure_drop(choice: Sequence[_Candidate]) -> float:
         with replaced_weights(layers, {name: option.weight for name, option in zip(layers, choice, strict=True)}):
-            return before - material.measure_top1(draft.model, material.calibration)
+            return material.measure_drop(draft.model, before)
 
     best = [min(row, key=lambda option: option.noise) for row in candidates]
     drop = measure_drop(best)

@@ -14,6 +14,7 @@ from torch_pruning import importance as torch_pruning_importance
 from toolchain.compress.material import Material
 from toolchain.compress.pruning.channels import ChannelGroup, Member, keep_freeze
 from toolchain.compress.sensitivity import run_batches
+from toolchain.data.dataset import find_labels
 
 Importance = Literal["l1", "l2", "taylor", "hessian", "fpgm", "lamp", "activations"]
 
@@ -146,7 +147,7 @@ def _take_labelled(model: nn.Module, material: Material, count: int) -> list[tup
     """Return batches of training samples spread evenly over the set, with their labels."""
     material.require_classifier(model, "gradients of its loss are taken")
     samples = material.take_training()
-    labels = samples.labels
+    labels = find_labels(samples)
     if labels is None:
         return []  # take_training has refused it
     device = next(model.parameters()).device

@@ -1,7 +1,7 @@
 """The one loop that trains: a model from scratch, and what a compression method has to win back."""
 
 from toolchain.module.fit.accelerator import start_accelerator, stop_accelerator
-from toolchain.module.fit.evaluate import measure_top1
+from toolchain.module.fit.evaluate import measure_metric
 from toolchain.module.fit.loop import Batch, FitSettings, Hook, Loss, OnProgress, Progress, cross_entropy, fit
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "Progress",
     "cross_entropy",
     "fit",
-    "measure_top1",
+    "measure_metric",
     "start_accelerator",
     "stop_accelerator",
 ]

@@ -4,36 +4,63 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
 from torch import nn
 
+from toolchain.agent.measure.metrics import find_metric, list_read_outputs
+from toolchain.agent.measure.targets import slice_target
 from toolchain.data.dataset import Samples
 from toolchain.errors import usage
-from toolchain.module.forward import bind_inputs, take_main_output
+from toolchain.module.forward import Call, bind_inputs, name_outputs
 
 _BATCH_SIZE = 256  # larger ones are not faster on a CPU
 
 
-def measure_top1(model: nn.Module, samples: Samples, *, accelerator: Accelerator) -> float:
-    """Return the share of samples whose largest logit is at their label, in float32, as a fraction.
+def measure_metric(model: nn.Module, samples: Samples, *, metric: str, accelerator: Accelerator) -> float:
+    """Return the task metric of this name, in its unit; every process returns that of all samples.
 
-    Of several outputs the first is the logits `(N, classes)`; a sample with a NaN among them is wrong.
+    Raises ToolchainError: exit 2 for samples without the metric's targets, exit 23 for outputs that it cannot read.
     """
-    labels = samples.labels
-    if labels is None:
-        raise usage("the data has no labels to measure with", where="data", fix="name a data set with labels")
+    chosen, targets = find_metric(metric), samples.targets
+    lacking = [name for name in chosen.TARGETS if name not in targets]
+    if lacking:
+        raise usage(
+            f"the data has no {lacking[0]} to measure with",
+            where="data",
+            expected=f"the targets of {metric}: {', '.join(chosen.TARGETS)}",
+            found=", ".join(targets) or "none",
+            fix=f"name a data set with {lacking[0]}",
+        )
     model.to(accelerator.device).eval()
-    correct = torch.zeros((), dtype=torch.int64, device=accelerator.device)
-    starts = range(0, len(samples), _BATCH_SIZE)[accelerator.process_index :: accelerator.num_processes]
     call = bind_inputs(model, list(samples.batch(0, 1)))
+    tally = chosen.start()
+    own = accelerator.process_index * _BATCH_SIZE
     with torch.inference_mode(), contextlib.redirect_stdout(sys.stderr):
-        for start in starts:
-            stop = min(start + _BATCH_SIZE, len(samples))
-            arrays = samples.batch(start, stop)
-            inputs = {name: torch.from_numpy(array).to(accelerator.device) for name, array in arrays.items()}
-            logits = take_main_output(call.run(model, inputs))
-            expected = torch.from_numpy(labels[start:stop]).to(accelerator.device)
-            correct += ((logits.argmax(dim=1) == expected) & ~logits.isnan().any(dim=1)).sum()
-    return int(accelerator.reduce(correct, reduction="sum")) / len(samples)
+        for first in range(0, len(samples), _BATCH_SIZE * accelerator.num_processes):
+            start = first + own
+            outputs = _run(model, call, samples, start, accelerator) if start < len(samples) else {}
+            read = list_read_outputs(chosen, list(outputs))
+            # A batch of each process, as all add all: one that waits for the others has nothing else to do.
+            for begin, found in gather_object([(start, {name: outputs[name] for name in read})]):
+                if begin < len(samples):
+                    stop = min(begin + _BATCH_SIZE, len(samples))
+                    tally.add(found, {name: slice_target(targets[name], begin, stop) for name in chosen.TARGETS})
+    return tally.compute()
+
+
+def _run(
+    model: nn.Module, call: Call, samples: Samples, start: int, accelerator: Accelerator
+) -> dict[str, NDArray[Any]]:
+    arrays = samples.batch(start, min(start + _BATCH_SIZE, len(samples)))
+    inputs = {name: torch.from_numpy(array).to(accelerator.device) for name, array in arrays.items()}
+    outputs = name_outputs(call.run(model, inputs))
+    # NumPy has no bfloat16.
+    return {
+        name: (output.float() if output.dtype is torch.bfloat16 else output).cpu().numpy()
+        for name, output in outputs.items()
+    }

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from toolchain.data.dataset import IMAGE_INPUT, TrainingSamples, are_pictures
+from toolchain.data.dataset import IMAGE_INPUT, TrainingSamples, are_pictures, find_labels
 from toolchain.data.labels import check_labels
 from toolchain.errors import usage
 from toolchain.module.fit.augment import augment_images
@@ -218,7 +218,7 @@ def _compute_gradients(model: nn.Module, batch: Batch, loss: Loss, accelerator: 
 
 def _check_scores(model: nn.Module, samples: TrainingSamples, call: Call) -> None:
     """Refuse labels that are none of the model's outputs, where it returns scores `(N, classes)`."""
-    if samples.labels is None:
+    if find_labels(samples) is None:
         raise usage("the data has no labels to learn from", where="train.data", fix="name a data set with labels")
     inputs = {name: torch.from_numpy(array) for name, array in samples.batch(0, 1).items()}
     device = next(model.parameters()).device
@@ -233,7 +233,7 @@ def _draw_batches(
     samples: TrainingSamples, settings: FitSettings, epoch: int, accelerator: Accelerator, call: Call
 ) -> Iterator[Batch]:
     """Yield this process's share of each batch of an epoch: the same order for any number of processes."""
-    labels = samples.labels
+    labels = find_labels(samples)
     if labels is None:
         return  # _check_scores has refused it
     rank, count = accelerator.process_index, accelerator.num_processes

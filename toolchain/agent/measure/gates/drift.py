@@ -6,6 +6,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from ...errors import ExitCode
 from ..drift import OutputDrift
+from ..metrics import find_metric, list_read_outputs
 from ..quantities import write_percent, write_sqnr
 from .case import Case
 from .parity import find_sqnr_db_min
@@ -24,7 +25,7 @@ VARYING_DB_MIN = 3.0
 
 
 def judge(case: Case) -> Sequence[Row]:
-    """Fail (exit 18) every output that is too far from the user's own model; of the one that a task metric reads, only tell.
+    """Fail (exit 18) every output that is too far from the user's own model; of those that a task metric reads, only tell.
 
     The agreement of answers is gated where the output is the scores of classes, or where the recipe sets a limit. Outputs
     that are the same in all samples prove nothing (exit 20).
@@ -34,9 +35,10 @@ def judge(case: Case) -> Sequence[Row]:
         return [skip_row(NAME, GROUP, "nothing was compared")]
     rows: List[Row] = []
     metric = case.manifest.metric.name
+    names = [spec.name for spec in case.manifest.outputs]
+    read = () if metric is None else list_read_outputs(find_metric(metric), names)
     for output in evaluation.drift:
-        # A metric reads the first output alone (golden.py).
-        judge_name = metric if output.output == case.manifest.outputs[0].name else None
+        judge_name = metric if output.output in read else None
         rows += [_judge_distance(case, output, judge_name), *_judge_agreement(case, output, judge_name)]
     if metric is None and all(output.varying.constant == output.varying.channels for output in evaluation.drift):
         failure = (

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Sequence
 
 from ...errors import ExitCode
-from ..quantities import write_percent, write_points
+from ..metrics import find_metric
+from ..quantities import write_difference, write_value
 from .case import Case
 from .row import Row, skip_row, write_row
 
 NAME = "metric"
 GROUP = "metric"
 
-# MLPerf Inference asks for 99 % of the float model's quality ("Benchmarks", quality targets): one point of a hundred.
-DEFAULT_DROP_MAX = 0.01
-# Metrics are fractions of counts: 0.925 - 0.920 must not exceed 0.005 by a rounding error.
+# MLPerf Inference asks for 99 % of the float model's quality ("Benchmarks", quality targets): one point of a hundred of
+# a fraction, and a hundredth of the float model's value in any other unit.
+DEFAULT_DROP_SHARE = 0.01
+# Fractions of counts are rounded: 0.925 - 0.920 must not exceed 0.005 by that. Of the reference, where that is larger.
 _TOLERANCE = 1e-9
 
 
@@ -23,22 +25,27 @@ def judge(case: Case) -> Sequence[Row]:
     name, evaluation = case.manifest.metric.name, case.candidate.evaluation
     if name is None:
         return [skip_row(NAME, GROUP, "the recipe names no task metric")]
+    scale = find_metric(name).SCALE
     limit = case.manifest.gates.metric_drop_max
-    required = f"≤ {write_points(DEFAULT_DROP_MAX)} (default)" if limit is None else f"≤ {write_points(limit)}"
     metric = None if evaluation is None else evaluation.metric
+    # From the values themselves, and the manifest's: a board's own arithmetic is not taken for it.
+    reference = case.manifest.metric.reference
+    if reference is None:
+        return [skip_row(NAME, GROUP, "the manifest has no value to compare with")]
+    drop_max = scale.choose_drop_max(limit, DEFAULT_DROP_SHARE, reference)
+    required = f"≤ {write_difference(drop_max, scale.unit)}{' (default)' if limit is None else ''}"
     if metric is None or metric.name != name:
         if evaluation is None or evaluation.mismatch is not None:
             return [skip_row(NAME, GROUP, "it was not measured", required=required)]
         missing = f"{name} was not measured"
         return [write_row(NAME, GROUP, measured="nothing", required=required, failure=missing, code=ExitCode.METRIC)]
-    # From the values themselves, and the manifest's: a board's own arithmetic is not taken for it.
-    reference = metric.reference if case.manifest.metric.reference is None else case.manifest.metric.reference
-    drop = reference - metric.deployed
+    drop = scale.measure_drop(reference, metric.deployed)
     failure = None
-    if not drop <= (DEFAULT_DROP_MAX if limit is None else limit) + _TOLERANCE:
+    if not drop <= drop_max + _TOLERANCE * max(1.0, abs(reference)):
         failure = (
-            f"{name} drops by {write_points(drop)}, required {required}: "
-            f"{write_percent(metric.deployed)} against {write_percent(reference)}"
+            f"{name} {'drops' if scale.direction == 'higher' else 'rises'} by {write_difference(drop, scale.unit)}, "
+            f"required {required}: {write_value(metric.deployed, scale.unit)} against "
+            f"{write_value(reference, scale.unit)}"
         )
-    measured = f"{name} drop {write_points(drop)}"
+    measured = f"{name} drop {write_difference(drop, scale.unit)}"
     return [write_row(NAME, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.METRIC)]

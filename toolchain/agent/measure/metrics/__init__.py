@@ -1,0 +1,119 @@
+"""Task metrics: what a model is for, as one number. One a file, under the name that recipes give it.
+
+A metric gets *named outputs* and *named targets*, batch by batch:
+
+- outputs: name to array, as the session of a payload returns them, such as `(n, classes)`;
+- targets: name to array `(n, ...)`, or to rows that every sample has another number of (Ragged, ../targets.py).
+
+Class numbers `(n,)` are the target "labels". The same sums are used on the board, in training, in search and in
+compression, so that a metric is written once; it has numpy and nothing else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from typing import Any, Mapping, Protocol, Sequence, Tuple, cast
+
+from numpy.typing import NDArray
+
+from ...errors import ExitCode, ToolchainError
+from ..members import import_member, list_members
+from ..scale import Scale
+from ..targets import TargetArray
+
+Outputs = Mapping[str, NDArray[Any]]
+Targets = Mapping[str, TargetArray]
+
+
+class Tally(Protocol):
+    """What was added of a metric so far."""
+
+    def add(self, outputs: Outputs, targets: Targets) -> None:
+        """Add a batch; one that the metric cannot read is a ToolchainError (exit 23)."""
+
+    def compute(self) -> float:
+        """Return the metric of all samples, whatever their order and batches; raises refuse_empty without any."""
+
+
+class Metric(Protocol):
+    """A module of this folder."""
+
+    SCALE: Scale
+    """Its unit, and from where to where it goes."""
+    OUTPUTS: Tuple[str, ...]
+    """The outputs that it reads; none is the first, whatever its name. The others are gated by their drift."""
+    TARGETS: Tuple[str, ...]
+    """The targets that it reads."""
+
+    def start(self) -> Tally:
+        """Return a tally of nothing."""
+
+
+def list_metrics() -> Sequence[str]:
+    """Return the names of all metrics, sorted."""
+    return list_members(sys.modules[__name__])
+
+
+def find_metric(name: str) -> Metric:
+    """Return the metric of this name; raises ToolchainError (exit 2) for an unknown one."""
+    check_metric(name, "metric")
+    return cast("Metric", import_member(sys.modules[__name__], name))
+
+
+def check_metric(name: str, where: str) -> None:
+    """Refuse (exit 2) a name that no metric has; where: what says it. Nothing is imported."""
+    known = list_metrics()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise ToolchainError(
+            ExitCode.USAGE,
+            f"there is no metric {name!r}",
+            where=where,
+            expected=f"one of {', '.join(known)}",
+            found=repr(name),
+            fix=f"write {near[0]}" if near else "correct the name",
+        )
+
+
+def list_read_outputs(metric: Metric, outputs: Sequence[str]) -> Sequence[str]:
+    """Return those of the outputs, in the model's order, that a metric reads."""
+    return [name for name in outputs if name in metric.OUTPUTS] if metric.OUTPUTS else outputs[:1]
+
+
+def take_first(name: str, outputs: Outputs) -> NDArray[Any]:
+    """Return the first output, for the metric of this name; raises ToolchainError (exit 23) where there is none."""
+    for array in outputs.values():
+        return array
+    raise ToolchainError(
+        ExitCode.MALFORMED,
+        f"{name} has no output to read",
+        expected="at least one",
+        found="none",
+        fix="return the outputs of the model",
+    )
+
+
+def take_target(name: str, targets: Targets, target: str) -> TargetArray:
+    """Return a target, for the metric of this name; raises ToolchainError (exit 23) where there is none."""
+    if target not in targets:
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            f"{name} has no {target} to compare with",
+            where="targets",
+            expected=target,
+            found=", ".join(targets) or "none",
+            fix=f'add the target {target} to the data, or set data.metric = "none"',
+        )
+    return targets[target]
+
+
+def refuse_empty(name: str) -> ToolchainError:
+    """Return the error (exit 20) of a metric, by its name, that is asked before anything was added."""
+    return ToolchainError(
+        ExitCode.INVALID,
+        f"{name} was measured on nothing",
+        expected="at least one sample",
+        found="none",
+        fix="give evaluation samples",
+    )

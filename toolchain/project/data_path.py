@@ -1,0 +1,28 @@
+"""Options that are paths: declared in the type of a data set's options, found there by whoever moves or resolves them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel
+
+_IS_PATH = "a path, relative to the recipe"
+
+DataPath = Annotated[str, _IS_PATH]
+"""An option that names a file or folder."""
+
+
+def change_paths(options: Mapping[str, Any], model: type[BaseModel], change: Callable[[str], str]) -> dict[str, Any]:
+    """Return the options with every path among them changed."""
+    names = {name for name, field in model.model_fields.items() if _is_path(field.annotation, field.metadata)}
+    return {
+        name: change(value) if name in names and isinstance(value, str) else value for name, value in options.items()
+    }
+
+
+def _is_path(annotation: Any, metadata: list[Any]) -> bool:
+    """Return whether a type is DataPath, or one of several that is, as in DataPath | None."""
+    return _IS_PATH in metadata or any(
+        _IS_PATH in getattr(choice, "__metadata__", ()) for choice in get_args(annotation)
+    )
