@@ -20,10 +20,10 @@ from toolchain.lower.came_quantized import came_quantized, describe_passed_throu
 from toolchain.lower.float_graph import bind_comparison, choose_float_graph
 from toolchain.lower.int8 import describe_int8, lower_int8
 from toolchain.lower.layer_times import name_layers
-from toolchain.lower.onnxruntime import choose_scheme, int8_policy
 from toolchain.lower.packing import pack_weights
 from toolchain.lower.request import Lowering, LowerRequest, StartSteps
-from toolchain.lower.tensorrt import lowering as tensorrt
+from toolchain.lower.runtimes import tensorrt
+from toolchain.lower.runtimes.onnxruntime import choose_scheme, int8_policy
 from toolchain.lower.widened import widen
 
 
