@@ -13,7 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from toolchain.agent.manifest import TensorSpec
-from toolchain.agent.measure.runtimes.onnxruntime import NATIVE_ERRORS, PROVIDER, make_options, read_spec
+from toolchain.agent.measure.runtimes.onnxruntime import PROVIDER, list_errors, make_options, read_spec
 from toolchain.agent.measure.session import Session, open_session
 from toolchain.errors import first_line, malformed, usage
 from toolchain.graph.feeds import check_feeds
@@ -70,7 +70,7 @@ class HostSession:
         check_feeds(self.inputs, arrays, where=where)
         try:
             made = self._session.run(self._made, dict(arrays)) if self._made else []
-        except NATIVE_ERRORS as error:
+        except list_errors() as error:
             shapes = ", ".join(f"{name} {array.dtype}{array.shape}" for name, array in arrays.items())
             raise usage(
                 "the model fails on the samples",
@@ -128,7 +128,7 @@ def _expose(model: onnx.ModelProto | Path, tensors: Sequence[str] | None) -> byt
 def _open(source: bytes | str, options: Any, where: str | None) -> Any:
     try:
         return onnxruntime.InferenceSession(source, options, providers=[PROVIDER])
-    except NATIVE_ERRORS as error:
+    except list_errors() as error:
         raise malformed(
             "ONNX Runtime refuses the model",
             where=where,

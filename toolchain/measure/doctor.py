@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from packaging.requirements import Requirement
 
 from toolchain.agent.measure.facts import read_facts
-from toolchain.agent.measure.session import list_runtimes
+from toolchain.agent.measure.traits import find_traits, list_runtimes
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.members import list_members
 from toolchain.project.seams import DATA_SETS
@@ -28,7 +28,7 @@ def examine_machine() -> dict[str, Any]:
     Each finding has `ok`, and where that is false a `fix`.
     """
     return {
-        "runtimes": {name: _examine_runtime(name) for name in list_runtimes()},
+        "runtimes": {name: _examine_runtime(name) for name in list_runtimes() if find_traits(name).engine != "host"},
         "needed": _examine_requirements(""),
         "extras": {extra: _examine_requirements(extra) for extra in _EXTRAS},
         "datasets": _examine_datasets(),

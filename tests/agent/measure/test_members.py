@@ -76,6 +76,9 @@ def test_the_command_takes_members(path):
     without = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "there is no runtime" in without.stdout
     path.write_text(
+        "from ..traits import LibraryPlaces, Traits\n"
+        'TRAITS = Traits(install="python -m pip install outside", libraries=LibraryPlaces(beside=("outside",)))\n'
+        "def load():\n    pass\n"
         'def read_version():\n    return "7.5"\ndef read_accelerator():\n    return None\ndef read_details():\n    return {}\n'
     )
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The int8 policy of ONNX Runtime's CPU provider: which nodes gain from int8 and where their pairs stand.
+"""Lowering for ONNX Runtime's CPU provider: which nodes gain from int8 and where their pairs stand.
 
 What the runtime fuses was read off its optimized graphs (docs/lowering.md): Conv needs a pair behind it,
 Gemm and MatMul may leave in float, a Relu or Clip between node and pair disappears into the saturation.
@@ -9,15 +9,28 @@ activations) stays as it is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 import onnx
 
+from toolchain.agent.measure.facts import is_this_cpu
+from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
+from toolchain.graph.file import write_onnx
 from toolchain.graph.view import GraphView
+from toolchain.lower.came_quantized import came_quantized, describe_passed_through
+from toolchain.lower.float_graph import bind_comparison, choose_float_graph
+from toolchain.lower.int8 import describe_int8
+from toolchain.lower.int8 import lower_int8 as lower_to_int8
+from toolchain.lower.layer_times import name_layers
 from toolchain.lower.moved_values import MOVES_VALUES
+from toolchain.lower.packing import pack_weights
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode, Scheme
+from toolchain.lower.request import Lowering, LowerRequest, StartSteps
 from toolchain.lower.weighted import find_held_weights, find_weight
+from toolchain.lower.widened import widen
 
 # Operators whose int8 kernel reads and writes 8-bit tensors. They join only between int8 neighbours:
 # alone, the conversion around them costs more than they gain.
@@ -135,3 +148,53 @@ def _leave_in_float(view: GraphView, nodes: dict[str, QuantizedNode]) -> None:
         int8_only = all(reader.name in nodes and node.output in nodes[reader.name].activations for reader in readers)
         if not readers or not int8_only or node.output in view.output_names:
             nodes[name] = replace(node, output=None)
+
+
+def lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
+    """ONNX Runtime takes the float model as it is, optimized or the user's own, with its weights packed."""
+    is_here = is_this_cpu(request.facts) and request.options.choose_by_measurement
+    choice = choose_float_graph(
+        onnx.load(request.model),
+        onnx.load(request.exported),
+        bind_comparison(request.feeds[0], threads=request.target.threads) if is_here else None,
+    )
+    return {
+        "kept_in_float": [],
+        "optimization": choice.describe(),
+        "packed_weights": _write_packed(choice.model, folder),
+    }
+
+
+def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
+    """Write the int8 model; one that came quantized is passed through."""
+    facts, model = request.facts, onnx.load(request.model)
+    if came_quantized(model):
+        return {**describe_passed_through(model), "layer_names": {}, "packed_weights": _write_packed(model, folder)}
+    scheme = choose_scheme(facts.arch, frozenset(facts.cpu_features), request.target.activation_type)
+    widened = widen(model, request.feeds)
+    lowering = lower_to_int8(
+        widened.model,
+        request.feeds,
+        options=request.options,
+        policy=int8_policy(scheme, host_kernels=is_this_cpu(facts)),
+        sqnr_db_min=request.sqnr_db_min.get("int8", DEFAULT_SQNR_DB_MIN["int8"]),
+        threads=request.target.threads,
+        start_steps=start_steps,
+    )
+    document = describe_int8(lowering, notes=widened.notes)
+    multiplying = [layer["name"] for layer in document["kept_in_float"]] + list(lowering.plan.weighted_layers)
+    return {
+        **document,
+        "layer_names": name_layers(lowering.model, multiplying),
+        "packed_weights": _write_packed(lowering.model, folder),
+    }
+
+
+def _write_packed(model: onnx.ModelProto, folder: Path) -> list[dict[str, Any]]:
+    """Write the model with packed weights; return what was packed, and how."""
+    packed_model, packed = pack_weights(model)
+    write_onnx(packed_model, folder / "model.onnx", step="packing" if packed else "lowering")
+    return [asdict(weight) for weight in packed]
+
+
+LOWERINGS: Mapping[str, Lowering] = {"float32": lower_float32, "int8": lower_int8}
