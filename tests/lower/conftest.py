@@ -10,9 +10,10 @@ from onnx import numpy_helper, parser
 
 from toolchain.agent.measure.facts import read_facts
 from toolchain.lower import LowerRequest, lower_model
+from toolchain.lower.cpu_scheme import choose_scheme
 from toolchain.lower.qdq_plan import Scheme
 from toolchain.lower.ranges import TensorRange
-from toolchain.lower.runtimes.onnxruntime import choose_scheme, int8_policy, plan_int8
+from toolchain.lower.runtimes.onnxruntime import int8_policy, plan_int8
 from toolchain.lower.trial import Bench
 from toolchain.project.find import find_target
 from toolchain.project.recipe import QuantizeSection
@@ -87,7 +88,7 @@ def bench(residual, images, scheme):
     ranges = observe_ranges(residual, images, plan_int8(residual).tensors)
     feeds = [{"image": images["image"][index : index + 1]} for index in range(16)]
     build = partial(int8_policy(scheme).write, residual, ranges)
-    return Bench(model=residual, build=build, feeds=(), references=()).on(feeds)
+    return Bench(model=residual, build=build, feeds=(), references=(), kernels="onnxruntime").on(feeds)
 
 
 @pytest.fixture

@@ -433,7 +433,13 @@ def test_what_our_own_code_imports_by_name_is_known(package):
     }
     # The user's own files, which Run.identify_model knows, and a question to a board, which no stage asks.
     outside = {"module/imports.py", "agent/install/still_proven.py"}
-    assert found == {"agent/measure/members.py", "lower/lower.py", "project/members.py", *outside}
+    assert found == {
+        "agent/measure/members.py",
+        "lower/layer_times.py",
+        "lower/lower.py",
+        "project/members.py",
+        *outside,
+    }
 
 
 def test_the_libraries_of_the_data_set_and_of_the_method_are_a_part_of_the_keys(project):

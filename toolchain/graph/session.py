@@ -82,14 +82,14 @@ class HostSession:
         return {name: values[name] for name in self._returned}
 
 
-def open_as_board(model: onnx.ModelProto | Path, *, threads: int) -> Session:
+def open_as_board(model: onnx.ModelProto | Path, *, threads: int, runtime: str = "onnxruntime") -> Session:
     """Open a model with the agent's own session: what this machine runs as a board, with kernels and errors of there."""
     if isinstance(model, Path):
-        return open_session("onnxruntime", model, threads)
+        return open_session(runtime, model, threads)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(model.SerializeToString())
-        return open_session("onnxruntime", path, threads)
+        return open_session(runtime, path, threads)
 
 
 def profile_runs(

@@ -1,7 +1,8 @@
 import pytest
 
 from tests.lower.conftest import parse_model
-from toolchain.lower.runtimes.onnxruntime import choose_scheme, plan_int8
+from toolchain.lower.cpu_scheme import choose_scheme
+from toolchain.lower.runtimes.onnxruntime import plan_int8
 
 HEAD = '<ir_version: 10, opset_import: ["": 21]>'
 
