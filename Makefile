@@ -58,7 +58,7 @@ bench: $(VENV)/.installed-dev
 
 # An ARM board without hardware (docs/emulated_board.md); it needs root.
 board: setup
-	@$(VENV)/bin/python -m toolchain.emulator start
+	@$(VENV)/bin/python -m toolchain.emulator start $(TARGET)
 
 board-stop: setup
 	@$(VENV)/bin/python -m toolchain.emulator stop

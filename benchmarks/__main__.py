@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from toolchain.agent.measure.facts import read_cpu
-from toolchain.lower.onnxruntime import VNNI
+from toolchain.lower.cpu_scheme import VNNI
 
 _NAMES = ("flow", "calibration", "lowering", "packing", "fusion", "wild", "board_overhead", "harness")
 _RESULTS = Path(__file__).parent / "results"

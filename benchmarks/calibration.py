@@ -61,8 +61,9 @@ def bind_ours(method: str, folder: Path) -> Callable[[], Bounds]:
 
     from toolchain.agent.measure.facts import read_facts
     from toolchain.lower.calibration import calibrate
-    from toolchain.lower.onnxruntime import choose_scheme, plan_int8
+    from toolchain.lower.cpu_scheme import choose_scheme
     from toolchain.lower.qdq import write_qdq
+    from toolchain.lower.runtimes.onnxruntime import plan_int8
 
     def run() -> Bounds:
         model = onnx.load(folder / "model.onnx")

@@ -39,9 +39,10 @@ from toolchain.agent.measure.parity import Parity
 from toolchain.data import load_dataset
 from toolchain.graph.session import open_as_board
 from toolchain.lower.calibration import calibrate
-from toolchain.lower.onnxruntime import choose_scheme, plan_int8
+from toolchain.lower.cpu_scheme import choose_scheme
 from toolchain.lower.qdq import write_qdq
 from toolchain.lower.ranges import TensorRange
+from toolchain.lower.runtimes.onnxruntime import plan_int8
 from toolchain.module.builder import build_model
 from toolchain.module.export import export_onnx
 from toolchain.module.weights import load_weights

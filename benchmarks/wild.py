@@ -31,8 +31,9 @@ from toolchain.agent.measure.session import Session
 from toolchain.errors import ToolchainError
 from toolchain.graph.file import read_onnx
 from toolchain.graph.session import open_as_board
+from toolchain.lower.cpu_scheme import choose_scheme
 from toolchain.lower.int8 import lower_int8
-from toolchain.lower.onnxruntime import choose_scheme, int8_policy, plan_int8
+from toolchain.lower.runtimes.onnxruntime import int8_policy, plan_int8
 from toolchain.optimize import optimize
 from toolchain.project.recipe import QuantizeSection
 from toolchain.run.progress import Progress

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 import toolchain.agent
+from toolchain.agent.measure.traits import list_runtimes
 
 FOLDER = Path(toolchain.agent.__file__).parent
 FILES = sorted(FOLDER.rglob("*.py"))
-ALLOWED = {"numpy", "onnxruntime", "tensorrt", "cuda"}
+ALLOWED = {"numpy", "cuda", *list_runtimes()}
 # The names that Python 3.8's standard library does not have yet.
 TOO_NEW = {"tomllib", "zoneinfo", "graphlib"}
 

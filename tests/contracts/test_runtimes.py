@@ -9,10 +9,13 @@ from tests.contracts.claims import find_broken_claims, pair_claims
 from tests.optimize.conftest import parse_model
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.measure import members, runtimes
-from toolchain.agent.measure.session import find_runtime, list_runtimes, open_session
+from toolchain.agent.measure.session import find_runtime, open_session
+from toolchain.agent.measure.traits import find_traits, list_runtimes
 
 # Members that cannot be tried on every machine, and why; where they can, they are.
 NEEDS = {"tensorrt": "it needs an NVIDIA GPU and TensorRT; tests/agent/measure/tensorrt has what can be told without"}
+
+NOT_HERE = "it is not installed; the extra of its name brings it"
 
 _NET = "g (float[2, 3] x, int64[2] k) => (float[2, 5] y, int64[2] l) <float[3, 5] w, float[5] b> { {body} }"
 _GRAPHS = {
@@ -36,8 +39,11 @@ def is_here(name):
 
 
 RUNTIMES = [
-    pytest.param(name, marks=() if name not in NEEDS or is_here(name) else pytest.mark.skip(NEEDS[name]))
+    pytest.param(
+        name, marks=() if name == "onnxruntime" or is_here(name) else pytest.mark.skip(NEEDS.get(name, NOT_HERE))
+    )
     for name in list_runtimes()
+    if find_traits(name).engine != "host"  # no board opens its payloads
 ]
 
 
@@ -178,7 +184,8 @@ from dataclasses import replace
 from ..placement import Placement
 from . import onnxruntime as own
 
-read_version, read_accelerator, read_details = own.read_version, own.read_accelerator, own.read_details
+TRAITS, load, read_version = own.TRAITS, own.load, own.read_version
+read_accelerator, read_details = own.read_accelerator, own.read_details
 
 
 def open_session(path, threads, build):

@@ -144,12 +144,12 @@ def test_the_agent_that_applications_ask_is_kept_however_old_and_a_link_to_nothi
     assert {path.name for path in root.iterdir()} == {"agent", "still_proven.py"}
 
 
-def test_a_board_without_numpy_is_exit_3_with_the_way_to_get_it(root, tmp_path):
+def test_a_board_without_its_runtime_is_exit_3_with_the_way_to_get_it(root, tmp_path):
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # without site-packages
     bare.chmod(0o755)
-    document, error = make_board(root, python=str(bare)).ask("facts", "--root", "{ROOT}")
-    assert (error.code, "pip install numpy" in error.fix) == (ExitCode.MISSING, True)
+    document, error = make_board(root, python=str(bare)).ask("facts", "--runtime", "onnxruntime", "--root", "{ROOT}")
+    assert (error.code, "pip install onnxruntime" in error.fix) == (ExitCode.MISSING, True)
     assert document["board"]["time"]
 
 

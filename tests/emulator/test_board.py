@@ -13,8 +13,8 @@ OTHERS = '# mine\n[lab-pi]\ntarget = "raspberrypi"\nhost = "lab-pi"\n'
 def test_the_board_is_written_beside_other_devices(tmp_path):
     devices = tmp_path / "devices.toml"
     devices.write_text(OTHERS)
-    board._write_device(devices, tmp_path)
-    board._write_device(devices, tmp_path)  # twice is once
+    board._write_device(devices, tmp_path, "cpu-arm64")
+    board._write_device(devices, tmp_path, "cpu-arm64")  # twice is once
     text = devices.read_text()
     assert text.startswith(OTHERS)
     assert text.count("[board]") == 1
@@ -45,6 +45,23 @@ def test_a_user_without_rights_is_told_so(monkeypatch, tmp_path):
     assert caught.value.code is ExitCode.USAGE
 
 
+def test_a_board_has_the_runtime_of_its_target(monkeypatch, tmp_path):
+    asked = []
+
+    def build(runtime):
+        asked.append(runtime)
+        raise ToolchainError(ExitCode.UNEXPECTED, "enough")
+
+    monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path))
+    monkeypatch.setattr(board, "require_root", lambda: None)
+    monkeypatch.setattr(board, "build_root", build)
+    (tmp_path / "other.toml").write_text('runtime = "tensorrt"\nprecision = ["int8"]\n')
+    for target in ((), (str(tmp_path / "other.toml"),)):
+        with pytest.raises(ToolchainError, match="enough"):
+            board.start_board(tmp_path / "devices.toml", *target)
+    assert asked == ["onnxruntime", "tensorrt"]
+
+
 def test_the_lent_python_is_refused_without_rights_too(monkeypatch, tmp_path):
     monkeypatch.setattr(board, "_TOOLS", {})
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -57,7 +74,7 @@ def test_the_lent_python_sees_the_repository_and_temporary_files(monkeypatch, tm
     monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(inside, "require_root", lambda: None)
     monkeypatch.setattr(inside, "register_interpreter", lambda: None)
-    monkeypatch.setattr(inside, "build_root", lambda: root)
+    monkeypatch.setattr(inside, "build_root", lambda _runtime: root)
     (tmp_path / "cache/emulator").mkdir(parents=True)
     script = inside.write_python(tmp_path / "its repository")
     assert (root / str(tmp_path / "its repository").lstrip("/")).is_dir()

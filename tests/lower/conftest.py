@@ -8,10 +8,15 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper, parser
 
-from toolchain.lower.onnxruntime import choose_scheme, int8_policy, plan_int8
+from toolchain.agent.measure.facts import read_facts
+from toolchain.lower import LowerRequest, lower_model
+from toolchain.lower.cpu_scheme import choose_scheme
 from toolchain.lower.qdq_plan import Scheme
 from toolchain.lower.ranges import TensorRange
+from toolchain.lower.runtimes.onnxruntime import int8_policy, plan_int8
 from toolchain.lower.trial import Bench
+from toolchain.project.find import find_target
+from toolchain.project.recipe import QuantizeSection
 
 RESIDUAL = """
 <ir_version: 10, opset_import: ["": 21]>
@@ -83,4 +88,36 @@ def bench(residual, images, scheme):
     ranges = observe_ranges(residual, images, plan_int8(residual).tensors)
     feeds = [{"image": images["image"][index : index + 1]} for index in range(16)]
     build = partial(int8_policy(scheme).write, residual, ranges)
-    return Bench(model=residual, build=build, feeds=(), references=()).on(feeds)
+    return Bench(model=residual, build=build, feeds=(), references=(), kernels="onnxruntime").on(feeds)
+
+
+@pytest.fixture
+def feeds(images):
+    return [{"image": images["image"][index : index + 1]} for index in range(16)]
+
+
+@pytest.fixture
+def lower(tmp_path):
+    """Return what lowers a model for a target and returns the folder of the result."""
+
+    def run(model, feeds, target, precision, *, listed=None, sqnr_db_min=None):
+        (tmp_path / "float.onnx").write_bytes(model.SerializeToString())
+        chosen = find_target(target)
+        if listed is not None:
+            chosen = chosen.model_copy(update={"precision": listed})
+        request = LowerRequest(
+            model=tmp_path / "float.onnx",
+            exported=tmp_path / "float.onnx",
+            target=chosen.narrow(precision),
+            precision=precision,
+            facts=read_facts("onnxruntime"),
+            feeds=feeds,
+            options=QuantizeSection(calibration="minmax"),
+            sqnr_db_min=sqnr_db_min or {},
+        )
+        out = tmp_path / f"{target}-{precision}"
+        out.mkdir(exist_ok=True)
+        lower_model(request, out, start_steps=lambda _name, _total: lambda: None)
+        return out
+
+    return run

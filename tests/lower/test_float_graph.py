@@ -85,5 +85,5 @@ def test_the_comparison_runs_both_models(monkeypatch):
 
     monkeypatch.setattr("toolchain.lower.float_graph.measure_latency", measure)
     feed = {"x": np.array([[-1, 0, 1, 2]], np.float32)}
-    assert bind_comparison(feed, threads=1)(OURS, THEIRS) == ("s", "f")
+    assert bind_comparison(feed, "onnxruntime", threads=1)(OURS, THEIRS) == ("s", "f")
     assert seen == [("s", [[0, 0, 1, 2]]), ("f", [[0, 0, 1, 2]])]

@@ -2,7 +2,7 @@ import pytest
 
 from tests.lower.conftest import parse_model
 from toolchain.lower.float_reasons import explain_float_layers, explain_subgraphs
-from toolchain.lower.onnxruntime import plan_int8
+from toolchain.lower.runtimes.onnxruntime import plan_int8
 
 HEAD = '<ir_version: 10, opset_import: ["": 21]> '
 NEVER = {"LSTM": "recurrent"}

@@ -15,11 +15,12 @@ from toolchain.graph.learned_ranges import LearnedRanges, restore_pairs
 from toolchain.graph.names import OnnxNames
 from toolchain.graph.session import HostSession
 from toolchain.lower.calibration import calibrate
+from toolchain.lower.cpu_scheme import choose_scheme
 from toolchain.lower.float32_inside import widen_to_float32
 from toolchain.lower.fp16 import convert_to_float16
 from toolchain.lower.fp16_emulation import emulate_float16
-from toolchain.lower.onnxruntime import choose_scheme, int8_policy
 from toolchain.lower.packing import pack_weights
+from toolchain.lower.runtimes.onnxruntime import int8_policy
 from toolchain.lower.tensorrt.policy import tensorrt_policy
 from toolchain.optimize import PASSES, optimize
 

@@ -5,7 +5,7 @@ import pytest
 from tests.lower.conftest import parse_model, run_model
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower.int8 import lower_int8
-from toolchain.lower.onnxruntime import int8_policy
+from toolchain.lower.runtimes.onnxruntime import int8_policy
 from toolchain.lower.tensorrt.policy import tensorrt_policy
 from toolchain.project.recipe import QuantizeSection
 

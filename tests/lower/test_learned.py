@@ -6,9 +6,9 @@ from tests.lower.conftest import parse_model
 from toolchain.graph.learned_ranges import LearnedRanges
 from toolchain.lower.int8 import lower_int8
 from toolchain.lower.learned import find_learned, match_weight_bits
-from toolchain.lower.onnxruntime import int8_policy, plan_int8
 from toolchain.lower.qdq_plan import Scheme
 from toolchain.lower.ranges import TensorRange
+from toolchain.lower.runtimes.onnxruntime import int8_policy, plan_int8
 from toolchain.project.recipe import QuantizeSection
 
 MOVED = """

@@ -4,10 +4,10 @@ import pytest
 
 from tests.lower.conftest import observe_ranges, parse_model, run_model
 from toolchain.agent.measure.parity import compare
-from toolchain.lower.onnxruntime import plan_int8
 from toolchain.lower.qdq import write_qdq
 from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.ranges import TensorRange
+from toolchain.lower.runtimes.onnxruntime import plan_int8
 
 
 def least_sqnr_db(reference, deployed):

@@ -7,8 +7,8 @@ import pytest
 
 from tests.lower.conftest import observe_ranges, parse_model, run_model
 from toolchain.agent.measure.parity import compare
-from toolchain.lower.onnxruntime import plan_int8
 from toolchain.lower.qdq import write_qdq
+from toolchain.lower.runtimes.onnxruntime import plan_int8
 from toolchain.lower.tensorrt.policy import plan_int8 as plan_for_tensorrt
 from toolchain.lower.tensorrt.policy import tensorrt_policy
 

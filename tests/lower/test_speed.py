@@ -6,7 +6,7 @@ from toolchain.agent.measure.conditions import Conditions
 from toolchain.agent.measure.latency import Measurement
 from toolchain.lower import speed
 from toolchain.lower.layer_search import LayerTime
-from toolchain.lower.onnxruntime import plan_int8
+from toolchain.lower.runtimes.onnxruntime import plan_int8
 from toolchain.lower.speed import LayerTimes
 
 LAYERS = ("conv1", "conv2", "gemm")

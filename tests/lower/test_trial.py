@@ -7,8 +7,9 @@ import pytest
 from onnx import numpy_helper
 
 from tests.lower.conftest import parse_model
+from toolchain.agent.measure.facts import read_facts
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.lower.trial import open_emulated
+from toolchain.lower.trial import find_kernels, open_emulated
 
 
 def test_the_bound_lies_under_the_estimate(bench):
@@ -89,3 +90,10 @@ def test_sums_of_another_cpu_do_not_saturate_at_16_bits():
     """Two products of 255 and 127 are 64,770: x86 without VNNI would make 32,767 of them."""
     session = open_emulated(parse_model(SATURATING), threads=1)
     assert session.run({"x": np.full((1, 4), 255, np.float32)})["y"].item() == 4 * 255 * 127
+
+
+def test_trials_run_on_the_targets_runtime_where_it_is_installed_and_the_cpu_is_this_one():
+    facts = read_facts("onnxruntime")
+    assert find_kernels("onnxruntime", facts) == "onnxruntime"
+    assert find_kernels("no_such_runtime", facts) is None
+    assert find_kernels("onnxruntime", dataclasses.replace(facts, cpu="another")) is None

@@ -14,6 +14,7 @@ import toolchain
 from toolchain import stages
 from toolchain.agent.measure.cpu import read_cpu
 from toolchain.agent.measure.facts import Facts
+from toolchain.agent.measure.traits import find_traits, list_runtimes
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.freshness import Freshness
 from toolchain.project.recipe import read_recipe
@@ -290,6 +291,21 @@ def test_another_version_of_a_library_asks_for_what_names_it(project, monkeypatc
         )
 
 
+@pytest.mark.parametrize("runtime", list_runtimes())
+def test_what_a_lowering_uses_where_it_is_installed_is_a_part_of_its_key(project, monkeypatch, runtime):
+    """It need not be installed; which version of it there is, or that there is none, counts."""
+    edit(project / "board.toml", 'runtime = "onnxruntime"', f'runtime = "{runtime}"')
+    if find_traits(runtime).engine == "host":
+        edit(project / "board.toml", "signature", 'compute_capabilities = ["8.6"]\nsignature')
+    before = list_keys(project)
+    find_version = metadata.version
+    for library in {library for name in list_runtimes() for library in find_traits(name).lowered_with}:
+        with monkeypatch.context() as patch:
+            patch.setattr(metadata, "version", lambda name, own=library: "0.0.1" if name == own else find_version(name))
+            changed = list_changed(before, list_keys(project))
+        assert bool(changed & LOWER) is (library in find_traits(runtime).lowered_with)
+
+
 @pytest.mark.parametrize(
     ("options", "reads"),
     [
@@ -434,7 +450,13 @@ def test_what_our_own_code_imports_by_name_is_known(package):
     }
     # The user's own files, which Run.identify_model knows, and a question to a board, which no stage asks.
     outside = {"module/imports.py", "agent/install/still_proven.py"}
-    assert found == {"agent/measure/members.py", "project/members.py", *outside}
+    assert found == {
+        "agent/measure/members.py",
+        "lower/layer_times.py",
+        "lower/lower.py",
+        "project/members.py",
+        *outside,
+    }
 
 
 def test_the_libraries_of_the_data_set_and_of_the_method_are_a_part_of_the_keys(project):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from toolchain.emulator.board import NAME, start_board, stop_board
+from toolchain.emulator.board import NAME, TARGET, start_board, stop_board
 from toolchain.emulator.inside import write_python
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.device import DEVICES_FILE
@@ -13,20 +14,21 @@ from toolchain.project.device import DEVICES_FILE
 
 def main() -> int:
     """Start or stop the board, or lend its Python; return the exit code of the contract."""
-    commands = {"start": _start, "stop": _stop, "python": _write_python}
-    if len(sys.argv) != 2 or sys.argv[1] not in commands:
-        sys.stderr.write(f"usage: python -m emulator {'|'.join(commands)}\n")
+    commands: dict[str, Callable[..., None]] = {"start": _start, "stop": _stop, "python": _write_python}
+    name, *arguments = sys.argv[1:] or [""]
+    if name not in commands or len(arguments) > (name == "start"):
+        sys.stderr.write("usage: python -m toolchain.emulator start [TARGET] | stop | python\n")
         return ExitCode.USAGE
     try:
-        commands[sys.argv[1]]()
+        commands[name](*arguments)
     except ToolchainError as error:
         sys.stderr.write(f"{error}\n")
         return error.code
     return ExitCode.PROVEN
 
 
-def _start() -> None:
-    start_board(Path(DEVICES_FILE).absolute())
+def _start(target: str = TARGET) -> None:
+    start_board(Path(DEVICES_FILE).absolute(), target)
     sys.stderr.write(f"the board runs: make deploy DEVICE={NAME}; make board-stop ends it\n")
 
 

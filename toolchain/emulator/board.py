@@ -14,10 +14,11 @@ from toolchain.emulator.binfmt import register_interpreter
 from toolchain.emulator.errors import require_tools, run_tool
 from toolchain.emulator.root import DATA, PORT, USER, board_folder, build_root
 from toolchain.errors import ExitCode, ToolchainError, usage
+from toolchain.project.find import find_target
 from toolchain.run.atomic import write_atomically
 
 NAME = "board"
-_TARGET = "cpu-arm64"
+TARGET = "cpu-arm64"
 _STORAGE_MB = 256
 _START_LIMIT_S = 60.0
 _TOOLS = {
@@ -47,14 +48,15 @@ exec chroot "$1" /usr/sbin/sshd -D -e
 """
 
 
-def start_board(devices: Path) -> None:
-    """Start the board and write it to a devices.toml; a board that runs already is stopped first.
+def start_board(devices: Path, target: str = TARGET) -> None:
+    """Start a board of a target and write it to a devices.toml; a board that runs already is stopped first.
 
-    Raises ToolchainError: exit 2 without root's rights, exit 3 where a tool is missing, exit 1 where it does not start.
+    Raises ToolchainError: exit 2 for an unknown target and without root's rights, exit 3 where a tool is missing, exit 1 where it does not start.
     """
     require_root()
+    runtime = find_target(target).runtime
     stop_board(devices)
-    root = build_root()
+    root = build_root(runtime)
     register_interpreter()
     run = board_folder() / "run"
     run.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -77,7 +79,7 @@ def start_board(devices: Path) -> None:
     except BaseException:
         _kill(process.pid)
         raise
-    _write_device(devices, run)
+    _write_device(devices, run, target)
 
 
 def require_root() -> None:
@@ -159,10 +161,10 @@ def _kill(pid: int) -> None:
         time.sleep(0.02)
 
 
-def _write_device(devices: Path, run: Path) -> None:
+def _write_device(devices: Path, run: Path, target: str) -> None:
     text = _without_board(devices.read_text(encoding="utf-8")) if devices.is_file() else ""
     text += (
-        f'[{NAME}]  # emulated; python -m emulator writes and removes this table\ntarget = "{_TARGET}"\nhost = "{NAME}"\n'
+        f'[{NAME}]  # emulated; python -m emulator writes and removes this table\ntarget = "{target}"\nhost = "{NAME}"\n'
         f'root = "{DATA}/edge-toolchain"\nssh_config = "{run / "ssh_config"}"\n'
     )
     write_atomically(devices, text.encode())

@@ -7,8 +7,9 @@ import tempfile
 from pathlib import Path
 
 from toolchain.emulator.binfmt import register_interpreter
-from toolchain.emulator.board import require_root
+from toolchain.emulator.board import TARGET, require_root
 from toolchain.emulator.root import board_folder, build_root
+from toolchain.project.find import find_target
 
 # Becomes the board's Python in the same process, so that signals and limits meet it; its PATH and folder are the caller's.
 # $0: the root. Its mounts are its own: what this machine mounts later is not seen there.
@@ -26,7 +27,7 @@ def write_python(repository: Path) -> Path:
     Raises ToolchainError: exit 2 without root's rights, exit 3 where a tool is missing.
     """
     require_root()
-    root = build_root()
+    root = build_root(find_target(TARGET).runtime)
     register_interpreter()
     shared = {"repository": repository.resolve(), "temporary": Path(tempfile.gettempdir()).resolve()}
     for folder in shared.values():

@@ -8,12 +8,16 @@ from pathlib import Path
 
 from toolchain.emulator.errors import run_tool
 
-# sshd, Python, a shell and its commands; what ONNX Runtime links to. apt adds what they need.
+# sshd, Python, a shell and its commands; what runtimes link to. apt adds what they need.
 _PACKAGES = ("openssh-server", "python3", "dash", "coreutils", "libstdc++6", "libgomp1")
-# The newest ONNX Runtime that runs under Debian 12's QEMU (7.2): 1.28 and newer crash there.
-ONNXRUNTIME = "1.26.0"
-_WHEELS = (f"onnxruntime=={ONNXRUNTIME}", "numpy>=2,<2.5")
-_PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64")
+# The newest that runs under Debian 12's QEMU (7.2), where the newest of all does not: ONNX Runtime 1.28 and newer crash.
+_NEWEST = {"onnxruntime": "1.26.0"}
+_NUMPY = "numpy>=2,<2.5"
+# Debian 12 has glibc 2.36.
+_PLATFORMS = (
+    *("manylinux_2_35_aarch64", "manylinux_2_31_aarch64", "manylinux_2_28_aarch64", "manylinux_2_27_aarch64"),
+    "manylinux2014_aarch64",
+)
 _PYTHON = "3.11"  # of Debian 12
 
 # A package database of its own: the machine's apt keeps its architecture and its state.
@@ -43,14 +47,15 @@ def unpack_packages(root: Path, work: Path) -> None:
         run_tool(["dpkg-deb", "--extract", str(package), str(root)], what=f"unpacking {package.name}")
 
 
-def install_wheels(root: Path) -> None:
-    """Put ONNX Runtime and numpy for aarch64 where the board's Python finds them."""
+def install_wheels(root: Path, runtime: str) -> None:
+    """Put a runtime and numpy for aarch64 where the board's Python finds them."""
+    wheel = f"{runtime}=={_NEWEST[runtime]}" if runtime in _NEWEST else runtime
     platforms = [argument for name in _PLATFORMS for argument in ("--platform", name)]
     target = root / "usr/lib/python3/dist-packages"
     run_tool(
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(target), "--only-binary=:all:"),
-            *("--python-version", _PYTHON, "--implementation", "cp", *platforms, *_WHEELS),
+            *("--python-version", _PYTHON, "--implementation", "cp", *platforms, wheel, _NUMPY),
         ],
         what="fetching the aarch64 wheels",
     )

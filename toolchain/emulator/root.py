@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from toolchain.emulator import packages
-from toolchain.run.cache import cache_root, hash_sources
+from toolchain.run.cache import cache_root, hash_json, hash_sources
 
 USER = "board"
 DATA = "/data"
@@ -38,9 +38,9 @@ def board_folder() -> Path:
     return cache_root() / "emulator"
 
 
-def build_root() -> Path:
-    """Return the root file system, built now where there is none of this version; it appears in one step."""
-    root = board_folder() / f"root-{hash_sources(Path(__file__).parent)[:16]}"
+def build_root(runtime: str) -> Path:
+    """Return the root file system with a runtime, built now where there is none of this version; it appears in one step."""
+    root = board_folder() / f"root-{hash_json([hash_sources(Path(__file__).parent), runtime])[:16]}"
     if root.is_dir():
         return root
     work = root.with_name("partial")
@@ -48,7 +48,7 @@ def build_root() -> Path:
     partial = work / "root"
     partial.mkdir(parents=True)
     packages.unpack_packages(partial, work)
-    packages.install_wheels(partial)
+    packages.install_wheels(partial, runtime)
     _write_configuration(partial)
     for old in root.parent.glob("root-*"):
         shutil.rmtree(old)

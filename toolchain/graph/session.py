@@ -13,7 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from toolchain.agent.manifest import TensorSpec
-from toolchain.agent.measure.runtimes.onnxruntime import NATIVE_ERRORS, PROVIDER, make_options, read_spec
+from toolchain.agent.measure.runtimes.onnxruntime import PROVIDER, list_errors, make_options, read_spec
 from toolchain.agent.measure.session import Session, open_session
 from toolchain.errors import first_line, malformed, usage
 from toolchain.graph.feeds import check_feeds
@@ -70,7 +70,7 @@ class HostSession:
         check_feeds(self.inputs, arrays, where=where)
         try:
             made = self._session.run(self._made, dict(arrays)) if self._made else []
-        except NATIVE_ERRORS as error:
+        except list_errors() as error:
             shapes = ", ".join(f"{name} {array.dtype}{array.shape}" for name, array in arrays.items())
             raise usage(
                 "the model fails on the samples",
@@ -82,14 +82,14 @@ class HostSession:
         return {name: values[name] for name in self._returned}
 
 
-def open_as_board(model: onnx.ModelProto | Path, *, threads: int) -> Session:
+def open_as_board(model: onnx.ModelProto | Path, *, threads: int, runtime: str = "onnxruntime") -> Session:
     """Open a model with the agent's own session: what this machine runs as a board, with kernels and errors of there."""
     if isinstance(model, Path):
-        return open_session("onnxruntime", model, threads)
+        return open_session(runtime, model, threads)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(model.SerializeToString())
-        return open_session("onnxruntime", path, threads)
+        return open_session(runtime, path, threads)
 
 
 def profile_runs(
@@ -128,7 +128,7 @@ def _expose(model: onnx.ModelProto | Path, tensors: Sequence[str] | None) -> byt
 def _open(source: bytes | str, options: Any, where: str | None) -> Any:
     try:
         return onnxruntime.InferenceSession(source, options, providers=[PROVIDER])
-    except NATIVE_ERRORS as error:
+    except list_errors() as error:
         raise malformed(
             "ONNX Runtime refuses the model",
             where=where,

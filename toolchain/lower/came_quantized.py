@@ -1,4 +1,4 @@
-"""A model that came quantized: for ONNX Runtime it is passed through, and said so.
+"""A model that came quantized: for a CPU it is passed through, and said so.
 
 Its integers are somebody's decision, and proven there. To quantize what is left in float would change it silently.
 """

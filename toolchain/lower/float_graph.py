@@ -61,11 +61,14 @@ def choose_float_graph(
     return FloatChoice(optimized, None)
 
 
-def bind_comparison(feed: Arrays, *, threads: int) -> CompareSpeed:
-    """Return what measures two models in turns on this machine, given the same inputs."""
+def bind_comparison(feed: Arrays, runtime: str, *, threads: int) -> CompareSpeed:
+    """Return what measures two models in turns with a runtime of this machine, given the same inputs."""
 
     def compare(slower: onnx.ModelProto, faster: onnx.ModelProto) -> Ratio:
-        sessions = {name: open_as_board(model, threads=threads) for name, model in (("s", slower), ("f", faster))}
+        sessions = {
+            name: open_as_board(model, runtime=runtime, threads=threads)
+            for name, model in (("s", slower), ("f", faster))
+        }
         runs = {name: partial(session.run, feed) for name, session in sessions.items()}
         return measure_latency(runs, samples=_SAMPLES, limit_s=_LIMIT_S).compare("s", "f")
 

@@ -93,11 +93,11 @@ def lower_int8(
     others = bench.on(feeds[_SEARCH_SAMPLES : _SEARCH_SAMPLES + _CONFIRM_SAMPLES])
     reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
     known, speed = LayerTimes(), SpeedSearch()
-    if options.choose_by_measurement:
+    if is_timed := options.choose_by_measurement and policy.kernels is not None:
         known = time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads)
         known = replace(known, times=_sum_shared(plan, known.times))
     reasons |= _keep_accurate(bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps)
-    if options.choose_by_measurement:
+    if is_timed:
         on_step = start_steps("search for layers that int8 slows down", len(plan.weighted_layers).bit_length() + 2)
         speed = find_slow_layers(bench, plan, frozenset(reasons), known, threads=threads, on_step=on_step)
         reasons |= speed.keep_float
@@ -180,7 +180,7 @@ def _calibrate(
         feeds=(),
         references=(),
         trained=trained,
-        host_kernels=policy.host_kernels,
+        kernels=policy.kernels,
     )
     first = empty.on(feeds[:_SEARCH_SAMPLES])
     benches: dict[str, tuple[Mapping[str, TensorRange], Bench]] = {
@@ -262,6 +262,7 @@ def describe_int8(lowering: Int8Lowering, *, notes: Sequence[str] = ()) -> dict[
             name: "learned" if range_.learned else "calibrated" for name, range_ in lowering.ranges.items()
         },
         "outliers": [asdict(outlier) for outlier in lowering.outliers],
+        "trials_on": lowering.policy.kernels or "exact sums, not the target's own kernels",
         "speed": {"status": lowering.speed.status, "problems": list(lowering.speed.problems)},
         "speed_trials": [asdict(trial) for trial in lowering.speed.trials],
     }

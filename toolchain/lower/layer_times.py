@@ -1,48 +1,44 @@
-"""How long each layer takes, from ONNX Runtime's own profile: a hint for the search, never a result.
+"""How long each layer takes, from the runtime's own profile: a hint for the search, never a result.
 
 The result is always the latency of the whole model, measured by toolchain/agent/measure/latency.py.
 """
 
 from __future__ import annotations
 
-import statistics
-from collections import defaultdict
+import importlib
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from toolchain.agent.measure.onnxruntime_profile import strip_name
-from toolchain.graph.session import profile_runs
 from toolchain.graph.view import GraphView
-
-# Enough for a median that ignores the first, slow runs.
-_RUNS = 25
+from toolchain.lower import runtimes
 
 
 def time_layers(
-    model: onnx.ModelProto, layers: Iterable[str], inputs: Mapping[str, NDArray[np.generic]], *, threads: int
+    model: onnx.ModelProto,
+    layers: Iterable[str],
+    inputs: Mapping[str, NDArray[np.generic]],
+    *,
+    runtime: str,
+    threads: int,
 ) -> dict[str, float]:
-    """Return the median time in microseconds of each layer that the profile still shows.
+    """Return the usual time in microseconds of each layer that the runtime's profile still shows.
 
     A layer that the runtime merged into something unrecognizable is absent.
     """
-    events = profile_runs(model, inputs, threads=threads, runs=_RUNS)
+    module = importlib.import_module(f"{runtimes.__name__}.{runtime}")
+    times: Mapping[str, float] = module.profile_layers(model, inputs, threads=threads)
     aliases = name_layers(model, layers)
-    times: dict[str, list[float]] = defaultdict(list)
-    for event in events:
-        layer = aliases.get(strip_name(event["name"]))
-        if layer is not None and event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            times[layer].append(float(event["dur"]))
-    return {layer: statistics.median(durations) for layer, durations in times.items()}
+    return {aliases[name]: time_us for name, time_us in times.items() if name in aliases}
 
 
 def name_layers(model: onnx.ModelProto, layers: Iterable[str]) -> dict[str, str]:
     """Return the layer for every name that the runtime may call it by.
 
-    The blocked (NCHWc) kernels are named after the tensor that leaves them, which is the activation's where
-    one was fused.
+    Some kernels are named after the tensor that leaves them, which is the activation's where one was fused: those of ONNX
+    Runtime in the blocked layout (NCHWc), and OpenVINO's before an output of the graph.
     """
     view = GraphView.from_model(model)
     wanted = set(layers)

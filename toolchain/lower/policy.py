@@ -27,8 +27,8 @@ class Int8Policy:
     """Why a node that multiplies is never in a plan, by its operator."""
     finish: Callable[[onnx.ModelProto], onnx.ModelProto] = _leave
     """What is done last to the model with its pairs, such as float16 around them; too little to matter to a search."""
-    host_kernels: bool = False
-    """Whether this machine's own kernels are the target's, so that trials run on them."""
+    kernels: str | None = None
+    """The runtime of the target where this machine's own kernels are the target's, so that trials run on them."""
 
     def limit(self, tensors: Collection[str]) -> Int8Policy:
         """Return the policy with plans that quantize these tensors only, those that have a range.

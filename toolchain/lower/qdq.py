@@ -1,6 +1,6 @@
 """The Q/DQ writer: puts QuantizeLinear/DequantizeLinear pairs where a runtime's policy wants them.
 
-The writer knows no runtime. A policy (lower/onnxruntime.py) decides which nodes compute in int8 and says
+The writer knows no runtime. A policy (lower/runtimes/onnxruntime.py) decides which nodes compute in int8 and says
 so in a QdqPlan; the writer inserts the pairs and stores the weights as integers:
 
     x -> Q -> DQ -> Conv -> Relu -> Q -> DQ -> y

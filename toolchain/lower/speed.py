@@ -116,9 +116,12 @@ def _try_sets(
     Beside the trials: what makes them worthless, and the winner: the smallest set that is not slower than the best.
     """
     plain: tuple[str, ...] = ()
-    sessions = {plain: open_as_board(bench.build(keep_float), threads=threads)}
+    runtime = _name_kernels(bench)
+    sessions = {plain: open_as_board(bench.build(keep_float), runtime=runtime, threads=threads)}
     for proposal in proposals:
-        sessions[proposal] = open_as_board(bench.build(keep_float | frozenset(proposal)), threads=threads)
+        sessions[proposal] = open_as_board(
+            bench.build(keep_float | frozenset(proposal)), runtime=runtime, threads=threads
+        )
         on_step()
     runs = {_name_trial(proposal): _bind_run(session, bench.feeds[0]) for proposal, session in sessions.items()}
 
@@ -154,10 +157,10 @@ def _try_sets(
 
 def time_both(bench: Bench, layers: Sequence[str], keep_float: frozenset[str], *, threads: int) -> LayerTimes:
     """Return the time of each layer in float and in int8."""
-    feed = bench.feeds[0]
+    feed, runtime = bench.feeds[0], _name_kernels(bench)
     before = read_conditions(_ROOT)
-    int8_us = time_layers(bench.build(keep_float), layers, feed, threads=threads)
-    float_us = time_layers(bench.model, layers, feed, threads=threads)
+    int8_us = time_layers(bench.build(keep_float), layers, feed, runtime=runtime, threads=threads)
+    float_us = time_layers(bench.model, layers, feed, runtime=runtime, threads=threads)
     problems = find_contention(before, read_conditions(_ROOT))
     if problems:
         return LayerTimes(problems=problems)
@@ -168,6 +171,13 @@ def time_both(bench: Bench, layers: Sequence[str], keep_float: frozenset[str], *
             if name in int8_us and name in float_us
         }
     )
+
+
+def _name_kernels(bench: Bench) -> str:
+    if bench.kernels is None:
+        message = "layers are timed on the target's own kernels alone"
+        raise ValueError(message)
+    return bench.kernels
 
 
 def _explain(name: str, times: Mapping[str, LayerTime], gain: str) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from toolchain.agent.measure.facts import Facts, is_this_cpu
+from toolchain.agent.measure.libraries import find_module
 from toolchain.agent.measure.parity import check_outputs
 from toolchain.agent.measure.sqnr import measure_powers, to_db
 from toolchain.graph.float_outputs import FloatOutputs
@@ -46,8 +48,8 @@ class Bench:
     """What the model to be kept returned for each: the float model, or the trained one."""
     trained: onnx.ModelProto | None = None
     """Of a model trained for int8, what was trained: it is the reference in the float model's place."""
-    host_kernels: bool = False
-    """Whether trials run on this machine's own kernels, because it is what the model is lowered for."""
+    kernels: str | None = None
+    """The runtime that trials run on, because its kernels on this machine are those that the model is lowered for."""
 
     def on(self, feeds: Sequence[Arrays]) -> Bench:
         """Return the same bench on other samples.
@@ -64,8 +66,12 @@ class Bench:
 
     def measure_outputs_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> dict[str, SqnrEstimate]:
         """Return the SQNR of every output with these layers in float, on the first `samples` of the feeds, or on all."""
-        open_trial = open_as_board if self.host_kernels else open_emulated
-        session = open_trial(self.build(keep_float), threads=os.cpu_count() or 1)
+        model, threads = self.build(keep_float), os.cpu_count() or 1
+        session = (
+            open_emulated(model, threads=threads)
+            if self.kernels is None
+            else open_as_board(model, runtime=self.kernels, threads=threads)
+        )
         signal: dict[str, list[float]] = defaultdict(list)
         noise: dict[str, list[float]] = defaultdict(list)
         for feed, reference in zip(self.feeds[:samples], self.references[:samples], strict=True):
@@ -95,6 +101,11 @@ def _estimate(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> SqnrEs
     draws = np.random.default_rng(0).integers(0, len(signal), (_DRAWS, len(signal)))
     low = np.quantile(to_db(signal[draws].sum(axis=1), noise[draws].sum(axis=1)), _LOW_QUANTILE)
     return SqnrEstimate(sqnr_db=float(to_db(signal.sum(), noise.sum())), low_db=float(low))
+
+
+def find_kernels(runtime: str, facts: Facts) -> str | None:
+    """Return the runtime, where it is installed here and the board's CPU is like this machine's; else None."""
+    return runtime if is_this_cpu(facts) and find_module(runtime) is not None else None
 
 
 def open_emulated(model: onnx.ModelProto, *, threads: int) -> HostSession:

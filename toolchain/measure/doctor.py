@@ -12,14 +12,14 @@ from typing import Any, TextIO
 from packaging.requirements import Requirement
 
 from toolchain.agent.measure.facts import read_facts
-from toolchain.agent.measure.session import list_runtimes
+from toolchain.agent.measure.traits import find_traits, list_runtimes
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.members import list_members
 from toolchain.project.seams import DATA_SETS
 from toolchain.run.cache import cache_root
 
-# The extras of pyproject.toml that a user may want; `dev` is for those who change the toolchain.
-_EXTRAS = ("labgrid", "rtx")
+# Of the extras in pyproject.toml, the one for those who change the toolchain.
+_OWN_EXTRA = "dev"
 
 
 def examine_machine() -> dict[str, Any]:
@@ -28,9 +28,9 @@ def examine_machine() -> dict[str, Any]:
     Each finding has `ok`, and where that is false a `fix`.
     """
     return {
-        "runtimes": {name: _examine_runtime(name) for name in list_runtimes()},
+        "runtimes": {name: _examine_runtime(name) for name in list_runtimes() if find_traits(name).engine != "host"},
         "needed": _examine_requirements(""),
-        "extras": {extra: _examine_requirements(extra) for extra in _EXTRAS},
+        "extras": {extra: _examine_requirements(extra) for extra in _list_extras()},
         "datasets": _examine_datasets(),
         "python": sys.executable,
         "cache": str(cache_root()),
@@ -82,6 +82,11 @@ def _examine_runtime(name: str) -> dict[str, Any]:
         return {"ok": True, "facts": asdict(read_facts(name)), "fix": None}
     except ToolchainError as error:
         return {"ok": False, "facts": None, "fix": error.fix or error.what}
+
+
+def _list_extras() -> list[str]:
+    extras = metadata.metadata("edge-toolchain").get_all("Provides-Extra") or []
+    return sorted(extra for extra in extras if extra != _OWN_EXTRA)
 
 
 def _examine_requirements(extra: str) -> list[dict[str, Any]]:

@@ -8,8 +8,9 @@ from typing import Literal
 from pydantic import Field, PrivateAttr
 
 from toolchain.agent.manifest import BUILD_LIMIT_S_MAX, Precision, SignaturePolicy
+from toolchain.agent.measure.traits import Traits, find_traits, list_runtimes
 from toolchain.agent.measure.version import matches_version
-from toolchain.errors import ToolchainError, usage
+from toolchain.errors import ToolchainError, suggest_name, usage
 from toolchain.project.toml_file import Section, check_table, read_toml
 
 
@@ -31,7 +32,7 @@ class TargetGates(Section):
 
 
 class BuildSection(Section):
-    """How TensorRT may build engines on the board (agent/manifest.py: BuildSpec)."""
+    """How a runtime may build engines on the board (agent/manifest.py: BuildSpec)."""
 
     limit_s: float = Field(default=BUILD_LIMIT_S_MAX, gt=0, le=BUILD_LIMIT_S_MAX)
     workspace_mib: int | None = Field(default=None, ge=1)
@@ -51,7 +52,7 @@ class Target(Section):
     activation_type: Literal["auto", "uint8", "int8"] = "auto"
     """Of int8 activations; "auto" takes what the board's CPU does well and states it in lowering.json."""
     compute_capabilities: list[str] = Field(default_factory=list)
-    """Of the GPUs that tensorrt_rtx builds for ahead of time, such as "8.6"; for no other runtime."""
+    """Of the GPUs that a runtime builds engines for ahead of time, such as "8.6"; for no other runtime."""
     signature: SignaturePolicy = "required"
     emulated: bool = False
     """Latency on an emulated board is no measurement and never gates."""
@@ -94,15 +95,16 @@ def read_target(path: Path) -> Target:
             found=", ".join(target.precision),
             fix="remove one of them",
         )
-    if bool(target.compute_capabilities) != (target.runtime == "tensorrt_rtx"):
+    traits = _find_traits(target)
+    if bool(target.compute_capabilities) != (traits.engine == "host"):
         raise usage(
             "compute_capabilities and the runtime do not go together",
             where=f"{path}: compute_capabilities",
-            expected='some for runtime = "tensorrt_rtx", none for every other',
+            expected=f"some for {_name_runtimes('host')}, none for every other",
             found=f'{target.compute_capabilities or "none"} for "{target.runtime}"',
             fix='name those of the GPUs to build for, such as ["8.6", "8.9"], or remove them',
         )
-    _check_build(target)
+    _check_build(target, traits)
     required = target.compatible.runtime_version
     try:
         matches_version("0", required or ">=0")
@@ -117,7 +119,26 @@ def read_target(path: Path) -> Target:
     return target
 
 
-def _check_build(target: Target) -> None:
+def _find_traits(target: Target) -> Traits:
+    known = list_runtimes()
+    if target.runtime not in known:
+        raise usage(
+            f"there is no runtime {target.runtime!r}",
+            where=f"{target.path}: runtime",
+            expected=f"one of {', '.join(known)}",
+            found=repr(target.runtime),
+            fix=suggest_name(target.runtime, known, otherwise="choose one of them"),
+        )
+    return find_traits(target.runtime)
+
+
+def _name_runtimes(engine: str) -> str:
+    """Return the runtimes whose engines are built there, as a target names them."""
+    names = [name for name in list_runtimes() if find_traits(name).engine == engine]
+    return " or ".join(f'runtime = "{name}"' for name in names)
+
+
+def _check_build(target: Target, traits: Traits) -> None:
     """Refuse (exit 2) wishes for a build that nothing would follow."""
     build = target.build
 
@@ -125,9 +146,9 @@ def _check_build(target: Target) -> None:
         fix = f"correct {key} in [build], or remove it"
         return usage(what, where=f"{target.path}: build.{key}", expected=expected, found=found, fix=fix)
 
-    if build.model_fields_set and target.runtime != "tensorrt":
+    if build.model_fields_set and traits.engine != "board":
         key = min(build.model_fields_set)
-        raise refuse(key, "this runtime builds no engine on the board", 'runtime = "tensorrt"', f'"{target.runtime}"')
+        raise refuse(key, "this runtime builds no engine on the board", _name_runtimes("board"), f'"{target.runtime}"')
     if build.dla_core is not None and "float32" in target.precision:
         raise refuse(
             "dla_core", "the DLA does not compute in float32", "precisions int8 and fp16", "float32 among them"

@@ -126,6 +126,14 @@ def read_versions(*distributions: str) -> dict[str, str]:
         raise missing(f"{error.name} is not installed", fix=f"python -m pip install {error.name}") from error
 
 
+def find_version(distribution: str) -> str | None:
+    """Return the version of a distribution that need not be installed; None where it is not."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def _list_sources(folder: Path) -> list[Path]:
     found: list[Path] = []
     for path in folder.iterdir():

@@ -51,6 +51,7 @@ def bundle(
     }
 
     def build(folder: Path) -> None:
+        from toolchain.agent.measure.traits import find_traits
         from toolchain.bundle import BundleInputs, write_bundle
         from toolchain.bundle.golden import read_golden_outputs
         from toolchain.graph.session import open_as_board
@@ -75,7 +76,7 @@ def bundle(
             reference=reference.folder / "model.onnx",
             original=original.folder / "model.onnx",
             # A runtime that builds engines builds a quarter of an hour; an emulated board measures no speed.
-            is_original_measured=target.runtime == "onnxruntime" and not target.emulated,
+            is_original_measured=find_traits(target.runtime).engine is None and not target.emulated,
             inputs=session.inputs,
             outputs=session.outputs,
             golden=_read_golden(run, reference, golden, float_golden),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 from collections.abc import Mapping
@@ -11,9 +10,11 @@ from typing import Any
 
 from toolchain.agent.manifest import Precision
 from toolchain.agent.measure.facts import Facts, is_this_cpu
+from toolchain.agent.measure.libraries import find_module
+from toolchain.agent.measure.traits import find_traits
 from toolchain.data.dataset import name_sample
 from toolchain.project.target import Target
-from toolchain.run.cache import Cache, Entry, read_versions
+from toolchain.run.cache import Cache, Entry
 from toolchain.stages.run import Run, write_json
 
 # Twenty seconds of measurement each: what they cannot tell is smaller than what two sessions differ by, or nearly so.
@@ -25,18 +26,21 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
 
     exported: what `optimized` was made from.
     """
-    takes_float = precision == "float32" and target.runtime == "onnxruntime"
+    # An engine is built for shapes, which the data tells.
+    takes_float = precision == "float32" and find_traits(target.runtime).engine is None
     # A float graph needs no range: one sample is there to time it on.
     samples = 1 if takes_float else run.recipe.data.calibration_samples
     options = run.recipe.quantize
-    # Layers are timed on this machine: what is slow here decides nothing about a board with another CPU.
-    if target.emulated or not is_this_cpu(facts):
+    # Layers are timed on this machine: what is slow here decides nothing about a board with another CPU or runtime.
+    if target.emulated or not is_this_cpu(facts) or find_module(target.runtime) is None:
         options = options.model_copy(update={"choose_by_measurement": False})
     inputs = {
-        **run.identify_code(__name__, *(options.list_calibration_methods() if not takes_float else ())),
+        **run.identify_code(
+            __name__, *(options.list_calibration_methods() if not takes_float else ()), runtime=target.runtime
+        ),
         "model": optimized.sha256,
         "target": [target.runtime, target.threads, target.activation_type],
-        **_identify_builder(target),
+        **_identify_engine(target),
         "precision": precision,
         "exported": exported.sha256,
         "chosen_by_measurement": options.choose_by_measurement,
@@ -110,14 +114,11 @@ def count_attempt(cache: Cache, stage: str, inputs: dict[str, Any]) -> dict[str,
     raise AssertionError  # the count has no end
 
 
-def _identify_builder(target: Target) -> dict[str, Any]:
-    """Return the part of a key that stands for what TensorRT lowerings depend on beside the others."""
-    if target.runtime == "onnxruntime":
+def _identify_engine(target: Target) -> dict[str, Any]:
+    """Return the part of a key that stands for what the lowering of an engine depends on beside the others."""
+    if find_traits(target.runtime).engine is None:
         return {}
-    rtx = "tensorrt_rtx_cu13"
-    installed = importlib.util.find_spec("tensorrt_rtx") is not None
     return {
         "listed_precisions": list(target.listed_precisions),
         "compute_capabilities": target.compute_capabilities,
-        "tensorrt_rtx": read_versions(rtx) if installed else None,
     }

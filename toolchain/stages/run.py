@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from toolchain.agent.measure.metrics import find_metric
 from toolchain.agent.measure.targets import TargetArray, slice_target
+from toolchain.agent.measure.traits import find_traits, list_runtimes
 from toolchain.data import Dataset, Samples, load_dataset
 from toolchain.errors import usage
 from toolchain.module.files import identify_files, identify_member
 from toolchain.project.members import Member, find_member
 from toolchain.project.recipe import Recipe
 from toolchain.project.seams import DATA_SETS, METRICS
-from toolchain.run.cache import Cache, Entry, hash_file, read_versions
+from toolchain.run.cache import Cache, Entry, find_version, hash_file, read_versions
 from toolchain.run.sources import Sources, find_sources
 from toolchain.run.stage_record import StageRecord
 
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 # Exports and passes are checked on so many real samples; the board checks the whole evaluation set.
 PARITY_SAMPLES = 16
 
-# What changes no result: how recipes are checked, how an entry is locked, what is shown. TensorRT for RTX, an extra, is
-# named where a target asks for it.
-_OF_NO_RESULT = {"filelock", "pydantic", "rich", "tensorrt_rtx", "typing_extensions"}
+# What changes no result: how recipes are checked, how an entry is locked, what is shown.
+_OF_NO_RESULT = {"filelock", "pydantic", "rich", "typing_extensions"}
+
+# What this machine opens ONNX files with, whatever the board has.
+_HOST_RUNTIME = "onnxruntime"
 
 # The distributions of other names than what is imported.
 _DISTRIBUTIONS = {"PIL": "pillow", "google": "protobuf"}
@@ -74,7 +77,9 @@ class Run:
             yield
         self._record(name, started_s, cached=False, sha256=None)
 
-    def identify_code(self, stage: str, *chosen: Member, libraries: Sequence[str] = ()) -> dict[str, Any]:
+    def identify_code(
+        self, stage: str, *chosen: Member, libraries: Sequence[str] = (), runtime: str | None = None
+    ) -> dict[str, Any]:
         """Return the part of a key that stands for the code of a stage and the libraries that it runs.
 
         Every stage may read the recipe's data, and open a session of ONNX Runtime.
@@ -83,6 +88,8 @@ class Run:
             stage: the stage's module; what it imports counts, inside functions too.
             chosen: the members that run beside those, by a name from the recipe.
             libraries: distributions that no import statement of ours shows, as the user's code or a library loads them.
+            runtime: the board's, where a payload is made for it. It need not be installed here; what its lowering uses
+                where it is there counts by its version.
 
         Raises:
             ToolchainError: a library is not installed (exit 3).
@@ -90,13 +97,19 @@ class Run:
         members = [find_member(DATA_SETS, self.recipe.data.name), *chosen]
         ours = [member.module for member in members if member.is_ours]
         theirs = [identify_member(member) for member in members if not member.is_ours]
-        modules = [stage, "toolchain.agent.measure.runtimes.onnxruntime", *ours]
+        modules = [stage, f"toolchain.agent.measure.runtimes.{_HOST_RUNTIME}", *ours]
         outside = [source for code in theirs for source in code.sources]
-        imported = self.sources.list_libraries(*modules, outside=outside) - _OF_NO_RESULT
+        board, found = [], {}
+        if runtime is not None:
+            modules.append(f"toolchain.lower.runtimes.{runtime}")
+            board.append(f"toolchain.agent.measure.runtimes.{runtime}")
+            found = {name: find_version(name) for name in find_traits(runtime).lowered_with}
+        boards_alone = set(list_runtimes()) - {_HOST_RUNTIME}
+        imported = self.sources.list_libraries(*modules, outside=outside) - _OF_NO_RESULT - boards_alone
         distributions = {_DISTRIBUTIONS.get(name, name) for name in imported}
         return {
-            "code": self.sources.hash_imports(*modules, outside=outside),
-            "versions": read_versions(*sorted(distributions.union(libraries))),
+            "code": self.sources.hash_imports(*modules, *board, outside=outside),
+            "versions": {**read_versions(*sorted(distributions.union(libraries))), **found},
             **({"members": [code.identity for code in theirs]} if theirs else {}),
         }
 
@@ -156,7 +169,7 @@ class Run:
 
     def describe_inputs(self) -> dict[str, Any]:
         """Return the hashes and versions that the bundle is made from: the same for the same inputs."""
-        libraries = ("torch", "onnx", "onnxruntime", "onnxsim", "onnxscript", "numpy")
+        libraries = ("torch", "onnx", _HOST_RUNTIME, "onnxsim", "onnxscript", "numpy")
         return {
             # Where the data lies says nothing; its hash stands below.
             "recipe": self.recipe.model_dump(exclude={"data": {"options"}, "train": {"options"}, "search": True}),

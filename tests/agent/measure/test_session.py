@@ -2,11 +2,12 @@ import sys
 
 import numpy as np
 import onnx.parser
+import onnxruntime
 import pytest
 
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import TensorSpec
-from toolchain.agent.measure.session import find_runtime, list_runtimes, open_session
+from toolchain.agent.measure.session import find_runtime, open_session
 
 
 def assert_refused(code, call):
@@ -43,14 +44,13 @@ def test_only_the_cpu_provider_is_used(write_model):
 
 
 def test_another_provider_than_asked_for_is_refused(write_model, monkeypatch):
-    runtime = find_runtime("onnxruntime")
-    real = runtime.onnxruntime.InferenceSession
+    real = onnxruntime.InferenceSession
 
     class Replaced(real):
         def get_providers(self):
             return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
-    monkeypatch.setattr(runtime.onnxruntime, "InferenceSession", Replaced)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Replaced)
     path = write_model("float32")
     error = assert_refused(ExitCode.INCOMPATIBLE, lambda: open_model(path))
     assert "CUDA" in error.found
@@ -107,10 +107,6 @@ def test_feeds_that_do_not_fit_are_refused(write_model, feeds):
     assert_refused(ExitCode.MALFORMED, lambda: session.run(feeds))
 
 
-def test_runtimes_are_found_by_the_name_of_their_module():
-    assert "onnxruntime" in list_runtimes()
-
-
 @pytest.mark.parametrize("name", ["tensorflow", "", "../errors", "os"])
 def test_an_unknown_runtime_is_a_usage_error_that_lists_the_known(name):
     error = assert_refused(ExitCode.USAGE, lambda: find_runtime(name))
@@ -119,9 +115,13 @@ def test_an_unknown_runtime_is_a_usage_error_that_lists_the_known(name):
 
 def test_a_runtime_that_is_not_installed_is_missing_and_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.delitem(sys.modules, "toolchain.agent.measure.runtimes.onnxruntime", raising=False)
     error = assert_refused(ExitCode.MISSING, lambda: find_runtime("onnxruntime"))
     assert "pip install onnxruntime" in error.fix
+
+
+def test_a_runtime_that_no_board_has_is_for_lowering_alone():
+    error = assert_refused(ExitCode.USAGE, lambda: find_runtime("tensorrt_rtx"))
+    assert "toolchain lower" in error.fix
 
 
 def test_a_payload_that_runs_as_it_is_has_no_engine_and_can_be_closed(write_model):

@@ -28,8 +28,8 @@ from toolchain.graph.view import GraphView
 from toolchain.lower.int8 import lower_int8
 from toolchain.lower.learned import find_learned
 from toolchain.lower.moved_values import find_same_values
-from toolchain.lower.onnxruntime import int8_policy, plan_int8
 from toolchain.lower.qdq_plan import Scheme
+from toolchain.lower.runtimes.onnxruntime import int8_policy, plan_int8
 from toolchain.lower.tensorrt.policy import plan_int8 as plan_tensorrt
 from toolchain.module.export import check_export, export_onnx, run_pytorch
 from toolchain.module.structure import FixWeights, LearnedRange

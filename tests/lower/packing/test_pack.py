@@ -8,9 +8,9 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from tests.lower.conftest import observe_ranges, parse_model, run_model
-from toolchain.lower.onnxruntime import plan_int8
 from toolchain.lower.packing import pack_weights
 from toolchain.lower.qdq import write_qdq
+from toolchain.lower.runtimes.onnxruntime import plan_int8
 
 NODES_BYTES = 1000
 """More than the nodes and shared constants of any form take."""

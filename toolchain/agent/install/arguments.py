@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
 
     facts = commands.add_parser("facts", help="tell what this board is")
-    facts.add_argument("--runtime", default="onnxruntime", help="the runtime to look for (default %(default)s)")
+    facts.add_argument("--runtime", required=True, help="the runtime to look for")
     facts.add_argument("--root", type=Path, help="the board's folder for releases, for what its disk has free")
 
     install = commands.add_parser("install", help="take a bundle from stdin, prove it, and make it the active release")

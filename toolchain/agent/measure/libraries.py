@@ -9,27 +9,11 @@ import sysconfig
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterator, Mapping, Optional, Sequence
 
 from ..contents import compute_sha256
+from .traits import LibraryPlaces, find_traits, list_runtimes
 
-
-@dataclass(frozen=True)
-class _Parts:
-    """Where a runtime's libraries are: packages and folders beside them, and patterns in the system's folders."""
-
-    beside: Tuple[str, ...]
-    system: Tuple[str, ...]
-
-
-# auditwheel puts what a wheel brings along into NAME.libs. A Jetson has TensorRT's libraries among those of the system.
-_PARTS: Mapping[str, _Parts] = {
-    "onnxruntime": _Parts(beside=("onnxruntime", "onnxruntime.libs"), system=("libonnxruntime*.so*",)),
-    "tensorrt": _Parts(
-        beside=("tensorrt", "tensorrt_bindings", "tensorrt_libs", "tensorrt.libs"),
-        system=("libnvinfer*.so*", "libnvonnxparser*.so*"),
-    ),
-}
 _LIBRARY = re.compile(r".+\.(so(\.[\w.]+)?|pyd|dll|dylib)")
 _SYSTEM_FOLDERS = ("/lib", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 
@@ -58,18 +42,19 @@ def find_module(name: str) -> Optional[ModuleSpec]:
 
 def find_libraries(runtime: str) -> Dict[str, Path]:
     """Return the module and the shared libraries of a runtime, by names that say nothing of where Python is installed."""
-    parts = _PARTS.get(runtime, _Parts(beside=(runtime,), system=()))
+    # A board asks for the runtime of a release that a newer agent may have made.
+    places = find_traits(runtime).libraries if runtime in list_runtimes() else LibraryPlaces(beside=(runtime,))
     spec = find_module(runtime)
     if spec is None:
         return {}
     found: Dict[str, Path] = {}
     for location in spec.submodule_search_locations or ():
-        for name in parts.beside:
+        for name in places.beside:
             found.update(_list_folder(Path(location).parent, name))
     if spec.origin is not None:
         folder = f"{runtime}/" if spec.submodule_search_locations else ""
         found[folder + Path(spec.origin).name] = Path(spec.origin)
-    for path in _list_system(parts.system):
+    for path in _list_system(places.system):
         found[path.name] = path
     return dict(sorted(found.items()))
 

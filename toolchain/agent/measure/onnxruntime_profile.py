@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
+from .macs import (
+    CountMacs,
+    Shape,
+    count_conv,
+    count_conv_transpose,
+    count_matmul,
+    count_nothing,
+    count_recurrent,
+    multiply,
+)
 from .placement import Layer
-
-_Shape = List[int]
 
 # Kernels whose multiplications are int8 by int8, whatever the type of their first input.
 _INT8_OPS = frozenset(
@@ -38,47 +46,7 @@ def strip_name(name: str) -> str:
     return _ADDED.sub("", name)
 
 
-def _multiply(sizes: Iterable[int]) -> int:
-    product = 1
-    for size in sizes:
-        product *= size
-    return product
-
-
-def _count_conv(shapes: Sequence[_Shape], output: _Shape, weight: int) -> Optional[int]:
-    # Weight (M, C/group, *kernel): each output element takes the C/group * kernel products of its output channel.
-    if len(shapes) <= weight or not shapes[weight]:
-        return None
-    return _multiply(output) * _multiply(shapes[weight][1:])
-
-
-def _count_conv_transpose(shapes: Sequence[_Shape], _output: _Shape, weight: int) -> Optional[int]:
-    # Weight (C, M/group, *kernel): each input element is spread over the M/group * kernel of its input channel.
-    if len(shapes) <= weight or not shapes[weight]:
-        return None
-    return _multiply(shapes[0]) * _multiply(shapes[weight][1:])
-
-
-def _count_matmul(shapes: Sequence[_Shape], output: _Shape, weight: int) -> Optional[int]:
-    # (..., M, K) * (..., K, N), either one possibly transposed: whichever way round, the last two of A are M and K.
-    if len(shapes) <= weight or not shapes[0] or not shapes[weight]:
-        return None
-    if len(shapes[0]) == 1:
-        return _multiply(output) * shapes[0][0]
-    columns_are_dropped = len(shapes[weight]) == 1
-    rows = (output if columns_are_dropped else output[:-1])[-1:]
-    depth, rest = divmod(_multiply(shapes[0][-2:]), _multiply(rows) or 1)
-    return None if rest else _multiply(output) * depth
-
-
-def _count_recurrent(shapes: Sequence[_Shape], _output: _Shape, weight: int) -> Optional[int]:
-    # X (T, N, I) or (N, T, I), W (D, gates * H, I), R (D, gates * H, H): every step of every sample uses W and R once.
-    if len(shapes) <= weight + 1:
-        return None
-    return _multiply(shapes[0][:2]) * (_multiply(shapes[weight]) + _multiply(shapes[weight + 1]))
-
-
-def _count_attention(shapes: Sequence[_Shape], _output: _Shape, _weight: int) -> Optional[int]:
+def _count_attention(shapes: Sequence[Shape], _output: Shape, _weight: int) -> Optional[int]:
     # Q (N, [heads,] S, E), K (N, [heads,] L, E), V (N, [heads,] L, F): Q times K transposed is S*L*E, and its product with V
     # S*L*F. Where the heads lie in the last axis, E counts all of them and so does the sum; K and V may have
     # fewer heads than Q, which repeats them.
@@ -86,63 +54,59 @@ def _count_attention(shapes: Sequence[_Shape], _output: _Shape, _weight: int) ->
         return None
     query, key, value = shapes[:3]
     if len(query) == 4:
-        return _multiply(query[:3]) * key[2] * (query[3] + value[3])
+        return multiply(query[:3]) * key[2] * (query[3] + value[3])
     return query[0] * query[1] * key[1] * (query[2] + value[2] * query[2] // key[2])
 
 
-def _count_packed_attention(shapes: Sequence[_Shape], output: _Shape, weight: int) -> Optional[int]:
+def _count_packed_attention(shapes: Sequence[Shape], output: Shape, weight: int) -> Optional[int]:
     # com.microsoft.Attention: X (N, S, I) * W (I, Q + K + V), then attention as above with the hidden size of V.
     if len(shapes) <= weight or len(shapes[0]) != 3 or len(shapes[weight]) != 2 or len(output) != 3:
         return None
     samples, length, _ = shapes[0]
-    projected = samples * length * _multiply(shapes[weight])
+    projected = samples * length * multiply(shapes[weight])
     hidden_q = (shapes[weight][1] - output[2]) // 2
     return projected + samples * length * length * (hidden_q + output[2])
 
 
-def _count_nothing(_shapes: Sequence[_Shape], _output: _Shape, _weight: int) -> Optional[int]:
-    return None
-
-
-_Rule = Tuple[Callable[[Sequence[_Shape], _Shape, int], Optional[int]], int]
+_Rule = Tuple[CountMacs, int]
 
 # What counts the MACs of an operator, and the index of its weights among its inputs.
 _RULES: Dict[str, _Rule] = {
-    "Conv": (_count_conv, 1),
-    "FusedConv": (_count_conv, 1),
-    "NhwcConv": (_count_conv, 1),
-    "NhwcFusedConv": (_count_conv, 1),
-    "ConvInteger": (_count_conv, 1),
-    "QLinearConv": (_count_conv, 3),
-    "ConvTranspose": (_count_conv_transpose, 1),
-    "MatMul": (_count_matmul, 1),
-    "FusedMatMul": (_count_matmul, 1),
-    "MatMulInteger": (_count_matmul, 1),
-    "MatMulIntegerToFloat": (_count_matmul, 1),
-    "DynamicQuantizeMatMul": (_count_matmul, 1),
-    "QLinearMatMul": (_count_matmul, 3),
-    "Gemm": (_count_matmul, 1),
-    "FusedGemm": (_count_matmul, 1),
-    "QGemm": (_count_matmul, 3),
-    "LSTM": (_count_recurrent, 1),
-    "GRU": (_count_recurrent, 1),
-    "RNN": (_count_recurrent, 1),
-    "DynamicQuantizeLSTM": (_count_recurrent, 1),
+    "Conv": (count_conv, 1),
+    "FusedConv": (count_conv, 1),
+    "NhwcConv": (count_conv, 1),
+    "NhwcFusedConv": (count_conv, 1),
+    "ConvInteger": (count_conv, 1),
+    "QLinearConv": (count_conv, 3),
+    "ConvTranspose": (count_conv_transpose, 1),
+    "MatMul": (count_matmul, 1),
+    "FusedMatMul": (count_matmul, 1),
+    "MatMulInteger": (count_matmul, 1),
+    "MatMulIntegerToFloat": (count_matmul, 1),
+    "DynamicQuantizeMatMul": (count_matmul, 1),
+    "QLinearMatMul": (count_matmul, 3),
+    "Gemm": (count_matmul, 1),
+    "FusedGemm": (count_matmul, 1),
+    "QGemm": (count_matmul, 3),
+    "LSTM": (count_recurrent, 1),
+    "GRU": (count_recurrent, 1),
+    "RNN": (count_recurrent, 1),
+    "DynamicQuantizeLSTM": (count_recurrent, 1),
     "Attention": (_count_attention, 1),
     "MultiHeadAttention": (_count_attention, 1),
     # These multiply too, but shapes do not tell how much, or at which precision.
-    "DeformConv": (_count_nothing, 0),
-    "Einsum": (_count_nothing, 0),
-    "GroupQueryAttention": (_count_nothing, 0),
-    "MatMulNBits": (_count_nothing, 0),
-    "MoE": (_count_nothing, 0),
-    "QAttention": (_count_nothing, 0),
-    "QMoE": (_count_nothing, 0),
-    "SparseAttention": (_count_nothing, 0),
+    "DeformConv": (count_nothing, 0),
+    "Einsum": (count_nothing, 0),
+    "GroupQueryAttention": (count_nothing, 0),
+    "MatMulNBits": (count_nothing, 0),
+    "MoE": (count_nothing, 0),
+    "QAttention": (count_nothing, 0),
+    "QMoE": (count_nothing, 0),
+    "SparseAttention": (count_nothing, 0),
 }
 
 
-def _split_types(entries: Sequence[Mapping[str, _Shape]]) -> Tuple[List[str], List[_Shape]]:
+def _split_types(entries: Sequence[Mapping[str, Shape]]) -> Tuple[List[str], List[Shape]]:
     # [{"float": [1, 3, 16, 16]}, {"uint8": []}]: one entry for each input that is there.
     pairs = [pair for entry in entries for pair in entry.items()]
     return [kind for kind, _ in pairs], [shape for _, shape in pairs]

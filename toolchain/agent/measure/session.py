@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Mapping, Optional, Protocol, Sequence, Tuple, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Callable, Dict, Mapping, Optional, Protocol, Tuple, cast
 
 from ..errors import ExitCode, ToolchainError
 from ..manifest import BuildSpec, TensorSpec
 from . import runtimes
-from .members import import_member, list_members
+from .members import import_member
 from .placement import Placement
+from .traits import find_traits
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,10 @@ class Session(Protocol):
 
 
 class Runtime(Protocol):
-    """A module in runtimes/: one runtime, under the name that targets give it."""
+    """A module in runtimes/: one runtime, under the name that targets give it; its TRAITS are in traits.py."""
+
+    def load(self) -> None:
+        """Import the runtime itself, which importing this module must not; raises ImportError where it is missing."""
 
     def read_version(self) -> str:
         """Return the version of the runtime on this board; raises ToolchainError (exit 3) where it is missing."""
@@ -103,30 +108,30 @@ class Runtime(Protocol):
         """Return the precision that every layer of a payload runs at, given these inputs."""
 
 
-def list_runtimes() -> Sequence[str]:
-    """Return the names of the runtimes that this agent knows."""
-    return list_members(runtimes)
-
-
 def find_runtime(name: str) -> Runtime:
-    """Return the runtime of this name; raises ToolchainError: exit 2 unknown name, exit 3 not installed."""
-    known = list_runtimes()
-    if name not in known:
+    """Return the runtime of this name, loaded.
+
+    Raises ToolchainError: exit 2 for an unknown name, and for a runtime that no board has; exit 3 where it is not installed.
+    """
+    traits = find_traits(name)
+    if traits.engine == "host":
         raise ToolchainError(
-            ExitCode.USAGE,
-            f"there is no runtime {name!r}",
-            "runtime",
-            f"one of {', '.join(known)}",
-            fix="correct the target's runtime; a target such as rtx, whose runtime no board has, is for `toolchain lower` alone",
+            code=ExitCode.USAGE,
+            what=f"no board runs {name} yet",
+            where="runtime",
+            expected="a runtime that opens payloads",
+            found=name,
+            fix="choose another target; this one is for `toolchain lower` alone",
         )
     try:
         module = import_member(runtimes, name)
+        module.load()
     except ImportError as error:
         raise ToolchainError(
-            ExitCode.MISSING,
-            f"the runtime {name} cannot be loaded",
+            code=ExitCode.MISSING,
+            what=f"the runtime {name} cannot be loaded",
             found=str(error),
-            fix=f"install it for {sys.executable}: python -m pip install {name}",
+            fix=f"install it for {sys.executable}: {traits.install}",
         ) from error
     return cast("Runtime", module)
 

@@ -26,7 +26,7 @@ from toolchain.graph.learned_ranges import remove_pairs
 from toolchain.graph.session import HostSession
 from toolchain.graph.view import GraphView
 from toolchain.lower.moved_values import find_same_values
-from toolchain.lower.onnxruntime import plan_int8
+from toolchain.lower.runtimes.onnxruntime import plan_int8
 from toolchain.lower.weighted import find_weight
 from toolchain.module.export import export_onnx
 from toolchain.module.structure import LearnedRange

@@ -1,1 +1,1 @@
-"""The runtimes that can open a payload: one module each, found by its name."""
+"""The runtimes that run payloads: one module each, found by its name; its other half is in toolchain/lower/runtimes/."""

@@ -5,39 +5,54 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
-
-import numpy as np
-import onnxruntime
-from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as native
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 
 from ...errors import ExitCode, ToolchainError, first_line
 from ...manifest import TensorSpec
 from ..onnxruntime_profile import read_layers
 from ..placement import Placement
 from ..session import BuildRequest
+from ..traits import LibraryPlaces, Traits
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TRAITS = Traits(
+    install="python -m pip install onnxruntime",
+    # auditwheel puts what a wheel brings along into NAME.libs.
+    libraries=LibraryPlaces(beside=("onnxruntime", "onnxruntime.libs"), system=("libonnxruntime*.so*",)),
+)
 
 PROVIDER = "CPUExecutionProvider"
 _FATAL = 4  # OrtLoggingLevel: what goes wrong is raised, and stderr is for progress lines
 
-# ONNX Runtime's exceptions have no common base of their own (onnxruntime_pybind_exceptions.cc).
-NATIVE_ERRORS = (
-    native.EPFail,
-    native.Fail,
-    native.InvalidArgument,
-    native.InvalidGraph,
-    native.InvalidProtobuf,
-    native.NoModel,
-    native.NoSuchFile,
-    native.NotImplemented,
-    native.RuntimeException,
-    RuntimeError,
-    ValueError,
-)
-
 # "tensor(float)" is the one type whose name differs from numpy's, beside double.
 _DTYPES = {"float": "float32", "double": "float64", "string": "str"}
+
+
+def load() -> None:
+    """Import ONNX Runtime."""
+    import onnxruntime  # noqa: F401
+
+
+def list_errors() -> Tuple[Type[Exception], ...]:
+    """Return ONNX Runtime's exceptions, which have no common base of their own (onnxruntime_pybind_exceptions.cc)."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+    return (
+        native.EPFail,
+        native.Fail,
+        native.InvalidArgument,
+        native.InvalidGraph,
+        native.InvalidProtobuf,
+        native.NoModel,
+        native.NoSuchFile,
+        native.NotImplemented,
+        native.RuntimeException,
+        RuntimeError,
+        ValueError,
+    )
 
 
 def read_spec(node: Any, where: str) -> TensorSpec:
@@ -72,7 +87,7 @@ class OnnxRuntimeSession:
         """Return one array per output; raises ToolchainError (exit 23) where the payload cannot take the feeds."""
         try:
             arrays = self._session.run(self._output_names, feeds)
-        except NATIVE_ERRORS as error:
+        except list_errors() as error:
             raise ToolchainError(
                 ExitCode.MALFORMED, "the payload fails to run", str(self._path), found=first_line(error)
             ) from error
@@ -85,6 +100,8 @@ class OnnxRuntimeSession:
 
 def make_options(threads: int) -> Any:
     """Return ONNX Runtime's options for a session that leaves the machine alone when it does not run."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -95,6 +112,9 @@ def make_options(threads: int) -> Any:
 
 
 def _open(path: Path, options: Any, *, disabled_optimizers: Sequence[str] = ()) -> Any:
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as native
+
     if not path.is_file():
         raise ToolchainError(ExitCode.MALFORMED, "there is no payload", str(path), "a file", "none")
     try:
@@ -109,7 +129,7 @@ def _open(path: Path, options: Any, *, disabled_optimizers: Sequence[str] = ()) 
             found=first_line(error),
             fix="upgrade ONNX Runtime on the board, or lower the model for the version that is there",
         ) from error
-    except NATIVE_ERRORS as error:
+    except list_errors() as error:
         raise ToolchainError(
             ExitCode.MALFORMED,
             "ONNX Runtime cannot open the payload",
@@ -133,6 +153,8 @@ def _open(path: Path, options: Any, *, disabled_optimizers: Sequence[str] = ()) 
 
 def read_version() -> str:
     """Return the version of ONNX Runtime."""
+    import onnxruntime
+
     return str(onnxruntime.__version__)
 
 

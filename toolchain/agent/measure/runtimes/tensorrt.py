@@ -23,6 +23,23 @@ from ..tensorrt.execution import TensorRtSession
 from ..tensorrt.inspector import read_placement as read_inspected
 from ..tensorrt.macs import list_multiply_layers
 from ..tensorrt.versions import load_cudart, load_tensorrt
+from ..traits import LibraryPlaces, Traits
+
+TRAITS = Traits(
+    install="python -m pip install tensorrt",
+    # A Jetson has them among those of the system.
+    libraries=LibraryPlaces(
+        beside=("tensorrt", "tensorrt_bindings", "tensorrt_libs", "tensorrt.libs"),
+        system=("libnvinfer*.so*", "libnvonnxparser*.so*"),
+    ),
+    engine="board",
+    lowered_with=("tensorrt_rtx_cu13",),  # its parser judges the graph where it is there
+)
+
+
+def load() -> None:
+    """Import TensorRT; raises ToolchainError (exit 3, 12) where it is missing or too old."""
+    load_tensorrt()
 
 
 def read_version() -> str:

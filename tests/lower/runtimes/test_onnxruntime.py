@@ -1,7 +1,7 @@
 import pytest
 
 from tests.lower.conftest import parse_model
-from toolchain.lower.onnxruntime import choose_scheme, plan_int8
+from toolchain.lower.runtimes.onnxruntime import plan_int8
 
 HEAD = '<ir_version: 10, opset_import: ["": 21]>'
 
@@ -86,14 +86,3 @@ def test_a_named_layer_stays_in_float(residual):
     names = [node.name for node in plan_int8(residual, frozenset({"conv2"})).nodes]
     assert "conv2" not in names
     assert "add" not in names
-
-
-def test_weights_have_7_bits_without_vnni_and_8_with_it_and_on_arm():
-    assert choose_scheme("x86_64", frozenset({"avx2"}), "auto").weight_bits == 7
-    assert choose_scheme("x86_64", frozenset({"avx_vnni"}), "auto").weight_bits == 8
-    assert choose_scheme("aarch64", frozenset(), "auto").weight_bits == 8
-
-
-def test_the_target_decides_the_activation_type():
-    assert choose_scheme("x86_64", frozenset(), "int8").activation_type == "int8"
-    assert choose_scheme("x86_64", frozenset(), "auto").activation_type == "uint8"

@@ -1,4 +1,4 @@
-"""The lowerings for TensorRT: one strongly typed graph that TensorRT 10.3 to 11 and TensorRT for RTX take.
+"""Lowering for TensorRT: one strongly typed graph that TensorRT 10.3 to 11 and TensorRT for RTX take.
 
 Speed is decided on the board: there the target's precisions are built and measured against each other. So nothing is
 chosen by measurement here, and the same input makes the same file on every machine.
@@ -24,7 +24,7 @@ from toolchain.lower.fp16_layers import find_unsafe_layers
 from toolchain.lower.fp16_layers import lower_fp16 as lower_float16
 from toolchain.lower.int8 import describe_int8
 from toolchain.lower.int8 import lower_int8 as lower_to_int8
-from toolchain.lower.request import LowerRequest, StartSteps
+from toolchain.lower.request import Lowering, LowerRequest, StartSteps
 from toolchain.lower.tensorrt.einsum import lower_equations
 from toolchain.lower.tensorrt.foreign_pairs import TakenPairs, take_foreign_pairs
 from toolchain.lower.tensorrt.group_normalization import rewrite_group_normalization
@@ -32,7 +32,7 @@ from toolchain.lower.tensorrt.operators import check_operators
 from toolchain.lower.tensorrt.opset import lower_opset
 from toolchain.lower.tensorrt.policy import tensorrt_policy
 from toolchain.lower.tensorrt.profile import find_profile
-from toolchain.lower.tensorrt.rtx import build_engine, check_parses, is_installed
+from toolchain.lower.tensorrt.rtx import check_parses, is_installed
 from toolchain.lower.tensorrt.sparsity import find_sparse_layers
 from toolchain.lower.widened import widen
 
@@ -130,23 +130,14 @@ def _describe_pairs(taken: TakenPairs) -> dict[str, Any]:
 def _finish(
     request: LowerRequest, folder: Path, float_model: onnx.ModelProto, model: onnx.ModelProto
 ) -> dict[str, Any]:
-    """Write model.onnx, let NVIDIA's parser judge it where it is there, and build the engine where the host does."""
+    """Write model.onnx, and let NVIDIA's parser judge it where it is there."""
     sparse = find_sparse_layers(float_model)
     profile = find_profile(request.feeds)
     if is_installed():
         check_parses(model)
     write_onnx(model, folder / "model.onnx", step=f"lowering to {request.precision} for TensorRT")
-    if request.target.runtime == "tensorrt_rtx":
-        engine = build_engine(
-            model,
-            compute_capabilities=request.target.compute_capabilities,
-            profile=profile,
-            sparse_weights=bool(sparse),
-        )
-        (folder / "model.engine").write_bytes(engine)
     return {
         "parsed_by_nvidia": is_installed(),
-        "compute_capabilities": request.target.compute_capabilities,
         "sparse_2_4": sparse,
         "profile": {name: asdict(shapes) for name, shapes in profile.items()},
     }
@@ -159,3 +150,6 @@ def _find_sqnr_db_min(request: LowerRequest, precision: str) -> float:
 def _describe_kept(model: onnx.ModelProto, reasons: Mapping[str, str]) -> list[dict[str, str]]:
     ops = list_operators(model)
     return [{"name": name, "op": ops[name], "reason": reason} for name, reason in reasons.items()]
+
+
+LOWERINGS: Mapping[str, Lowering] = {"float32": lower_float32, "fp16": lower_fp16, "int8": lower_int8}

@@ -1,4 +1,4 @@
-"""The int8 policy of ONNX Runtime's CPU provider: which nodes gain from int8 and where their pairs stand.
+"""Lowering for ONNX Runtime's CPU provider: which nodes gain from int8 and where their pairs stand.
 
 What the runtime fuses was read off its optimized graphs (docs/lowering.md): Conv needs a pair behind it,
 Gemm and MatMul may leave in float, a Relu or Clip between node and pair disappears into the saturation.
@@ -8,16 +8,34 @@ activations) stays as it is.
 
 from __future__ import annotations
 
+import statistics
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
+from toolchain.agent.measure.onnxruntime_profile import strip_name
+from toolchain.graph.file import write_onnx
+from toolchain.graph.session import profile_runs
 from toolchain.graph.view import GraphView
+from toolchain.lower.cpu import lower_to_float, lower_to_int8
+from toolchain.lower.cpu_scheme import choose_scheme
 from toolchain.lower.moved_values import MOVES_VALUES
+from toolchain.lower.packing import pack_weights
+from toolchain.lower.planning import absorb_activation, drop_dead_ends
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode, Scheme
+from toolchain.lower.request import Lowering, LowerRequest, StartSteps
+from toolchain.lower.trial import find_kernels
 from toolchain.lower.weighted import find_held_weights, find_weight
+
+# Enough for a median that ignores the first, slow runs.
+_PROFILED_RUNS = 25
 
 # Operators whose int8 kernel reads and writes 8-bit tensors. They join only between int8 neighbours:
 # alone, the conversion around them costs more than they gain.
@@ -25,34 +43,10 @@ _BETWEEN_INT8 = frozenset({"Add", "Mul", "Concat", "GlobalAveragePool", "Average
 
 _ABSORBED = frozenset({"Relu", "Clip"})
 
-VNNI = frozenset({"avx512_vnni", "avx_vnni"})
-"""The features of an x86 CPU that sums int8 products in 32 bits, one of which is enough."""
 
-
-def choose_scheme(arch: str, cpu_features: frozenset[str], requested: str) -> Scheme:
-    """Return how int8 is stored for a CPU; `requested` is the target's activation_type.
-
-    Without VNNI, x86 multiplies uint8 by int8 into saturating int16 (vpmaddubsw): two products of full range
-    overflow, so weights keep 7 bits there. ARM's and VNNI's dot products sum in int32.
-    """
-    activation = "uint8" if requested == "auto" else requested
-    saturates = arch == "x86_64" and not cpu_features & VNNI
-    reason = f"{activation} activations, " + (
-        "7-bit weights: this x86 CPU has no VNNI, its int8 products saturate at 16 bits"
-        if saturates
-        else "8-bit weights: the CPU sums int8 products in 32 bits"
-    )
-    return Scheme(
-        activation_type="int8" if activation == "int8" else "uint8",
-        symmetric=False,
-        weight_bits=7 if saturates else 8,
-        reason=reason,
-    )
-
-
-def int8_policy(scheme: Scheme, *, host_kernels: bool = True) -> Int8Policy:
-    """Return how ONNX Runtime's CPU provider computes in int8; host_kernels says whether this machine is the target."""
-    return Int8Policy(plan=plan_int8, scheme=scheme, float_ops=_FLOAT_OPS, host_kernels=host_kernels)
+def int8_policy(scheme: Scheme, *, kernels: str | None = "onnxruntime") -> Int8Policy:
+    """Return how ONNX Runtime's CPU provider computes in int8; kernels is None where this machine is not the target."""
+    return Int8Policy(plan=plan_int8, scheme=scheme, float_ops=_FLOAT_OPS, kernels=kernels)
 
 
 def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) -> QdqPlan:
@@ -69,7 +63,7 @@ def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) 
             nodes[planned.name] = planned
             if planned.output is not None:
                 returned[planned.output] = planned.name
-    _drop_dead_ends(view, nodes)
+    drop_dead_ends(view, nodes)
     _leave_in_float(view, nodes)
     return QdqPlan(tuple(nodes.values()))
 
@@ -88,7 +82,7 @@ def _plan_weighted(view: GraphView, node: onnx.NodeProto, held: Mapping[str, str
     weight = find_weight(view, node)
     if weight is None or weight.source in held:
         return None
-    return QuantizedNode(node.name, node.op_type, (node.input[0],), weight, _absorb(view, node))
+    return QuantizedNode(node.name, node.op_type, (node.input[0],), weight, absorb_activation(view, node, _ABSORBED))
 
 
 def _plan_between(view: GraphView, node: onnx.NodeProto, returned: frozenset[str]) -> QuantizedNode | None:
@@ -99,31 +93,8 @@ def _plan_between(view: GraphView, node: onnx.NodeProto, returned: frozenset[str
     activations = (node.input[0],) if moves else tuple(node.input)
     if not activations or not set(activations) <= returned or len(node.output) != 1:
         return None
-    output = node.output[0] if moves else _absorb(view, node)
+    output = node.output[0] if moves else absorb_activation(view, node, _ABSORBED)
     return QuantizedNode(node.name, node.op_type, activations, None, output, shares_range=moves)
-
-
-def _absorb(view: GraphView, node: onnx.NodeProto) -> str:
-    """Return the tensor behind a Relu or Clip that is the node's only reader, or the node's own output."""
-    consumer = view.only_consumer(node.output[0])
-    if consumer is None or consumer.op_type not in _ABSORBED:
-        return str(node.output[0])
-    return str(consumer.output[0])
-
-
-def _drop_dead_ends(view: GraphView, nodes: dict[str, QuantizedNode]) -> None:
-    """Take out nodes without weights that no int8 node reads: their integers would be converted back at once."""
-    changed = True
-    while changed:
-        dead = [
-            node.name
-            for node in nodes.values()
-            if node.weight is None
-            and not any(reader.name in nodes for reader in view.consumers.get(node.output or "", ()))
-        ]
-        for name in dead:
-            del nodes[name]
-        changed = bool(dead)
 
 
 def _leave_in_float(view: GraphView, nodes: dict[str, QuantizedNode]) -> None:
@@ -135,3 +106,38 @@ def _leave_in_float(view: GraphView, nodes: dict[str, QuantizedNode]) -> None:
         int8_only = all(reader.name in nodes and node.output in nodes[reader.name].activations for reader in readers)
         if not readers or not int8_only or node.output in view.output_names:
             nodes[name] = replace(node, output=None)
+
+
+def lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
+    """Write the float model as it is, optimized or the user's own, with its weights packed."""
+    return lower_to_float(request, folder, write=_write_packed)
+
+
+def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
+    """Write the int8 model with the weights of float layers packed; one that came quantized is passed through."""
+    facts = request.facts
+    scheme = choose_scheme(facts.arch, frozenset(facts.cpu_features), request.target.activation_type)
+    policy = int8_policy(scheme, kernels=find_kernels(request.target.runtime, facts))
+    return lower_to_int8(request, folder, start_steps, policy=policy, write=_write_packed)
+
+
+def _write_packed(model: onnx.ModelProto, path: Path) -> dict[str, Any]:
+    """Write the model with packed weights; return what was packed, and how."""
+    packed_model, packed = pack_weights(model)
+    write_onnx(packed_model, path, step="packing" if packed else "lowering")
+    return {"packed_weights": [asdict(weight) for weight in packed]}
+
+
+def profile_layers(
+    model: onnx.ModelProto, inputs: Mapping[str, NDArray[np.generic]], *, threads: int
+) -> dict[str, float]:
+    """Return the median time of each layer in microseconds, by the runtime's name of it without its additions."""
+    events = profile_runs(model, inputs, threads=threads, runs=_PROFILED_RUNS)
+    times: dict[str, list[float]] = defaultdict(list)
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            times[strip_name(event["name"])].append(float(event["dur"]))
+    return {name: statistics.median(durations) for name, durations in times.items()}
+
+
+LOWERINGS: Mapping[str, Lowering] = {"float32": lower_float32, "int8": lower_int8}

@@ -1,0 +1,190 @@
+r"""Lowering for OpenVINO's CPU plugin: which nodes gain from int8 and where their pairs stand.
+
+What runs in int8 was read off compiled graphs (docs/openvino.md). Its low precision transformations move the
+DequantizeLinear behind an operator down through it, and fold activation, Add and the next QuantizeLinear into the
+convolution or matrix product before them:
+
+    x -> Q -> DQ -> Conv -> Relu|Clip|HardSwish|Swish|Sigmoid|... -> Q -> DQ -> Conv -> Add -> Relu -> Q -> ...
+          \------------------------------------> DQ ------------------------------------^
+
+- Weights: int8 with zero points of 0. Another zero point, or uint8, leaves the layer in float and converts its weights
+  anew at every run.
+- Activations: uint8 with any zero point; int8 ones become uint8 for convolutions. ConvTranspose takes a zero point of 0
+  only, and a product of two activations int8 with a zero point of 0 only: both stay in float here.
+- Behind AveragePool there must be a pair: else the pooled value is rounded to 8 bits unasked (37 dB).
+- The result of a convolution that only an Add reads needs no pair: with one, the kernel skips its rounding all the same,
+  so that a trial by other kernels would see noise that is not there. The Add's other input needs one, or the sum runs in
+  float by itself.
+- Biases stay in float: they are added in float either way, and weight scales need no room for an int32 bias.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from toolchain.agent.measure.runtimes import openvino
+from toolchain.graph.view import GraphView
+from toolchain.lower.cpu import lower_to_float, lower_to_int8, write_plain
+from toolchain.lower.cpu_scheme import choose_scheme
+from toolchain.lower.moved_values import MOVES_VALUES
+from toolchain.lower.planning import absorb_activation, drop_dead_ends
+from toolchain.lower.policy import Int8Policy
+from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode, Scheme
+from toolchain.lower.request import Lowering, LowerRequest, StartSteps
+from toolchain.lower.trial import find_kernels
+from toolchain.lower.weighted import find_held_weights, find_weight
+
+# Folded into the kernel before them; the pair stands behind them.
+_ABSORBED = frozenset(
+    "Relu Clip LeakyRelu PRelu Elu Sigmoid HardSwish Tanh Gelu".split()  # noqa: SIM905
+)
+# Read and return 8 bits between int8 neighbours. A pair behind AveragePool is necessary, behind the others it is free.
+_BETWEEN_INT8 = frozenset({"Concat", "AveragePool", "GlobalAveragePool", "ReduceMean"})
+# Only move or select values: the output keeps the input's scale and zero point.
+_MOVES_VALUES = MOVES_VALUES | {"Slice"}
+
+_RECURRENT = "a recurrent cell: OpenVINO refuses one whose weights are behind DequantizeLinear"
+_FLOAT_OPS = {
+    "LSTM": _RECURRENT,
+    "GRU": _RECURRENT,
+    "RNN": _RECURRENT,
+    "ConvTranspose": "OpenVINO's int8 kernel takes inputs with a zero point of 0 only",
+}
+
+# Enough for a mean in which the first, slow run is little.
+_PROFILED_RUNS = 50
+
+
+def int8_policy(scheme: Scheme, *, kernels: str | None = "openvino") -> Int8Policy:
+    """Return how OpenVINO's CPU plugin computes in int8; kernels is None where this machine is not the target.
+
+    Without VNNI its kernels saturate at 16 bits as ONNX Runtime's do, and 7-bit weights are exact there (docs/openvino.md).
+    """
+    scheme = replace(scheme, int32_bias=False)
+    return Int8Policy(plan=plan_int8, scheme=scheme, float_ops=_FLOAT_OPS, kernels=kernels)
+
+
+def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) -> QdqPlan:
+    """Return the nodes that compute in int8, without those whose names are in keep_float."""
+    view = GraphView.from_model(model)
+    held = find_held_weights(view, keep_float)
+    nodes: dict[str, QuantizedNode] = {}
+    returned: dict[str, str] = {}  # tensor that an int8 node returns, with or without a pair -> that node's name
+    for node in model.graph.node:
+        if node.name in keep_float:
+            continue
+        planned = (
+            _plan_weighted(view, node, held)
+            or _plan_residual(view, node, nodes, returned)
+            or _plan_between(view, node, frozenset(name for name in returned if _is_quantized(nodes, returned, name)))
+        )
+        if planned is None:
+            continue
+        nodes[node.name] = planned
+        returned[planned.output or _absorb(view, node)] = node.name
+    drop_dead_ends(view, nodes)
+    _leave_in_float(view, nodes)
+    return QdqPlan(tuple(nodes.values()))
+
+
+def _plan_weighted(view: GraphView, node: onnx.NodeProto, held: Mapping[str, str]) -> QuantizedNode | None:
+    weight = find_weight(view, node)
+    if weight is None or weight.source in held:
+        return None
+    output = _absorb(view, node)
+    consumer = view.only_consumer(output)
+    feeds_add = consumer is not None and consumer.op_type == "Add" and output == node.output[0]
+    return QuantizedNode(node.name, node.op_type, (node.input[0],), weight, None if feeds_add else output)
+
+
+def _plan_residual(
+    view: GraphView, node: onnx.NodeProto, nodes: Mapping[str, QuantizedNode], returned: Mapping[str, str]
+) -> QuantizedNode | None:
+    """Return the plan of an Add that sums an int8 convolution's result and something else that may be read in int8.
+
+    Where both are results of convolutions, the later one (in graph order) keeps its sum inside and the other is quantized.
+    """
+    if node.op_type != "Add" or len(set(node.input)) != 2 or any(view.is_constant(name) for name in node.input):
+        return None
+    inside = [name for name in node.input if name in returned and nodes[returned[name]].output is None]
+    if not inside:
+        return None
+    order = list(nodes)
+    main = max(inside, key=lambda name: order.index(returned[name]))
+    shortcut = next(str(name) for name in node.input if name != main)
+    return QuantizedNode(node.name, node.op_type, (shortcut,), None, _absorb(view, node))
+
+
+def _plan_between(view: GraphView, node: onnx.NodeProto, quantized: frozenset[str]) -> QuantizedNode | None:
+    moves = node.op_type in _MOVES_VALUES
+    if not moves and node.op_type not in _BETWEEN_INT8:
+        return None
+    activations = tuple(node.input) if node.op_type == "Concat" else (node.input[0],)
+    if not set(activations) <= quantized or len(node.output) != 1:
+        return None
+    output = node.output[0] if moves else _absorb(view, node)
+    return QuantizedNode(node.name, node.op_type, activations, None, output, shares_range=moves)
+
+
+def _is_quantized(nodes: Mapping[str, QuantizedNode], returned: Mapping[str, str], name: str) -> bool:
+    return nodes[returned[name]].output == name
+
+
+def _absorb(view: GraphView, node: onnx.NodeProto) -> str:
+    """Return the tensor behind the activation that is the node's only reader, or the node's own output.
+
+    x * Sigmoid(x) (Swish) has two readers of x, and is folded as well.
+    """
+    name = str(node.output[0])
+    readers = view.consumers.get(name, ())
+    if len(readers) == 2 and {reader.op_type for reader in readers} == {"Sigmoid", "Mul"}:
+        gate, product = sorted(readers, key=lambda reader: reader.op_type, reverse=True)
+        if set(product.input) == {name, gate.output[0]} and view.only_consumer(gate.output[0]) is not None:
+            return str(product.output[0])
+    return absorb_activation(view, node, _ABSORBED)
+
+
+def _leave_in_float(view: GraphView, nodes: dict[str, QuantizedNode]) -> None:
+    """Let every layer with weights return float that no int8 node reads: all its kernels can, and it is exact."""
+    for name, node in nodes.items():
+        if node.weight is None or node.output is None:
+            continue
+        readers = view.consumers.get(node.output, ())
+        if not any(reader.name in nodes and node.output in nodes[reader.name].activations for reader in readers):
+            nodes[name] = replace(node, output=None)
+
+
+def lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
+    """Write the float model as it is, optimized or the user's own."""
+    return lower_to_float(request, folder, write=write_plain)
+
+
+def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
+    """Write the int8 model; one that came quantized is passed through."""
+    facts = request.facts
+    scheme = choose_scheme(facts.arch, frozenset(facts.cpu_features), request.target.activation_type)
+    policy = int8_policy(scheme, kernels=find_kernels(request.target.runtime, facts))
+    return lower_to_int8(request, folder, start_steps, policy=policy, write=write_plain)
+
+
+def profile_layers(
+    model: onnx.ModelProto, inputs: Mapping[str, NDArray[np.generic]], *, threads: int
+) -> dict[str, float]:
+    """Return the mean time of each layer that multiplies in microseconds, by OpenVINO's name of it without its additions."""
+    openvino.load()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(model.SerializeToString())
+        layers = openvino.profile(path, threads, inputs, runs=_PROFILED_RUNS)
+    return {layer.name: time_us for layer, time_us in layers if time_us is not None}
+
+
+LOWERINGS: Mapping[str, Lowering] = {"float32": lower_float32, "int8": lower_int8}
