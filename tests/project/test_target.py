@@ -73,7 +73,7 @@ def test_a_target_narrowed_to_a_precision_keeps_everything_else(tmp_path):
         ('precision = ["int8"]', "board.toml", "runtime", "none", "add it"),
         ('runtime = "onnxruntime"', "board.toml", "precision", "none", "add it"),
         ('runtime = "onxruntime"\nprecision = ["int8"]', "runtime", "onnxruntime", "'onxruntime'", "write onnxruntime"),
-        ('runtime = "r"\nprecision = ["int8"]', "runtime", "onnxruntime", "'r'", "choose"),
+        ('runtime = "r"\nprecision = ["int8"]', "runtime", "onnxruntime", "'r'", "correct the name"),
         ('runtime = 3\nprecision = ["int8"]', "runtime", "text", "3", "correct"),
         ('runtime = "r"\nprecision = "int8"', "precision", "a list", "'int8'", "correct"),
         ('runtime = "r"\nprecision = []', "precision", "at least one", "[]", "correct"),

@@ -452,8 +452,6 @@ def test_what_our_own_code_imports_by_name_is_known(package):
     outside = {"module/imports.py", "agent/install/still_proven.py"}
     assert found == {
         "agent/measure/members.py",
-        "lower/layer_times.py",
-        "lower/lower.py",
         "project/members.py",
         *outside,
     }

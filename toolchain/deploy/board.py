@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import toolchain.agent
+from toolchain.agent.measure.members import list_outside
 from toolchain.deploy import loader
 from toolchain.deploy.agent_output import read_agent_document, read_agent_output
 from toolchain.deploy.channel import Channel
@@ -30,12 +31,17 @@ ROOT_ARGUMENT = "{ROOT}"
 
 
 def read_agent_code() -> bytes:
-    """Return the agent's sources as canonical JSON, {path: text}: the same bytes for the same code."""
+    """Return the agent's sources as canonical JSON, {path: text}: the same bytes for the same code.
+
+    Metrics and runtimes from outside that this process knows lie among the agent's own there.
+    """
     package = Path(toolchain.agent.__file__).parent
     sources = {
         f"agent/{path.relative_to(package).as_posix()}": path.read_bytes().decode("utf-8")
         for path in package.rglob("*.py")
     }
+    for module, path in list_outside().items():
+        sources[f"{module.removeprefix('toolchain.').replace('.', '/')}.py"] = path.read_bytes().decode("utf-8")
     return json.dumps(sources, sort_keys=True).encode("ascii")
 
 

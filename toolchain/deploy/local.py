@@ -24,6 +24,10 @@ from toolchain.deploy.lock import lock_folder
 from toolchain.deploy.swap import replace_folder, restore_folder
 from toolchain.deploy.transport import AgentResult, Measured, OnProgress, Shipment
 from toolchain.errors import explain_storage
+from toolchain.project import agent_members
+from toolchain.project.agent_members import use_member
+from toolchain.project.members import list_members
+from toolchain.project.seams import METRICS, RUNTIMES
 from toolchain.run.cache import cache_root
 
 # The folder of our package comes last among Python's, for a checkout that is not installed.
@@ -119,9 +123,19 @@ def measure_folder(
         path = Path(folder) / "samples.json"
         memory = cache_root() / SPEED_MEMORY
         arguments = ["verify", str(bundle_dir.absolute()), "--samples", str(path), "--speed-memory", str(memory)]
-        arguments += list_arguments(settings)
+        arguments += list_arguments(settings) + _list_members(bundle_dir)
         result = run_agent([*arguments, *([] if pinned is None else ["--pinned", pinned])], on_progress)
         return Measured(document=result.document, samples_ms=json.loads(path.read_text(encoding="utf-8")))
+
+
+def _list_members(bundle_dir: Path) -> list[str]:
+    """Return how the agent finds the bundle's metric and runtime where they are from outside; unknown ones it refuses."""
+    manifest, _ = read_manifest(bundle_dir)
+    names = {METRICS: manifest.metric.name, RUNTIMES: manifest.runtime}
+    for seam, name in names.items():
+        if name in list_members(seam):
+            use_member(seam, name)
+    return agent_members.list_arguments(metrics=manifest.metric.name, runtimes=manifest.runtime)
 
 
 def run_agent(arguments: Sequence[str], on_progress: OnProgress) -> AgentResult:

@@ -5,7 +5,6 @@ The result is always the latency of the whole model, measured by toolchain/agent
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -13,7 +12,8 @@ import onnx
 from numpy.typing import NDArray
 
 from toolchain.graph.view import GraphView
-from toolchain.lower import runtimes
+from toolchain.project.members import find_member, load_member
+from toolchain.project.seams import LOWERINGS
 
 
 def time_layers(
@@ -28,8 +28,8 @@ def time_layers(
 
     A layer that the runtime merged into something unrecognizable is absent.
     """
-    module = importlib.import_module(f"{runtimes.__name__}.{runtime}")
-    times: Mapping[str, float] = module.profile_layers(model, inputs, threads=threads)
+    lowering = load_member(find_member(LOWERINGS, runtime))
+    times: Mapping[str, float] = lowering.profile_layers(model, inputs, threads=threads)
     aliases = name_layers(model, layers)
     return {aliases[name]: time_us for name, time_us in times.items() if name in aliases}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +12,9 @@ from toolchain.errors import usage
 from toolchain.graph.file import write_onnx
 from toolchain.graph.learned_ranges import drop_ranges, read_ranges
 from toolchain.graph.opset import describe_opset
-from toolchain.lower import runtimes
 from toolchain.lower.request import Lowering, LowerRequest, StartSteps
+from toolchain.project.members import find_member, load_member
+from toolchain.project.seams import LOWERINGS
 
 
 def lower_model(request: LowerRequest, folder: Path, *, start_steps: StartSteps) -> None:
@@ -42,8 +42,8 @@ def lower_model(request: LowerRequest, folder: Path, *, start_steps: StartSteps)
 
 
 def find_lowerings(runtime: str) -> Mapping[str, Lowering]:
-    """Return the lowerings for a runtime by precision; the target has proven that there is such a runtime."""
-    lowerings: Mapping[str, Lowering] = importlib.import_module(f"{runtimes.__name__}.{runtime}").LOWERINGS
+    """Return the lowerings for a runtime by precision; raises ToolchainError (exit 2) for a runtime that has none."""
+    lowerings: Mapping[str, Lowering] = load_member(find_member(LOWERINGS, runtime)).LOWERINGS
     return lowerings
 
 

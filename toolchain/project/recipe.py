@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, PrivateAttr, SerializerFunctionWrapHandle
 
 from toolchain.agent.manifest import PRECISIONS, Precision
 from toolchain.errors import ToolchainError, usage
+from toolchain.project.agent_members import use_member
 from toolchain.project.limits import split_limits
 from toolchain.project.members import Member, find_member, list_members
 from toolchain.project.seams import CALIBRATION_METHODS, METRICS
@@ -211,7 +212,7 @@ def read_recipe(path: Path) -> Recipe:
     if recipe.quantize.calibration != AUTO:
         find_member(CALIBRATION_METHODS, recipe.quantize.calibration, where=f"{path}: quantize.calibration")
     if recipe.metric_name is not None:
-        find_member(METRICS, recipe.metric_name, where=f"{path}: data.metric")
+        use_member(METRICS, recipe.metric_name, where=f"{path}: data.metric")
     problem = _find_contradiction(recipe, path)
     if problem is not None:
         raise problem

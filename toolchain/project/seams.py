@@ -63,3 +63,6 @@ METRICS = Seam(
     package="toolchain.agent.measure.metrics",
     needs=("SCALE", "OUTPUTS", "TARGETS", "start"),
 )
+# A runtime is two modules of one name: the agent's, which travels, and the lowering for it, which stays.
+RUNTIMES = Seam(name="runtimes", noun="runtime", package="toolchain.agent.measure.runtimes", needs=("TRAITS",))
+LOWERINGS = Seam(name="lowerings", noun="lowering", package="toolchain.lower.runtimes", needs=("LOWERINGS",))

@@ -10,7 +10,9 @@ from pydantic import Field, PrivateAttr
 from toolchain.agent.manifest import BUILD_LIMIT_S_MAX, Precision, SignaturePolicy
 from toolchain.agent.measure.traits import Traits, find_traits, list_runtimes
 from toolchain.agent.measure.version import matches_version
-from toolchain.errors import ToolchainError, suggest_name, usage
+from toolchain.errors import ToolchainError, usage
+from toolchain.project.agent_members import use_member
+from toolchain.project.seams import RUNTIMES
 from toolchain.project.toml_file import Section, check_table, read_toml
 
 
@@ -120,15 +122,7 @@ def read_target(path: Path) -> Target:
 
 
 def _find_traits(target: Target) -> Traits:
-    known = list_runtimes()
-    if target.runtime not in known:
-        raise usage(
-            f"there is no runtime {target.runtime!r}",
-            where=f"{target.path}: runtime",
-            expected=f"one of {', '.join(known)}",
-            found=repr(target.runtime),
-            fix=suggest_name(target.runtime, known, otherwise="choose one of them"),
-        )
+    use_member(RUNTIMES, target.runtime, where=f"{target.path}: runtime")
     return find_traits(target.runtime)
 
 

@@ -18,7 +18,7 @@ from toolchain.errors import usage
 from toolchain.module.files import identify_files, identify_member
 from toolchain.project.members import Member, find_member
 from toolchain.project.recipe import Recipe
-from toolchain.project.seams import DATA_SETS, METRICS
+from toolchain.project.seams import DATA_SETS, LOWERINGS, METRICS, RUNTIMES
 from toolchain.run.cache import Cache, Entry, find_version, hash_file, read_versions
 from toolchain.run.sources import Sources, find_sources
 from toolchain.run.stage_record import StageRecord
@@ -94,21 +94,21 @@ class Run:
         Raises:
             ToolchainError: a library is not installed (exit 3).
         """
-        members = [find_member(DATA_SETS, self.recipe.data.name), *chosen]
+        board = [] if runtime is None else [find_member(RUNTIMES, runtime)]
+        lowered = [] if runtime is None else [find_member(LOWERINGS, runtime)]
+        members = [find_member(DATA_SETS, self.recipe.data.name), *chosen, *lowered]
         ours = [member.module for member in members if member.is_ours]
-        theirs = [identify_member(member) for member in members if not member.is_ours]
+        theirs = [identify_member(member) for member in (*members, *board) if not member.is_ours]
         modules = [stage, f"toolchain.agent.measure.runtimes.{_HOST_RUNTIME}", *ours]
         outside = [source for code in theirs for source in code.sources]
-        board, found = [], {}
-        if runtime is not None:
-            modules.append(f"toolchain.lower.runtimes.{runtime}")
-            board.append(f"toolchain.agent.measure.runtimes.{runtime}")
-            found = {name: find_version(name) for name in find_traits(runtime).lowered_with}
+        found = {} if runtime is None else {name: find_version(name) for name in find_traits(runtime).lowered_with}
         boards_alone = set(list_runtimes()) - {_HOST_RUNTIME}
         imported = self.sources.list_libraries(*modules, outside=outside) - _OF_NO_RESULT - boards_alone
         distributions = {_DISTRIBUTIONS.get(name, name) for name in imported}
         return {
-            "code": self.sources.hash_imports(*modules, *board, outside=outside),
+            "code": self.sources.hash_imports(
+                *modules, *(member.module for member in board if member.is_ours), outside=outside
+            ),
             "versions": {**read_versions(*sorted(distributions.union(libraries))), **found},
             **({"members": [code.identity for code in theirs]} if theirs else {}),
         }

@@ -60,6 +60,11 @@ def list_members(package: ModuleType) -> List[str]:
     return sorted(registered.union(module.name for module in pkgutil.iter_modules(package.__path__)))
 
 
+def list_outside() -> Dict[str, Path]:
+    """Return the files that were registered, by the full name of the module that each stands for."""
+    return dict(_files)
+
+
 def find_outside(package_name: str, name: str) -> Optional[Path]:
     """Return the file that was registered for a member; None for the modules of the package."""
     return _files.get(f"{package_name}.{name}")
