@@ -32,12 +32,12 @@ def usage(
     fix: str | None = None,
 ) -> ToolchainError:
     """Return the error for a wrong command line, recipe or target (exit 2)."""
-    return ToolchainError(ExitCode.USAGE, what, where, expected, found, fix)
+    return ToolchainError(ExitCode.USAGE, what, where=where, expected=expected, found=found, fix=fix)
 
 
 def missing(what: str, *, where: str | None = None, fix: str) -> ToolchainError:
     """Return the error for a dependency or dataset that is not there (exit 3); the fix says how to get it."""
-    return ToolchainError(ExitCode.MISSING, what, where, fix=fix)
+    return ToolchainError(ExitCode.MISSING, what, where=where, fix=fix)
 
 
 def malformed(
@@ -49,7 +49,7 @@ def malformed(
     fix: str | None = None,
 ) -> ToolchainError:
     """Return the error for a model, weights or bundle file that is broken or unsafe (exit 23)."""
-    return ToolchainError(ExitCode.MALFORMED, what, where, expected, found, fix)
+    return ToolchainError(ExitCode.MALFORMED, what, where=where, expected=expected, found=found, fix=fix)
 
 
 def storage(error: OSError) -> ToolchainError:

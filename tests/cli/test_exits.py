@@ -49,7 +49,7 @@ def test_the_code_that_a_command_returns_is_the_exit_code(run):
 
 @pytest.mark.parametrize("code", [code for code in ExitCode if code])
 def test_an_error_ends_with_its_code_and_its_message(run, code):
-    error = ToolchainError(code, "what", "where", "this", "that", "do so")
+    error = ToolchainError(code, "what", where="where", expected="this", found="that", fix="do so")
     assert run(error) == (int(code), "", f"{error}\n")
 
 

@@ -18,7 +18,9 @@ def _differ(path: str, expected: str, found: str) -> ToolchainError:
     fix = "copy the bundle again from where it was built"
     if "__pycache__" in path:
         fix = f"remove {path}, and run the agent with `python -B -m agent`"
-    return ToolchainError(ExitCode.CONTENT, "the bundle differs from its manifest", path, expected, found, fix)
+    return ToolchainError(
+        ExitCode.CONTENT, "the bundle differs from its manifest", where=path, expected=expected, found=found, fix=fix
+    )
 
 
 def compute_sha256(path: Path) -> str:

@@ -19,7 +19,12 @@ _UNIONS = (Union, getattr(types, "UnionType", Union))
 
 def _refuse(where: str, expected: str, found: str) -> ToolchainError:
     return ToolchainError(
-        ExitCode.MALFORMED, "the manifest cannot be read", where, expected, found, "write the bundle again"
+        ExitCode.MALFORMED,
+        "the manifest cannot be read",
+        where=where,
+        expected=expected,
+        found=found,
+        fix="write the bundle again",
     )
 
 
@@ -107,8 +112,8 @@ def parse_json(data: bytes, where: str) -> object:
         raise ToolchainError(
             ExitCode.MALFORMED,
             "the manifest cannot be read",
-            where,
-            "strict JSON in UTF-8",
-            str(error) or "nesting too deep",
-            "write the bundle again",
+            where=where,
+            expected="strict JSON in UTF-8",
+            found=str(error) or "nesting too deep",
+            fix="write the bundle again",
         ) from error

@@ -202,10 +202,10 @@ def _require(condition: object, where: str, expected: str, found: object) -> Non
         raise ToolchainError(
             ExitCode.MALFORMED,
             "the manifest contradicts itself",
-            f"{MANIFEST_NAME}: {where}",
-            expected,
-            str(found),
-            "write the bundle again",
+            where=f"{MANIFEST_NAME}: {where}",
+            expected=expected,
+            found=str(found),
+            fix="write the bundle again",
         )
 
 
@@ -227,10 +227,10 @@ def check_path(path: str, where: str) -> None:
         raise ToolchainError(
             ExitCode.MALFORMED,
             "the manifest names an unsafe path",
-            f"{MANIFEST_NAME}: {where}",
-            "a relative path of plain names joined by /, in UTF-8, without .. and backslashes",
-            ascii(path),
-            "do not use this bundle; write it again from its source",
+            where=f"{MANIFEST_NAME}: {where}",
+            expected="a relative path of plain names joined by /, in UTF-8, without .. and backslashes",
+            found=ascii(path),
+            fix="do not use this bundle; write it again from its source",
         )
 
 
@@ -353,10 +353,10 @@ def read_manifest(bundle_dir: Path) -> Tuple[Manifest, str]:
         raise ToolchainError(
             ExitCode.MALFORMED,
             "this is not a bundle",
-            str(bundle_dir),
-            f"a regular file {MANIFEST_NAME}",
-            "a link" if path.is_symlink() else "none",
-            "name the folder that `toolchain deploy` wrote",
+            where=str(bundle_dir),
+            expected=f"a regular file {MANIFEST_NAME}",
+            found="a link" if path.is_symlink() else "none",
+            fix="name the folder that `toolchain deploy` wrote",
         )
     with path.open("rb") as file:
         data = file.read(MANIFEST_SIZE_BYTES_MAX + 1)

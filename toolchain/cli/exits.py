@@ -106,4 +106,4 @@ def _explain_unexpected(error: BaseException) -> ToolchainError:
         where = f"the traceback could not be kept in {path}: {reason.strerror}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     what = ": ".join([type(error).__name__, *lines[:1]])
-    return ToolchainError(ExitCode.UNEXPECTED, what, where, fix="report it with that file")
+    return ToolchainError(ExitCode.UNEXPECTED, what, where=where, fix="report it with that file")

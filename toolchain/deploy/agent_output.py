@@ -97,7 +97,9 @@ def _read_error(document: Mapping[str, Any]) -> ToolchainError | None:
     if document.get("error") is None:
         return None
     error = cast("_Error", decode(_Error, document["error"], "error"))
-    return ToolchainError(ExitCode(error.code), error.what, error.where, error.expected, error.found, error.fix)
+    return ToolchainError(
+        ExitCode(error.code), error.what, where=error.where, expected=error.expected, found=error.found, fix=error.fix
+    )
 
 
 def read_agent_output(return_code: int, stdout: str, stderr: str) -> AgentResult:

@@ -53,7 +53,9 @@ def read_answer(
     record = read_record(document.get("record"))
     if record.bundle_id != bundle_id:
         what = "the board measured another bundle than the one that was sent"
-        raise ToolchainError(ExitCode.CONTENT, what, "bundle_id", bundle_id, record.bundle_id, _FIX)
+        raise ToolchainError(
+            ExitCode.CONTENT, what, where="bundle_id", expected=bundle_id, found=record.bundle_id, fix=_FIX
+        )
     _check_payloads(record, manifest)
     _check_plausible(record, manifest)
     if record.pinned != pinned:
@@ -145,7 +147,7 @@ def _compare_verdicts(document: Mapping[str, Any], judgement: Judgement) -> None
         what = "the board's verdict is not what its measurements say"
         differing = next(name for name, value in own.items() if claimed[name] != value)
         expected, found = str(own[differing]), str(claimed[differing])
-        raise ToolchainError(ExitCode.INVALID, what, differing, expected, found, _FIX)
+        raise ToolchainError(ExitCode.INVALID, what, where=differing, expected=expected, found=found, fix=_FIX)
 
 
 def _refuse(where: str, expected: str, found: str) -> ToolchainError:
@@ -158,4 +160,4 @@ def check_signer(*, is_signed: bool, signer: str | None) -> None:
     """Refuse (exit 20) a board that names a signer for a bundle that nobody signed."""
     if signer is not None and not is_signed:
         what = "the board names a signer of a bundle that is not signed"
-        raise ToolchainError(ExitCode.INVALID, what, "signer", "none", signer, _FIX)
+        raise ToolchainError(ExitCode.INVALID, what, where="signer", expected="none", found=signer, fix=_FIX)

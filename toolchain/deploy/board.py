@@ -131,10 +131,10 @@ class Board:
             raise ToolchainError(
                 ExitCode.INCOMPATIBLE,
                 "the board has no Python that we can use",
-                self.place,
-                f"a command {self._python}, 3.8 or newer",
-                stderr.rpartition("\n")[2] or "none",
-                "install python3 on the board, or name another with python = in devices.toml",
+                where=self.place,
+                expected=f"a command {self._python}, 3.8 or newer",
+                found=stderr.rpartition("\n")[2] or "none",
+                fix="install python3 on the board, or name another with python = in devices.toml",
             )
         raise lost(self.place, stderr.rpartition("\n")[2] or f"the agent did not start, exit code {code}")
 

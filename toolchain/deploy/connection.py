@@ -36,7 +36,7 @@ def lost(place: str, found: str) -> ToolchainError:
     return ToolchainError(
         ExitCode.CONNECTION_LOST,
         "the connection broke",
-        place,
+        where=place,
         found=found,
         fix="run the same command again: it goes on where it stopped",
     )

@@ -71,10 +71,10 @@ class LabgridConnection:
             raise ToolchainError(
                 ExitCode.UNREACHABLE,
                 "labgrid does not lead to the board",
-                str(self._environment),
-                f"a target {_TARGET} with an SSHDriver, at a place that you acquired",
-                f"{type(error).__name__}: {error}",
-                f"make this work first: labgrid-client -c {self._environment} ssh; "
+                where=str(self._environment),
+                expected=f"a target {_TARGET} with an SSHDriver, at a place that you acquired",
+                found=f"{type(error).__name__}: {error}",
+                fix=f"make this work first: labgrid-client -c {self._environment} ssh; "
                 "a place is taken with: labgrid-client -p PLACE acquire",
             ) from error
         options = [f"Port={service.port}"]

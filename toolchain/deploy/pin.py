@@ -55,6 +55,11 @@ def read_pin(bundle: Path) -> str | None:
     if pin.bundle_id != bundle_id or not is_own:
         found = f"{shipped.precision} of {pin.bundle_id}"
         raise ToolchainError(
-            ExitCode.CONTENT, "the pin is of another bundle", str(path), f"a payload of {bundle_id}", found, _FIX
+            ExitCode.CONTENT,
+            "the pin is of another bundle",
+            where=str(path),
+            expected=f"a payload of {bundle_id}",
+            found=found,
+            fix=_FIX,
         )
     return shipped.precision

@@ -180,7 +180,7 @@ def explain_unreachable(host: str, said: str, ssh: str) -> ToolchainError:
     last_line = said.rpartition("\n")[2] or "no answer"
 
     def refuse(what: str, found: str, fix: str) -> ToolchainError:
-        return ToolchainError(ExitCode.UNREACHABLE, what, host, found=found, fix=fix)
+        return ToolchainError(ExitCode.UNREACHABLE, what, where=host, found=found, fix=fix)
 
     if "REMOTE HOST IDENTIFICATION HAS CHANGED" in said or "key revoked" in said.lower():
         place = re.search(r"Offending \S+ key in (\S+)", said)

@@ -183,7 +183,9 @@ def check_recorded(measured: Measured, judgement: Judgement, bundle_id: str) -> 
     """Refuse a board that proved one thing and recorded another: exit 11 another bundle, 20 another payload."""
     if measured.bundle_id not in (None, bundle_id):
         what = "the board answers for another bundle than the one that was sent"
-        raise ToolchainError(ExitCode.CONTENT, what, "bundle_id", bundle_id, measured.bundle_id, _FIX)
+        raise ToolchainError(
+            ExitCode.CONTENT, what, where="bundle_id", expected=bundle_id, found=measured.bundle_id, fix=_FIX
+        )
     if measured.bundle_id is None:  # of this machine, which records nothing
         return
     shipped = judgement.shipped
@@ -194,7 +196,9 @@ def check_recorded(measured: Measured, judgement: Judgement, bundle_id: str) -> 
 
 def contradict(where: str, expected: str, found: str) -> ToolchainError:
     """Return the error for an answer of which one part says another thing than the other (exit 20)."""
-    return ToolchainError(ExitCode.INVALID, "the board contradicts itself", where, expected, found, _FIX)
+    return ToolchainError(
+        ExitCode.INVALID, "the board contradicts itself", where=where, expected=expected, found=found, fix=_FIX
+    )
 
 
 def _decode(kind: Any, document: object, where: str) -> Any:

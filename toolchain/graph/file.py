@@ -79,10 +79,10 @@ def write_onnx(model: onnx.ModelProto, path: Path, *, step: str) -> None:
         raise ToolchainError(
             ExitCode.PARITY,
             f"{step} made an invalid ONNX graph, which is our fault",
-            str(path),
-            "a graph that the ONNX checker takes",
-            first_line(error),
-            "report it with the model",
+            where=str(path),
+            expected="a graph that the ONNX checker takes",
+            found=first_line(error),
+            fix="report it with the model",
         ) from error
     write_atomically(path, data)
 

@@ -34,10 +34,10 @@ class FloatOutputs:
                 raise ToolchainError(
                     ExitCode.PARITY,
                     f"{self._what}: the model's own output is not a number",
-                    f"output {name}, sample {first_sample + inside}",
-                    "numbers on real samples; infinities may be among them",
-                    f"{np.count_nonzero(broken)} of {array.size} NaN",
-                    "check the weights, and that the samples are scaled as in training",
+                    where=f"output {name}, sample {first_sample + inside}",
+                    expected="numbers on real samples; infinities may be among them",
+                    found=f"{np.count_nonzero(broken)} of {array.size} NaN",
+                    fix="check the weights, and that the samples are scaled as in training",
                 )
             if array.size:
                 self._measurable[name] = self._measurable.get(name, False) or bool(np.isfinite(values).any())
@@ -49,8 +49,8 @@ class FloatOutputs:
             raise ToolchainError(
                 ExitCode.PARITY,
                 f"{self._what}: an output of the model is infinite everywhere",
-                f"output {empty}",
-                "finite values among the infinite ones, or nothing can be compared",
-                "none on any sample",
-                "check the weights and the mask, or leave the output out of the model",
+                where=f"output {empty}",
+                expected="finite values among the infinite ones, or nothing can be compared",
+                found="none on any sample",
+                fix="check the weights and the mask, or leave the output out of the model",
             )

@@ -138,10 +138,10 @@ def check_kept(before: onnx.ModelProto, after: onnx.ModelProto, *, name: str) ->
         raise ToolchainError(
             ExitCode.PARITY,
             f"{name} lost a range that the model has learned",
-            f"metadata {_KEY}",
-            "every tensor with a learned range in the graph",
-            lost[0],
-            "leave the layers around it out of qat with skip, or merge them in the module",
+            where=f"metadata {_KEY}",
+            expected="every tensor with a learned range in the graph",
+            found=lost[0],
+            fix="leave the layers around it out of qat with skip, or merge them in the module",
         )
 
 

@@ -54,27 +54,27 @@ def check_float_parity(
             raise ToolchainError(
                 ExitCode.PARITY,
                 f"{what}: the output is not finite where the reference is, or the other way round",
-                f"output {name}",
-                "finite values, and infinities where the reference has the same",
-                f"{distance.nonfinite} NaN or infinite on one side",
-                fix,
+                where=f"output {name}",
+                expected="finite values, and infinities where the reference has the same",
+                found=f"{distance.nonfinite} NaN or infinite on one side",
+                fix=fix,
             )
         if limit_db is None and distance.max_abs > 0:
             raise ToolchainError(
                 ExitCode.PARITY,
                 f"{what}: the output differs",
-                f"output {name}",
-                f"equal {dtypes[name]} values",
-                f"a difference of {distance.max_abs:g}",
-                fix,
+                where=f"output {name}",
+                expected=f"equal {dtypes[name]} values",
+                found=f"a difference of {distance.max_abs:g}",
+                fix=fix,
             )
         if limit_db is not None and distance.sqnr_db < limit_db:
             raise ToolchainError(
                 ExitCode.PARITY,
                 f"{what}: the output differs by more than rounding",
-                f"output {name}",
-                f"an SQNR of at least {limit_db:.1f} dB",
-                f"{distance.sqnr_db:.1f} dB",
-                fix,
+                where=f"output {name}",
+                expected=f"an SQNR of at least {limit_db:.1f} dB",
+                found=f"{distance.sqnr_db:.1f} dB",
+                fix=fix,
             )
     return {name: distance.sqnr_db for name, distance in distances.items()}

@@ -79,7 +79,16 @@ def _add_case(suite: ET.Element, gate: Gate, class_name: str) -> None:
 def _write_error(error: RunError) -> str:
     """Return the message as the terminal shows it: where it was, and the fix."""
     code = ExitCode(error["code"])
-    return str(ToolchainError(code, error["what"], error["where"], error["expected"], error["found"], error["fix"]))
+    return str(
+        ToolchainError(
+            code,
+            error["what"],
+            where=error["where"],
+            expected=error["expected"],
+            found=error["found"],
+            fix=error["fix"],
+        )
+    )
 
 
 def _clean(text: str) -> str:

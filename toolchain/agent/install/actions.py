@@ -233,7 +233,7 @@ def choose(run: Deployment) -> None:
     """Choose the release to go back to."""
     if run.trust.previous is None:
         what, fix = "there is no previous release to go back to", "deploy the bundle that you want"
-        raise ToolchainError(ExitCode.USAGE, what, str(run.slots.root), fix=fix)
+        raise ToolchainError(ExitCode.USAGE, what, where=str(run.slots.root), fix=fix)
     run.bundle_id = run.trust.previous
     # Who may sign today is for `status` to hold against it: the way back stays open.
     with contextlib.suppress(ToolchainError):

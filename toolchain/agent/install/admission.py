@@ -27,7 +27,9 @@ def authenticate_offer(slots: Slots, offer: Offer, *, is_required: bool) -> Opti
             return None
         fix = f"write the public keys that may sign into {allowed_signers} (ssh-keygen(1), ALLOWED SIGNERS)"
         what = "this board knows nobody who may sign, and unsigned bundles are not accepted"
-        raise ToolchainError(ExitCode.SIGNATURE, what, str(allowed_signers), "allowed signers", "no file", fix)
+        raise ToolchainError(
+            ExitCode.SIGNATURE, what, where=str(allowed_signers), expected="allowed signers", found="no file", fix=fix
+        )
     if not offer.signature_bytes:
         raise _refuse_unsigned()
     # ssh-keygen reads it from a file; what lies in staging without being a partial bundle goes with the next settling.
@@ -56,7 +58,7 @@ def authenticate_release(slots: Slots, bundle_id: str) -> Optional[str]:
 def _refuse_unsigned() -> ToolchainError:
     what = "the bundle is not signed, and this board has allowed_signers: it takes signed bundles only"
     fix = "sign the bundle with one of the keys in allowed_signers"
-    return ToolchainError(ExitCode.SIGNATURE, what, SIGNATURE_NAME, "a signature", "none", fix)
+    return ToolchainError(ExitCode.SIGNATURE, what, where=SIGNATURE_NAME, expected="a signature", found="none", fix=fix)
 
 
 def _verify(root: Path, manifest_bytes: bytes, signature_path: Path) -> str:
@@ -76,7 +78,9 @@ def check_signed_as_declared(manifest: Manifest, signer: Optional[str]) -> None:
         fix = (
             f'give the board its {ALLOWED_SIGNERS_NAME}, or set signature = "optional" in the target {manifest.target}'
         )
-        raise ToolchainError(ExitCode.SIGNATURE, what, ALLOWED_SIGNERS_NAME, "a verified signature", "none", fix)
+        raise ToolchainError(
+            ExitCode.SIGNATURE, what, where=ALLOWED_SIGNERS_NAME, expected="a verified signature", found="none", fix=fix
+        )
 
 
 def check_fresh(manifest: Manifest, bundle_id: str, state: TrustState, *, proven_s: int = 0) -> None:
@@ -93,21 +97,28 @@ def check_fresh(manifest: Manifest, bundle_id: str, state: TrustState, *, proven
             raise ToolchainError(
                 ExitCode.REPLAY,
                 "the bundle expires, and the board's clock is too wrong to tell whether it has",
-                "clock",
-                f"after {format_utc(not_before_s)}",
-                format_utc(now_s),
-                "set the board's clock (timedatectl set-ntp true); counters of bundles that expire are times in seconds",
+                where="clock",
+                expected=f"after {format_utc(not_before_s)}",
+                found=format_utc(now_s),
+                fix="set the board's clock (timedatectl set-ntp true); counters of bundles that expire are times in seconds",
             )
         if now_s >= parse_utc(manifest.expires):
             fix = "build and sign the bundle again"
             what = "the bundle has expired"
-            raise ToolchainError(ExitCode.REPLAY, what, "expires", f"after {format_utc(now_s)}", manifest.expires, fix)
+            raise ToolchainError(
+                ExitCode.REPLAY,
+                what,
+                where="expires",
+                expected=f"after {format_utc(now_s)}",
+                found=manifest.expires,
+                fix=fix,
+            )
     if manifest.counter < state.counter and bundle_id != state.current:
         raise ToolchainError(
             ExitCode.REPLAY,
             "the bundle is older than one that this board had",
-            "counter",
-            f"{state.counter} or more",
-            str(manifest.counter),
-            "build it again from a newer commit; to go back to the release before this one, use `toolchain rollback`",
+            where="counter",
+            expected=f"{state.counter} or more",
+            found=str(manifest.counter),
+            fix="build it again from a newer commit; to go back to the release before this one, use `toolchain rollback`",
         )

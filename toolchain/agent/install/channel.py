@@ -37,7 +37,9 @@ class Channel:
         while not line.endswith(b"\n"):
             if len(line) >= _LINE_BYTES_MAX:
                 what = "this is not a host of this toolchain"
-                raise ToolchainError(ExitCode.MALFORMED, what, "stdin", f"a line of at most {_LINE_BYTES_MAX} bytes")
+                raise ToolchainError(
+                    ExitCode.MALFORMED, what, where="stdin", expected=f"a line of at most {_LINE_BYTES_MAX} bytes"
+                )
             line += self._read(1)
         return line
 

@@ -41,7 +41,9 @@ def check_release(
     slots = Slots(root)
     chosen = bundle_id or slots.read_link(CURRENT)
     if chosen is None:
-        raise ToolchainError(ExitCode.USAGE, "no release is active", str(root / CURRENT), fix="deploy a bundle first")
+        raise ToolchainError(
+            ExitCode.USAGE, "no release is active", where=str(root / CURRENT), fix="deploy a bundle first"
+        )
     slots.create_folders()
     descriptor = take_lock(root, who)  # no deploy prunes it meanwhile, or disturbs the measurement
     try:

@@ -33,13 +33,17 @@ def list_signers(data: bytes, where: str) -> List[str]:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ToolchainError(ExitCode.USAGE, "the file of signers is no text", where, expected, fix=fix) from error
+        raise ToolchainError(
+            ExitCode.USAGE, "the file of signers is no text", where=where, expected=expected, fix=fix
+        ) from error
     lines = [line.strip() for line in text.splitlines()]
     signers = [line for line in lines if line and not line.startswith("#")]
     wrong = [line for line in signers if len(line.split()) < _WORDS_MIN]
     if wrong or not signers:
         found = repr(wrong[0]) if wrong else "no signer"
-        raise ToolchainError(ExitCode.USAGE, "the file of signers names none", where, expected, found, fix)
+        raise ToolchainError(
+            ExitCode.USAGE, "the file of signers names none", where=where, expected=expected, found=found, fix=fix
+        )
     return signers
 
 
@@ -59,7 +63,9 @@ def enroll_signers(root: Path, who: str, channel: Channel) -> Dict[str, Any]:
     header = cast("_Header", decode(_Header, parse_json(channel.read_line(), "stdin"), "stdin"))
     if not 0 <= header.bytes <= _SIZE_BYTES_MAX:
         what = "this file of signers is too large"
-        raise ToolchainError(ExitCode.USAGE, what, "stdin", f"at most {_SIZE_BYTES_MAX} bytes", str(header.bytes))
+        raise ToolchainError(
+            ExitCode.USAGE, what, where="stdin", expected=f"at most {_SIZE_BYTES_MAX} bytes", found=str(header.bytes)
+        )
     data = channel.read_bytes(header.bytes)
     signers = list_signers(data, "stdin")
     root.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ def hold_file(path: Path, who: str, *, what: str, fix: str) -> int:
     except BlockingIOError as error:
         holder = os.pread(descriptor, 500, 0).decode("utf-8", errors="replace").strip()
         os.close(descriptor)
-        raise ToolchainError(ExitCode.BUSY, what, str(path), found=holder or None, fix=fix) from error
+        raise ToolchainError(ExitCode.BUSY, what, where=str(path), found=holder or None, fix=fix) from error
     with contextlib.suppress(OSError):  # a full disk: what is written next will say so
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} of {who}\n".encode("utf-8", errors="replace"), 0)

@@ -38,14 +38,23 @@ def read_offer(channel: Channel) -> Offer:
         if error.code != ExitCode.MALFORMED:
             raise
         what, fix = "this is not a host of this toolchain", "deploy with `toolchain deploy`"
-        raise ToolchainError(ExitCode.MALFORMED, what, error.where, error.expected, error.found, fix) from error
+        raise ToolchainError(
+            ExitCode.MALFORMED, what, where=error.where, expected=error.expected, found=error.found, fix=fix
+        ) from error
     fits = 0 <= header.manifest_bytes <= MANIFEST_SIZE_BYTES_MAX
     fits = fits and 0 <= header.signature_bytes <= SIGNATURE_SIZE_BYTES_MAX
     if header.protocol != PROTOCOL or not fits:
         expected = f"protocol {PROTOCOL}, at most {MANIFEST_SIZE_BYTES_MAX} and {SIGNATURE_SIZE_BYTES_MAX} bytes"
         found = f"protocol {header.protocol}, {header.manifest_bytes} and {header.signature_bytes} bytes"
         what = "this board cannot take what the host offers"
-        raise ToolchainError(ExitCode.MALFORMED, what, "stdin", expected, found, "use the agent of the host's version")
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            what,
+            where="stdin",
+            expected=expected,
+            found=found,
+            fix="use the agent of the host's version",
+        )
     return Offer(
         manifest_bytes=channel.read_bytes(header.manifest_bytes),
         signature_bytes=channel.read_bytes(header.signature_bytes),

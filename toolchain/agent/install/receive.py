@@ -84,13 +84,22 @@ def check_space(folder: Path, wanted: Sequence[WantedFile]) -> None:
     fix = f"free some space on the board's disk at {folder}"
     if needed > free:
         what = "the board's disk has no space for this bundle"
-        raise ToolchainError(ExitCode.STORAGE, what, str(folder), f"{needed} bytes", f"{free} bytes free", fix)
+        raise ToolchainError(
+            ExitCode.STORAGE, what, where=str(folder), expected=f"{needed} bytes", found=f"{free} bytes free", fix=fix
+        )
     folders = {parent for item in wanted for parent in Path(item.path).parents}
     nodes = len(wanted) + len(folders)
     # Some file systems have no fixed number of inodes, and say 0 of 0.
     if disk.f_files and nodes > disk.f_favail:
         what = "the board's disk has no inodes left for this bundle"
-        raise ToolchainError(ExitCode.STORAGE, what, str(folder), f"{nodes} inodes", f"{disk.f_favail} free", fix)
+        raise ToolchainError(
+            ExitCode.STORAGE,
+            what,
+            where=str(folder),
+            expected=f"{nodes} inodes",
+            found=f"{disk.f_favail} free",
+            fix=fix,
+        )
 
 
 def _index_releases(releases: Iterable[Path]) -> Dict[str, Path]:

@@ -84,7 +84,7 @@ def _list_options(release: Path, settings: MeasureSettings, pinned: Optional[str
     if unknown:
         what, fix = "the release's own agent is older than this setting", "leave it out, or deploy the model again"
         raise ToolchainError(
-            ExitCode.ROLLED_BACK, what, ", ".join(unknown), "latency_samples, latency_limit_s", fix=fix
+            ExitCode.ROLLED_BACK, what, where=", ".join(unknown), expected="latency_samples, latency_limit_s", fix=fix
         )
     # Without the option, what it proves is compared afterwards all the same.
     files = [

@@ -44,7 +44,7 @@ def check_shipped_link(release: Path, folder: Optional[str]) -> None:
         fix = "find out who changed it; the next deploy puts it right"
         expected = "no such link" if folder is None else f"a link to {folder}"
         where = str(release / SHIPPED_LINK)
-        raise ToolchainError(ExitCode.CONTENT, what, where, expected, found or "none", fix)
+        raise ToolchainError(ExitCode.CONTENT, what, where=where, expected=expected, found=found or "none", fix=fix)
 
 
 def set_shipped_link(release: Path, staging: Path, folder: Optional[str]) -> None:

@@ -22,7 +22,7 @@ REVOKED_KEYS_NAME = "revoked_keys"
 
 def _refuse(what: str, found: Optional[str], fix: str) -> ToolchainError:
     expected = f"a signature of an allowed signer in the namespace {NAMESPACE}"
-    return ToolchainError(ExitCode.SIGNATURE, what, "manifest.json.sig", expected, found, fix)
+    return ToolchainError(ExitCode.SIGNATURE, what, where="manifest.json.sig", expected=expected, found=found, fix=fix)
 
 
 def _run_ssh_keygen(arguments: List[str], data: bytes) -> Tuple[bool, str]:
@@ -37,10 +37,10 @@ def _run_ssh_keygen(arguments: List[str], data: bytes) -> Tuple[bool, str]:
         raise ToolchainError(
             ExitCode.INCOMPATIBLE,
             "this board cannot check signatures",
-            "ssh-keygen",
-            "OpenSSH 8.2 or newer",
-            error.strerror,
-            "install it on the board: apt-get install openssh-client",
+            where="ssh-keygen",
+            expected="OpenSSH 8.2 or newer",
+            found=error.strerror,
+            fix="install it on the board: apt-get install openssh-client",
         ) from error
     accepted = done.returncode == 0
     # Warnings of a run that accepted are no answer; the reasons of one that refused are on either.
@@ -48,7 +48,9 @@ def _run_ssh_keygen(arguments: List[str], data: bytes) -> Tuple[bool, str]:
     if "unknown option -- Y" in text or "illegal option -- Y" in text:
         fix = "upgrade OpenSSH on the board"
         what = "this board's ssh-keygen is too old to check signatures"
-        raise ToolchainError(ExitCode.INCOMPATIBLE, what, "ssh-keygen", "OpenSSH 8.2 or newer", text, fix)
+        raise ToolchainError(
+            ExitCode.INCOMPATIBLE, what, where="ssh-keygen", expected="OpenSSH 8.2 or newer", found=text, fix=fix
+        )
     return accepted, text
 
 

@@ -65,7 +65,9 @@ class Slots:
         if folder != self.releases.name or not is_bundle_id(bundle_id):
             what = f"{name} is not a link to a release"
             fix = f"move {path} away, and deploy again"
-            raise ToolchainError(ExitCode.MALFORMED, what, str(path), "releases/BUNDLE_ID", target, fix)
+            raise ToolchainError(
+                ExitCode.MALFORMED, what, where=str(path), expected="releases/BUNDLE_ID", found=target, fix=fix
+            )
         return bundle_id if self.find_release(bundle_id).is_dir() else None
 
     def switch(self, name: str, bundle_id: Optional[str]) -> None:
@@ -80,11 +82,18 @@ class Slots:
         folder = self.find_release(bundle_id)
         if not is_bundle_id(bundle_id) or not folder.is_dir():
             fix = "deploy it again; `status` lists what there is"
-            raise ToolchainError(ExitCode.USAGE, f"there is no release {bundle_id}", str(self.releases), fix=fix)
+            raise ToolchainError(ExitCode.USAGE, f"there is no release {bundle_id}", where=str(self.releases), fix=fix)
         manifest, found = read_manifest(folder)
         if found != bundle_id:
             what = "a release's manifest is not the one that it was verified with"
-            raise ToolchainError(ExitCode.CONTENT, what, str(folder), bundle_id, found, "deploy the bundle again")
+            raise ToolchainError(
+                ExitCode.CONTENT,
+                what,
+                where=str(folder),
+                expected=bundle_id,
+                found=found,
+                fix="deploy the bundle again",
+            )
         check_contents(folder, manifest)
         return manifest
 

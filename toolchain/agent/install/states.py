@@ -196,7 +196,7 @@ def _explain(error: Exception, state: State, limit_s: float) -> ToolchainError:
     if isinstance(error, OSError) and is_storage_error(error):
         fix = "free some space there, or make it writable"
         where = None if error.filename is None else str(error.filename)
-        return ToolchainError(ExitCode.STORAGE, f"{error.strerror} ({state.name})", where, fix=fix)
+        return ToolchainError(ExitCode.STORAGE, f"{error.strerror} ({state.name})", where=where, fix=fix)
     _tell(error)
     what = f"{state.name} failed: {type(error).__name__}: {error}"
     return ToolchainError(
@@ -221,7 +221,7 @@ def _fail(run: Deployment, state: State, failure: ToolchainError) -> Tuple[ExitC
     if state in (_VERIFY, _SELF_TEST) and run.command == "rollback":
         what, fix = f"the previous release does not pass: {failure.what}", "deploy a good bundle"
         where, expected, found = failure.where, failure.expected, failure.found
-        failure = ToolchainError(ExitCode.ROLLBACK_FAILED, what, where, expected, found, fix)
+        failure = ToolchainError(ExitCode.ROLLBACK_FAILED, what, where=where, expected=expected, found=found, fix=fix)
     _write_log_if_possible(run, state, "failed", failure)
     if run.result is not None and run.result.exit_code == failure.code:
         return failure.code, _describe(run, [])
@@ -243,7 +243,9 @@ def _is_active(run: Deployment) -> bool:
 def _explain_unsettled(failure: ToolchainError, error: Exception) -> ToolchainError:
     what = f"{failure.what}; and what that left could not be removed: {type(error).__name__}: {error}"
     fix = "the old release is active; the next deploy removes the rest first, once the board's disk lets it"
-    return ToolchainError(ExitCode.ROLLBACK_FAILED, what, failure.where, failure.expected, failure.found, fix)
+    return ToolchainError(
+        ExitCode.ROLLBACK_FAILED, what, where=failure.where, expected=failure.expected, found=failure.found, fix=fix
+    )
 
 
 def _write_log_if_possible(run: Deployment, state: State, verdict: str, failure: ToolchainError) -> None:

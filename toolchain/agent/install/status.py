@@ -44,7 +44,9 @@ def read_status(root: Path) -> Tuple[ExitCode, Dict[str, Any]]:
     if current is None and (trust.current is not None or os.path.lexists(str(root / CURRENT))):
         what, fix = "the release that was active is gone", "deploy again; find out who removed it"
         found = trust.current or "a link to nothing"
-        damage = ToolchainError(ExitCode.CONTENT, what, str(root / CURRENT), "a release", found, fix)
+        damage = ToolchainError(
+            ExitCode.CONTENT, what, where=str(root / CURRENT), expected="a release", found=found, fix=fix
+        )
     if current is not None:
         try:
             verdict = read_verdict(root, current)

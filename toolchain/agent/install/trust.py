@@ -59,18 +59,24 @@ def read_state(root: Path) -> TrustState:
         return EMPTY
     except OSError as error:
         what, fix = "the board's trust state cannot be read", f"move {path} away, or make it readable"
-        raise ToolchainError(ExitCode.MALFORMED, what, str(path), "a file", error.strerror, fix) from error
+        raise ToolchainError(
+            ExitCode.MALFORMED, what, where=str(path), expected="a file", found=error.strerror, fix=fix
+        ) from error
     try:
         state = cast("TrustState", decode(TrustState, _upgrade(parse_json(data, STATE_NAME)), STATE_NAME))
     except ToolchainError as error:
         fix = f"restore {path}; or remove it: its counter then starts again at that of the active release"
         what = "the board's trust state cannot be read"
-        raise ToolchainError(ExitCode.MALFORMED, what, error.where, error.expected, error.found, fix) from error
+        raise ToolchainError(
+            ExitCode.MALFORMED, what, where=error.where, expected=error.expected, found=error.found, fix=fix
+        ) from error
     named = [bundle_id for bundle_id in (state.current, state.previous, *state.proven) if bundle_id is not None]
     if state.schema != SCHEMA or not all(map(is_bundle_id, named)):
         what = "the board's trust state is not one of this agent's"
         fix = "deploy with the newest toolchain that was ever used for this board"
-        raise ToolchainError(ExitCode.MALFORMED, what, str(path), f"schema {SCHEMA}", str(state.schema), fix)
+        raise ToolchainError(
+            ExitCode.MALFORMED, what, where=str(path), expected=f"schema {SCHEMA}", found=str(state.schema), fix=fix
+        )
     return state
 
 

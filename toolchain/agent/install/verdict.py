@@ -95,17 +95,23 @@ def read_verdict(root: Path, bundle_id: str) -> Optional[Verdict]:
         return None
     except OSError as error:
         what, fix = "the verdict of a release cannot be read", "look at what lies there, and deploy the bundle again"
-        raise ToolchainError(ExitCode.MALFORMED, what, str(path), "a file", error.strerror, fix) from error
+        raise ToolchainError(
+            ExitCode.MALFORMED, what, where=str(path), expected="a file", found=error.strerror, fix=fix
+        ) from error
     fix = "deploy the bundle again"
     try:
         verdict = cast("Verdict", decode(Verdict, parse_json(data, path.name), path.name))
     except ToolchainError as error:
         what = "the verdict of a release cannot be read"
-        raise ToolchainError(ExitCode.MALFORMED, what, error.where, error.expected, error.found, fix) from error
+        raise ToolchainError(
+            ExitCode.MALFORMED, what, where=error.where, expected=error.expected, found=error.found, fix=fix
+        ) from error
     if verdict.schema != SCHEMA or verdict.bundle_id != bundle_id:
         what = "the verdict of a release is of another one, or of a newer toolchain"
         found = f"{verdict.bundle_id}, schema {verdict.schema}"
-        raise ToolchainError(ExitCode.MALFORMED, what, str(path), f"{bundle_id}, schema {SCHEMA}", found, fix)
+        raise ToolchainError(
+            ExitCode.MALFORMED, what, where=str(path), expected=f"{bundle_id}, schema {SCHEMA}", found=found, fix=fix
+        )
     _check_claim(verdict, str(path))
     return verdict
 
@@ -118,10 +124,10 @@ def _check_claim(verdict: Verdict, where: str) -> None:
         parse_utc(verdict.time)
     except ValueError as error:
         what = "the verdict of a release has no time"
-        raise ToolchainError(ExitCode.MALFORMED, what, where, expected, found, fix) from error
+        raise ToolchainError(ExitCode.MALFORMED, what, where=where, expected=expected, found=found, fix=fix) from error
     if verdict.exit_code != ExitCode.PROVEN:
         what = "the verdict of a release is that it was not proven"
-        raise ToolchainError(ExitCode.MALFORMED, what, where, expected, found, fix)
+        raise ToolchainError(ExitCode.MALFORMED, what, where=where, expected=expected, found=found, fix=fix)
 
 
 def write_verdict(root: Path, verdict: Verdict) -> None:
@@ -174,7 +180,9 @@ def check_pinned(before: Optional[Verdict], now: Verdict) -> None:
         what = f"{before.shipped.precision} was proven, and does not pass any more"
         found = f"{now.shipped.precision} passes"
         fix = "deploy the model again: a deploy chooses what is shipped"
-        raise ToolchainError(ExitCode.EXPIRED, what, now.bundle_id, before.shipped.path, found, fix)
+        raise ToolchainError(
+            ExitCode.EXPIRED, what, where=now.bundle_id, expected=before.shipped.path, found=found, fix=fix
+        )
 
 
 def give_verdict(
@@ -216,7 +224,7 @@ def _check_runtime_is_the_measured(environment: Environment, measurements: Mappi
     is_same_version = measured.startswith(now) or now.startswith(measured)
     if not is_same_version or dict(libraries) != dict(environment.libraries):
         what, fix = "the runtime was exchanged while the release was proven", "deploy again"
-        raise ToolchainError(ExitCode.INVALID, what, environment.runtime, measured, now, fix)
+        raise ToolchainError(ExitCode.INVALID, what, where=environment.runtime, expected=measured, found=now, fix=fix)
 
 
 def read_shipped(manifest: Manifest, measurements: Mapping[str, Any]) -> Shipped:
@@ -233,10 +241,10 @@ def read_shipped(manifest: Manifest, measurements: Mapping[str, Any]) -> Shipped
         raise ToolchainError(
             ExitCode.ROLLED_BACK,
             "the self-test does not name the payload that it proved",
-            "shipped",
-            f"one of {', '.join(paths)}, as the manifest has it",
-            str(told),
-            "build the bundle again",
+            where="shipped",
+            expected=f"one of {', '.join(paths)}, as the manifest has it",
+            found=str(told),
+            fix="build the bundle again",
         )
     return shipped
 
@@ -254,7 +262,9 @@ def check_proven(root: Path, manifest: Manifest, verdict: Verdict) -> None:
         what = "the verdict is about a payload that the bundle does not have"
         where, fix = str(find_verdict(root, verdict.bundle_id)), "deploy the bundle again"
         claim = f"{verdict.model} for {verdict.target}, {proven.precision}: {proven.path}"
-        raise ToolchainError(ExitCode.CONTENT, what, where, "a payload of the manifest", claim, fix)
+        raise ToolchainError(
+            ExitCode.CONTENT, what, where=where, expected="a payload of the manifest", found=claim, fix=fix
+        )
     engine = verdict.engine
     if engine is None:
         return
@@ -262,7 +272,9 @@ def check_proven(root: Path, manifest: Manifest, verdict: Verdict) -> None:
     found = compute_sha256(path) if path.is_file() and not path.is_symlink() else None
     if found != engine.sha256:
         what, fix = "the engine is not the one that was proven", "deploy the bundle again, which proves a new one"
-        raise ToolchainError(ExitCode.CONTENT, what, str(path), f"sha256 {engine.sha256}", found or "none", fix)
+        raise ToolchainError(
+            ExitCode.CONTENT, what, where=str(path), expected=f"sha256 {engine.sha256}", found=found or "none", fix=fix
+        )
 
 
 def _find_engine(root: Path, measurements: Mapping[str, Any], shipped: Shipped) -> Optional[BuiltEngine]:
@@ -277,4 +289,4 @@ def _find_engine(root: Path, measurements: Mapping[str, Any], shipped: Shipped) 
             return BuiltEngine(f"{_ENGINES}/{path.name}", engine["sha256"], engine["size_bytes"])
     what, fix = "the engine that was proven is not on the board any more", "deploy again"
     expected = f"an engine of sha256 {engine['sha256']}"
-    raise ToolchainError(ExitCode.CONTENT, what, str(root / _ENGINES), expected, "none", fix)
+    raise ToolchainError(ExitCode.CONTENT, what, where=str(root / _ENGINES), expected=expected, found="none", fix=fix)

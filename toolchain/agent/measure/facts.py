@@ -64,7 +64,7 @@ def check_compatible(compatible: Compatible, facts: Facts) -> None:
 
     def refuse(where: str, expected: str, found: str, fix: str) -> ToolchainError:
         what = f"this bundle cannot run on this board ({facts.cpu})"
-        return ToolchainError(ExitCode.INCOMPATIBLE, what, where, expected, found, fix)
+        return ToolchainError(ExitCode.INCOMPATIBLE, what, where=where, expected=expected, found=found, fix=fix)
 
     if compatible.arch is not None and normalize_arch(compatible.arch) != facts.arch:
         raise refuse("arch", compatible.arch, facts.arch, f"build for a target with arch {facts.arch}")

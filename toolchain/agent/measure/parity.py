@@ -92,7 +92,7 @@ class _Sums:
 
 
 def _refuse(what: str, output: str, expected: str, found: str) -> ToolchainError:
-    return ToolchainError(ExitCode.PARITY, what, f"output {output}", expected, found)
+    return ToolchainError(ExitCode.PARITY, what, where=f"output {output}", expected=expected, found=found)
 
 
 def check_outputs(reference: Mapping[str, NDArray[Any]], deployed: Mapping[str, NDArray[Any]]) -> None:

@@ -123,8 +123,17 @@ def read_record(document: object) -> Record:
         record = cast("Record", decode(Record, document, "record"))
     except ToolchainError as error:
         what = "what the board measured cannot be read"
-        raise ToolchainError(ExitCode.MALFORMED, what, error.where, error.expected, error.found, fix) from error
+        raise ToolchainError(
+            ExitCode.MALFORMED, what, where=error.where, expected=error.expected, found=error.found, fix=fix
+        ) from error
     if record.schema != RECORD_SCHEMA or not 0 <= record.fastest < len(record.references):
         what = "what the board measured was written by another toolchain"
-        raise ToolchainError(ExitCode.MALFORMED, what, "record", f"schema {RECORD_SCHEMA}", str(record.schema), fix)
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            what,
+            where="record",
+            expected=f"schema {RECORD_SCHEMA}",
+            found=str(record.schema),
+            fix=fix,
+        )
     return record

@@ -31,7 +31,9 @@ class MeasureSettings:
         for name, value in asdict(self).items():
             if not 0 < value < float("inf"):
                 what, fix = "nothing can be measured with this setting", "give another number, or leave it out"
-                raise ToolchainError(ExitCode.USAGE, what, name, "a number above 0", str(value), fix)
+                raise ToolchainError(
+                    ExitCode.USAGE, what, where=name, expected="a number above 0", found=str(value), fix=fix
+                )
 
 
 DEFAULTS = MeasureSettings()
@@ -72,5 +74,7 @@ def decode_settings(text: str) -> MeasureSettings:
         fix = (
             "leave the setting out, or deploy again: this agent is of another version than the toolchain that calls it"
         )
-        raise ToolchainError(ExitCode.USAGE, what, error.where, error.expected, error.found, fix) from error
+        raise ToolchainError(
+            ExitCode.USAGE, what, where=error.where, expected=error.expected, found=error.found, fix=fix
+        ) from error
     return settings

@@ -51,10 +51,10 @@ def check_signature(bundle_dir: Path, manifest: Manifest) -> None:
         raise ToolchainError(
             ExitCode.SIGNATURE,
             "the bundle is not signed",
-            SIGNATURE_NAME,
-            f"a signature, which the target {manifest.target} requires",
-            "none",
-            'sign the bundle, or set signature = "optional" in the target',
+            where=SIGNATURE_NAME,
+            expected=f"a signature, which the target {manifest.target} requires",
+            found="none",
+            fix='sign the bundle, or set signature = "optional" in the target',
         )
 
 
@@ -63,7 +63,9 @@ def check_pinned(manifest: Manifest, pinned: Optional[str]) -> None:
     precisions = [candidate.precision for candidate in manifest.candidates]
     if pinned is not None and pinned not in precisions:
         what, fix = "the payload that was proven is none of this bundle's", "deploy the bundle again"
-        raise ToolchainError(ExitCode.CONTENT, what, "candidates", pinned, ", ".join(precisions), fix)
+        raise ToolchainError(
+            ExitCode.CONTENT, what, where="candidates", expected=pinned, found=", ".join(precisions), fix=fix
+        )
 
 
 def _describe_payload(path: str, manifest: Manifest, payloads: Payloads) -> Payload:

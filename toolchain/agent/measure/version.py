@@ -31,7 +31,9 @@ _Key = Tuple[Tuple[int, ...], int, int]
 def _parse_version(text: str, where: str) -> _Key:
     match = _VERSION.fullmatch(text.strip())
     if match is None:
-        raise ToolchainError(ExitCode.MALFORMED, "this is no version", where, "a version such as 1.23.0", repr(text))
+        raise ToolchainError(
+            ExitCode.MALFORMED, "this is no version", where=where, expected="a version such as 1.23.0", found=repr(text)
+        )
     release = [int(part) for part in match["release"].split(".")]
     while len(release) > 1 and release[-1] == 0:  # 1.23 is 1.23.0
         release.pop()
@@ -52,10 +54,10 @@ def matches_version(version: str, requirement: str) -> bool:
             raise ToolchainError(
                 ExitCode.MALFORMED,
                 "the required version cannot be read",
-                "compatible.runtime_version",
-                "clauses such as >=1.23, joined by commas, of >= <= == != > <",
-                repr(requirement),
-                "correct runtime_version in the target",
+                where="compatible.runtime_version",
+                expected="clauses such as >=1.23, joined by commas, of >= <= == != > <",
+                found=repr(requirement),
+                fix="correct runtime_version in the target",
             )
         bound = _parse_version(match[2], "compatible.runtime_version")
         is_met = _COMPARE[match[1]](found, bound)

@@ -55,7 +55,7 @@ def refuse_node(node: onnx.NodeProto, expected: str | None, found: str, fix: str
     """Return the error (exit 12) for a node that TensorRT does not take."""
     where = f"node {node.name or ', '.join(node.output)} ({node.op_type})"
     what = "TensorRT cannot take this model"
-    return ToolchainError(ExitCode.INCOMPATIBLE, what, where, expected, found, fix)
+    return ToolchainError(ExitCode.INCOMPATIBLE, what, where=where, expected=expected, found=found, fix=fix)
 
 
 def _find_limit(view: GraphView, node: onnx.NodeProto) -> tuple[str, str, str] | None:

@@ -64,8 +64,7 @@ def _refuse(found: str, newest: int) -> ToolchainError:
     return ToolchainError(
         ExitCode.INCOMPATIBLE,
         f"the model needs opset {newest}, which TensorRT 10.3 does not read",
-        None,
-        f"operators of opset {TENSORRT_OPSET} or older",
-        found,
-        f"export the model with opset {TENSORRT_OPSET}, or write that operator with others",
+        expected=f"operators of opset {TENSORRT_OPSET} or older",
+        found=found,
+        fix=f"export the model with opset {TENSORRT_OPSET}, or write that operator with others",
     )

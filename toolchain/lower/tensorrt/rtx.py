@@ -92,10 +92,9 @@ def _refuse(node: str | None, found: str, what: str) -> ToolchainError:
     return ToolchainError(
         ExitCode.INCOMPATIBLE,
         what,
-        f"node {node}" if node else None,
-        None,
-        found,
-        "write this part of the model with other operators, or leave it to another runtime",
+        where=f"node {node}" if node else None,
+        found=found,
+        fix="write this part of the model with other operators, or leave it to another runtime",
     )
 
 
@@ -128,10 +127,10 @@ def _add_profile(parsed: _Parsed, config: Any, profile: Mapping[str, ShapeRange]
             raise ToolchainError(
                 ExitCode.INCOMPATIBLE,
                 "an input has a dynamic shape and no profile",
-                f"input {value.name}",
-                "the shapes that it will have",
-                str(tuple(value.shape)),
-                "give calibration data for this input, or export the model with fixed shapes",
+                where=f"input {value.name}",
+                expected="the shapes that it will have",
+                found=str(tuple(value.shape)),
+                fix="give calibration data for this input, or export the model with fixed shapes",
             )
         shapes = profile[value.name]
         ranges.set_shape(value.name, shapes.least, shapes.usual, shapes.most)

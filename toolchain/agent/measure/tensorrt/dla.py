@@ -25,10 +25,10 @@ def place_on_dla(trt: Any, builder: Any, network: Any, config: Any, spec: BuildS
         raise ToolchainError(
             ExitCode.INCOMPATIBLE,
             "this board or this TensorRT has no such DLA core",
-            "build.dla_core",
-            f"0 to {cores - 1}" if cores else "no DLA",
-            str(core),
-            "TensorRT has DLA up to 10.7, and from 11.4.1 on for AGX Orin; build for the GPU elsewhere",
+            where="build.dla_core",
+            expected=f"0 to {cores - 1}" if cores else "no DLA",
+            found=str(core),
+            fix="TensorRT has DLA up to 10.7, and from 11.4.1 on for AGX Orin; build for the GPU elsewhere",
         )
     config.default_device_type = trt.DeviceType.DLA
     config.DLA_core = core
@@ -40,7 +40,7 @@ def place_on_dla(trt: Any, builder: Any, network: Any, config: Any, spec: BuildS
         raise ToolchainError(
             ExitCode.INCOMPATIBLE,
             "the DLA cannot take all of this model",
-            f"{len(refused)} of {len(layers)} layers: {', '.join(refused)}",
+            where=f"{len(refused)} of {len(layers)} layers: {', '.join(refused)}",
             fix="set gpu_fallback = true in the target's [build], or build for the GPU",
         )
     if refused:

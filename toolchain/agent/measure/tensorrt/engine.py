@@ -67,7 +67,7 @@ def parse_model(trt: Any, model: bytes, where: str) -> Parsed:
         fix = "look whether the GPU's driver is loaded and not older than this TensorRT"
         what = "TensorRT cannot start on this board"
         raise ToolchainError(
-            ExitCode.INCOMPATIBLE, what, where, found=read_last_error(logger) or str(error), fix=fix
+            ExitCode.INCOMPATIBLE, what, where=where, found=read_last_error(logger) or str(error), fix=fix
         ) from error
     network = builder.create_network(find_network_flags(trt))
     parser = trt.OnnxParser(network, logger)
@@ -85,7 +85,7 @@ def _explain_parser(trt: Any, parser: Any, where: str) -> ToolchainError:
     return ToolchainError(
         ExitCode.INCOMPATIBLE,
         f"the parser of TensorRT {trt.__version__} refuses this model",
-        where + node,
+        where=where + node,
         found=found,
         fix="upgrade TensorRT on the board (JetPack), or write this part of the model with other operators",
     )
@@ -98,10 +98,10 @@ def find_workspace_bytes(model_bytes: int, free_bytes: int, limit_mib: Optional[
         raise ToolchainError(
             ExitCode.INCOMPATIBLE,
             "the board has too little free memory to build this engine",
-            "GPU memory",
-            f"{least >> 20} MiB",
-            f"{free_bytes >> 20} MiB",
-            "stop what else runs (on a Jetson, the desktop too), or add swap",
+            where="GPU memory",
+            expected=f"{least >> 20} MiB",
+            found=f"{free_bytes >> 20} MiB",
+            fix="stop what else runs (on a Jetson, the desktop too), or add swap",
         )
     workspace_bytes = max(_WORKSPACE_BYTES_MIN, int(free_bytes * _FREE_SHARE))
     return workspace_bytes if limit_mib is None else min(workspace_bytes, limit_mib << 20)
@@ -148,14 +148,14 @@ def _explain_build(monitor: Any, logger: Any, where: str, limit_s: float) -> Too
         return ToolchainError(
             ExitCode.INCOMPATIBLE,
             "the engine was not built within the time limit",
-            where,
-            f"at most {limit_s:g} s",
-            "a build that went on",
-            "put the board into its fastest power mode, stop what else runs, or deploy a smaller model",
+            where=where,
+            expected=f"at most {limit_s:g} s",
+            found="a build that went on",
+            fix="put the board into its fastest power mode, stop what else runs, or deploy a smaller model",
         )
     found = read_last_error(logger)
     fix = "free memory on the board, or upgrade TensorRT; the text is TensorRT's own"
-    return ToolchainError(ExitCode.INCOMPATIBLE, "TensorRT cannot build this engine", where, found=found, fix=fix)
+    return ToolchainError(ExitCode.INCOMPATIBLE, "TensorRT cannot build this engine", where=where, found=found, fix=fix)
 
 
 def _set_timing_cache(config: Any, data: bytes) -> None:

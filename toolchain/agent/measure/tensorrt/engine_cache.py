@@ -113,10 +113,10 @@ class EngineCache:
             raise ToolchainError(
                 ExitCode.MALFORMED,
                 "the board's list of engines cannot be read",
-                str(self._pins_path),
-                f"what this agent wrote, schema {SCHEMA}",
-                found,
-                f"remove {self._pins_path} and deploy again: every engine is then built and proven anew",
+                where=str(self._pins_path),
+                expected=f"what this agent wrote, schema {SCHEMA}",
+                found=found,
+                fix=f"remove {self._pins_path} and deploy again: every engine is then built and proven anew",
             )
         return dict(pins.engines)
 
@@ -128,10 +128,10 @@ class EngineCache:
         raise ToolchainError(
             ExitCode.INCOMPATIBLE,
             "the engine was built for something else",
-            f"{self.find_path(key)}: {name}",
-            str(wanted[name]),
-            str(found[name]),
-            f"remove its entry from {self._pins_path} and deploy again",
+            where=f"{self.find_path(key)}: {name}",
+            expected=str(wanted[name]),
+            found=str(found[name]),
+            fix=f"remove its entry from {self._pins_path} and deploy again",
         )
 
     def _read_engine(self, pin: Pin) -> bytes:
@@ -155,10 +155,10 @@ class EngineCache:
         return ToolchainError(
             ExitCode.CONTENT,
             "the engine is not the one that was built and proven on this board",
-            str(self.find_path(pin.key)),
-            expected,
-            found,
-            f"find out who changed it; then remove its entry from {self._pins_path} and deploy again, which proves a new one",
+            where=str(self.find_path(pin.key)),
+            expected=expected,
+            found=found,
+            fix=f"find out who changed it; then remove its entry from {self._pins_path} and deploy again, which proves a new one",
         )
 
     def _find_timing_path(self, key: EngineKey) -> Path:

@@ -44,7 +44,7 @@ def deserialize(trt: Any, data: bytes, path: Path) -> Tuple[Any, Any, Any]:
         raise ToolchainError(
             ExitCode.INCOMPATIBLE,
             "TensorRT cannot open the engine that was built here",
-            str(path),
+            where=str(path),
             found=read_last_error(logger),
             fix="was TensorRT or the driver changed without a new version? deploy the bundle again",
         )
@@ -162,7 +162,7 @@ class TensorRtSession:
             raise ToolchainError(
                 ExitCode.INCOMPATIBLE,
                 "TensorRT cannot prepare the engine to run",
-                str(self._path),
+                where=str(self._path),
                 found=read_last_error(self._logger),
                 fix="stop what else uses the GPU's memory",
             )
@@ -178,10 +178,10 @@ class TensorRtSession:
                 raise ToolchainError(
                     ExitCode.INCOMPATIBLE,
                     "the engine has an input or output that this agent cannot feed",
-                    f"{self._path}: {name}",
-                    f"data of the types {', '.join(sorted(DTYPES.values()))} on the GPU",
-                    f"{dtype} in {engine.get_tensor_location(name).name} memory",
-                    "export the model with plain arrays as inputs and outputs, and its shapes as constants",
+                    where=f"{self._path}: {name}",
+                    expected=f"data of the types {', '.join(sorted(DTYPES.values()))} on the GPU",
+                    found=f"{dtype} in {engine.get_tensor_location(name).name} memory",
+                    fix="export the model with plain arrays as inputs and outputs, and its shapes as constants",
                 )
             shape = tuple(None if length < 0 else length for length in engine.get_tensor_shape(name))
             specs[engine.get_tensor_mode(name)].append(TensorSpec(name=name, dtype=DTYPES[dtype], shape=shape))
@@ -198,10 +198,10 @@ class TensorRtSession:
                 raise ToolchainError(
                     ExitCode.INCOMPATIBLE,
                     "the shape of an output depends on the data",
-                    f"{self._path}: {spec.name}",
-                    "a shape that follows from those of the inputs",
-                    str(found[spec.name]),
-                    "leave NonMaxSuppression, NonZero and the like out of the model",
+                    where=f"{self._path}: {spec.name}",
+                    expected="a shape that follows from those of the inputs",
+                    found=str(found[spec.name]),
+                    fix="leave NonMaxSuppression, NonZero and the like out of the model",
                 )
         return found
 
@@ -224,12 +224,16 @@ class TensorRtSession:
     def _refuse(self, where: str, expected: str, found: str) -> ToolchainError:
         what = "the engine does not take this data"
         fix = "feed what the engine was built for, or deploy again with data of these shapes"
-        return ToolchainError(ExitCode.MALFORMED, what, f"{self._path}: {where}", expected, found, fix)
+        return ToolchainError(
+            ExitCode.MALFORMED, what, where=f"{self._path}: {where}", expected=expected, found=found, fix=fix
+        )
 
     def _require(self, done: object, call: str) -> None:
         if not done:
             found = read_last_error(self._logger)
-            raise ToolchainError(ExitCode.UNEXPECTED, "a TensorRT call failed", f"{self._path}: {call}", found=found)
+            raise ToolchainError(
+                ExitCode.UNEXPECTED, "a TensorRT call failed", where=f"{self._path}: {call}", found=found
+            )
 
 
 def _describe_range(limits: ShapeRange) -> str:

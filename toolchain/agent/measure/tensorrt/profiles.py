@@ -24,10 +24,10 @@ def add_profile(builder: Any, network: Any, config: Any, shapes: Mapping[str, Sh
             raise ToolchainError(
                 ExitCode.INCOMPATIBLE,
                 "an input has a dynamic shape and no profile",
-                f"input {tensor.name}",
-                "the shapes that it will have",
-                str(found),
-                "deploy with data for this input, or export the model with fixed shapes",
+                where=f"input {tensor.name}",
+                expected="the shapes that it will have",
+                found=str(found),
+                fix="deploy with data for this input, or export the model with fixed shapes",
             )
         wanted = shapes[tensor.name]
         _check_fits(tensor.name, found, wanted)
@@ -43,7 +43,9 @@ def _check_fits(name: str, shape: Sequence[int], wanted: ShapeRange) -> None:
         )
         if not fits:
             what = "the shapes of the data are not those of the model"
-            raise ToolchainError(ExitCode.MALFORMED, what, f"input {name}", str(tuple(shape)), str(lengths))
+            raise ToolchainError(
+                ExitCode.MALFORMED, what, where=f"input {name}", expected=str(tuple(shape)), found=str(lengths)
+            )
 
 
 def read_range(engine: Any, name: str) -> ShapeRange:

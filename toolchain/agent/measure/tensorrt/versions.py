@@ -31,10 +31,10 @@ def load_tensorrt() -> Any:
         raise ToolchainError(
             ExitCode.INCOMPATIBLE,
             "this TensorRT is too old for strongly typed int8 and float16",
-            "tensorrt",
-            f"{'.'.join(map(str, OLDEST))} or newer",
-            version,
-            "upgrade the board to JetPack 6.1 or newer",
+            where="tensorrt",
+            expected=f"{'.'.join(map(str, OLDEST))} or newer",
+            found=version,
+            fix="upgrade the board to JetPack 6.1 or newer",
         )
     return tensorrt
 
