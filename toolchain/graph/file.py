@@ -71,7 +71,11 @@ def write_onnx(model: onnx.ModelProto, path: Path, *, step: str) -> None:
         data = model.SerializeToString(deterministic=True)
     except (EncodeError, ValueError) as error:
         raise usage(
-            "the model is too large for one ONNX file", where=str(path), expected="less than 2 GiB", found=str(error)
+            "the model is too large for one ONNX file",
+            where=str(path),
+            expected="less than 2 GiB",
+            found=str(error),
+            fix="build a smaller model: fewer layers or channels, or prune it in the recipe ([[compress]])",
         ) from error
     try:
         onnx.checker.check_model(data)
@@ -92,16 +96,29 @@ def _read_bytes(path: Path) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise usage("an ONNX model is a file", where=str(path), found="something that is not a regular file")
+            raise usage(
+                "an ONNX model is a file",
+                where=str(path),
+                found="something that is not a regular file",
+                fix="name the .onnx file itself, not its folder",
+            )
         if status.st_size > SIZE_MAX_BYTES:
             raise malformed(
-                "not an ONNX file", where=str(path), expected="less than 2 GiB", found=f"{status.st_size} bytes"
+                "not an ONNX file",
+                where=str(path),
+                expected="less than 2 GiB",
+                found=f"{status.st_size} bytes",
+                fix="name the .onnx file; where it is one, export a smaller model",
             )
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise usage(f"the ONNX file {path} does not exist", fix="check the path of the model") from error
     except OSError as error:
-        raise usage(f"cannot read the ONNX file {path}", found=error.strerror) from error
+        raise usage(
+            f"cannot read the ONNX file {path}",
+            found=error.strerror,
+            fix="check the path, and that you may read it (ls -l); else copy the file again",
+        ) from error
     for start, kind in _OTHER_FORMATS.items():
         if data.startswith(start):
             raise malformed(
@@ -126,6 +143,7 @@ def _parse(data: bytes, path: Path) -> onnx.ModelProto:
             where=str(path),
             expected="an IR version and a graph",
             found="an empty file" if not data else "neither, or only one",
+            fix="export the model again, or copy the file again and compare its size",
         )
     return model
 
@@ -145,11 +163,21 @@ def _check_in_child(path: Path, data: bytes) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise malformed(
-            "the ONNX file takes too long to parse", where=str(path), expected=f"at most {_WALL_LIMIT_S} s"
+            "the ONNX file takes too long to parse",
+            where=str(path),
+            expected=f"at most {_WALL_LIMIT_S} s",
+            fix="stop what else runs on this machine and try again; do not use a file whose source you do not trust",
         ) from error
     if child.stdout:
         found = json.loads(child.stdout)
-        raise ToolchainError(**(found | {"code": ExitCode(found["code"])}))
+        raise ToolchainError(
+            ExitCode(found["code"]),
+            found["what"],
+            where=found["where"],
+            expected=found["expected"],
+            found=found["found"],
+            fix=found["fix"],
+        )
     if child.returncode == 0:
         return
     reason = f"exit code {child.returncode}"
@@ -162,6 +190,7 @@ def _check_in_child(path: Path, data: bytes) -> None:
         where=str(path),
         expected=f"at most {_CPU_LIMIT_S} s of CPU and {_MEMORY_PER_BYTE} bytes of memory a byte of file",
         found=f"a parser that ended with {reason}",
+        fix="export the model again; do not use a file whose source you do not trust",
     )
 
 

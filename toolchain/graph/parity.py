@@ -45,7 +45,11 @@ def check_float_parity(
         parity.add(reference, deployed)
         dtypes = {name: array.dtype for name, array in reference.items()}
     if not dtypes:
-        raise usage(f"{what}: there are no samples to compare on", expected="at least one batch")
+        raise usage(
+            f"{what}: there are no samples to compare on",
+            expected="at least one batch",
+            fix="check the data that [data] of the recipe names: they are empty",
+        )
     references.finish()
     distances = {distance.output: distance for distance in parity.summarize()}
     for name, distance in distances.items():

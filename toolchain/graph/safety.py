@@ -52,7 +52,11 @@ def inline_external_data(model: onnx.ModelProto, path: Path, *, on_size: Callabl
     total_bytes = sum(length for _, _, length in places)
     if total_bytes > _TENSOR_MAX_BYTES:
         raise malformed(
-            "the model's external data is too large", where=str(path), expected="< 2 GiB", found=f"{total_bytes} bytes"
+            "the model's external data is too large",
+            where=str(path),
+            expected="< 2 GiB",
+            found=f"{total_bytes} bytes",
+            fix="export a smaller model: fewer layers or channels, or weights in float16",
         )
     on_size(total_bytes)
     for tensor, (file, offset, length) in zip(tensors, places, strict=True):
@@ -111,9 +115,18 @@ def _read_slice(file: Path, offset: int, length: int) -> bytes:
             stream.seek(offset)
             data = stream.read(length)
     except OSError as error:
-        raise malformed("cannot read the model's external data", where=str(file), found=error.strerror) from error
+        raise malformed(
+            "cannot read the model's external data",
+            where=str(file),
+            found=error.strerror,
+            fix="check that you may read it (ls -l), or copy it again",
+        ) from error
     if len(data) != length:
-        raise malformed("the model's external data changed while it was read", where=str(file))
+        raise malformed(
+            "the model's external data changed while it was read",
+            where=str(file),
+            fix="wait until what writes the file has ended, and start again",
+        )
     return data
 
 
@@ -128,7 +141,10 @@ def check_model(model: onnx.ModelProto, where: str) -> None:
     for tensor in iter_tensors(model):
         if tensor.data_type == onnx.TensorProto.UNDEFINED or tensor.data_type not in onnx.TensorProto.DataType.values():
             raise malformed(
-                "a tensor has no known type", where=f"{where}: tensor {tensor.name!r}", found=str(tensor.data_type)
+                "a tensor has no known type",
+                where=f"{where}: tensor {tensor.name!r}",
+                found=str(tensor.data_type),
+                fix=f"upgrade onnx (here {onnx.__version__}), or export the model again with an older type",
             )
     try:
         onnx.checker.check_model(model)
@@ -162,6 +178,7 @@ def _check_opsets(model: onnx.ModelProto, where: str) -> None:
                 where=f"{where}: node {node.name!r}",
                 expected="operators of ONNX, of ONNX Runtime or of the model itself",
                 found=f"{node.domain}.{node.op_type}",
+                fix="export the model without it, or give the model a function of ONNX operators under that name",
             )
 
 
@@ -194,7 +211,12 @@ def _check_functions(model: onnx.ModelProto, where: str) -> None:
         if key not in calls:
             return 1
         if key in open_calls:
-            raise malformed("a function of the model calls itself", where=where, found=".".join(key))
+            raise malformed(
+                "a function of the model calls itself",
+                where=where,
+                found=".".join(key),
+                fix="write that function without a call of itself, and export the model again",
+            )
         if key not in sizes:
             open_calls.add(key)
             sizes[key] = sum(times * count(callee) for callee, times in calls[key].items())
@@ -204,7 +226,11 @@ def _check_functions(model: onnx.ModelProto, where: str) -> None:
     total = sum(count((node.domain, node.op_type)) for node in iter_nodes(model.graph))
     if total > _NODES_MAX:
         raise malformed(
-            "the model's functions multiply", where=where, expected=f"at most {_NODES_MAX} nodes", found=str(total)
+            "the model's functions multiply",
+            where=where,
+            expected=f"at most {_NODES_MAX} nodes",
+            found=str(total),
+            fix="export the model with fewer calls of functions in functions; do not use a file whose source you do not trust",
         )
 
 
@@ -221,4 +247,5 @@ def _check_sizes(model: onnx.ModelProto, where: str) -> None:
                 where=f"{where}: {value.name!r}",
                 expected="less than 2 Gi elements",
                 found=str(elements),
+                fix="correct the shape that makes it, such as that of an Expand or a Tile, and export the model again",
             )

@@ -8,12 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
-from toolchain.errors import ToolchainError, usage
+from toolchain.errors import ToolchainError, suggest_name, usage
 from toolchain.module.builder_failure import explain_call, explain_import
 from toolchain.module.imports import import_file, imports_of, list_import_folders
 from toolchain.project.recipe import Recipe
@@ -28,7 +29,12 @@ def build_model(recipe: Recipe) -> nn.Module:
     """
     where = f"{recipe.path}: model.build"
     if recipe.model.build is None:
-        raise usage("the recipe has an ONNX file and no PyTorch model", where=where, expected="FILE.py:FUNCTION")
+        raise usage(
+            "the recipe has an ONNX file and no PyTorch model",
+            where=where,
+            expected="FILE.py:FUNCTION",
+            fix="deploy the ONNX file as it is, or write build in place of onnx into [model]",
+        )
     path, function_name = _find_file(recipe.folder, recipe.model.build, where)
     with _process_state_kept(), imports_of(path), contextlib.redirect_stdout(sys.stderr):
         function = _find_function(path, function_name, where)
@@ -68,18 +74,34 @@ def _call(function: Callable[..., Any], recipe: Recipe, path: Path) -> object:
         raise
     except BaseException as error:  # a user's code may raise anything, sys.exit() too
         if isinstance(error, ValueError) and options:
-            raise usage("an option of the model has a wrong value", where=where, found=str(error)) from error
+            raise usage(
+                "an option of the model has a wrong value",
+                where=where,
+                found=str(error),
+                fix=f"correct it in the recipe to a value that {recipe.model.build} takes",
+            ) from error
         raise explain_call(error, path, list_import_folders(path)) from error
 
 
 def _find_file(folder: Path, build: str, where: str) -> tuple[Path, str]:
     file_name, colon, name = build.rpartition(":")
     if not (colon and file_name.endswith(".py") and name.isidentifier()):
-        raise usage("model.build names no function", where=where, expected="FILE.py:FUNCTION", found=build)
+        raise usage(
+            "model.build names no function",
+            where=where,
+            expected="FILE.py:FUNCTION",
+            found=build,
+            fix='write a file beside the recipe, a colon and a function of it, such as build = "model.py:build"',
+        )
     # A file that is a link keeps the modules that lie beside the link.
     path = (folder / file_name).parent.resolve() / Path(file_name).name
     if not path.is_file():
-        raise usage("the file that builds the model does not exist", where=where, expected=str(path))
+        raise usage(
+            "the file that builds the model does not exist",
+            where=where,
+            expected=str(path),
+            fix="create it, or correct model.build: its path starts at the folder of the recipe",
+        )
     return path, name
 
 
@@ -92,8 +114,19 @@ def _find_function(path: Path, name: str, where: str) -> Callable[..., Any]:
         raise explain_import(error, path, list_import_folders(path)) from error
     function = getattr(module, name, None)
     if not callable(function):
-        raise usage("the file has no such function", where=where, expected=f"a function {name} in {path}")
+        raise usage(
+            "the file has no such function",
+            where=where,
+            expected=f"a function {name} in {path}",
+            fix=suggest_name(
+                name, _list_functions(module), otherwise="define it there, or name another one in model.build"
+            ),
+        )
     return function  # type: ignore[no-any-return] # a file of the user's has no types
+
+
+def _list_functions(module: ModuleType) -> list[str]:
+    return [name for name, value in vars(module).items() if callable(value)]
 
 
 def _check_placed(model: nn.Module, where: str) -> None:

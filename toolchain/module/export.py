@@ -52,7 +52,11 @@ def export_onnx(model: nn.Module, example: Mapping[str, NDArray[Any]], out: Path
     size_bytes = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
     if size_bytes > SIZE_MAX_BYTES:
         raise usage(
-            "the model is too large for one ONNX file", where="weights", expected="< 2 GiB", found=f"{size_bytes} bytes"
+            "the model is too large for one ONNX file",
+            where="weights",
+            expected="< 2 GiB",
+            found=f"{size_bytes} bytes",
+            fix="build a smaller model: fewer layers or channels, or prune it in the recipe ([[compress]])",
         )
     # Two samples: torch.export takes an axis of length 1 for a constant.
     inputs = {name: torch.tensor(np.repeat(array[:1], 2, axis=0)) for name, array in example.items()}
@@ -217,7 +221,11 @@ def _check_exported(model: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise usage("the PyTorch exporter wrote an invalid ONNX graph", found=first_line(error)) from error
+        raise usage(
+            "the PyTorch exporter wrote an invalid ONNX graph",
+            found=first_line(error),
+            fix="write that part of forward with other operators, or export with another version of torch",
+        ) from error
     if (node := find_random_node(model)) is not None:  # one that shows too rarely to be seen in a few runs
         raise explain_randomness(f"node {node}", "an operator that draws random numbers")
     for value in model.graph.input:

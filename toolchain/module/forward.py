@@ -67,7 +67,13 @@ def name_outputs(result: Any) -> dict[str, Tensor]:
     """
     found = list(_flatten(result, ()))
     if not found:
-        raise usage("the module returns nothing", where="output", expected="at least one tensor", found=repr(result))
+        raise usage(
+            "the module returns nothing",
+            where="output",
+            expected="at least one tensor",
+            found=repr(result),
+            fix="let forward return what the module computes",
+        )
     if len(found) == 1 and all(isinstance(part, int) for part in found[0][0]):
         return {"output": found[0][1]}
     named: dict[str, Tensor] = {}
@@ -90,7 +96,13 @@ def take_main_output(result: Any) -> Tensor:
     """Return the first output: the one that the task metric is measured on, and that a training learns."""
     first = next(_flatten(result, ()), None)
     if first is None:
-        raise usage("the module returns nothing", where="output", expected="at least one tensor", found=repr(result))
+        raise usage(
+            "the module returns nothing",
+            where="output",
+            expected="at least one tensor",
+            found=repr(result),
+            fix="let forward return what the module computes",
+        )
     return first[1]
 
 

@@ -77,7 +77,13 @@ def train_model(
     """
     section, weights = _check_recipe(recipe, out)
     if epochs is not None and epochs < 1:
-        raise usage("there is nothing to train", where="epochs", expected="at least 1", found=str(epochs))
+        raise usage(
+            "there is nothing to train",
+            where="epochs",
+            expected="at least 1",
+            found=str(epochs),
+            fix="leave epochs out, which takes those of [train] in the recipe",
+        )
     settings = FitSettings(
         epochs=section.epochs if epochs is None else epochs,
         batch_size=section.batch_size,
@@ -186,7 +192,12 @@ def _check_recipe(recipe: Recipe, out: Path | None) -> tuple[TrainSection, Path]
     if out is not None:
         return recipe.train, out
     if recipe.model.weights is None:
-        raise usage("the recipe names no file for the weights", where=f"{recipe.path}: model", expected="weights")
+        raise usage(
+            "the recipe names no file for the weights",
+            where=f"{recipe.path}: model",
+            expected="weights",
+            fix='add weights = "weights.safetensors" to [model], or give the file with --out',
+        )
     return recipe.train, recipe.folder / recipe.model.weights
 
 
