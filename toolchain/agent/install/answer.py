@@ -37,12 +37,12 @@ def answer_application(root: str) -> Tuple[ExitCode, str]:
 def _answer(slots: Slots) -> Tuple[ExitCode, str]:
     current = slots.read_link(CURRENT)
     if current is None:
-        raise ToolchainError(ExitCode.USAGE, f"no release is active in {slots.root}")
+        raise ToolchainError(ExitCode.USAGE, f"no release is active in {slots.root}", fix="deploy a bundle first")
     release = slots.find_release(current)
     manifest, found = read_manifest(release)
     if found != current:
         what = "the active release's manifest is not the one that it was verified with"
-        raise ToolchainError(ExitCode.CONTENT, what)
+        raise ToolchainError(ExitCode.CONTENT, what, fix="deploy the bundle again")
     verdict = read_verdict(slots.root, current)
     reasons = list_reasons(slots, read_state(slots.root), current, manifest, verdict)
     if verdict is not None:

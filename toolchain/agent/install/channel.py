@@ -38,7 +38,11 @@ class Channel:
             if len(line) >= _LINE_BYTES_MAX:
                 what = "this is not a host of this toolchain"
                 raise ToolchainError(
-                    ExitCode.MALFORMED, what, where="stdin", expected=f"a line of at most {_LINE_BYTES_MAX} bytes"
+                    ExitCode.MALFORMED,
+                    what,
+                    where="stdin",
+                    expected=f"a line of at most {_LINE_BYTES_MAX} bytes",
+                    fix="let `toolchain deploy` and `toolchain enroll` start the agent: it is no command to type",
                 )
             line += self._read(1)
         return line

@@ -64,7 +64,12 @@ def enroll_signers(root: Path, who: str, channel: Channel) -> Dict[str, Any]:
     if not 0 <= header.bytes <= _SIZE_BYTES_MAX:
         what = "this file of signers is too large"
         raise ToolchainError(
-            ExitCode.USAGE, what, where="stdin", expected=f"at most {_SIZE_BYTES_MAX} bytes", found=str(header.bytes)
+            ExitCode.USAGE,
+            what,
+            where="stdin",
+            expected=f"at most {_SIZE_BYTES_MAX} bytes",
+            found=str(header.bytes),
+            fix="name a file that holds signers and nothing else, one a line",
         )
     data = channel.read_bytes(header.bytes)
     signers = list_signers(data, "stdin")

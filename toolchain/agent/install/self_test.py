@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, List, Mapping, Optional
 
 from ..decode import parse_json
 from ..errors import ExitCode, ToolchainError
@@ -24,7 +24,6 @@ _START = (
 _ALARM_AFTER_S = 5
 # Codes by which a child says that it did not get to a verdict, or that we called it wrongly.
 _NO_VERDICT = (ExitCode.UNEXPECTED, ExitCode.USAGE)
-_ERROR_FIELDS = ("what", "where", "expected", "found", "fix")
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,14 @@ def _read_verdict(return_code: int, stdout: bytes, samples_path: Path) -> SelfTe
         error = document.get("error")
         if error is not None:
             code = ExitCode(error["code"])
-            fields: Dict[str, Any] = {name: error[name] for name in _ERROR_FIELDS}
-            raise ToolchainError(ExitCode.ROLLED_BACK if code in _NO_VERDICT else code, **fields)
+            raise ToolchainError(
+                ExitCode.ROLLED_BACK if code in _NO_VERDICT else code,
+                error["what"],
+                where=error["where"],
+                expected=error["expected"],
+                found=error["found"],
+                fix=error["fix"],
+            )
         if document["exit_code"] != return_code:
             raise _explain_end(f"exit code {return_code}, but {document['exit_code']} in its words")
         samples_ms = _parse(samples_path.read_bytes(), samples_path.name)

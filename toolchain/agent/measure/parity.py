@@ -92,7 +92,14 @@ class _Sums:
 
 
 def _refuse(what: str, output: str, expected: str, found: str) -> ToolchainError:
-    return ToolchainError(ExitCode.PARITY, what, where=f"output {output}", expected=expected, found=found)
+    return ToolchainError(
+        ExitCode.PARITY,
+        what,
+        where=f"output {output}",
+        expected=expected,
+        found=found,
+        fix="deploy the model again from its source; if it comes back, report it with the model",
+    )
 
 
 def check_outputs(reference: Mapping[str, NDArray[Any]], deployed: Mapping[str, NDArray[Any]]) -> None:

@@ -159,7 +159,13 @@ def measure_payloads(
             difference = describe_difference(manifest.inputs, sessions[path].inputs)
             if difference is not None:
                 what = "a payload's inputs are not those of the manifest"
-                raise ToolchainError(ExitCode.MALFORMED, what, where=path, found=difference)
+                raise ToolchainError(
+                    ExitCode.MALFORMED,
+                    what,
+                    where=path,
+                    found=difference,
+                    fix="build the bundle again: `toolchain deploy`",
+                )
             on_progress("open", done, len(paths))
         batch = golden.find_batch(sessions[manifest.reference].inputs) or 1
         feeds = golden.read_inputs(0, batch)

@@ -28,11 +28,16 @@ _COMPARE = {
 _Key = Tuple[Tuple[int, ...], int, int]
 
 
-def _parse_version(text: str, where: str) -> _Key:
+def _parse_version(text: str, where: str, *, fix: str) -> _Key:
     match = _VERSION.fullmatch(text.strip())
     if match is None:
         raise ToolchainError(
-            ExitCode.MALFORMED, "this is no version", where=where, expected="a version such as 1.23.0", found=repr(text)
+            ExitCode.MALFORMED,
+            "this is no version",
+            where=where,
+            expected="a version such as 1.23.0",
+            found=repr(text),
+            fix=fix,
         )
     release = [int(part) for part in match["release"].split(".")]
     while len(release) > 1 and release[-1] == 0:  # 1.23 is 1.23.0
@@ -47,7 +52,7 @@ def matches_version(version: str, requirement: str) -> bool:
     as PEP 440 says, <1.24 refuses 1.24rc1 and >1.24 refuses 1.24.post1. What follows a + is ignored.
     Raises ToolchainError (exit 23) where either cannot be read.
     """
-    found = _parse_version(version, "runtime_version")
+    found = _parse_version(version, "runtime_version", fix="install a release of the runtime, not a build of one's own")
     for clause in requirement.split(","):
         match = re.fullmatch(r"\s*(>=|<=|==|!=|>|<)\s*(\S+)\s*", clause)
         if match is None:
@@ -57,9 +62,9 @@ def matches_version(version: str, requirement: str) -> bool:
                 where="compatible.runtime_version",
                 expected="clauses such as >=1.23, joined by commas, of >= <= == != > <",
                 found=repr(requirement),
-                fix="correct runtime_version in the target",
+                fix="write comparisons of numbers into runtime_version of the target, such as >=1.23, <2",
             )
-        bound = _parse_version(match[2], "compatible.runtime_version")
+        bound = _parse_version(match[2], "compatible.runtime_version", fix="correct runtime_version in the target")
         is_met = _COMPARE[match[1]](found, bound)
         if bound[0] == found[0] and bound[1] == _FINAL and match[1] in ("<", ">"):
             is_met = False

@@ -23,15 +23,17 @@ FIXES: Dict[str, str] = {
     "cudaErrorNoKernelImageForDevice": "install a TensorRT that supports this GPU",
     "cudaErrorDevicesUnavailable": "stop the process that has the GPU for itself",
 }
+_FIX_OTHERWISE = "reboot the board, which resets the GPU; if it comes back, report it with the end of dmesg"
 
 
 class CudaError(ToolchainError):
     """A CUDA call that failed; `name` is CUDA's of the code, such as cudaErrorMemoryAllocation."""
 
     def __init__(self, call: str, name: str, text: str) -> None:
-        fix = FIXES.get(name)
-        code = ExitCode.UNEXPECTED if fix is None else ExitCode.INCOMPATIBLE
-        super().__init__(code, "a CUDA call failed", call, "cudaSuccess", f"{name}: {text}", fix)
+        code = ExitCode.INCOMPATIBLE if name in FIXES else ExitCode.UNEXPECTED
+        fix = FIXES.get(name, _FIX_OTHERWISE)
+        found = f"{name}: {text}"
+        super().__init__(code, "a CUDA call failed", where=call, expected="cudaSuccess", found=found, fix=fix)
         self.name = name
 
 

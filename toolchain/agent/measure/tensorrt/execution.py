@@ -232,7 +232,11 @@ class TensorRtSession:
         if not done:
             found = read_last_error(self._logger)
             raise ToolchainError(
-                ExitCode.UNEXPECTED, "a TensorRT call failed", where=f"{self._path}: {call}", found=found
+                ExitCode.UNEXPECTED,
+                "a TensorRT call failed",
+                where=f"{self._path}: {call}",
+                found=found,
+                fix="stop what else uses the GPU and try again; if it comes back, reboot the board",
             )
 
 

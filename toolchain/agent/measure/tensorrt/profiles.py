@@ -44,7 +44,12 @@ def _check_fits(name: str, shape: Sequence[int], wanted: ShapeRange) -> None:
         if not fits:
             what = "the shapes of the data are not those of the model"
             raise ToolchainError(
-                ExitCode.MALFORMED, what, where=f"input {name}", expected=str(tuple(shape)), found=str(lengths)
+                ExitCode.MALFORMED,
+                what,
+                where=f"input {name}",
+                expected=str(tuple(shape)),
+                found=str(lengths),
+                fix="give data of that shape, or export the model with a dynamic axis (-1) there",
             )
 
 
