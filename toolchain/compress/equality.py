@@ -48,7 +48,10 @@ def check_equal(before: nn.Module, after: nn.Module, material: Material, *, step
         found = run_arrays(after, inputs)
     except ToolchainError as error:
         raise ToolchainError(
-            ExitCode.PARITY, f"{step}: the model ran before it and does not after it", found=error.found
+            ExitCode.PARITY,
+            f"{step}: the model ran before it and does not after it",
+            found=error.found,
+            fix="leave the layers that do not fit out of this step with skip, and report it with the model",
         ) from error
     try:
         check_float_parity(step, [(expected, found)])

@@ -18,7 +18,11 @@ _MASK = r"\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\x
 def register_interpreter() -> None:
     """Register QEMU for aarch64, where nothing is; raises ToolchainError (exit 3) where the kernel has no binfmt_misc."""
     if not (_FOLDER / "register").exists():
-        run_tool(["mount", "-t", "binfmt_misc", "none", str(_FOLDER)], what="mounting binfmt_misc")
+        run_tool(
+            ["mount", "-t", "binfmt_misc", "none", str(_FOLDER)],
+            what="mounting binfmt_misc",
+            fix="load the kernel's module as root: modprobe binfmt_misc; a container needs --privileged",
+        )
     if any(_runs_arm64(entry) for entry in _FOLDER.iterdir()):
         return
     qemu = shutil.which("qemu-aarch64-static")

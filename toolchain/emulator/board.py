@@ -112,6 +112,7 @@ def _make_keys(run: Path) -> None:
             run_tool(
                 ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"emulated-board-{name}", "-f", str(run / name)],
                 what="making a key",
+                fix=f"make room on the disk, and remove {run / name} where it is half written",
             )
     shutil.copyfile(run / "user_key.pub", run / "authorized_keys")
     host_key = " ".join((run / "host_key.pub").read_text(encoding="utf-8").split()[:2])

@@ -19,8 +19,8 @@ def require_tools(tools: Mapping[str, str]) -> None:
         raise missing(f"{', '.join(absent)} is not installed", fix=f"sudo apt-get install {packages}")
 
 
-def run_tool(command: Sequence[str], *, what: str, environment: Mapping[str, str] | None = None) -> str:
-    """Return the stdout of a command; raises ToolchainError (exit 1) with the end of what it printed where it fails."""
+def run_tool(command: Sequence[str], *, what: str, fix: str, environment: Mapping[str, str] | None = None) -> str:
+    """Return the stdout of a command; raises ToolchainError (exit 1) with the fix, and the end of what it printed, where it fails."""
     done = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
@@ -32,5 +32,6 @@ def run_tool(command: Sequence[str], *, what: str, environment: Mapping[str, str
             where=" ".join(command[:3]),
             expected="exit code 0",
             found=f"{done.returncode}: " + " / ".join(lines),
+            fix=fix,
         )
     return done.stdout

@@ -40,11 +40,16 @@ def unpack_packages(root: Path, work: Path) -> None:
     config = work / "apt.conf"
     config.write_text(_APT.format(work=work), encoding="utf-8")
     environment = {**os.environ, "APT_CONFIG": str(config)}
-    run_tool(["apt-get", "update"], what="reading the list of arm64 packages", environment=environment)
+    online = "connect this machine to the network (behind a proxy: set https_proxy), and start again"
+    run_tool(["apt-get", "update"], what="reading the list of arm64 packages", fix=online, environment=environment)
     command = ["apt-get", "install", "--yes", "--download-only", *_PACKAGES]
-    run_tool(command, what="fetching the arm64 packages", environment=environment)
+    run_tool(command, what="fetching the arm64 packages", fix=online, environment=environment)
     for package in sorted((work / "cache/archives").glob("*.deb")):
-        run_tool(["dpkg-deb", "--extract", str(package), str(root)], what=f"unpacking {package.name}")
+        run_tool(
+            ["dpkg-deb", "--extract", str(package), str(root)],
+            what=f"unpacking {package.name}",
+            fix=f"make room on the disk, or remove {package} and start again",
+        )
 
 
 def install_wheels(root: Path, runtime: str) -> None:
@@ -58,4 +63,5 @@ def install_wheels(root: Path, runtime: str) -> None:
             *("--python-version", _PYTHON, "--implementation", "cp", *platforms, wheel, _NUMPY),
         ],
         what="fetching the aarch64 wheels",
+        fix="connect this machine to PyPI (a mirror: set PIP_INDEX_URL), and start again",
     )

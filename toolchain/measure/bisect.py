@@ -24,7 +24,11 @@ def bisect_layers(recipe: Recipe, target: Target, *, sqnr_db_min: float | None, 
     precision = target.precision[0]
     if precision == "float32":
         raise usage(
-            "there is nothing to keep above float32", where="--precision", expected="int8 or fp16", found="float32"
+            "there is nothing to keep above float32",
+            where="--precision",
+            expected="int8 or fp16",
+            found="float32",
+            fix="give --precision int8, or the precision that lost too much",
         )
     gate_db = DEFAULT_SQNR_DB_MIN[precision] if sqnr_db_min is None else sqnr_db_min
     gates = recipe.gates.model_copy(update={"sqnr_db_min": {**recipe.gates.sqnr_db_min, precision: gate_db}})

@@ -45,6 +45,7 @@ class Objectives:
                 ExitCode(report["exit_code"] or ExitCode.INVALID),
                 "the trial was not measured to its end",
                 found=reasons,
+                fix="read report.html in the trial's folder",
             )
         return {
             "verdict": report["verdict"],

@@ -103,7 +103,12 @@ def run_trial(
     finally:
         shutil.rmtree(transport.bundle, ignore_errors=True)
     if report["verdict"] == "invalid":
-        raise ToolchainError(ExitCode.INVALID, "the measurement is worth nothing", found="; ".join(report["reasons"]))
+        raise ToolchainError(
+            ExitCode.INVALID,
+            "the measurement is worth nothing",
+            found="; ".join(report["reasons"]),
+            fix="stop what else runs on this machine, and search on with more --trials",
+        )
     return {"state": "complete", **objectives.read_report(report)}
 
 

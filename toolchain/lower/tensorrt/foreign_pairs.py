@@ -119,7 +119,7 @@ def _check_pair(view: GraphView, node: onnx.NodeProto, *, is_main: bool) -> None
 
 
 def _refuse(node: onnx.NodeProto, expected: str, found: str) -> ToolchainError:
-    return refuse_node(node, expected, found, "give the float model, which is quantized here")
+    return refuse_node(node, expected=expected, found=found, fix="give the float model, which is quantized here")
 
 
 def _read_parameters(view: GraphView, node: onnx.NodeProto) -> tuple[NDArray[Any], NDArray[Any]]:

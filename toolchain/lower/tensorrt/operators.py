@@ -41,17 +41,20 @@ def check_operators(model: onnx.ModelProto) -> None:
         name = f"{node.domain}.{node.op_type}" if node.domain not in ONNX_DOMAINS else node.op_type
         if name not in SUPPORTED:
             raise refuse_node(
-                node, "an operator of onnx-tensorrt's table", name, "write it with operators of that table"
+                node,
+                expected="an operator of onnx-tensorrt's table",
+                found=name,
+                fix="write it with operators of that table",
             )
     view = GraphView.from_model(model)
     for node in model.graph.node:
         limit = _find_limit(view, node)
         if limit is not None:
             expected, found, fix = limit
-            raise refuse_node(node, expected, found, fix)
+            raise refuse_node(node, expected=expected, found=found, fix=fix)
 
 
-def refuse_node(node: onnx.NodeProto, expected: str | None, found: str, fix: str | None) -> ToolchainError:
+def refuse_node(node: onnx.NodeProto, *, expected: str, found: str, fix: str) -> ToolchainError:
     """Return the error (exit 12) for a node that TensorRT does not take."""
     where = f"node {node.name or ', '.join(node.output)} ({node.op_type})"
     what = "TensorRT cannot take this model"
