@@ -47,6 +47,15 @@ def test_a_builder_that_is_not_there_is_a_usage_error_that_names_the_key(tmp_pat
     assert "model.build" in caught.value.where
 
 
+def test_a_misspelt_function_is_answered_with_the_nearest_of_the_file(tmp_path):
+    with pytest.raises(ToolchainError) as near:
+        build_model(write_recipe(tmp_path, build="model.py:biuld"))
+    with pytest.raises(ToolchainError) as far:
+        build_model(write_recipe(tmp_path, build="model.py:xyz"))
+    assert near.value.fix == "write build"
+    assert "define it there" in far.value.fix
+
+
 @pytest.mark.parametrize("options", ["wdth = 7", "width = 0"])
 def test_an_option_that_does_not_fit_is_a_usage_error_that_names_it(tmp_path, options):
     with pytest.raises(ToolchainError) as caught:
