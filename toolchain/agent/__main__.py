@@ -27,7 +27,7 @@ def _verify(arguments: Sequence[str]) -> Answer:
     samples_path = options.samples
     if samples_path is not None and options.bundle.resolve() in samples_path.resolve().parents:
         what = "the samples would become a part of the bundle"
-        raise ToolchainError(ExitCode.USAGE, what, str(samples_path), fix="name a file outside of the bundle")
+        raise ToolchainError(ExitCode.USAGE, what, where=str(samples_path), fix="name a file outside of the bundle")
     verification = verify_bundle(
         options.bundle,
         on_progress=report_progress,

@@ -44,8 +44,10 @@ def _answer(run: Callable[[Sequence[str]], Answer], arguments: Sequence[str]) ->
         return missing.code, {"error": missing.to_dict()}
     except Exception as error:  # noqa: BLE001 - the outermost frame: whoever called gets JSON and an exit code
         traceback.print_exc()
-        code = ExitCode.STORAGE if is_storage_error(error) else ExitCode.UNEXPECTED
-        return code, {"error": ToolchainError(code, f"{type(error).__name__}: {error}").to_dict()}
+        code, fix = ExitCode.UNEXPECTED, "start it again; if it comes back, report it with the traceback on stderr"
+        if is_storage_error(error):
+            code, fix = ExitCode.STORAGE, "make room on this machine's disk, and check that its folders are writable"
+        return code, {"error": ToolchainError(code, f"{type(error).__name__}: {error}", fix=fix).to_dict()}
 
 
 def answer_command(run: Callable[[Sequence[str]], Answer], arguments: Sequence[str]) -> int:

@@ -50,8 +50,8 @@ def refuse_unsigned(target: Target, key: Path | None) -> None:
         raise ToolchainError(
             ExitCode.SIGNATURE,
             f"the target {target.name} takes signed bundles alone",
-            str(target.path),
-            "a key to sign with",
-            "none",
-            'give one with --sign KEY, or set signature = "optional" in the target',
+            where=str(target.path),
+            expected="a key to sign with",
+            found="none",
+            fix='give one with --sign KEY, or set signature = "optional" in the target',
         )

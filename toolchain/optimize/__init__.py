@@ -83,6 +83,8 @@ _EQUAL_SQNR_DB = 200.0
 # Two orders of summation differ from each other by at most twice what each differs from the exact sum.
 _ROUNDING_MARGIN_DB = 6.0
 
+_FIX = "correct the pass where it is one of yours (passes in [optimize] of the recipe); else report it with the model"
+
 
 def optimize(
     model: onnx.ModelProto,
@@ -106,7 +108,12 @@ def optimize(
     inputs or outputs, or computed something else. A pass that breaks is never skipped.
     """
     if not batches:
-        raise usage("a model is optimized on real samples", expected="at least one batch", found="none")
+        raise usage(
+            "a model is optimized on real samples",
+            expected="at least one batch",
+            found="none",
+            fix="check what [data] of the recipe names: it has no samples",
+        )
     outputs = _run(model, batches, threads)
     records = []
     for step in passes:
@@ -155,18 +162,22 @@ def _check_pass(
         }
         if len(old) != len(new) or not all(map(partial(_is_kept, kind, symbols), old, new)):
             raise ToolchainError(
-                ExitCode.PARITY, f"pass {name}: it changed the model's {kind}s", None, _join(old), _join(new)
+                ExitCode.PARITY,
+                f"pass {name}: it changed the model's {kind}s",
+                expected=_join(old),
+                found=_join(new),
+                fix=_FIX,
             )
     try:
         onnx.checker.check_model(after)
         return _run(after, batches, threads)
     except onnx.checker.ValidationError as error:
         raise ToolchainError(
-            ExitCode.PARITY, f"pass {name}: it wrote an invalid graph", found=first_line(error)
+            ExitCode.PARITY, f"pass {name}: it wrote an invalid graph", found=first_line(error), fix=_FIX
         ) from error
     except ToolchainError as error:
         raise ToolchainError(
-            ExitCode.PARITY, f"pass {name}: the model ran before it and does not after it", found=error.found
+            ExitCode.PARITY, f"pass {name}: the model ran before it and does not after it", found=error.found, fix=_FIX
         ) from error
 
 

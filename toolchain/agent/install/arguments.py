@@ -18,10 +18,23 @@ def check_numbers(options: argparse.Namespace) -> None:
     """Refuse (exit 2) numbers that mean nothing."""
     limit_s = getattr(options, "limit_s", None)
     if limit_s is not None and not 0 < limit_s < float("inf"):
-        raise ToolchainError(ExitCode.USAGE, "a time limit is above 0", "--limit-s", found=str(limit_s))
+        raise ToolchainError(
+            ExitCode.USAGE,
+            "a time limit is above 0",
+            where="--limit-s",
+            found=str(limit_s),
+            fix="give seconds, or leave it out: every state has a limit of its own",
+        )
     if getattr(options, "keep", 2) < 2:
         what = "the active release and the previous one are always kept"
-        raise ToolchainError(ExitCode.USAGE, what, "--keep", "2 or more", str(options.keep))
+        raise ToolchainError(
+            ExitCode.USAGE,
+            what,
+            where="--keep",
+            expected="2 or more",
+            found=str(options.keep),
+            fix=f"leave it out, which keeps {DEFAULT_KEEP} releases",
+        )
 
 
 def _add_root(parser: argparse.ArgumentParser) -> None:

@@ -50,7 +50,7 @@ class LevelArray:
             found = f"{numbers.dtype} {numbers.shape} and {levels.shape}"
             expected = f"uint8 numbers, and up to {LEVELS_MAX} levels along their axes"
             what, fix = "a golden array does not fit its levels", "write the bundle again"
-            raise ToolchainError(ExitCode.MALFORMED, what, where, expected, found, fix)
+            raise ToolchainError(ExitCode.MALFORMED, what, where=where, expected=expected, found=found, fix=fix)
         self._numbers = numbers
         self._levels = levels
         self._where = where
@@ -65,5 +65,5 @@ class LevelArray:
         if numbers.size and numbers.max() >= count:
             what, fix = "a golden array names a level that is not there", "write the bundle again"
             expected, found = f"numbers below {count}", str(numbers.max())
-            raise ToolchainError(ExitCode.MALFORMED, what, self._where, expected, found, fix)
+            raise ToolchainError(ExitCode.MALFORMED, what, where=self._where, expected=expected, found=found, fix=fix)
         return expand_levels(numbers, self._levels)

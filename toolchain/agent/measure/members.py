@@ -37,9 +37,9 @@ def register_member(package: ModuleType, name: str, path: Path) -> None:
     if taken is not None:
         what = f"two members of {package.__name__.rpartition('.')[2]} are called {name}"
         expected = f"another name than that of {taken}"
-        raise ToolchainError(ExitCode.USAGE, what, str(path), expected, name, f"rename {path}")
+        raise ToolchainError(ExitCode.USAGE, what, where=str(path), expected=expected, found=name, fix=f"rename {path}")
     if not path.is_file():
-        raise ToolchainError(ExitCode.USAGE, f"there is no file {path}", "--member", fix="correct the path")
+        raise ToolchainError(ExitCode.USAGE, f"there is no file {path}", where="--member", fix="correct the path")
     _files[full] = path
 
 
@@ -48,7 +48,14 @@ def register_argument(text: str) -> None:
     match = _ARGUMENT.fullmatch(text)
     if match is None or match["kind"] not in KINDS:
         expected = f"KIND:NAME=PATH, KIND one of {', '.join(KINDS)}"
-        raise ToolchainError(ExitCode.USAGE, "this names no member", "--member", expected, text, "correct it")
+        raise ToolchainError(
+            ExitCode.USAGE,
+            "this names no member",
+            where="--member",
+            expected=expected,
+            found=text,
+            fix=f"write it as in --member {KINDS[0]}:NAME=FILE.py",
+        )
     package = importlib.import_module(f".{match['kind']}", __package__)
     register_member(package, match["name"], Path(match["path"]).absolute())
 

@@ -136,7 +136,12 @@ def _checked(inputs: Sequence[TensorSpec], batches: Iterable[Batch]) -> Iterator
                 )
         yield index, batch
     if index < 0:
-        raise usage("the calibration data is empty", expected="at least one batch", found="none")
+        raise usage(
+            "the calibration data is empty",
+            expected="at least one batch",
+            found="none",
+            fix="check what --calibration or [data] of the recipe names: it has no samples",
+        )
 
 
 def _run_each(work: Callable[[_Item], None], batches: Iterator[_Item], threads: int) -> Iterator[None]:

@@ -78,8 +78,8 @@ def _refuse_unjudged(case: Case) -> None:
             raise ToolchainError(
                 ExitCode.MALFORMED,
                 f"the manifest sets the limit {name}, and {problem}",
-                "manifest.json: gates.limits",
-                f"limits of {', '.join(sorted(known)) or 'none'}",
-                f"{name} = {value:g}",
-                "build the bundle again with the toolchain of this version",
+                where="manifest.json: gates.limits",
+                expected=f"limits of {', '.join(sorted(known)) or 'none'}",
+                found=f"{name} = {value:g}",
+                fix="build the bundle again with the toolchain of this version",
             )

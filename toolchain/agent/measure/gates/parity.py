@@ -31,7 +31,14 @@ def find_sqnr_db_min(gates: Gates, precision: str) -> float:
         return gates.sqnr_db_min[precision]
     if precision not in DEFAULT_SQNR_DB_MIN:
         known = ", ".join(DEFAULT_SQNR_DB_MIN)
-        raise ToolchainError(ExitCode.MALFORMED, "there is no SQNR gate for a precision", "gates", known, precision)
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            "there is no SQNR gate for a precision",
+            where="gates",
+            expected=known,
+            found=precision,
+            fix=f"set sqnr_db_min = {{ {precision} = … }} in [gates] of the recipe, and build the bundle again",
+        )
     return DEFAULT_SQNR_DB_MIN[precision]
 
 
