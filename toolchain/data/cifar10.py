@@ -94,5 +94,11 @@ def _read_records(path: Path) -> NDArray[np.uint8]:
         )
     records = np.fromfile(path, dtype=np.uint8).reshape(_RECORDS, _RECORD_BYTES)
     if records[:, 0].max() >= len(CLASSES):
-        raise malformed("a label is out of range", where=str(path), expected="0 to 9", found=str(records[:, 0].max()))
+        raise malformed(
+            "a label is out of range",
+            where=str(path),
+            expected="0 to 9",
+            found=str(records[:, 0].max()),
+            fix="unpack cifar-10-binary.tar.gz again",
+        )
     return records

@@ -109,9 +109,16 @@ def _read_part(folder: Path, part: str) -> ImageSamples:
             where=str(images_path),
             expected=f"shape ({len(labels)}, 28, 28)" if len(labels) else "at least one picture",
             found=f"shape {images.shape}",
+            fix="get both files again: apt install --reinstall dataset-fashion-mnist, or remove them and set download = true",
         )
     if labels.max() >= len(CLASSES):
-        raise malformed("a label is out of range", where=str(labels_path), expected="0 to 9", found=str(labels.max()))
+        raise malformed(
+            "a label is out of range",
+            where=str(labels_path),
+            expected="0 to 9",
+            found=str(labels.max()),
+            fix="get it again: apt install --reinstall dataset-fashion-mnist, or remove it and set download = true",
+        )
     return ImageSamples(
         images=images,
         targets={LABELS: labels.astype(np.int64)},

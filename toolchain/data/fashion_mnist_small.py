@@ -28,7 +28,12 @@ def load(options: Mapping[str, Any]) -> Dataset:
         try:
             images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
         except KeyError as error:
-            raise malformed("an array is missing", where=str(FILE), expected=str(error)) from error
+            raise malformed(
+                "an array is missing",
+                where=str(FILE),
+                expected=str(error),
+                fix="install the toolchain again, which brings this file",
+            ) from error
         sha256 = hash_files(f"fashion_mnist_small {part}: {TRANSFORM}", [FILE])
         targets = {LABELS: labels.astype(np.int64)}
         return ImageSamples(images=images, targets=targets, sha256=sha256, transform=transform_images)

@@ -34,6 +34,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
                     where=str(path),
                     expected=f"a header that starts with {expected.hex()}",
                     found=header[:4].hex() or "an empty file",
+                    fix="download the file again, or give the one of images for images and of labels for labels",
                 )
             shape = struct.unpack(f">{axes}I", header[4:])
             size_max = _DEFLATE_RATIO_MAX * path.stat().st_size
@@ -45,6 +46,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
             where=str(path),
             expected="a whole gzip file",
             found=str(error),
+            fix="remove the file and get it again, from where it came",
         ) from error
     if len(content) != math.prod(shape):
         raise malformed(
@@ -52,5 +54,6 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
             where=str(path),
             expected=f"{math.prod(shape)} bytes for shape {shape}",
             found=f"{len(content)} bytes or more" if len(content) > math.prod(shape) else f"{len(content)} bytes",
+            fix="remove the file and get it again, from where it came",
         )
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)

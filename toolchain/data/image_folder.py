@@ -76,7 +76,12 @@ def load(options: Mapping[str, Any]) -> Dataset:
     chosen = check_table(Options, options, what="the options of image_folder", where="data.options")
     folder = Path(chosen.folder)
     if 0 in chosen.std:
-        raise usage("a standard deviation is 0", where="data.options.std", found=str(chosen.std))
+        raise usage(
+            "a standard deviation is 0",
+            where="data.options.std",
+            found=str(chosen.std),
+            fix="give what the training divided by, or leave std out",
+        )
     classes = _list_classes(folder / "train")
     test_classes = _list_classes(folder / "test")
     if test_classes != classes:
@@ -85,6 +90,7 @@ def load(options: Mapping[str, Any]) -> Dataset:
             where=str(folder),
             expected="the same folders in both",
             found="only in one: " + ", ".join(sorted(set(classes) ^ set(test_classes))),
+            fix="make a folder of pictures for these classes in the other part, or remove them from both",
         )
     train = _list_files(folder / "train", classes, chosen)
     return Dataset(
@@ -140,7 +146,11 @@ def _open_image(path: Path) -> Image.Image:
         UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError,
     ) as error:  # fmt: skip
         raise malformed(
-            "the picture is corrupt", where=str(path), expected="a whole picture", found=str(error)
+            "the picture is corrupt",
+            where=str(path),
+            expected="a whole picture",
+            found=str(error),
+            fix="copy the picture again, or remove it",
         ) from error
 
 
@@ -182,7 +192,12 @@ def _list_classes(folder: Path) -> tuple[str, ...]:
         )
     classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
     if not classes:
-        raise usage("the folder holds no classes", where=str(folder), expected="one folder per class")
+        raise usage(
+            "the folder holds no classes",
+            where=str(folder),
+            expected="one folder per class",
+            fix="put the pictures of each class into a folder of its name",
+        )
     return classes
 
 
@@ -193,7 +208,10 @@ def _list_files(folder: Path, classes: Sequence[str], options: Options) -> Image
         found = sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in _SUFFIXES)
         if not found:
             raise usage(
-                "a class has no pictures", where=str(folder / name), expected=f"files {', '.join(sorted(_SUFFIXES))}"
+                "a class has no pictures",
+                where=str(folder / name),
+                expected=f"files {', '.join(sorted(_SUFFIXES))}",
+                fix="put pictures into it, or remove the folder from train and test",
             )
         paths += found
         labels += [label] * len(found)

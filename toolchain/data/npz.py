@@ -139,7 +139,12 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         ) from error
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray):
-            raise malformed("the file holds something else than arrays", where=str(path), found=name)
+            raise malformed(
+                "the file holds something else than arrays",
+                where=str(path),
+                found=name,
+                fix="write arrays alone into it, with numpy.savez",
+            )
     return arrays
 
 
