@@ -321,10 +321,10 @@ def _check_schema(document: object) -> None:
         raise ToolchainError(
             ExitCode.MALFORMED,
             "the bundle was written by another version of the toolchain",
-            f"{MANIFEST_NAME}: schema",
-            str(SCHEMA),
-            str(schema),
-            "deploy the model again, with the toolchain that reads it",
+            where=f"{MANIFEST_NAME}: schema",
+            expected=str(SCHEMA),
+            found=str(schema),
+            fix="deploy the model again, with the toolchain that reads it",
         )
 
 

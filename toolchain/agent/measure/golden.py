@@ -87,16 +87,21 @@ def _load_array(bundle_dir: Path, path: str) -> NDArray[Any]:
     # The last three: numpy reads a header as Python's own literal.
     except (ValueError, EOFError, OSError, SyntaxError, TokenError, RecursionError) as error:
         raise ToolchainError(
-            ExitCode.MALFORMED, "a golden array cannot be read", path, "a .npy file without pickles", str(error)
+            ExitCode.MALFORMED,
+            "a golden array cannot be read",
+            where=path,
+            expected="a .npy file without pickles",
+            found=str(error),
+            fix="write the bundle again",
         ) from error
     if not isinstance(array, np.ndarray):  # a .npz file under this name
         raise ToolchainError(
             ExitCode.MALFORMED,
             "a golden array cannot be read",
-            path,
-            "a .npy file without pickles",
-            "several arrays",
-            "write the bundle again",
+            where=path,
+            expected="a .npy file without pickles",
+            found="several arrays",
+            fix="write the bundle again",
         )
     return array
 
@@ -124,10 +129,22 @@ def _check_array(array: _Array, path: str, samples: int, spec: TensorSpec, *, st
     fits = fits and all(size in (None, array.shape[axis]) for axis, size in enumerate(row, start=1))
     if not fits:
         expected = str((samples, *("any" if size is None else size for size in row)))
-        raise ToolchainError(ExitCode.MALFORMED, "a golden array has the wrong shape", path, expected, str(array.shape))
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            "a golden array has the wrong shape",
+            where=path,
+            expected=expected,
+            found=str(array.shape),
+            fix="write the bundle again",
+        )
     if array.dtype != np.dtype(spec.dtype):
         raise ToolchainError(
-            ExitCode.MALFORMED, "a golden array has the wrong type", path, spec.dtype, str(array.dtype)
+            ExitCode.MALFORMED,
+            "a golden array has the wrong type",
+            where=path,
+            expected=spec.dtype,
+            found=str(array.dtype),
+            fix="write the bundle again",
         )
 
 
@@ -140,11 +157,25 @@ def _map_targets(bundle_dir: Path, manifest: Manifest) -> Dict[str, TargetArray]
         return targets
     if name not in list_metrics():
         what, fix = f"the bundle's metric {name!r} is unknown", "write the bundle again, with this agent in it"
-        raise ToolchainError(ExitCode.MALFORMED, what, "metric.name", f"one of {', '.join(list_metrics())}", name, fix)
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            what,
+            where="metric.name",
+            expected=f"one of {', '.join(list_metrics())}",
+            found=name,
+            fix=fix,
+        )
     missing = [target for target in find_metric(name).TARGETS if target not in targets]
     if missing:
         what, found = f"the metric {name} lacks a target", ", ".join(targets) or "none"
-        raise ToolchainError(ExitCode.MALFORMED, what, "golden.targets", missing[0], found, "write the bundle again")
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            what,
+            where="golden.targets",
+            expected=missing[0],
+            found=found,
+            fix="write the bundle again",
+        )
     return targets
 
 
@@ -180,7 +211,12 @@ def find_fixed_batch(inputs: Sequence[TensorSpec]) -> Optional[int]:
     if sizes or not size:
         shapes = ", ".join(f"{spec.name} {spec.shape}" for spec in inputs)
         raise ToolchainError(
-            ExitCode.MALFORMED, "the inputs have no common batch axis", "inputs", "the same first axis", shapes
+            ExitCode.MALFORMED,
+            "the inputs have no common batch axis",
+            where="inputs",
+            expected="the same first axis",
+            found=shapes,
+            fix="export the model with inputs of one batch size, or with a dynamic first axis in each",
         )
     return size
 
@@ -199,10 +235,10 @@ def evaluate_session(
         raise ToolchainError(
             ExitCode.MALFORMED,
             "the evaluation set does not fill the payload's batches",
-            "golden.samples",
-            f"a multiple of {batch}",
-            str(golden.samples),
-            "export the model with a dynamic batch axis, or change evaluation_samples",
+            where="golden.samples",
+            expected=f"a multiple of {batch}",
+            found=str(golden.samples),
+            fix="export the model with a dynamic batch axis, or change evaluation_samples",
         )
     # Where nothing was compressed, the user's model is what was lowered: one comparison is both.
     is_same = golden.originals is golden.outputs

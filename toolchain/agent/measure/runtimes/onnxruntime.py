@@ -61,10 +61,10 @@ def read_spec(node: Any, where: str) -> TensorSpec:
         raise ToolchainError(
             ExitCode.INCOMPATIBLE,
             "an input or output is no tensor",
-            f"{node.name} of {where}",
-            "a tensor",
-            node.type,
-            "export the model with tensors as inputs and outputs",
+            where=f"{node.name} of {where}",
+            expected="a tensor",
+            found=node.type,
+            fix="export the model with tensors as inputs and outputs",
         )
     dtype = node.type[len("tensor(") : -1]
     shape = tuple(size if isinstance(size, int) else None for size in node.shape)
@@ -89,7 +89,11 @@ class OnnxRuntimeSession:
             arrays = self._session.run(self._output_names, feeds)
         except list_errors() as error:
             raise ToolchainError(
-                ExitCode.MALFORMED, "the payload fails to run", str(self._path), found=first_line(error)
+                ExitCode.MALFORMED,
+                "the payload fails to run",
+                where=str(self._path),
+                found=first_line(error),
+                fix="export and lower the model again, with samples of the shapes that it gets",
             ) from error
         return dict(zip(self._output_names, arrays))  # noqa: B905 - Python 3.8 has no strict
 
@@ -116,7 +120,14 @@ def _open(path: Path, options: Any, *, disabled_optimizers: Sequence[str] = ()) 
     from onnxruntime.capi import onnxruntime_pybind11_state as native
 
     if not path.is_file():
-        raise ToolchainError(ExitCode.MALFORMED, "there is no payload", str(path), "a file", "none")
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            "there is no payload",
+            where=str(path),
+            expected="a file",
+            found="none",
+            fix="write the bundle again, or copy the whole of it",
+        )
     try:
         session = onnxruntime.InferenceSession(
             str(path), options, providers=[PROVIDER], disabled_optimizers=list(disabled_optimizers)
@@ -125,7 +136,7 @@ def _open(path: Path, options: Any, *, disabled_optimizers: Sequence[str] = ()) 
         raise ToolchainError(
             ExitCode.INCOMPATIBLE,
             f"ONNX Runtime {onnxruntime.__version__} cannot run this payload",
-            str(path),
+            where=str(path),
             found=first_line(error),
             fix="upgrade ONNX Runtime on the board, or lower the model for the version that is there",
         ) from error
@@ -133,20 +144,20 @@ def _open(path: Path, options: Any, *, disabled_optimizers: Sequence[str] = ()) 
         raise ToolchainError(
             ExitCode.MALFORMED,
             "ONNX Runtime cannot open the payload",
-            str(path),
-            "an ONNX model",
-            first_line(error),
-            "export and lower the model again",
+            where=str(path),
+            expected="an ONNX model",
+            found=first_line(error),
+            fix="export and lower the model again",
         ) from error
     providers = session.get_providers()
     if providers != [PROVIDER]:
         raise ToolchainError(
             ExitCode.INCOMPATIBLE,
             "ONNX Runtime took another execution provider than asked for",
-            str(path),
-            PROVIDER,
-            ", ".join(providers),
-            "install the plain onnxruntime package",
+            where=str(path),
+            expected=PROVIDER,
+            found=", ".join(providers),
+            fix="install the plain onnxruntime package",
         )
     return session
 

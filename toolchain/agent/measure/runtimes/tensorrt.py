@@ -149,7 +149,14 @@ def _describe(pin: Pin, *, is_reused: bool) -> EngineFacts:
 
 def _check_exists(path: Path) -> None:
     if not path.is_file():
-        raise ToolchainError(ExitCode.MALFORMED, "there is no payload", str(path), "a file", "none")
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            "there is no payload",
+            where=str(path),
+            expected="a file",
+            found="none",
+            fix="write the bundle again, or copy the whole of it",
+        )
 
 
 def _read_model(path: Path) -> bytes:
