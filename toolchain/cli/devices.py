@@ -132,7 +132,13 @@ def _describe_outcome(outcome: Report | ToolchainError) -> str:
 def _find_device(name: str) -> Device:
     found = find_devices(name)
     if len(found) > 1:
-        raise usage("this command is for one device", where="--device", expected="one name", found=name, fix="name one")
+        raise usage(
+            "this command is for one device",
+            where="--device",
+            expected="one name",
+            found=name,
+            fix=f"name {found[0].name}, or another one of them",
+        )
     return found[0]
 
 

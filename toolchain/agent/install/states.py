@@ -192,7 +192,12 @@ def _explain(error: Exception, state: State, limit_s: float) -> ToolchainError:
         fix = "look at the board's load and disk; --limit-s gives a slow board more time"
         return ToolchainError(ExitCode.ROLLED_BACK, f"{state.name} took longer than {limit_s:g} s", fix=fix)
     if isinstance(error, ConnectionError):
-        return ToolchainError(ExitCode.CONNECTION_LOST, "the host is gone", found=str(error), fix="deploy again")
+        return ToolchainError(
+            ExitCode.CONNECTION_LOST,
+            "the host is gone",
+            found=str(error),
+            fix="check the network, and deploy again",
+        )
     if isinstance(error, OSError) and is_storage_error(error):
         fix = "free some space there, or make it writable"
         where = None if error.filename is None else str(error.filename)
