@@ -1,4 +1,4 @@
-"""One list says which errors of the system are exit 14, for boards and the host."""
+"""The error that every part raises, and the one list of errors of the system that are exit 14."""
 
 import errno
 import os
@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 import toolchain
-from toolchain.agent.errors import is_storage_error
+from toolchain.agent.errors import ExitCode, ToolchainError, is_storage_error
 
 PACKAGE = Path(toolchain.__file__).parent
+
+
+def test_the_parts_of_an_error_have_names_and_no_places():
+    assert "expected this, found that" in str(ToolchainError(ExitCode.USAGE, "wrong", expected="this", found="that"))
+    with pytest.raises(TypeError):
+        ToolchainError(ExitCode.USAGE, "wrong", "here", "this", "that")
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ class ToolchainError(Exception):
         self,
         code: ExitCode,
         what: str,
+        *,
         where: Optional[str] = None,
         expected: Optional[str] = None,
         found: Optional[str] = None,
