@@ -2,7 +2,11 @@
 
 import json
 
+import in_toto_attestation.predicates.test_result.v0.test_result_pb2 as test_result
+import in_toto_attestation.v1.statement_pb2 as statement_message
 import pytest
+from google.protobuf import json_format
+from in_toto_attestation.v1.statement import Statement
 
 from toolchain.report.statement import build_statement, encode_statement
 
@@ -28,6 +32,23 @@ def test_a_pass_is_about_the_bundle_and_the_shipped_payload(run):
     ]
     assert statement["predicate"]["result"] == "PASSED"
     assert statement["predicate"]["failedTests"] == []
+
+
+@pytest.mark.parametrize("kind", ["run", "failed_run", "float_run"])
+def test_the_frameworks_own_library_reads_statement_and_predicate(kind, request):
+    document = build(request.getfixturevalue(kind))
+    Statement.copy_from_pb(json_format.ParseDict(document, statement_message.Statement())).validate()
+    predicate = json_format.ParseDict(document["predicate"], test_result.TestResult())
+    assert list(predicate.passed_tests) == document["predicate"]["passedTests"]
+
+
+def test_the_frameworks_own_library_refuses_what_is_no_statement(run):
+    document = build(run)
+    with pytest.raises(json_format.ParseError):
+        json_format.ParseDict({**document["predicate"], "verdict": "PASSED"}, test_result.TestResult())
+    unnamed = {**document, "predicateType": ""}
+    with pytest.raises(ValueError, match="Predicate type"):
+        Statement.copy_from_pb(json_format.ParseDict(unnamed, statement_message.Statement())).validate()
 
 
 def test_a_fail_is_about_the_bundle_alone_and_names_the_gates_that_failed(failed_run):
