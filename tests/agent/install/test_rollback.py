@@ -1,5 +1,6 @@
 """`rollback`, `status` and `check`."""
 
+import hashlib
 import json
 
 import pytest
@@ -167,3 +168,29 @@ def test_a_trust_state_of_an_older_toolchain_is_read_and_then_says_what_was_prov
     assert board.install(good["new"]).code == ExitCode.PROVEN
     board.assert_settled(good["new"].id, good["old"].id)
     assert board.state["schema"] == 2
+
+
+def make_older(board, schema):
+    """Turn the active release into one that an agent of an earlier manifest put there, and return its id."""
+    release = board.root / "releases" / board.current
+    document = json.loads((release / "manifest.json").read_bytes())
+    data = json.dumps({**document, "schema": schema, "of_then": 1}).encode()
+    older = hashlib.sha256(data).hexdigest()
+    (release / "manifest.json").write_bytes(data)
+    release.rename(release.with_name(older))
+    (board.root / "current").unlink()
+    (board.root / "current").symlink_to(f"releases/{older}")
+    text = board.state_bytes.decode().replace(release.name, older)
+    (board.root / "state.json").write_text(text)
+    return older
+
+
+def test_a_release_of_an_earlier_manifest_makes_way_for_a_new_one_and_is_not_gone_back_to(board, good):
+    older = make_older(board, schema=2)
+    answer = board.run("status")
+    assert (answer.code, answer.document["verified"]) == (ExitCode.MALFORMED, False)
+    assert "deploy the model again" in str(answer.document["damage"]["fix"])
+    assert board.install(good["new"]).code == ExitCode.PROVEN
+    assert (board.current, board.previous) == (good["new"].id, older)
+    assert board.rollback().code == ExitCode.ROLLBACK_FAILED
+    assert board.current == good["new"].id
