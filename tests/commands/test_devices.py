@@ -302,4 +302,4 @@ def test_doctor_shows_what_a_board_has_and_lacks(lab, native):
     lacking = [check for check in row["checks"] if not check["ok"]]
     assert (result.code, row["exit_code"]) == (3, 3)
     assert [check["name"] for check in lacking] == ["target board"]
-    assert "pip install numpy" in lacking[0]["fix"]
+    assert "pip install onnxruntime" in lacking[0]["fix"]

@@ -49,6 +49,7 @@ class Lab:
         """`status` exits with 25 and gives one reason that has these words."""
         code, document = self.read_status()
         assert (code, document["expired"], document["verified"]) == (25, True, True)
+        assert len(document["reasons"]) == 1, document["reasons"]
         [reason] = document["reasons"]
         assert all(word in reason for word in words), reason
 

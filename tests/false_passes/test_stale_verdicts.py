@@ -38,7 +38,7 @@ def assert_reported(out, code):
 
 
 def break_recipe(project):
-    project.edit_recipe("[gates]", "[gates]\nsize_bytes_max = 100000")
+    project.edit_recipe("[gates]", "[gates]\nlatency_max = 100000")
 
 
 def break_toml(project):

@@ -48,7 +48,7 @@ _SAMPLES = _MANIFEST.golden.samples
 _GOLDEN = {
     "golden/input-0.npy": _make_npy((_SAMPLES, 3, 8, 8), np.float32),
     "golden/output-0.npy": _make_npy((_SAMPLES, 4), np.float32),
-    "golden/labels.npy": _make_npy((_SAMPLES,), np.int64),
+    "golden/target-0.npy": _make_npy((_SAMPLES,), np.int64),
 }
 
 
@@ -56,12 +56,12 @@ def _open_golden(data: bytes, folder: Path) -> object:
     """Put the bytes in the place of the labels, among arrays that are good."""
     (folder / "golden").mkdir()
     for path, good in _GOLDEN.items():
-        (folder / path).write_bytes(data if path == "golden/labels.npy" else good)
+        (folder / path).write_bytes(data if path == "golden/target-0.npy" else good)
     return open_golden(folder, _MANIFEST)
 
 
 READERS = (
     Reader("manifest", _read_manifest, (encode_manifest(_MANIFEST),)),
     Reader("pin", _read_pin, (_make_pin(),), codes=frozenset({ExitCode.CONTENT, ExitCode.MALFORMED})),
-    Reader("golden array", _open_golden, (_GOLDEN["golden/labels.npy"],)),
+    Reader("golden array", _open_golden, (_GOLDEN["golden/target-0.npy"],)),
 )

@@ -32,8 +32,8 @@ _DTYPES = {"float": "float32", "double": "float64", "string": "str"}
 
 
 def load() -> None:
-    """Import ONNX Runtime."""
-    import onnxruntime  # noqa: F401
+    """Import ONNX Runtime, its native part too: a folder of that name alone is none."""
+    from onnxruntime.capi import onnxruntime_pybind11_state  # noqa: F401
 
 
 def list_errors() -> Tuple[Type[Exception], ...]:
