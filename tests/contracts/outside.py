@@ -3,6 +3,9 @@
 import shutil
 from pathlib import Path
 
+from toolchain.project.agent_members import use_member
+from toolchain.project.members import list_members
+
 PACKAGE = Path(__file__).parent / "outside_package"
 
 
@@ -22,3 +25,9 @@ def write_plugin(project, seam, name, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
+
+
+def use_members(seam):
+    """Let the agent's code find the metrics or runtimes in plugins/ of the checkout, so that its suite takes them."""
+    for name in list_members(seam):
+        use_member(seam, name)

@@ -70,6 +70,13 @@ def every_array_has_a_row_for_each_sample(name):
         assert all(np.isfinite(array).all() for array in batch.values())
 
 
+def its_targets_have_a_row_for_each_sample(name):
+    for part in list_parts(name):
+        targets = getattr(part, "targets", None)
+        assert targets is not None, "without targets it says so by {}"
+        assert {len(target) for target in targets.values()} <= {len(part)}
+
+
 def the_order_of_samples_is_the_same_in_every_cut(name):
     for part in list_parts(name):
         whole, first, second = part.batch(0, 2), part.batch(0, 1), part.batch(1, 2)
@@ -125,6 +132,7 @@ def an_unknown_option_is_refused_by_its_name(name):
 CLAIMS = (
     it_has_its_name,
     every_array_has_a_row_for_each_sample,
+    its_targets_have_a_row_for_each_sample,
     the_order_of_samples_is_the_same_in_every_cut,
     it_is_the_same_when_it_is_loaded_again,
     the_hash_tells_its_parts_apart,
@@ -142,6 +150,11 @@ def test_every_data_set_keeps_the_contract(claim, name):
 _CHANGES = {
     "acme_patterns": ("", "", set()),
     "another_name": ('name="acme_patterns"', 'name="patterns"', {it_has_its_name}),
+    "no_targets": (
+        'return {"labels": np.arange(self.count) % 4}',
+        "return None",
+        {its_targets_have_a_row_for_each_sample},
+    ),
     "another_order": (
         "default_rng(self.seed)",
         "default_rng()",

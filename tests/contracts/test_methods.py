@@ -127,11 +127,13 @@ def read_advice(error):
 
 
 def test_every_method_is_tried():
-    assert ENTRIES.keys() == list_members(METHODS).keys()
+    members = list_members(METHODS)
+    ours = {name for name, member in members.items() if member.is_ours}
+    assert ours <= ENTRIES.keys() <= members.keys()
 
 
 @pytest.mark.parametrize("net", ODD_NETS)
-@pytest.mark.parametrize("method", ENTRIES)
+@pytest.mark.parametrize("method", list_members(METHODS))
 def test_a_method_keeps_its_word_or_says_why_not(run, tmp_path, net, method):
     if (net, method) in REFUSED:
         with pytest.raises(ToolchainError, match=REFUSED[net, method]):

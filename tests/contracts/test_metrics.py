@@ -6,12 +6,15 @@ import types
 import numpy as np
 import pytest
 
+from tests.contracts.outside import use_members
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.measure.metrics import find_metric, list_metrics, list_read_outputs
 from toolchain.agent.measure.metrics import top1 as good
 from toolchain.agent.measure.targets import slice_target, take_target_rows
+from toolchain.project.seams import METRICS
 
 COUNT = 40
+use_members(METRICS)
 
 
 def find_draw(name):

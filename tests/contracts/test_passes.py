@@ -136,7 +136,8 @@ def test_every_pass_keeps_the_contract(claim, name):
 
 
 def test_every_pass_of_the_folder_has_its_place_in_the_order():
-    assert sorted(step.__name__.rpartition(".")[2] for step in PASSES) == MEMBERS
+    ours = [name for name, member in list_members(seams.PASSES).items() if member.is_ours]
+    assert sorted(step.__name__.rpartition(".")[2] for step in PASSES) == ours
 
 
 _PASS = """

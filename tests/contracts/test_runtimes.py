@@ -6,11 +6,13 @@ import pytest
 from onnx import numpy_helper
 
 from tests.contracts.claims import find_broken_claims, pair_claims
+from tests.contracts.outside import use_members
 from tests.optimize.conftest import parse_model
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.measure import members, runtimes
 from toolchain.agent.measure.session import find_runtime, open_session
 from toolchain.agent.measure.traits import find_traits, list_runtimes
+from toolchain.project.seams import RUNTIMES as SEAM
 
 # Members that cannot be tried on every machine, and why; where they can, they are.
 NEEDS = {"tensorrt": "it needs an NVIDIA GPU and TensorRT; tests/agent/measure/tensorrt has what can be told without"}
@@ -38,6 +40,7 @@ def is_here(name):
     return True
 
 
+use_members(SEAM)
 RUNTIMES = [
     pytest.param(
         name, marks=() if name == "onnxruntime" or is_here(name) else pytest.mark.skip(NEEDS.get(name, NOT_HERE))

@@ -8,6 +8,7 @@ import pytest
 
 import toolchain.deploy
 from tests.contracts.claims import find_broken_claims, pair_claims
+from tests.contracts.pages import run_example
 from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.facts import read_facts
 from toolchain.agent.measure.settings import MeasureSettings
@@ -132,6 +133,12 @@ CLAIMS = (
 @pytest.mark.parametrize(("claim", "name"), pair_claims(CLAIMS, list_transports()))
 def test_every_transport_keeps_the_contract(claim, name):
     claim(name)
+
+
+def test_the_one_of_the_page_keeps_the_contract(tmp_path):
+    powered = run_example("transport", "toolchain/deploy/powered.py", "toolchain.deploy.powered")
+    Bench.opened["powered"] = lambda: powered.PoweredTransport(tmp_path / "dist")
+    assert find_broken_claims(CLAIMS, "powered") == set()
 
 
 class Credulous(LocalTransport):

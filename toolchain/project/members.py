@@ -122,7 +122,7 @@ def load_member(member: Member) -> ModuleType:
             where=str(member.path),
             expected=f"definitions of {', '.join(member.seam.needs)}",
             found=f"no {', no '.join(lacking)}",
-            fix=f"define {lacking[0]}; CONTRIBUTING.md shows a {member.seam.noun}",
+            fix=f"define {lacking[0]}; docs/extending/ shows a {member.seam.noun}",
         )
     return module
 

@@ -23,8 +23,8 @@ class Patterns:
     seed: int
 
     @property
-    def labels(self):
-        return np.arange(self.count) % 4
+    def targets(self):
+        return {"labels": np.arange(self.count) % 4}
 
     @property
     def sha256(self):
@@ -37,7 +37,7 @@ class Patterns:
         rows, columns = np.indices((8, 8)) % 2
         patterns = np.stack([rows, columns, rows ^ columns, np.full((8, 8), 0.5)]) * 2.0 - 1.0
         noise = np.random.default_rng(self.seed).normal(scale=0.8, size=(self.count, 3, 8, 8))
-        return {"input": (patterns[self.labels][:, None] + noise).astype(np.float32)[start:stop]}
+        return {"input": (patterns[np.arange(self.count) % 4][:, None] + noise).astype(np.float32)[start:stop]}
 
 
 def load(options):
