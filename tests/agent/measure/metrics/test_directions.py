@@ -116,6 +116,11 @@ def test_a_limit_of_the_recipe_is_in_the_unit_of_the_metric(evaluate, samples):
     assert (row.status, row.required) == ("passed", "≤ 1000000 px")
 
 
+def test_an_artifact_whose_metric_is_no_number_fails(evaluate, samples):
+    row, result = evaluate("float32", "error_px", 0.5, {"points": samples[1] * np.float32("nan")})
+    assert (result, row.status, row.code) == (None, "failed", ExitCode.METRIC)
+
+
 @pytest.mark.parametrize(("factor", "status"), [(1.005, "passed"), (10, "failed")])
 def test_an_error_of_tiny_numbers_has_the_same_gate_as_one_of_large_numbers(more_metrics, factor, status):
     for scale in (1e-12, 1.0, 1e12):
