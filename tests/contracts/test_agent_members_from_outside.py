@@ -41,6 +41,11 @@ def test_a_metric_of_the_project_is_measured_rides_in_the_bundle_and_is_measured
     alone = [sys.executable, "-B", "-m", "agent", "verify", "."]
     done = subprocess.run(alone, cwd=bundle, env={}, capture_output=True, text=True, check=False)
     assert json.loads(done.stdout)["exit_code"] == done.returncode == 0
+    # Another metric of that name has another value for the float model.
+    write_plugin(cached_project.folder, "metrics", "my_misses", MISSES.replace("self.wrong / self", "0 / self"))
+    result = cached_project.run("verify", bundle)
+    cached_project.assert_message(result.stderr, "content")
+    assert result.code == 11
     # Without the file nothing here can measure the bundle, and nothing passes.
     (cached_project.folder / "plugins/metrics/my_misses.py").unlink()
     cached_project.assert_message(cached_project.run("verify", bundle).stderr, "malformed")

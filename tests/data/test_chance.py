@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -102,3 +103,19 @@ def test_a_good_model_is_asked_for_few_samples():
 
     assert judge_float_model(is_right, labels, chance=0.1, where="here") == []
     assert len(asked) == 64
+
+
+def test_a_metric_that_names_its_output_has_a_chance_too():
+    top1 = find_metric("top1")
+
+    class Named:
+        SCALE, OUTPUTS, TARGETS = top1.SCALE, ("logits",), top1.TARGETS
+
+        def start(self):
+            tally = top1.start()
+            return SimpleNamespace(
+                add=lambda outputs, targets: tally.add({"": outputs["logits"]}, targets), compute=tally.compute
+            )
+
+    labels = np.array([0, 0, 0, 1])
+    assert measure_chance(Named(), labels, 4) == measure_chance(top1, labels, 4) == 0.75

@@ -5,8 +5,10 @@ from importlib import metadata
 
 import pytest
 
-from toolchain.module.files import identify_files
+from toolchain.module.files import identify_files, identify_member
+from toolchain.project.members import Member
 from toolchain.project.recipe import read_recipe
+from toolchain.project.seams import DATA_SETS
 
 FILES = {
     "net/model.py": "from blocks import conv\nfrom .deep import parts\nimport shared\nimport sizes\n",
@@ -112,3 +114,40 @@ def test_the_package_around_a_model_is_part_of_its_key(project):
     before = identify(project)
     (project / "common.py").write_text("x = 1\n")
     assert identify(project) != before
+
+
+@pytest.fixture
+def member(tmp_path, monkeypatch):
+    """Return a member in a project's file, which loads a neighbour by its path and reads a file of the working folder."""
+    texts = {
+        "plugins/data_sets/own.py": "run_path(Path(__file__).with_name('_shared.py'))\nlevel = open('data/level.txt')\n",
+        "plugins/data_sets/_shared.py": "run_path(Path(__file__).with_name('_inner.py'))\n",
+        "plugins/data_sets/_inner.py": "",
+        "plugins/data_sets/other.py": "",
+        "data/level.txt": "",
+        "data/other.txt": "",
+    }
+    for name, text in texts.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "plugins" / "data_sets" / "own.py"
+    return Member(seam=DATA_SETS, name="own", module="own", path=path)
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("plugins/data_sets/_shared.py", True),
+        ("plugins/data_sets/_inner.py", True),
+        ("data/level.txt", True),
+        ("plugins/data_sets/other.py", False),
+        ("data/other.txt", False),
+    ],
+)
+def test_the_files_that_a_member_names_count_python_and_those_of_the_working_folder_too(member, tmp_path, name, counts):
+    before = identify_member(member).identity
+    with (tmp_path / name).open("a") as stream:
+        stream.write("# changed\n")
+    assert (identify_member(member).identity != before) is counts

@@ -196,3 +196,36 @@ def test_a_model_whose_output_is_nan_is_refused():
     )
     simplify = next(step for step in PASSES if step.__name__.endswith("simplify"))
     assert "not a number" in refuse(ExitCode.PARITY, model, simplify).what
+
+
+def scale_in_place(model):
+    weight = model.graph.initializer[0]
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1.02), weight.name))
+    return Applied(model=model, report="nothing was done")
+
+
+def divide(model):
+    raise ZeroDivisionError(model.graph.name)
+
+
+@pytest.mark.parametrize(
+    ("apply", "word"),
+    [
+        (scale_in_place, "changed the model that it was given"),
+        (lambda model: None, "returned NoneType"),
+        (lambda model: model, "returned ModelProto"),
+        (divide, "breaks"),
+    ],
+)
+def test_a_pass_that_keeps_no_promise_is_refused(apply, word):
+    step = SimpleNamespace(__name__="plugins.own", apply=apply)
+    error = refuse(ExitCode.PARITY, parse_model(NET), step)
+    assert f"pass own: it {word}" in error.what
+    assert error.fix
+
+
+def test_a_pass_that_does_nothing_leaves_the_very_model():
+    model = parse_model(NET)
+    step = SimpleNamespace(__name__="plugins.own", apply=lambda model: Applied(model=model, report="nothing to do"))
+    result = optimize(model, [make_batch(model)], passes=[step])
+    assert (result.model is model, result.passes[0].acted) == (True, False)

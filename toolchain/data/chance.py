@@ -27,7 +27,7 @@ _SURE = 1e-6
 def answers_right(metric: Metric, scores: NDArray[Any], label: int) -> bool:
     """Return whether a metric over class labels has its best value for one sample: scores `(1, classes)`, and its label."""
     tally = metric.start()
-    tally.add({"output": scores}, {LABELS: np.array([label], dtype=np.int64)})
+    tally.add(dict.fromkeys(metric.OUTPUTS or ("output",), scores), {LABELS: np.array([label], dtype=np.int64)})
     return tally.compute() == metric.SCALE.best
 
 

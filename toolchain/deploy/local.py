@@ -23,12 +23,12 @@ from toolchain.deploy.agent_output import follow_progress, read_agent_output
 from toolchain.deploy.lock import lock_folder
 from toolchain.deploy.swap import replace_folder, restore_folder
 from toolchain.deploy.transport import AgentResult, Measured, OnProgress, Shipment
-from toolchain.errors import explain_storage
+from toolchain.errors import ExitCode, ToolchainError, explain_storage
 from toolchain.project import agent_members
 from toolchain.project.agent_members import use_member
 from toolchain.project.members import list_members
 from toolchain.project.seams import METRICS, RUNTIMES
-from toolchain.run.cache import cache_root
+from toolchain.run.cache import cache_root, hash_file
 
 # The folder of our package comes last among Python's, for a checkout that is not installed.
 _PACKAGE_FOLDER = Path(toolchain.agent.__file__).parent.parent.parent
@@ -129,12 +129,28 @@ def measure_folder(
 
 
 def _list_members(bundle_dir: Path) -> list[str]:
-    """Return how the agent finds the bundle's metric and runtime where they are from outside; unknown ones it refuses."""
+    """Return how the agent finds the bundle's metric and runtime where they are from outside; unknown ones it refuses.
+
+    Raises ToolchainError (exit 11) for a metric that is another one here than in the bundle: the value to compare with is
+    not of it.
+    """
     manifest, _ = read_manifest(bundle_dir)
     names = {METRICS: manifest.metric.name, RUNTIMES: manifest.runtime}
     for seam, name in names.items():
         if name in list_members(seam):
-            use_member(seam, name)
+            member = use_member(seam, name)
+            own = f"agent/measure/{seam.name}/{name}.py"
+            told = next((entry.sha256 for entry in manifest.files if entry.path == own), None)
+            if seam is METRICS and not member.is_ours and told not in (None, hash_file(member.path)):
+                what, fix = f"the metric {name} is another one here than in the bundle", "deploy the model again"
+                raise ToolchainError(
+                    ExitCode.CONTENT,
+                    what,
+                    where=str(member.path),
+                    expected=told,
+                    found=hash_file(member.path),
+                    fix=fix,
+                )
     return agent_members.list_arguments(metrics=manifest.metric.name, runtimes=manifest.runtime)
 
 

@@ -57,8 +57,8 @@ class MemberCode:
 def identify_member(member: Member) -> MemberCode:
     """Return the code of a project's or an installed package's member; nothing of it is run.
 
-    Of a project's file that is what a model's builder is made of, but for its neighbours that it does not import. Of an
-    installed package it is every file of that, whatever the package's version says.
+    Of a project's file that is what a model's builder is made of, but for its neighbours that it neither imports nor
+    names. Of an installed package it is every file of that, whatever the package's version says.
     """
     path, own = member.path, [member.path]
     root = find_package_root(path)
@@ -84,7 +84,7 @@ def _follow_imports(path: Path, *more: Path) -> tuple[list[Path], list[str]]:
     waiting = list(sources)
     while waiting:
         source = waiting.pop()
-        found: set[Path] = set()
+        found = set(_find_named_files(source, path.parent, []))  # those that it loads by their path
         for name, level in _list_imports(source):
             if level:
                 found.update(_find_relative(source, name, level))
@@ -157,14 +157,14 @@ def _list_named(folder: Path, name: str) -> Iterator[Path]:
 
 
 def _find_named_files(source: Path, folder: Path, options: Sequence[str]) -> Iterator[Path]:
-    """Yield the files, other than Python's, that texts in a file name: alone, or joined to a path."""
+    """Yield the files that texts in a file name: alone, or joined to a path; from beside it, or from the working folder."""
     texts = {text for node in ast.walk(_parse(source)) for text in _join_texts(node)}
-    places = {source.parent, folder}
+    places = {source.parent, folder, Path.cwd()}
     folders = places | {place / text for place in places for text in texts if _is_folder(place / text)}
     for place in folders:
         for text in (*texts, *options):
             file = place / text
-            if file.suffix != ".py" and file.is_file():
+            if file.is_file():
                 yield file.resolve()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -118,7 +118,7 @@ def optimize(
     records = []
     for step in passes:
         name = step.__name__.rpartition(".")[2]
-        applied = step.apply(model)
+        applied = _apply(step, name, model)
         rewritten = applied.model
         acted = rewritten is not model
         sqnr_db = _EQUAL_SQNR_DB
@@ -140,6 +140,28 @@ def optimize(
         on_pass(record)
         model = rewritten
     return OptimizeResult(model=model, passes=tuple(records))
+
+
+def _apply(step: Pass, name: str, model: onnx.ModelProto) -> Applied:
+    """Return what a pass did; refuse (exit 18) one that breaks, and one that rewrites the model that it was given."""
+    given = onnx.ModelProto()
+    given.CopyFrom(model)
+    try:
+        applied = step.apply(given)
+    except ToolchainError:
+        raise
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ToolchainError(ExitCode.PARITY, f"pass {name}: it breaks", found=found, fix=f"correct {name}") from error
+    what = None
+    if not isinstance(applied, Applied) or not isinstance(applied.model, onnx.ModelProto):
+        what = f"pass {name}: it returned {type(applied).__name__}"
+    elif given != model:  # nothing would be compared where it says that it did nothing
+        what = f"pass {name}: it changed the model that it was given"
+    if what is not None:
+        expected = "Applied, with a rewritten copy or with the model as it came"
+        raise ToolchainError(ExitCode.PARITY, what, expected=expected, fix=f"copy the model in {name}")
+    return replace(applied, model=model) if applied.model is given else applied
 
 
 def _run(model: onnx.ModelProto, batches: Sequence[dict[str, NDArray[Any]]], threads: int) -> list[Outputs]:

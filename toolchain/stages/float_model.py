@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.agent.measure.metrics import find_metric
+from toolchain.agent.measure.metrics import find_metric, list_read_outputs
 from toolchain.agent.measure.targets import LABELS, slice_target
 from toolchain.data.dataset import find_labels, name_sample
 from toolchain.errors import ExitCode, ToolchainError
@@ -121,4 +121,5 @@ def _read_scores(metric_name: str, outputs: Mapping[str, NDArray[Any]]) -> NDArr
     """Return the scores of one sample, `(1, classes)`, as the metric reads them; others are its error (exit 23)."""
     from toolchain.agent.measure.scores import read_scores
 
-    return read_scores(metric_name, outputs, 1)
+    read = list_read_outputs(find_metric(metric_name), list(outputs))
+    return read_scores(metric_name, {name: outputs[name] for name in read}, 1)

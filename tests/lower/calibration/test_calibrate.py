@@ -1,5 +1,7 @@
+import math
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -8,7 +10,9 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibra
 
 from tests.lower.conftest import parse_model
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.lower import calibration
 from toolchain.lower.calibration import calibrate, choose_ranges, observe_tensors
+from toolchain.lower.ranges import TensorRange
 from toolchain.project.members import list_members
 from toolchain.project.seams import CALIBRATION_METHODS
 
@@ -210,3 +214,35 @@ def test_an_integer_tensor_is_the_callers_mistake():
     """)
     with pytest.raises(ValueError, match="not a float tensor"):
         calibrate_minmax(model, [{"x": np.ones((3, 4), dtype=np.float32)}], ["s"])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "is_range"),
+    [
+        (-1.0, 2.0, True),
+        (0.0, 0.0, True),
+        (math.nan, 1.0, False),
+        (-math.inf, 1.0, False),
+        (1.0, -1.0, False),
+        (1, 2, False),
+    ],
+)
+def test_a_method_that_gives_no_range_is_refused(monkeypatch, low, high, is_range):
+    own = SimpleNamespace(COUNTS=False, choose_range=lambda observation, *, symmetric: TensorRange(low=low, high=high))
+    monkeypatch.setattr(calibration, "load_method", lambda name: own)
+    if is_range:
+        assert choose_ranges({"x": None}, method="own", symmetric=False) == {"x": TensorRange(low=low, high=high)}
+        return
+    refused(lambda: choose_ranges({"x": None}, method="own", symmetric=False))
+
+
+@pytest.mark.parametrize("broken", [lambda observation, *, symmetric: None, lambda observation, *, symmetric: 1 / 0])
+def test_a_method_that_breaks_is_refused(monkeypatch, broken):
+    monkeypatch.setattr(calibration, "load_method", lambda name: SimpleNamespace(COUNTS=False, choose_range=broken))
+    refused(lambda: choose_ranges({"x": None}, method="own", symmetric=False))
+
+
+def refused(call):
+    with pytest.raises(ToolchainError) as caught:
+        call()
+    assert (caught.value.code, caught.value.where) == (ExitCode.USAGE, "tensor x")

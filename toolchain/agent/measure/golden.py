@@ -14,7 +14,7 @@ from ..errors import ExitCode, ToolchainError
 from ..manifest import Manifest, TensorSpec
 from .drift import Drift
 from .levels import LevelArray, find_levels_path
-from .metrics import Metric, Targets, find_metric, list_metrics
+from .metrics import Metric, Tally, Targets, find_metric, list_metrics
 from .parity import Parity
 from .record import Evaluation, MetricResult
 from .session import Session, ShapeRange
@@ -269,14 +269,20 @@ def evaluate_session(
         mismatch=None,
         parity=parity.summarize(),
         drift=drift.summarize(),
-        metric=None if metric is None or tally is None else _compare_metric(metric, tally.compute(), done, manifest),
+        metric=None if metric is None or tally is None else _compare_metric(metric, tally, done, manifest),
         samples=done,
     )
 
 
-def _compare_metric(metric: Metric, deployed: float, samples: int, manifest: Manifest) -> Optional[MetricResult]:
+def _compare_metric(metric: Metric, tally: Tally, samples: int, manifest: Manifest) -> Optional[MetricResult]:
     name, reference = manifest.metric.name, manifest.metric.reference
     if name is None or reference is None:
         return None
+    try:
+        deployed = tally.compute()
+    except ToolchainError as error:
+        if error.code != ExitCode.METRIC:
+            raise
+        return None  # no number, such as a correlation with an output that stands still: the gate refuses the candidate
     drop = metric.SCALE.measure_drop(reference, deployed)
     return MetricResult(name=name, reference=reference, deployed=deployed, drop=drop, samples=samples)

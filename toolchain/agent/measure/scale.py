@@ -21,6 +21,11 @@ class Scale:
     best: float
 
     @property
+    def has_direction(self) -> bool:
+        """Whether one bound is better than the other: they differ, and neither is NaN."""
+        return self.best > self.worst or self.best < self.worst
+
+    @property
     def direction(self) -> str:
         """Which values are better: "higher" or "lower"."""
         return "higher" if self.best > self.worst else "lower"

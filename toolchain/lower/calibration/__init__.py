@@ -6,6 +6,7 @@ A method is a module in methods/, in a project's plugins/calibration_methods/ or
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -15,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 
 from toolchain.agent.manifest import TensorSpec
-from toolchain.errors import malformed, usage
+from toolchain.errors import ToolchainError, malformed, usage
 from toolchain.graph.feeds import check_feeds
 from toolchain.graph.session import HostSession
 from toolchain.lower.calibration.observation import Observation
@@ -110,7 +111,31 @@ def choose_ranges(observations: Mapping[str, Observation], *, method: str, symme
     `symmetric` asks for low = -high. Raises ToolchainError (exit 2) for an unknown method.
     """
     chosen = load_method(method)
-    return {name: chosen.choose_range(observation, symmetric=symmetric) for name, observation in observations.items()}
+    return {
+        name: _choose(chosen, method, name, observation, symmetric=symmetric)
+        for name, observation in observations.items()
+    }
+
+
+def _choose(chosen: Method, method: str, tensor: str, observation: Observation, *, symmetric: bool) -> TensorRange:
+    """Return the range of a tensor; refuse (exit 2) a method that breaks, and what is no range around 0."""
+    found: object
+    try:
+        found = chosen.choose_range(observation, symmetric=symmetric)
+        is_range = isinstance(found, TensorRange) and -math.inf < found.low <= 0.0 <= found.high < math.inf
+    except ToolchainError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a method of others raises
+        found, is_range = f"{type(error).__name__}: {error}", False
+    if not isinstance(found, TensorRange) or not is_range:
+        raise usage(
+            f"the calibration method {method} gives no range",
+            where=f"tensor {tensor}",
+            expected="a TensorRange of finite numbers that includes 0",
+            found=str(found),
+            fix="correct the method, or name another one in quantize.calibration",
+        )
+    return found
 
 
 def _require_floats(session: HostSession, tensors: Sequence[str]) -> None:

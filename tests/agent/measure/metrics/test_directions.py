@@ -11,6 +11,7 @@ from toolchain.agent.manifest import Gates, MetricSpec, read_manifest
 from toolchain.agent.measure import members, metrics
 from toolchain.agent.measure.gates.metric import judge
 from toolchain.agent.measure.golden import evaluate_session, open_golden
+from toolchain.agent.measure.record import MetricResult
 from toolchain.agent.measure.session import open_session
 from toolchain.agent.measure.targets import Ragged
 
@@ -113,6 +114,23 @@ def test_an_error_that_falls_is_a_drop_below_0_and_passes(evaluate, samples):
 def test_a_limit_of_the_recipe_is_in_the_unit_of_the_metric(evaluate, samples):
     row, _ = evaluate("negated", "error_px", 0.5, {"points": samples[1]}, metric_drop_max=1e6)
     assert (row.status, row.required) == ("passed", "≤ 1000000 px")
+
+
+def test_an_artifact_whose_metric_is_no_number_fails(evaluate, samples):
+    row, result = evaluate("float32", "error_px", 0.5, {"points": samples[1] * np.float32("nan")})
+    assert (result, row.status, row.code) == (None, "failed", ExitCode.METRIC)
+
+
+@pytest.mark.parametrize(("factor", "status"), [(1.005, "passed"), (10, "failed")])
+def test_an_error_of_tiny_numbers_has_the_same_gate_as_one_of_large_numbers(more_metrics, factor, status):
+    for scale in (1e-12, 1.0, 1e12):
+        result = MetricResult(name="error_px", reference=scale, deployed=scale * factor, drop=0.0, samples=70)
+        evaluation = type("Evaluation", (), {"metric": result, "mismatch": None})
+        spec = MetricSpec(name="error_px", reference=result.reference)
+        manifest = type("Manifest", (), {"metric": spec, "gates": LOOSE})
+        candidate = type("Candidate", (), {"evaluation": evaluation})
+        (row,) = judge(type("Case", (), {"manifest": manifest, "candidate": candidate}))
+        assert row.status == status
 
 
 def test_ragged_targets_travel_in_the_bundle_and_are_read_sample_by_sample(evaluate, samples):

@@ -18,6 +18,7 @@ from typing import Any, Mapping, Protocol, Sequence, Tuple, cast
 from numpy.typing import NDArray
 
 from ...errors import ExitCode, ToolchainError
+from ..checked_metric import CheckedMetric
 from ..members import import_member, list_members
 from ..scale import Scale
 from ..targets import TargetArray
@@ -56,9 +57,28 @@ def list_metrics() -> Sequence[str]:
 
 
 def find_metric(name: str) -> Metric:
-    """Return the metric of this name; raises ToolchainError (exit 2) for an unknown one."""
+    """Return the metric of this name, whose tallies hold what the protocol promises.
+
+    Raises ToolchainError (exit 2) for an unknown one, and for one that breaks as it is imported or defines something else.
+    """
     check_metric(name, "metric")
-    return cast("Metric", import_member(sys.modules[__name__], name))
+    try:
+        module = cast("Metric", import_member(sys.modules[__name__], name))
+    except Exception as error:
+        raise _refuse_metric(name, "a module that needs numpy and the agent alone", error) from error
+    if not isinstance(module.SCALE, Scale) or not module.SCALE.has_direction:
+        raise _refuse_metric(name, "SCALE, a Scale of two bounds", module.SCALE)
+    for constant, names in (("OUTPUTS", module.OUTPUTS), ("TARGETS", module.TARGETS)):
+        # A text alone would be read letter by letter.
+        if not isinstance(names, tuple) or not all(isinstance(item, str) for item in names):
+            raise _refuse_metric(name, f"{constant}, a tuple of names", names)
+    return CheckedMetric(name, module)
+
+
+def _refuse_metric(name: str, expected: str, found: object) -> ToolchainError:
+    text = f"{type(found).__name__}: {found}" if isinstance(found, Exception) else repr(found)
+    what, fix = f"{name} is no metric", f"correct {name}.py"
+    return ToolchainError(ExitCode.USAGE, what, where="metric", expected=expected, found=text, fix=fix)
 
 
 def check_metric(name: str, where: str) -> None:
