@@ -91,6 +91,8 @@ def bundle(
             expires=freshness.expires,
         )
         write_bundle(inputs, folder / "bundle")
+        for entry in (golden, float_golden):
+            run.check_evaluation(entry.folder)
 
     return run.stage("bundle", inputs, build)
 

@@ -40,6 +40,7 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
             metric_name=run.metric_name,
             targets=run.take_targets(),
         )
+        run.keep_evaluation(folder)
 
     return run.stage("golden", inputs, build)
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from toolchain.agent.measure.metrics import find_metric
 from toolchain.agent.measure.targets import TargetArray, slice_target
 from toolchain.agent.measure.traits import find_traits, list_runtimes
 from toolchain.data import Dataset, Samples, load_dataset
+from toolchain.data.steady import SteadySamples
 from toolchain.errors import usage
 from toolchain.module.files import identify_files, identify_member
 from toolchain.project.members import Member, find_member
@@ -34,6 +35,7 @@ PARITY_SAMPLES = 16
 _OF_NO_RESULT = {"filelock", "pydantic", "rich", "typing_extensions"}
 
 # What this machine opens ONNX files with, whatever the board has.
+_EVALUATION = "evaluation.sha256"
 _HOST_RUNTIME = "onnxruntime"
 
 # The distributions of other names than what is imported.
@@ -52,9 +54,14 @@ class Run:
     notes: list[str] = field(default_factory=list)
     """What a user has to know of a stage's result although it is no error: for the report's warnings."""
     data: Dataset = field(init=False)
+    evaluation: SteadySamples = field(init=False)
+    """The data's evaluation part."""
 
     def __post_init__(self) -> None:
-        self.data = load_dataset(self.recipe.data.name, self.recipe.data.options, folder=self.recipe.folder)
+        name = self.recipe.data.name
+        data = load_dataset(name, self.recipe.data.options, folder=self.recipe.folder)
+        self.evaluation = SteadySamples(data.evaluation, data_set=name)
+        self.data = replace(data, evaluation=self.evaluation)
 
     def stage(self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Entry:
         """Return the entry of a stage, made now or found in the cache, and record it."""
@@ -166,6 +173,15 @@ class Run:
     def bind_evaluation(self, model: Path) -> Feeds:
         """Return the evaluation samples as feeds of an ONNX file."""
         return self._bind(self.data.evaluation, model, self.count_evaluation())
+
+    def keep_evaluation(self, folder: Path) -> None:
+        """Keep in a stage's result which evaluation samples it was made from; all of them were read."""
+        (folder / _EVALUATION).write_text(self.evaluation.hash_read(self.count_evaluation()), encoding="ascii")
+
+    def check_evaluation(self, folder: Path) -> None:
+        """Refuse (exit 2) evaluation samples, all read by now, that are others than those of an earlier result."""
+        sha256 = (folder / _EVALUATION).read_text(encoding="ascii")
+        self.evaluation.check_read(sha256, self.count_evaluation())
 
     def describe_inputs(self) -> dict[str, Any]:
         """Return the hashes and versions that the bundle is made from: the same for the same inputs."""
