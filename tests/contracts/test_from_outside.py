@@ -120,3 +120,37 @@ def test_a_member_that_is_broken_stops_the_command_that_uses_it_and_no_other(own
     result = own.run("compress", "tiny")
     own.assert_stopped(result, 2, "usage")
     assert "no TRAINS" in result.stderr
+
+
+@pytest.mark.parametrize("body", ["raise KeyError('depth')", "raise SystemExit(0)", "return None"])
+def test_a_data_set_that_breaks_is_named(own, body):
+    name_data(own, "my_patterns")
+    path = own.folder / "plugins/data_sets/my_patterns.py"
+    path.write_text(path.read_text().replace('    """Return the pictures."""', f"    {body}"))
+    result = own.deploy()
+    own.assert_stopped(result, 2, "usage")
+    assert "my_patterns.py" in result.stderr
+
+
+@pytest.mark.parametrize("body", ["raise KeyError('depth')", "raise SystemExit(0)"])
+def test_a_method_that_breaks_is_named(own, body):
+    path = own.folder / "plugins/methods/my_halve.py"
+    path.write_text(f"{path.read_text()}\n\ndef apply(draft, options, material):\n    {body}\n")
+    own.edit_recipe("[gates]", '[[compress]]\nmethod = "my_halve"\nlayers = ["6"]\n[gates]')
+    result = own.run("compress", "tiny")
+    own.assert_stopped(result, 2, "usage")
+    assert "my_halve.py" in result.stderr
+
+
+def test_evaluation_samples_that_change_under_one_sha256_are_refused(own, monkeypatch):
+    path = own.folder / "plugins/data_sets/my_patterns.py"
+    name_data(own, "my_patterns")
+    # As a set that draws its noise anew each time, which the cache cannot see: its code and its sha256 are the same.
+    noisy = 'import os\n_EXTRA = float(os.environ.get("EXTRA", "0"))\n' + path.read_text()
+    path.write_text(noisy.replace("scale=0.8", "scale=0.8 + _EXTRA"))
+    own.assert_passed(own.deploy())
+    own.edit_recipe("metric_drop_max = 0.05", "metric_drop_max = 0.06")
+    monkeypatch.setenv("EXTRA", "0.3")
+    result = own.deploy()
+    own.assert_stopped(result, 2, "usage")
+    assert "differ from one reading to the next" in result.stderr

@@ -13,7 +13,7 @@ from toolchain.compress.material import FinetuneSection, Material
 from toolchain.compress.prepare import prepare_draft
 from toolchain.compress.reach import Reach, measure_reach, take_inventory
 from toolchain.errors import usage
-from toolchain.project.members import find_member, load_member
+from toolchain.project.members import Member, blame_member, find_member, load_member
 from toolchain.project.seams import METHODS
 from toolchain.project.toml_file import Section, check_table
 
@@ -76,7 +76,9 @@ def compress_draft(draft: Draft, entry: Mapping[str, Any], material: Material) -
         material.require_finetune(name)
     prepare_draft(draft, material)
     inventory, ties = take_inventory(draft.model), list_ties(draft.model)
-    reach = measure_reach(inventory, method.apply(draft, options, material), options)
+    with blame_member(_find_method(name, material.where)):
+        worked_on = method.apply(draft, options, material)
+    reach = measure_reach(inventory, worked_on, options)
     if reach.share == 0:
         raise usage(
             f"{name} reaches none of the model's weights",
@@ -109,4 +111,8 @@ def _refuse_parted(draft: Draft, ties: Sequence[tuple[str, ...]], method: str, m
 
 
 def _load_method(name: object, where: str) -> Method:
-    return cast("Method", load_member(find_member(METHODS, name, where=f"{where}.method")))
+    return cast("Method", load_member(_find_method(name, where)))
+
+
+def _find_method(name: object, where: str) -> Member:
+    return find_member(METHODS, name, where=f"{where}.method")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from toolchain.data.dataset import Dataset, Samples, TrainingSamples
+from toolchain.errors import usage
 from toolchain.project.data_path import change_paths
-from toolchain.project.members import find_member, load_member
+from toolchain.project.members import Member, blame_member, find_member, load_member
 from toolchain.project.seams import DATA_SETS
 from toolchain.project.toml_file import Section
 
@@ -18,7 +18,7 @@ __all__ = ["Dataset", "Samples", "TrainingSamples", "change_paths_of", "load_dat
 
 def change_paths_of(name: str, options: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
     """Return the options of a data set with every path among them changed; raises ToolchainError (exit 2)."""
-    model = getattr(_load_module(name), "Options", Section)
+    model = getattr(load_member(_find(name)), "Options", Section)
     return change_paths(options, model, change)
 
 
@@ -30,9 +30,20 @@ def load_dataset(name: str, options: Mapping[str, Any], *, folder: Path | None =
     """
     if folder is not None:
         options = change_paths_of(name, options, lambda path: str(folder / path))
-    dataset: Dataset = _load_module(name).load(options)
+    member = _find(name)
+    module = load_member(member)
+    with blame_member(member):
+        dataset = module.load(options)
+    if not isinstance(dataset, Dataset):
+        raise usage(
+            f"the data set {name} is none",
+            where=member.place,
+            expected="a toolchain.data.dataset.Dataset from load",
+            found=type(dataset).__name__,
+            fix=f"return one in {member.path}",
+        )
     return dataset
 
 
-def _load_module(name: str) -> ModuleType:
-    return load_member(find_member(DATA_SETS, name, where="data.name"))
+def _find(name: str) -> Member:
+    return find_member(DATA_SETS, name, where="data.name")

@@ -13,6 +13,7 @@ import importlib.util
 import keyword
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -125,6 +126,25 @@ def load_member(member: Member) -> ModuleType:
             fix=f"define {lacking[0]}; docs/extending/ shows a {member.seam.noun}",
         )
     return module
+
+
+@contextmanager
+def blame_member(member: Member) -> Iterator[None]:
+    """Say of whatever a member from outside raises, or ends with, whose it is (exit 2); ours is a fault of the toolchain."""
+    try:
+        yield
+    except ToolchainError:
+        raise
+    except (Exception, SystemExit) as error:
+        if member.is_ours:
+            raise
+        raise usage(
+            f"the {member.seam.noun} {member.name} broke",
+            where=member.place,
+            expected="a result, or a ToolchainError that says what is wrong",
+            found=f"{type(error).__name__}: {error}",
+            fix=f"correct {member.path}",
+        ) from error
 
 
 def read_text(member: Member, name: str) -> str:
