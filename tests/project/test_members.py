@@ -8,7 +8,7 @@ import pytest
 from tests.contracts.outside import install_package, write_plugin
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.members import find_member, list_members, load_member, read_text
-from toolchain.project.seams import CALIBRATION_METHODS, DATA_SETS, METHODS
+from toolchain.project.seams import CALIBRATION_METHODS, DATA_SETS, METHODS, METRICS
 
 GOOD = 'SUMMARY = "nothing"\nTRAINS = False\nOptions = dict\n\ndef apply(draft, options, material):\n    return ()\n'
 
@@ -183,3 +183,21 @@ def test_every_method_of_ours_has_a_summary_of_one_line():
         summary = read_text(member, "SUMMARY")
         assert summary
         assert "\n" not in summary
+
+
+@pytest.mark.parametrize(
+    ("seam", "name"),
+    [
+        (METRICS, "my-metric"),
+        (METRICS, "\u00fcn\u00ef"),
+        (METRICS, "v.2"),
+        (METRICS, "none"),
+        (CALIBRATION_METHODS, "auto"),
+    ],
+)
+def test_a_name_that_no_board_or_recipe_can_mean_is_refused_at_once(project, seam, name):
+    path = write_plugin(project, seam.name, name, "")
+    assert_refused(lambda: list_members(seam), f"rename {path}")
+    path.unlink()
+    write_plugin(project, seam.name, "fine_1", "")
+    assert "fine_1" in list_members(seam)

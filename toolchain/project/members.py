@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import importlib.util
 import keyword
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from types import ModuleType
 from toolchain.errors import ToolchainError, suggest_name, usage
 from toolchain.project.seams import Seam
 
+_NAME = re.compile("[A-Za-z][A-Za-z0-9_]*")
 _PACKAGE = Path(__file__).parent.parent
 
 
@@ -60,6 +62,8 @@ def list_members(seam: Seam) -> dict[str, Member]:
     """
     found: dict[str, Member] = {}
     for member in (*_list_ours(seam), *_list_files(seam), *_list_installed(seam)):
+        if not member.is_ours:
+            _check_name(member)
         other = found.setdefault(member.name, member)
         if other is not member:
             own = next((one for one in (member, other) if one.is_file), None)
@@ -165,6 +169,21 @@ def read_text(member: Member, name: str) -> str:
         found="no such line" if member.path.is_file() else "no such file",
         fix=f"write {name} as one text in quotes",
     )
+
+
+def _check_name(member: Member) -> None:
+    """Refuse (exit 2) a name that a board's file or a command line could not have, or that a recipe means otherwise."""
+    taken = member.name in member.seam.reserved
+    if taken or not _NAME.fullmatch(member.name):
+        raise usage(
+            f"no {member.seam.noun} can be called {member.name}",
+            where=member.place,
+            expected=f"another name than {member.name}, which recipes mean otherwise"
+            if taken
+            else "letters of ASCII, digits and _, a letter first",
+            found=ascii(member.name),
+            fix=f"rename {member.path}" if member.is_file else f"uninstall {member.distribution}",
+        )
 
 
 def _list_ours(seam: Seam) -> Iterator[Member]:

@@ -21,6 +21,8 @@ class Seam:
     """Of the built-in members: those of its modules that define what is needed."""
     needs: tuple[str, ...]
     """The names that a member defines at the top of its file."""
+    reserved: tuple[str, ...] = ()
+    """Names that a recipe means something else by."""
     from_outside: bool = True
     """Whether projects and installed packages may add members; the others are added here."""
 
@@ -56,12 +58,14 @@ CALIBRATION_METHODS = Seam(
     noun="calibration method",
     package="toolchain.lower.calibration.methods",
     needs=("COUNTS", "choose_range"),
+    reserved=("auto",),
 )
 METRICS = Seam(
     name="metrics",
     noun="metric",
     package="toolchain.agent.measure.metrics",
     needs=("SCALE", "OUTPUTS", "TARGETS", "start"),
+    reserved=("none",),
 )
 # A runtime is two modules of one name: the agent's, which travels, and the lowering for it, which stays.
 RUNTIMES = Seam(name="runtimes", noun="runtime", package="toolchain.agent.measure.runtimes", needs=("TRAITS",))
