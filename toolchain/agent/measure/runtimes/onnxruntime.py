@@ -33,6 +33,7 @@ _DTYPES = {"float": "float32", "double": "float64", "string": "str"}
 
 def load() -> None:
     """Import ONNX Runtime, its native part too: a folder of that name alone is none."""
+    import onnxruntime  # noqa: F401
     from onnxruntime.capi import onnxruntime_pybind11_state  # noqa: F401
 
 
