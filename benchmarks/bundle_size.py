@@ -34,7 +34,7 @@ def is_right(bundle: Path, manifest: Manifest, golden: GoldenArrays, path: str) 
     name = manifest.outputs[0].name
     starts = range(0, golden.samples, _BATCH)
     runs = [session.run(golden.read_inputs(start, start + _BATCH))[name].argmax(axis=-1) for start in starts]
-    return np.concatenate(runs) == golden.labels
+    return np.concatenate(runs) == golden.read_targets(0, golden.samples)["labels"]
 
 
 def main() -> None:
