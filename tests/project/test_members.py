@@ -5,34 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.outside import install_package, write_plugin
+from tests.contracts.conftest import installed, plugins
+from tests.contracts.outside import write_plugin
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.members import find_member, list_members, load_member, read_text
 from toolchain.project.seams import CALIBRATION_METHODS, DATA_SETS, METHODS, METRICS
 
 GOOD = 'SUMMARY = "nothing"\nTRAINS = False\nOptions = dict\n\ndef apply(draft, options, material):\n    return ()\n'
 
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """Return a project that is the working folder; what it imports is forgotten afterwards."""
-    known = set(sys.modules)
-    folder = tmp_path / "project"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    yield folder
-    for name in set(sys.modules) - known:
-        if name.startswith(("toolchain_plugin_", "acme_edge")):
-            del sys.modules[name]
-
-
-@pytest.fixture
-def installed(project, tmp_path, monkeypatch):
-    """Return the folder of an installed package of somebody else, in which the working folder is a project."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(install_package(folder))
-    return folder
+__all__ = ["installed", "plugins"]
 
 
 def assert_refused(call, *words):
@@ -48,9 +29,9 @@ def assert_refused(call, *words):
     return error
 
 
-def test_members_are_ours_the_projects_and_those_of_installed_packages(installed, project):
+def test_members_are_ours_the_projects_and_those_of_installed_packages(installed, plugins):
     before = set(list_members(METHODS)) - {"acme_halve"}
-    path = write_plugin(project, "methods", "mine", GOOD)
+    path = write_plugin(plugins, "methods", "mine", GOOD)
     found = list_members(METHODS)
     assert set(found) == before | {"acme_halve", "mine"}
     assert (found["mine"].path, found["mine"].place) == (path, str(path))
@@ -67,8 +48,8 @@ def test_a_module_that_does_not_define_what_its_seam_needs_is_no_member_of_ours(
     assert "dataset" not in found
 
 
-def test_listing_imports_neither_ours_nor_theirs(installed, project):
-    write_plugin(project, "methods", "mine", "raise SystemExit(7)\n")
+def test_listing_imports_neither_ours_nor_theirs(installed, plugins):
+    write_plugin(plugins, "methods", "mine", "raise SystemExit(7)\n")
     script = (
         "import sys\n"
         "from toolchain.project.members import list_members\n"
@@ -88,31 +69,31 @@ def test_listing_imports_neither_ours_nor_theirs(installed, project):
     assert done.stdout == "[]\n"
 
 
-def test_a_member_of_the_project_is_imported_and_so_is_one_of_a_package(installed, project):
-    write_plugin(project, "methods", "mine", GOOD)
+def test_a_member_of_the_project_is_imported_and_so_is_one_of_a_package(installed, plugins):
+    write_plugin(plugins, "methods", "mine", GOOD)
     assert load_member(find_member(METHODS, "mine")).apply(None, None, None) == ()
     assert load_member(find_member(METHODS, "acme_halve")).SUMMARY == "halve the weights"
 
 
-def test_two_projects_may_have_a_member_of_one_name(project, tmp_path, monkeypatch):
-    for folder, word in ((project, "one"), (tmp_path / "other", "two")):
+def test_two_projects_may_have_a_member_of_one_name(plugins, tmp_path, monkeypatch):
+    for folder, word in ((plugins, "one"), (tmp_path / "other", "two")):
         write_plugin(folder, "methods", "mine", GOOD.replace("nothing", word))
         monkeypatch.chdir(folder)
         assert word == load_member(find_member(METHODS, "mine")).SUMMARY
 
 
-def test_a_file_that_begins_with_an_underscore_is_no_member(project):
-    write_plugin(project, "methods", "_shared", "")
+def test_a_file_that_begins_with_an_underscore_is_no_member(plugins):
+    write_plugin(plugins, "methods", "_shared", "")
     assert "_shared" not in list_members(METHODS)
 
 
-def test_nobody_takes_the_name_of_one_of_ours(project):
-    path = write_plugin(project, "methods", "qat", GOOD)
+def test_nobody_takes_the_name_of_one_of_ours(plugins):
+    path = write_plugin(plugins, "methods", "qat", GOOD)
     assert_refused(lambda: find_member(METHODS, "qat"), str(path), "toolchain.compress.methods.qat", f"rename {path}")
 
 
-def test_nobody_takes_the_name_of_another(installed, project):
-    path = write_plugin(project, "methods", "acme_halve", GOOD)
+def test_nobody_takes_the_name_of_another(installed, plugins):
+    path = write_plugin(plugins, "methods", "acme_halve", GOOD)
     assert_refused(lambda: list_members(METHODS), str(path), "acme-edge 1.0", f"rename {path}")
 
 
@@ -122,7 +103,7 @@ def test_a_package_that_takes_a_name_of_ours_is_refused_by_its_own(installed):
     assert_refused(lambda: list_members(METHODS), "toolchain.compress.methods.qat", "uninstall acme-edge 1.0")
 
 
-def test_an_unknown_name_is_refused_with_the_known_ones_and_the_one_that_was_meant(installed, project):
+def test_an_unknown_name_is_refused_with_the_known_ones_and_the_one_that_was_meant(installed, plugins):
     error = assert_refused(
         lambda: find_member(METHODS, "acme_halv", where="recipe.toml: compress[0]"), "magnitude_pruning"
     )
@@ -132,12 +113,12 @@ def test_an_unknown_name_is_refused_with_the_known_ones_and_the_one_that_was_mea
 
 
 @pytest.mark.parametrize("name", [None, 3, "", "../methods/qat", ["qat"]])
-def test_what_is_no_name_is_refused(project, name):
+def test_what_is_no_name_is_refused(plugins, name):
     assert_refused(lambda: find_member(METHODS, name, where="here"))
 
 
-def test_a_member_that_lacks_what_its_seam_needs_is_refused_with_what_it_lacks(project):
-    path = write_plugin(project, "methods", "mine", GOOD.replace("TRAINS", "TRAIN"))
+def test_a_member_that_lacks_what_its_seam_needs_is_refused_with_what_it_lacks(plugins):
+    path = write_plugin(plugins, "methods", "mine", GOOD.replace("TRAINS", "TRAIN"))
     assert_refused(lambda: load_member(find_member(METHODS, "mine")), str(path), "no TRAINS", "define TRAINS")
 
 
@@ -145,13 +126,13 @@ def test_a_member_that_lacks_what_its_seam_needs_is_refused_with_what_it_lacks(p
     ("text", "word"),
     [("import nowhere_at_all\n", "nowhere_at_all"), ("def (:\n", "SyntaxError"), ("1 / 0\n", "ZeroDivision")],
 )
-def test_a_member_that_breaks_as_it_is_imported_is_refused_with_why(project, text, word):
-    path = write_plugin(project, "methods", "mine", text)
+def test_a_member_that_breaks_as_it_is_imported_is_refused_with_why(plugins, text, word):
+    path = write_plugin(plugins, "methods", "mine", text)
     assert_refused(lambda: load_member(find_member(METHODS, "mine")), str(path), word)
 
 
-def test_a_broken_member_breaks_no_other(project):
-    write_plugin(project, "methods", "mine", "def (:\n")
+def test_a_broken_member_breaks_no_other(plugins):
+    write_plugin(plugins, "methods", "mine", "def (:\n")
     assert load_member(find_member(METHODS, "magnitude_pruning")).SUMMARY
 
 
@@ -168,13 +149,13 @@ def test_an_entry_point_of_a_module_that_is_gone_is_refused_when_it_is_used(inst
     assert_refused(lambda: read_text(member, "SUMMARY"), "no such file")
 
 
-def test_a_summary_is_read_and_not_run(project):
-    write_plugin(project, "methods", "mine", 'raise SystemExit(7)\nSUMMARY = ("one "\n  "line")\n')
+def test_a_summary_is_read_and_not_run(plugins):
+    write_plugin(plugins, "methods", "mine", 'raise SystemExit(7)\nSUMMARY = ("one "\n  "line")\n')
     assert read_text(find_member(METHODS, "mine"), "SUMMARY") == "one line"
 
 
-def test_a_summary_that_is_computed_cannot_be_read(project):
-    path = write_plugin(project, "methods", "mine", GOOD.replace('"nothing"', '"no" + "thing"'))
+def test_a_summary_that_is_computed_cannot_be_read(plugins):
+    path = write_plugin(plugins, "methods", "mine", GOOD.replace('"nothing"', '"no" + "thing"'))
     assert_refused(lambda: read_text(find_member(METHODS, "mine"), "SUMMARY"), str(path))
 
 
@@ -195,9 +176,9 @@ def test_every_method_of_ours_has_a_summary_of_one_line():
         (CALIBRATION_METHODS, "auto"),
     ],
 )
-def test_a_name_that_no_board_or_recipe_can_mean_is_refused_at_once(project, seam, name):
-    path = write_plugin(project, seam.name, name, "")
+def test_a_name_that_no_board_or_recipe_can_mean_is_refused_at_once(plugins, seam, name):
+    path = write_plugin(plugins, seam.name, name, "")
     assert_refused(lambda: list_members(seam), f"rename {path}")
     path.unlink()
-    write_plugin(project, seam.name, "fine_1", "")
+    write_plugin(plugins, seam.name, "fine_1", "")
     assert "fine_1" in list_members(seam)
