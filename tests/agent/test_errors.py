@@ -46,3 +46,15 @@ def test_no_other_module_has_a_list_of_its_own():
         if any(name in path.read_text() for name in ("ENOSPC", "EROFS", "EDQUOT"))
     }
     assert named == {"agent/errors.py"}
+
+
+def test_a_message_has_the_lines_of_its_layout_alone():
+    hostile = "x\nPASS  resnet8\x1b[2K\u202e"
+    error = ToolchainError(ExitCode.USAGE, hostile, where=hostile, expected=hostile, found=hostile, fix=hostile)
+    shown = r"x\nPASS  resnet8\x1b[2K\u202e"
+    lines = [f"usage: {shown}", f"  {shown}: expected {shown}, found {shown}", f"  fix: {shown}"]
+    assert str(error).split("\n") == lines
+
+
+def test_the_fields_of_an_error_keep_their_values():
+    assert ToolchainError(ExitCode.USAGE, "wrong", found="\x1b").to_dict()["found"] == "\x1b"

@@ -6,6 +6,8 @@ import errno
 from enum import IntEnum
 from typing import Dict, Optional
 
+from .printable import escape_line
+
 
 class ExitCode(IntEnum):
     """Exit codes of every command: a contract with the scripts that call us."""
@@ -97,17 +99,18 @@ class ToolchainError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        """Return the message as printed: the kind and what, then where and the fix, one line each."""
-        lines = [f"{_KINDS[self.code]}: {self.what}"]
+        """Return the message as printed: the kind and what, then where and the fix, one line each; all of it escaped."""
+        lines = [f"{_KINDS[self.code]}: {escape_line(self.what)}"]
         facts = []
         if self.expected is not None:
-            facts.append(f"expected {self.expected}")
+            facts.append(f"expected {escape_line(self.expected)}")
         if self.found is not None:
-            facts.append(f"found {self.found}")
+            facts.append(f"found {escape_line(self.found)}")
         if self.where is not None or facts:
-            lines.append("  " + ": ".join(part for part in (self.where, ", ".join(facts)) if part))
+            where = None if self.where is None else escape_line(self.where)
+            lines.append("  " + ": ".join(part for part in (where, ", ".join(facts)) if part))
         if self.fix is not None:
-            lines.append(f"  fix: {self.fix}")
+            lines.append(f"  fix: {escape_line(self.fix)}")
         return "\n".join(lines)
 
     def to_dict(self) -> Dict[str, object]:
