@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from typing import Any, Optional
+from typing import Any, List, Optional
 
 LINE_LENGTH_MAX = 4000
 """Characters of one text: a terminal of 50 lines of 80. The whole stands in report.json."""
@@ -23,18 +23,17 @@ _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
-# In the text of a JSON document: DEL, C1, and what _is_shown refuses above them. JSON itself escapes C0.
-_ASCII = re.compile("[ -~\n]*")
 
 
-def escape_line(text: str) -> str:
+def escape_line(text: str, *, length_max: Optional[int] = LINE_LENGTH_MAX) -> str:
     r"""Return text as one line: what has no shape of its own as its number, such as \x1b, \u202e, \n; what is too long cut.
 
     Letters, digits, signs and emoji of every script stay. Controls, formats (directions, zero widths, the joiner between
     emoji), variation selectors, spaces but the common one, surrogates (names that are no UTF-8), private and unassigned
     characters do not, nor do marks that stand on nothing or more than eight on one letter.
     """
-    if len(text) <= LINE_LENGTH_MAX and _is_plain(text):
+    is_short = length_max is None or len(text) <= length_max
+    if is_short and text.isascii() and text.isprintable():
         return text
     parts = []
     length, marks = 0, _MARKS_MAX  # a mark at the beginning would stand on what is printed before it
@@ -45,14 +44,14 @@ def escape_line(text: str) -> str:
         marks = marks if part == character else _MARKS_MAX
         length += len(part)
         parts.append(part)
-        if length > LINE_LENGTH_MAX:
-            return _cut(parts, len(text))
+        if length_max is not None and length > length_max:
+            return _cut(parts, len(text), length_max)
     return "".join(parts)
 
 
-def escape_lines(text: str) -> str:
+def escape_lines(text: str, *, length_max: Optional[int] = LINE_LENGTH_MAX) -> str:
     """Return text with its newlines, each line escaped: for what we have laid out in lines, of values without newlines."""
-    return "\n".join(escape_line(line) for line in text.split("\n"))
+    return "\n".join(escape_line(line, length_max=length_max) for line in text.split("\n"))
 
 
 def encode_json(document: Any, *, indent: Optional[int] = None, sort_keys: bool = False) -> str:
@@ -61,16 +60,12 @@ def encode_json(document: Any, *, indent: Optional[int] = None, sort_keys: bool 
     Raises ValueError for a number that JSON cannot hold.
     """
     text = json.dumps(document, indent=indent, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False)
-    if _ASCII.fullmatch(text):
+    if text.replace("\n", "").isprintable() and not _INVISIBLE.search(text):
         return text
     # Outside of its strings a document is ASCII.
     return "".join(
         character if character == "\n" or _is_shown(character) else json.dumps(character)[1:-1] for character in text
     )
-
-
-def _is_plain(text: str) -> bool:
-    return text.isascii() and text.isprintable()
 
 
 def _is_shown(character: str) -> bool:
@@ -84,10 +79,10 @@ def _name_character(character: str) -> str:
     return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
-def _cut(parts: list[str], characters: int) -> str:
+def _cut(parts: List[str], characters: int, length_max: int) -> str:
     """Return as many parts as fit beside the words that say how much there was."""
     note = f"... ({characters:,} characters)"
     length = sum(map(len, parts))
-    while length + len(note) > LINE_LENGTH_MAX:
+    while length + len(note) > length_max:
         length -= len(parts.pop())
     return "".join(parts) + note

@@ -16,6 +16,7 @@ from toolchain.cli.stdout import print_rows, show_report
 from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.project.device import DEVICES_FILE, Device, explain_no_devices, find_devices, read_devices
 from toolchain.report.shape import Report
+from toolchain.run.screen import Screen
 
 
 def devices(as_json: AsJson = False) -> int:
@@ -23,7 +24,7 @@ def devices(as_json: AsJson = False) -> int:
     path = Path.cwd() / DEVICES_FILE
     known = read_devices(path)
     if not known and not as_json:
-        sys.stdout.write(explain_no_devices(path))
+        Screen(sys.stdout).lines(explain_no_devices(path))
         return ExitCode.PROVEN
     from toolchain.deploy.reach import check_reach
 
@@ -97,13 +98,14 @@ def report_on_each(
     if len(units) == 1:
         return show_report(run(units[0]), as_json=as_json, out=find_out(units[0]) if find_out else None)
     outcomes: dict[str, Report | ToolchainError] = {}
+    screen = Screen(sys.stderr)
     for unit in units:
         name = unit.name if unit is not None else "this machine"
-        sys.stderr.write(f"{name}:\n")
+        screen.line(f"{name}:")
         try:
             report = outcomes[name] = run(unit)
         except ToolchainError as error:
-            sys.stderr.write(f"{error}\n")
+            screen.error(error)
             outcomes[name] = error
         else:
             show_report(report, as_json=as_json, out=find_out(unit) if find_out else None, is_part=True)
@@ -143,63 +145,72 @@ def _find_device(name: str) -> Device:
 
 
 def _print_devices(rows: Mapping[str, Mapping[str, Any]], *, stream: TextIO) -> None:
+    screen = Screen(stream)
     width = max(map(len, rows))
     for name, row in rows.items():
-        state = "reachable" if row["reachable"] else f"NOT reachable: {row['problem']}\n  fix: {row['fix']}"
-        stream.write(f"{name:<{width}}  {row['target']}  {row['place']}  {state}\n")
+        state = "reachable" if row["reachable"] else f"NOT reachable: {row['problem']}"
+        screen.line(f"{name:<{width}}  {row['target']}  {row['place']}  {state}")
+        if not row["reachable"]:
+            screen.line(f"  fix: {row['fix']}")
 
 
 def _print_examined(rows: Sequence[Mapping[str, Any]], *, stream: TextIO) -> None:
+    screen = Screen(stream)
     for row in rows:
-        stream.write(f"{row['device']}, for the target {row['target']}\n")
+        screen.line(f"{row['device']}, for the target {row['target']}")
         for check in row["checks"]:
             state = "ok" if check["ok"] else "MISSING"
-            stream.write(f"  {check['name']:<22}  {state}  {check['found']}\n")
+            screen.line(f"  {check['name']:<22}  {state}  {check['found']}")
             if check["fix"]:
-                stream.write(f"    fix: {check['fix']}\n")
+                screen.line(f"    fix: {check['fix']}")
         for name, value in row["facts"].items():
             text = " ".join(map(str, value)) if isinstance(value, list) else value
-            stream.write(f"  {name:<22}  {'none' if text in (None, '') else text}\n")
+            screen.line(f"  {name:<22}  {'none' if text in (None, '') else text}")
 
 
 def _print_status(document: Mapping[str, Any], *, stream: TextIO) -> None:
-    _print_state(document, stream=stream)
-    _print_list("release", document["releases"], stream)
-    _print_list("log", document["log_tail"], stream)
+    screen = Screen(stream)
+    _print_state(document, screen)
+    _print_list("release", document["releases"], screen)
+    _print_list("log", document["log_tail"], screen)
 
 
 def _print_rolled_back(document: Mapping[str, Any], *, stream: TextIO) -> None:
+    screen = Screen(stream)
     switched = document["rolled_back"]
-    stream.write(f"rolled back: {switched['from']} -> {switched['to']}\n")
-    _print_state(document, stream=stream)
-    _print_list("note", document["notes"], stream)
+    screen.line(f"rolled back: {switched['from']} -> {switched['to']}")
+    _print_state(document, screen)
+    _print_list("note", document["notes"], screen)
 
 
-def _print_state(document: Mapping[str, Any], *, stream: TextIO) -> None:
+def _print_state(document: Mapping[str, Any], screen: Screen) -> None:
     for name in ("current", "previous", "counter"):
         value = document[name]
-        stream.write(f"{name:<8}  {'none' if value is None else value}\n")
+        screen.line(f"{name:<8}  {'none' if value is None else value}")
     verdict, damage = document["verdict"], document["damage"]
     if verdict is not None:
         signed = f"signed by {verdict['signer']}" if verdict["signer"] else "unsigned"
-        stream.write(f"{'proven':<8}  {verdict['model']} {verdict['precision']}, {verdict['time']}, {signed}\n")
-        stream.write(f"{'payload':<8}  {verdict['payload']}  sha256 {verdict['sha256']}\n")
+        screen.line(f"{'proven':<8}  {verdict['model']} {verdict['precision']}, {verdict['time']}, {signed}")
+        screen.line(f"{'payload':<8}  {verdict['payload']}  sha256 {verdict['sha256']}")
         if verdict["engine"] is not None:
-            stream.write(f"{'engine':<8}  {verdict['engine']['path']}  sha256 {verdict['engine']['sha256']}\n")
+            screen.line(f"{'engine':<8}  {verdict['engine']['path']}  sha256 {verdict['engine']['sha256']}")
     if document["current"] is not None:
-        stream.write(f"{'active':<8}  {'as its manifest says' if damage is None else 'DAMAGED: deploy again'}\n")
+        screen.line(f"{'active':<8}  {'as its manifest says' if damage is None else 'DAMAGED: deploy again'}")
     if damage is not None:
         parts = (damage["what"], damage["where"], damage["found"] and f"found {damage['found']}")
-        stream.write(f"  {': '.join(filter(None, parts))}\n")
-    stream.writelines(f"expired: {reason}\n" for reason in document["reasons"])
+        screen.line(f"  {': '.join(filter(None, parts))}")
+    for reason in document["reasons"]:
+        screen.line(f"expired: {reason}")
     if document["reasons"]:
-        stream.write("  fix: toolchain verify --device NAME proves it again in place; or deploy again\n")
+        screen.line("  fix: toolchain verify --device NAME proves it again in place; or deploy again")
 
 
 def _print_enrolled(document: Mapping[str, Any], *, stream: TextIO) -> None:
-    _print_list("trusts", document["signers"], stream)
-    _print_list("replaced", document["replaced"], stream)
+    screen = Screen(stream)
+    _print_list("trusts", document["signers"], screen)
+    _print_list("replaced", document["replaced"], screen)
 
 
-def _print_list(name: str, items: Sequence[Any], stream: TextIO) -> None:
-    stream.writelines(f"{name:<8}  {item if isinstance(item, str) else json.dumps(item)}\n" for item in items)
+def _print_list(name: str, items: Sequence[Any], screen: Screen) -> None:
+    for item in items:
+        screen.line(f"{name:<8}  {item if isinstance(item, str) else json.dumps(item)}")

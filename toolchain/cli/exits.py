@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import traceback
@@ -12,8 +11,11 @@ from types import FrameType
 
 import typer
 
+from toolchain.agent.printable import escape_lines
+from toolchain.cli.stdout import write_json
 from toolchain.errors import ExitCode, ToolchainError, is_storage_error, missing, storage, usage
 from toolchain.run.cache import cache_root
+from toolchain.run.screen import Screen, escape_stderr
 
 # What shells use for a process that SIGINT ended; typer returns it for a KeyboardInterrupt.
 _INTERRUPTED = 130
@@ -24,17 +26,17 @@ def run_command(app: typer.Typer) -> int:
 
     A command that was asked for --json and ends in an error prints {"exit_code", "error"}, as a report.json holds them.
     """
-    with _listen_for_interrupts() as interrupts:
+    with _listen_for_interrupts() as interrupts, escape_stderr():
         outcome = _run(app)
     # A library that swallows an interrupt goes on half-imported, and fails with a message that misleads.
     if (interrupts and outcome != ExitCode.PROVEN) or outcome == _INTERRUPTED:
-        sys.stderr.write("interrupted: what was finished is kept; the same command goes on from there\n")
+        Screen(sys.stderr).line("interrupted: what was finished is kept; the same command goes on from there")
         return _INTERRUPTED
     if isinstance(outcome, int):
         return outcome
-    sys.stderr.write(f"{outcome}\n")
+    Screen(sys.stderr).error(outcome)
     if "--json" in sys.argv[1:]:
-        sys.stdout.write(json.dumps({"exit_code": int(outcome.code), "error": outcome.to_dict()}) + "\n")
+        write_json({"exit_code": int(outcome.code), "error": outcome.to_dict()})
     return int(outcome.code)
 
 
@@ -100,7 +102,7 @@ def _explain_unexpected(error: BaseException) -> ToolchainError:
     path = cache_root() / "traceback.txt"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        path.write_text(escape_lines("".join(traceback.format_exception(error))), encoding="utf-8")
         where = f"the traceback is in {path}"
     except OSError as reason:
         where = f"the traceback could not be kept in {path}: {reason.strerror}"

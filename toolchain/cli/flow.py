@@ -28,6 +28,7 @@ from toolchain.errors import ExitCode, usage
 from toolchain.project.device import Device, find_devices
 from toolchain.project.find import choose_target, find_recipe, find_target
 from toolchain.report.shape import Report
+from toolchain.run.screen import Screen
 
 
 @take_settings
@@ -126,5 +127,5 @@ def lower(
     chosen = find_target(target, precision=precision)
     with show_progress(quiet=quiet) as progress:
         lower_file(recipe, chosen, out=out, progress=progress)
-    sys.stdout.write(f"{out / 'model.onnx'}\n")
+    Screen(sys.stdout).line(str(out / "model.onnx"))
     return ExitCode.PROVEN

@@ -17,6 +17,7 @@ from toolchain.project.recipe import Recipe
 from toolchain.project.target import Target
 from toolchain.run.atomic import write_atomically
 from toolchain.run.cache import Cache, cache_root
+from toolchain.run.screen import Screen
 
 
 def train(
@@ -49,7 +50,7 @@ def train(
         if result.metric_name is not None:
             value = write_value(result.metric, find_metric(result.metric_name).SCALE.unit)
             measured = f"{result.metric_name} {value} of {result.samples} test samples"
-        sys.stdout.write(f"{result.weights}: {measured}{of}\n")
+        Screen(sys.stdout).line(f"{result.weights}: {measured}{of}")
     return ExitCode.PROVEN
 
 
@@ -68,7 +69,7 @@ def export(
         run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
         entry = stages.optimize(run, stages.export(run, stages.compress(run, stages.train(run))))
     write_atomically(path, (entry.folder / "model.onnx").read_bytes())
-    sys.stdout.write(f"{path}\n")
+    Screen(sys.stdout).line(str(path))
     return ExitCode.PROVEN
 
 
@@ -131,7 +132,7 @@ def compress(
         stop_accelerator()
     if weights is not None and os.environ.get("RANK", "0") == "0":
         write_atomically(path, weights.read_bytes())
-        sys.stdout.write(f"{path}\n")
+        Screen(sys.stdout).line(str(path))
     return ExitCode.PROVEN
 
 
@@ -158,5 +159,5 @@ def _search(
         )
     finally:
         stop_accelerator()
-    sys.stdout.write(f"{page}\n")
+    Screen(sys.stdout).line(str(page))
     return ExitCode.PROVEN

@@ -14,6 +14,7 @@ from toolchain.cli.places import Place
 from toolchain.deploy.lock import lock_folder
 from toolchain.errors import ExitCode, ToolchainError, storage
 from toolchain.report import remove_reports, write_reports
+from toolchain.run.screen import Screen
 
 if TYPE_CHECKING:
     from toolchain.report.shape import Report
@@ -97,7 +98,7 @@ def _write_error(place: Place, failure: ToolchainError) -> None:
         remove_reports(place.folder)  # such as a statement of the verdict that the run did not end with
         write_reports(place.folder, _build_report(place, failure))
     except (ToolchainError, PackageNotFoundError) as problem:
-        sys.stderr.write(f"there is no report of this run in {place.folder}: {problem}\n")
+        Screen(sys.stderr).line(f"there is no report of this run in {place.folder}: {problem}")
 
 
 def _build_report(place: Place, failure: ToolchainError) -> Report:

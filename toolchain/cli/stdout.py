@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.report.shape import Report
+from toolchain.run.screen import Screen
 
 
 def show_report(report: Report, *, as_json: bool, out: Path | None, is_part: bool = False) -> int:
@@ -23,7 +24,7 @@ def show_report(report: Report, *, as_json: bool, out: Path | None, is_part: boo
     with _allow_no_reader():
         print_report(report, stream=sys.stderr if as_json else sys.stdout, out_dir=out)
         if as_json and not is_part:
-            _write_json(report)
+            write_json(report)
     return report["exit_code"]
 
 
@@ -31,13 +32,14 @@ def print_rows(rows: Any, *, as_json: bool, show: Callable[..., None] | None = N
     """Print the rows of a command; without `show` they are a name and a text each."""
     with _allow_no_reader():
         if as_json:
-            _write_json(rows)
+            write_json(rows)
         elif show is not None:
             show(rows, stream=sys.stdout)
         else:
             width = max((len(name) for name in rows), default=0)
+            screen = Screen(sys.stdout)
             for name, text in rows.items():
-                sys.stdout.write(f"{name:<{width}}  {text}\n")
+                screen.line(f"{name:<{width}}  {text}")
 
 
 @contextmanager
@@ -52,5 +54,6 @@ def _allow_no_reader() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _write_json(document: Any) -> None:
+def write_json(document: Any) -> None:
+    """Print one JSON document for machines, in ASCII: its strings keep their values."""
     sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")

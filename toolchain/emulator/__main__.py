@@ -10,6 +10,7 @@ from toolchain.emulator.board import NAME, TARGET, start_board, stop_board
 from toolchain.emulator.inside import write_python
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.device import DEVICES_FILE
+from toolchain.run.screen import Screen
 
 
 def main() -> int:
@@ -17,19 +18,19 @@ def main() -> int:
     commands: dict[str, Callable[..., None]] = {"start": _start, "stop": _stop, "python": _write_python}
     name, *arguments = sys.argv[1:] or [""]
     if name not in commands or len(arguments) > (name == "start"):
-        sys.stderr.write("usage: python -m toolchain.emulator start [TARGET] | stop | python\n")
+        Screen(sys.stderr).line("usage: python -m toolchain.emulator start [TARGET] | stop | python")
         return ExitCode.USAGE
     try:
         commands[name](*arguments)
     except ToolchainError as error:
-        sys.stderr.write(f"{error}\n")
+        Screen(sys.stderr).error(error)
         return error.code
     return ExitCode.PROVEN
 
 
 def _start(target: str = TARGET) -> None:
     start_board(Path(DEVICES_FILE).absolute(), target)
-    sys.stderr.write(f"the board runs: make deploy DEVICE={NAME}; make board-stop ends it\n")
+    Screen(sys.stderr).line(f"the board runs: make deploy DEVICE={NAME}; make board-stop ends it")
 
 
 def _stop() -> None:
@@ -37,7 +38,7 @@ def _stop() -> None:
 
 
 def _write_python() -> None:
-    sys.stdout.write(f"{write_python(Path.cwd())}\n")
+    Screen(sys.stdout).line(str(write_python(Path.cwd())))
 
 
 if __name__ == "__main__":

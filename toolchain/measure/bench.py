@@ -7,15 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich.console import Console
-from rich.table import Table
-
 from toolchain.agent.measure.latency import measure_latency
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.agent.measure.session import Session
 from toolchain.deploy.transport import OnProgress
 from toolchain.measure.payload import Arrays, choose_feeds, open_payload
 from toolchain.run.cache import cache_root
+from toolchain.run.screen import Screen
+
+# In characters: wider than a terminal may be, for a path that is cut is of no use.
+_WIDTH = 200
 
 
 def bench_payloads(
@@ -48,22 +49,18 @@ def bench_payloads(
 
 def print_bench(rows: Sequence[dict[str, Any]], *, stream: TextIO) -> None:
     """Print the rows as a table; what too few samples cannot prove is a dash."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("payload", "p50 ms", "p90 ms", "p99 ms", "samples", "speedup"):
-        table.add_column(heading, justify="left" if heading == "payload" else "right", no_wrap=True)
-    notes = []
+    cells, notes = [], []
     for row in rows:
         latency = row["latency"]
         bounds = [_write_bound(latency[f"{name}_ms"], latency[f"{name}_upper_ms"]) for name in ("p50", "p90", "p99")]
         speedup = "reference" if row["speedup"] is None else _write_ratio(row["speedup"])
         if row["speedup"] is not None and row["speedup"]["note"] is not None:
             notes.append(f"{row['payload']}: {row['speedup']['note']}")
-        table.add_row(row["payload"], *bounds, str(latency["samples"]), speedup)
-    # Wider than a terminal may be: a path that is cut is of no use.
-    console = Console(file=stream, width=200, highlight=False)
-    console.print(table)
+        cells.append([row["payload"], *bounds, str(latency["samples"]), speedup])
+    screen = Screen(stream, width=_WIDTH)
+    screen.plain_table(("payload", "p50 ms", "p90 ms", "p99 ms", "samples", "speedup"), cells)
     for note in notes:
-        console.print(note, markup=False)
+        screen.line(note)
 
 
 def _write_bound(value_ms: float | None, upper_ms: float | None) -> str:

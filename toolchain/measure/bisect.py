@@ -13,6 +13,7 @@ from toolchain.project.recipe import Recipe
 from toolchain.project.target import Target
 from toolchain.run.cache import Cache, cache_root
 from toolchain.run.progress import Progress
+from toolchain.run.screen import Screen
 
 
 def bisect_layers(recipe: Recipe, target: Target, *, sqnr_db_min: float | None, progress: Progress) -> dict[str, Any]:
@@ -55,6 +56,9 @@ def print_bisection(found: Mapping[str, Any], *, stream: TextIO) -> None:
     keep = found["keep"]
     count = "1 layer stays" if len(keep) == 1 else f"{len(keep)} layers stay"
     what = f"{count} above {found['precision']}" if keep else f"every layer can be {found['precision']}"
-    stream.write(f"{what}; the gate is {found['sqnr_db_min']:g} dB\n")
-    stream.writelines(f"  {layer['name']} ({layer['op']}): {layer['reason']}\n" for layer in keep)
-    stream.writelines(f"output {output}: {sqnr_db:.1f} dB\n" for output, sqnr_db in found["sqnr_db"].items())
+    screen = Screen(stream)
+    screen.line(f"{what}; the gate is {found['sqnr_db_min']:g} dB")
+    for layer in keep:
+        screen.line(f"  {layer['name']} ({layer['op']}): {layer['reason']}")
+    for output, sqnr_db in found["sqnr_db"].items():
+        screen.line(f"output {output}: {sqnr_db:.1f} dB")

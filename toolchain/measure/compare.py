@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
 import onnx
 from onnx import TensorProto
-from rich.console import Console
-from rich.table import Table
 
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.agent.measure.parity import Parity
@@ -22,9 +20,12 @@ from toolchain.graph.shapes import infer_shapes
 from toolchain.graph.view import read_names
 from toolchain.lower.fp16_emulation import emulate_float16
 from toolchain.measure.payload import choose_feeds, open_payload
+from toolchain.run.screen import Screen
 
 # Enough to rank tensors by their error; a verdict takes the whole evaluation set.
 _SAMPLES = 64
+# In characters: wider than a terminal may be, for a name that is cut is of no use.
+_WIDTH = 200
 
 
 def compare_models(
@@ -58,23 +59,24 @@ def compare_models(
 
 def print_comparison(rows: Sequence[dict[str, Any]], *, stream: TextIO) -> None:
     """Print the rows as a table."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("tensor", "SQNR dB", "cosine", "max error", "p99 error", "non-finite"):
-        table.add_column(heading, justify="left" if heading == "tensor" else "right", no_wrap=True)
+    screen = Screen(stream, width=_WIDTH)
+    heads = ("tensor", "SQNR dB", "cosine", "max error", "p99 error", "non-finite")
+    screen.plain_table(heads, [_write_row(row) for row in rows])
     for row in rows:
-        table.add_row(
-            row["output"],
-            f"{row['sqnr_db']:.1f}",
-            f"{row['cosine']:.6f}",
-            f"{row['max_abs']:.3g}",
-            f"{row['p99_abs']:.3g}",
-            str(row["nonfinite"]),
-        )
-    leaving = [row for row in rows if row.get("leaves")]
-    # Wider than a terminal may be: a name that is cut is of no use.
-    Console(file=stream, width=200, highlight=False).print(table)
-    for row in leaving:
-        stream.write(f"B leaves A at {row['layer']} ({row['op']}), tensor {row['output']}: {row['sqnr_db']:.1f} dB\n")
+        if row.get("leaves"):
+            place = f"{row['layer']} ({row['op']}), tensor {row['output']}"
+            screen.line(f"B leaves A at {place}: {row['sqnr_db']:.1f} dB")
+
+
+def _write_row(row: Mapping[str, Any]) -> list[str]:
+    return [
+        row["output"],
+        f"{row['sqnr_db']:.1f}",
+        f"{row['cosine']:.6f}",
+        f"{row['max_abs']:.3g}",
+        f"{row['p99_abs']:.3g}",
+        str(row["nonfinite"]),
+    ]
 
 
 def _mark_layers(model: onnx.ModelProto, rows: list[dict[str, Any]], sqnr_db_min: float) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.members import list_members
 from toolchain.project.seams import DATA_SETS
 from toolchain.run.cache import cache_root
+from toolchain.run.screen import Screen
 
 # Of the extras in pyproject.toml, the one for those who change the toolchain.
 _OWN_EXTRA = "dev"
@@ -67,8 +68,9 @@ def print_findings(findings: Mapping[str, Any], *, stream: TextIO) -> None:
         for name, finding in findings["datasets"].items()
     ]
     width = max(len(name) for name, _ in lines)
+    screen = Screen(stream)
     for name, text in lines:
-        stream.write(f"{name:<{width}}  {text}\n")
+        screen.line(f"{name:<{width}}  {text}")
 
 
 def _write_state(finding: Mapping[str, Any], detail: str | None) -> str:

@@ -6,7 +6,6 @@ The weights of a compressed model carry its edits (toolchain/module/structure.py
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from toolchain.agent.printable import encode_json
 from toolchain.errors import malformed, missing, usage
 from toolchain.module.structure import Edit, apply_edit, dump_edits, fit_shapes, parse_edits
 from toolchain.run.atomic import write_atomically
@@ -78,7 +78,7 @@ def save_weights(
     content = save(tensors, metadata=None if edits is None else {_EDITS_KEY: dump_edits(edits)})
     sha256 = hashlib.sha256(content).hexdigest()
     write_atomically(path, content)
-    text = json.dumps({**provenance, "weights_sha256": sha256}, indent=2, ensure_ascii=False)
+    text = encode_json({**provenance, "weights_sha256": sha256}, indent=2)
     write_atomically(path.with_suffix(".json"), f"{text}\n".encode())
     return sha256
 

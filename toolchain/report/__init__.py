@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from toolchain.agent.printable import encode_json
 from toolchain.errors import ToolchainError, storage
 from toolchain.report.junit import render_junit
 from toolchain.report.shape import Report
@@ -32,7 +32,7 @@ def write_reports(out_dir: Path, report: Report, samples: Mapping[str, Sequence[
     Raises:
         ToolchainError: the disk is full or the folder cannot be written (exit 14).
     """
-    document = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    document = encode_json(report, indent=2) + "\n"
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
         # The page takes a second to draw: until then none lies there, rather than that of an earlier run.

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from toolchain.agent.measure.quantities import (
@@ -30,6 +28,7 @@ from toolchain.report.quantities import (
     write_size_change,
 )
 from toolchain.report.shape import NO_REASON, LatencyNumbers, Metric, Report
+from toolchain.report.templates import open_templates
 
 TEMPLATE = "report.html.jinja"
 # The precisions that have a colour of their own on the page.
@@ -78,13 +77,7 @@ class Span:
 
 def render_html(report: Report, *, drawings: Sequence[Drawing], drawing_problem: str | None = None) -> str:
     """Return the page; drawing_problem says on it why a drawing is missing."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = open_templates()
     environment.filters.update(
         size=write_size,
         ms=write_ms,

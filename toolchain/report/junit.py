@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
 
+from toolchain.agent.printable import escape_line
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.report.shape import Gate, GateStatus, Report, RunError
 
-# What XML 1.0 (section 2.2, Char) cannot hold, even escaped.
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ELEMENT: dict[GateStatus, str | None] = {
     "passed": None,
     "failed": "failure",
@@ -30,21 +29,31 @@ def render_junit(report: Report) -> bytes:
         "time": f"{sum(stage['duration_s'] for stage in report['stages']):.3f}",
     }
     root = ET.Element("testsuites", {"name": "toolchain", **counts})
-    suite = ET.SubElement(root, "testsuite", {"name": _clean(f"{report['model']} on {report['target']}"), **counts})
+    suite = _add(root, "testsuite", {"name": f"{report['model']} on {report['target']}", **counts})
     # Jenkins' schema knows this count of a suite, and not of all suites.
     suite.set("skipped", str(sum(gate["status"] == "skipped" for gate in gates)))
-    properties = ET.SubElement(suite, "properties")
+    properties = _add(suite, "properties")
     for name, value in _list_properties(report).items():
-        ET.SubElement(properties, "property", {"name": name, "value": _clean(value)})
+        _add(properties, "property", {"name": name, "value": value})
     for gate in gates:
-        _add_case(suite, gate, class_name=_clean(f"{report['model']}.{report['target']}"))
+        _add_case(suite, gate, class_name=f"{report['model']}.{report['target']}")
     if report["warnings"]:
-        ET.SubElement(suite, "system-out").text = _clean("\n".join(f"warning: {text}" for text in report["warnings"]))
+        _add(suite, "system-out", lines=[f"warning: {text}" for text in report["warnings"]])
     if report["error"] is not None:
-        ET.SubElement(suite, "system-err").text = _clean(_write_error(report["error"]))
+        _add(suite, "system-err", lines=_write_error(report["error"]).split("\n"))
     ET.indent(root)
     content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return content + b"\n"
+
+
+def _add(
+    parent: ET.Element, tag: str, attributes: Mapping[str, str] | None = None, *, lines: Sequence[str] = ()
+) -> ET.Element:
+    """Add an element, all of it escaped: XML 1.0 has no place for control characters (section 2.2, Char)."""
+    element = ET.SubElement(parent, tag, {name: escape_line(value) for name, value in (attributes or {}).items()})
+    if lines:
+        element.text = "\n".join(map(escape_line, lines))
+    return element
 
 
 def _list_properties(report: Report) -> dict[str, str]:
@@ -61,19 +70,15 @@ def _list_properties(report: Report) -> dict[str, str]:
 
 def _add_case(suite: ET.Element, gate: Gate, class_name: str) -> None:
     # The time of a gate is that of the verify stage, which the suite's time holds.
-    case = ET.SubElement(suite, "testcase", {"classname": class_name, "name": _clean(gate["name"]), "time": "0"})
-    element = _ELEMENT[gate["status"]]
-    reason = _clean(gate["reason"] or "")
+    case = _add(suite, "testcase", {"classname": class_name, "name": gate["name"], "time": "0"})
+    element, reason = _ELEMENT[gate["status"]], gate["reason"] or ""
+    numbers = [f"required: {gate['required']}", f"measured: {gate['measured']}"]
     if element == "skipped":
-        ET.SubElement(case, element, {"message": reason})
+        _add(case, element, {"message": reason})
     elif element is not None:
-        problem = ET.SubElement(case, element, {"message": reason, "type": gate["group"]})
-        problem.text = _clean(f"{reason}\nrequired: {gate['required']}\nmeasured: {gate['measured']}")
+        _add(case, element, {"message": reason, "type": gate["group"]}, lines=[reason, *numbers])
     else:
-        told = f"\n{reason}" if reason else ""
-        ET.SubElement(case, "system-out").text = _clean(
-            f"required: {gate['required']}\nmeasured: {gate['measured']}{told}"
-        )
+        _add(case, "system-out", lines=[*numbers, *([reason] if reason else [])])
 
 
 def _write_error(error: RunError) -> str:
@@ -89,7 +94,3 @@ def _write_error(error: RunError) -> str:
             fix=error["fix"],
         )
     )
-
-
-def _clean(text: str) -> str:
-    return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from toolchain.agent.printable import encode_json
 from toolchain.report.shape import Report
 from toolchain.run.atomic import write_atomically
 
@@ -79,7 +80,7 @@ def _name_gates(report: Report, *statuses: str) -> list[str]:
 
 def encode_statement(statement: Mapping[str, Any]) -> bytes:
     """Return the bytes of statement.json, which a signature is over."""
-    return (json.dumps(statement, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+    return (encode_json(statement, indent=2, sort_keys=True) + "\n").encode("utf-8")
 
 
 def write_statement(out_dir: Path, data: bytes, signature: bytes | None) -> None:

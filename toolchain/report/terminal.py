@@ -5,14 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TextIO
 
-from rich import box
-from rich.console import Console, JustifyMethod
-from rich.table import Table
-from rich.text import Text
-
-from toolchain.agent.measure.quantities import EN_DASH, TIMES, write_count, write_percent, write_speedup, write_value
+from toolchain.agent.measure.quantities import write_count, write_percent, write_speedup, write_value
 from toolchain.report.quantities import (
-    MINUS,
     write_bound,
     write_change,
     write_difference,
@@ -21,6 +15,7 @@ from toolchain.report.quantities import (
     write_size_change,
 )
 from toolchain.report.shape import NO_REASON, GateStatus, Report, RunError, Stage, Verdict
+from toolchain.run.screen import Screen
 
 FILES = ("report.html", "report.json", "junit.xml", "log.jsonl")
 # Fits a terminal of 80 columns and stays readable on a wider one.
@@ -35,63 +30,20 @@ _GATE_STYLE: dict[GateStatus, str] = {
     "undecided": "yellow",
     "skipped": "dim",
 }
-_ASCII = str.maketrans({TIMES: "x", "≤": "<=", "≥": ">=", EN_DASH: "-", MINUS: "-", "…": "...", "·": "-"})
-
-
-class _Page:
-    """A stream that takes any text: what its encoding lacks is replaced, control characters are dropped."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.console = Console(file=stream, markup=False, highlight=False, emoji=False)
-        self.console.width = min(self.console.width, WIDTH_MAX)
-        self.encoding = self.console.encoding
-
-    def text(self, value: str, style: str = "") -> Text:
-        clean = "".join(character if character.isprintable() else " " for character in value)
-        try:
-            clean.encode(self.encoding)
-        except UnicodeEncodeError:
-            clean = clean.translate(_ASCII).encode(self.encoding, "replace").decode(self.encoding)
-        return Text(clean, style=style)
-
-    def line(self, value: str = "", style: str = "") -> None:
-        self.console.print(self.text(value, style))
-
-    def pairs(self, rows: list[tuple[str, str]], style: str = "") -> None:
-        """Print name and value a line, the names dim and in one column; empty values are left out."""
-        table = Table.grid(padding=(0, 2))
-        table.add_column(width=11, no_wrap=True)
-        table.add_column(overflow="fold")
-        for name, value in rows:
-            if value:
-                table.add_row(self.text(name, "dim"), self.text(value, style))
-        if table.row_count:
-            self.console.print(table)
-
-    def table(self, heads: list[str], rows: list[list[tuple[str, str]]], *, numbers: int = 0) -> None:
-        """Print a table after an empty line; a cell is (text, style), and the last columns are numbers."""
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
-        for index, head in enumerate(heads):
-            justify: JustifyMethod = "right" if index >= len(heads) - numbers else "left"
-            table.add_column(self.text(head), justify=justify, overflow="fold")
-        for row in rows:
-            table.add_row(*(self.text(value, style) for value, style in row))
-        self.line()
-        self.console.print(table)
 
 
 def print_report(report: Report, *, stream: TextIO, out_dir: Path | None = None) -> None:
     """Print the report; without colour where the stream is no terminal, in ASCII where its encoding asks for it."""
-    page = _Page(stream)
+    page = Screen(stream, width_max=WIDTH_MAX)
     _print_verdict(page, report)
     if report["error"] is None:
-        page.line()
+        page.paragraph()
         page.pairs(_list_facts(report))
     else:
         page.pairs(_list_error(report["error"]))
     _print_numbers(page, report)
     _print_gates(page, report)
-    page.line()
+    page.paragraph()
     page.pairs(_list_placement(report))
     # Why a candidate was rejected stands among the warnings, or under the verdict.
     waiting = [item for item in report["candidates"] if item["status"] == "not needed"]
@@ -100,14 +52,14 @@ def print_report(report: Report, *, stream: TextIO, out_dir: Path | None = None)
     page.pairs([("warning", warning) for warning in report["warnings"]], "yellow")
     if out_dir is not None:
         page.pairs([("files", " ".join(str(out_dir / name) for name in FILES))])
-    page.line()
+    page.paragraph()
     _print_verdict(page, report)
 
 
-def _print_verdict(page: _Page, report: Report) -> None:
+def _print_verdict(page: Screen, report: Report) -> None:
     subject = " ".join(part for part in (report["model"], report["precision"], "on", report["target"]) if part)
     word = _VERDICT_WORD[report["verdict"]]
-    page.line(f"{word}  {subject}  (exit {report['exit_code']})", _VERDICT_STYLE[report["verdict"]])
+    page.paragraph(f"{word}  {subject}  (exit {report['exit_code']})", _VERDICT_STYLE[report["verdict"]])
     if report["verdict"] != "pass":  # then the reasons are those of candidates that were not shipped
         page.pairs([("", reason) for reason in report["reasons"]])
 
@@ -133,7 +85,7 @@ def _list_facts(report: Report) -> list[tuple[str, str]]:
     return facts
 
 
-def _print_numbers(page: _Page, report: Report) -> None:
+def _print_numbers(page: Screen, report: Report) -> None:
     rows: list[list[str]] = []
     metric, artifact, original, latency = (
         report["metric"],
@@ -177,14 +129,15 @@ def _print_numbers(page: _Page, report: Report) -> None:
     if rows:
         heads = ["", "float", report["precision"] or "artifact", "change"]
         styles = ("", "", "bold", "")
+        page.paragraph()
         page.table(heads, [list(zip(row, styles, strict=True)) for row in rows], numbers=3)
     if latency is not None and latency["deployed"]["samples"]:
         runs = write_count(latency["deployed"]["samples"], "run")
-        page.line(f"{runs} each, interleaved; {latency['scope']}; batch {latency['batch']}", "dim")
-        page.line("bounds and intervals hold with 99 % confidence", "dim")
+        page.paragraph(f"{runs} each, interleaved; {latency['scope']}; batch {latency['batch']}", "dim")
+        page.paragraph("bounds and intervals hold with 99 % confidence", "dim")
 
 
-def _print_gates(page: _Page, report: Report) -> None:
+def _print_gates(page: Screen, report: Report) -> None:
     parity = {f"parity {item['output']}": item for item in report["parity"]}
     rows = []
     for gate in report["gates"]:
@@ -198,7 +151,8 @@ def _print_gates(page: _Page, report: Report) -> None:
         style = _GATE_STYLE[gate["status"]]
         rows.append([(gate["name"], ""), (gate["status"], style), (measured, ""), (required, "dim")])
     if rows:
-        page.table(["gate", "", "measured", "required"], rows)
+        page.paragraph()
+        page.table(["gate", "", "measured", "required"], rows, numbers=0)
 
 
 def _list_placement(report: Report) -> list[tuple[str, str]]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
 
-from rich.console import Console
 from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from toolchain.agent.printable import escape_line
 from toolchain.errors import ToolchainError, storage
+from toolchain.run.screen import Screen, print_above
 
 LINE_INTERVAL_S = 3.0
 """Least time between two plain lines of one loop: a log of a long run stays short enough to read."""
@@ -54,13 +55,13 @@ class Progress:
         Raises:
             ToolchainError: the log cannot be written (exit 14).
         """
-        self._stream = stream
+        self._screen = Screen(stream)
         self._quiet = quiet
         self._read_clock_s = read_clock_s
         self._stage: str | None = None
         self._bars: Bars | None = None
-        self._console = Console(file=stream)
-        self._shows_bars = self._console.is_interactive and not quiet
+        self._above = ExitStack()
+        self._shows_bars = self._screen.console.is_interactive and not quiet
         self._log: FileIO | None = None
         if log_path is not None:
             try:
@@ -117,8 +118,7 @@ class Progress:
         """Say what the user must know of the result; it is no progress, and is said even when quiet."""
         self.log("note", text=text)
         self._remove_bars()
-        self._stream.write(f"note: {text}\n")
-        self._stream.flush()
+        self._screen.line(f"note: {text}")
 
     def log(self, event: str, **fields: Any) -> None:
         """Append one event to the log: time, stage, event and the fields, which are JSON types or become text."""
@@ -138,8 +138,7 @@ class Progress:
 
     def _show(self, line: str) -> None:
         if not self._quiet:
-            self._stream.write(line + "\n")
-            self._stream.flush()
+            self._screen.line(line)
 
     def _advance_bar(self, name: str, total: int | None) -> Advance:
         bars = self._bars
@@ -150,12 +149,16 @@ class Progress:
                 TaskProgressColumn(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
-                console=self._console,
+                console=self._screen.console,
                 transient=True,
+                # What others print would reach the console unescaped.
+                redirect_stdout=False,
+                redirect_stderr=False,
             )
             self._bars = bars
             bars.start()
-        task: TaskID = bars.add_task(name, total=total)
+            self._above.enter_context(print_above(self._screen.console))
+        task: TaskID = bars.add_task(escape_line(name), total=total)
 
         def advance(count: int = 1) -> None:
             bars.advance(task, count)
@@ -164,6 +167,7 @@ class Progress:
 
     def _remove_bars(self) -> None:
         if self._bars is not None:
+            self._above.close()
             self._bars.stop()
             self._bars = None
 

@@ -6,18 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from toolchain import report
 from toolchain.agent.measure.quantities import TIMES, write_count, write_value
 from toolchain.agent.measure.scale import FRACTION_UNIT
 from toolchain.report.quantities import write_change, write_size
 from toolchain.report.svg import COLOURS, STYLE, write_svg
+from toolchain.report.templates import open_templates
 
 Record = Mapping[str, Any]
 
@@ -38,13 +37,7 @@ def render_page(*, model: str, target: str, records: Sequence[Record], front: Se
         records: Of all trials.
         front: Of those on the front, the best metric first; with the path of their recipe.
     """
-    environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent, Path(report.__file__).parent]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = open_templates(Path(__file__).parent)
     environment.filters.update(
         size=write_size, value=write_value, change=write_change, count=write_count, times=write_times
     )

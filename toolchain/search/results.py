@@ -11,6 +11,7 @@ from typing import Any
 
 import tomli_w
 
+from toolchain.agent.printable import escape_line
 from toolchain.data import change_paths_of
 from toolchain.project.find import list_targets
 from toolchain.project.recipe import Recipe
@@ -53,7 +54,7 @@ def _write_recipe(request: SearchRequest, record: Mapping[str, Any]) -> str | No
     draw = Draw(entries=record["entries"], precision=record["precision"])
     document = relocate_recipe(derive_recipe(request.recipe, draw), path.parent)
     command = f"toolchain deploy {path} --target {_find_target(request)} --precision {record['precision']}"
-    text = f"# Trial {record['number']} of a search. {command}\n{tomli_w.dumps(document)}"
+    text = f"# Trial {record['number']} of a search. {escape_line(command)}\n{tomli_w.dumps(document)}"
     write_atomically(path, text.encode())
     return name
 
