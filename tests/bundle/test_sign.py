@@ -65,6 +65,23 @@ def test_what_cannot_sign_is_exit_2(key, tmp_path, monkeypatch, content):
         sign_manifest(b"manifest", path)
     assert caught.value.code == ExitCode.USAGE
     assert caught.value.fix
+    assert str(path) not in str(caught.value.to_dict())
+
+
+@pytest.mark.parametrize("name", [300 * "n", "folder/key", "folder"])
+def test_a_key_that_cannot_be_looked_at_is_exit_2_and_its_path_is_not_told(tmp_path, monkeypatch, name):
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / name
+
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    if name == "folder/key":  # root may look into every folder
+        monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(ToolchainError) as caught:
+        sign_manifest(b"manifest", path)
+    assert caught.value.code == ExitCode.USAGE
+    assert str(path) not in str(caught.value.to_dict())
 
 
 def test_without_ssh_keygen_it_is_exit_3(key, monkeypatch):

@@ -5,21 +5,54 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+# The options of the commands whose values a report may tell. Of every other, and of a name that is misspelt, the value could
+# be where somebody keeps a key.
+TOLD = frozenset(
+    {
+        *("--target", "--device", "--precision", "--out", "-o", "--calibration", "--data", "--storage", "--signers"),
+        *("--counter", "--expires-days", "--latency-samples", "--latency-limit-s", "--sqnr-db-min", "--threads"),
+        *("--epochs", "--seed", "--trials"),
+    }
+)
+FLAGS = frozenset({"--json", "--quiet", "--layers", "--fresh", "--search", "--help"})
+_HIDDEN = "..."
 
 
 def describe_run(folder: Path) -> dict[str, Any]:
     """Return what this run was made with; `folder` is that of the recipe, whose git commit is named."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(sys.argv[1:]),
+        "command": " ".join(tell_words(sys.argv[1:])),
         "toolchain": metadata.version("edge-toolchain"),
         "python": platform.python_version(),
         "git_commit": find_git_commit(folder),
     }
+
+
+def tell_words(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with the values of --sign, and of options that no command has, left out."""
+    told: list[str] = []
+    is_hidden = False
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if name in TOLD or name in FLAGS:
+            told.append(word)
+            is_hidden = False
+        elif is_hidden:
+            told.append(_HIDDEN)
+            is_hidden = False
+        elif word.startswith("-"):
+            told.append(f"{name}{equals}{_HIDDEN if equals else ''}")
+            is_hidden = not equals
+        else:
+            told.append(word)
+    return told
 
 
 def find_git_commit(folder: Path) -> str | None:
