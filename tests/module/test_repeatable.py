@@ -3,7 +3,6 @@
 import random
 
 import numpy as np
-import onnx
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +10,7 @@ from torch import nn
 
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.module.export import export_onnx
-from toolchain.module.repeatable import check_repeatable, find_random_node
+from toolchain.module.repeatable import check_repeatable
 
 X = np.random.default_rng(0).standard_normal((16, 8), dtype=np.float32)
 
@@ -103,40 +102,3 @@ def test_the_check_leaves_the_generators_as_they_were():
     check_repeatable(run)
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
-
-
-def parse(body, head='<ir_version: 9, opset_import: ["" : 17]> net (float[2] x) => (float[2] y)'):
-    return onnx.parser.parse_model(head + body)
-
-
-BRANCH = """<bool c = {1}> {
-    y = If (c) <then_branch = g () => (float[2] z) { z = RandomNormalLike (x) },
-                else_branch = h () => (float[2] w) { w = Identity (x) }>
-}"""
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "{ n = RandomNormalLike (x) y = Add (x, n) }",
-        "{ n = RandomUniform <shape = [2]> () y = Add (x, n) }",
-        "<float r = {0.5}, bool t = {1}> { y = Dropout (x, r, t) }",
-        "<float r = {0.5}> { t = Constant <value = bool {1}> () y = Dropout (x, r, t) }",
-        BRANCH,
-    ],
-)
-def test_a_node_that_draws_is_found(body):
-    assert find_random_node(parse(body)) is not None
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "{ y = Relu (x) }",
-        "{ y = Dropout (x) }",
-        "<float r = {0.5}, bool t = {0}> { y = Dropout (x, r, t) }",
-        "<float r = {0.5}> { t = Constant <value = bool {0}> () y = Dropout (x, r, t) }",
-    ],
-)
-def test_a_node_that_does_not_draw_is_none(body):
-    assert find_random_node(parse(body)) is None

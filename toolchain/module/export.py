@@ -23,11 +23,12 @@ from toolchain.graph.file import SIZE_MAX_BYTES, write_onnx
 from toolchain.graph.names import OnnxNames
 from toolchain.graph.opset import OPSET
 from toolchain.graph.parity import check_float_parity
+from toolchain.graph.randomness import explain_randomness, find_random_node
 from toolchain.graph.session import HostSession
 from toolchain.module.export_failure import explain_failure
 from toolchain.module.forward import Call, bind_inputs, list_dataclasses
 from toolchain.module.pytorch_run import evaluation_mode, run_pytorch
-from toolchain.module.repeatable import check_repeatable, explain_randomness, find_random_node
+from toolchain.module.repeatable import check_repeatable
 
 # Loggers of the exporter and of what it calls; their warnings are for its developers.
 _CHATTY_LOGGERS = ("torch", "onnxscript", "onnx_ir")

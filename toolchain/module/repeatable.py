@@ -10,32 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import numpy_helper
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from toolchain.agent.measure.parity import compare
-from toolchain.errors import ToolchainError, usage
+from toolchain.errors import ToolchainError
 from toolchain.graph.parity import SQNR_DB_MIN
-from toolchain.graph.safety import iter_nodes
-from toolchain.graph.view import read_constant_node
+from toolchain.graph.randomness import explain_randomness
 
 Outputs = Mapping[str, NDArray[Any]]
 
 # Runs of a module that draws random numbers: one that shows them in every second run is missed once in 256 times.
 _RUNS_WHERE_DRAWN = 8
-
-# ONNX operators that draw; Dropout does where its third input, training_mode, is true.
-_DRAWING = frozenset(
-    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
-)
-
-_FIX = (
-    "functional dropout needs training=self.training; take torch.rand and its like out of forward or make their "
-    "result an input; keep no state from one call to the next"
-)
 
 
 def check_repeatable(run: Callable[[], Outputs]) -> Outputs:
@@ -54,29 +41,6 @@ def check_repeatable(run: Callable[[], Outputs]) -> Outputs:
                 place = _find_draw(run)
                 raise explain_randomness(where if place is None else f"{where}, {place}", found)
     return first
-
-
-def find_random_node(model: onnx.ModelProto) -> str | None:
-    """Return the name and operator of the first node that draws random numbers, in the graph or in a graph within."""
-    nodes = list(iter_nodes(model.graph))
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    constants |= {node.output[0]: tensor for node in nodes if (tensor := read_constant_node(node)) is not None}
-    for node in nodes:
-        flag = constants.get(node.input[2]) if node.op_type == "Dropout" and len(node.input) > 2 else None
-        if node.op_type in _DRAWING or (flag is not None and bool(numpy_helper.to_array(flag).any())):
-            return f"{node.name or node.output[0]} ({node.op_type})"
-    return None
-
-
-def explain_randomness(where: str, found: str) -> ToolchainError:
-    """Return the error (exit 2) for a model whose output differs from run to run."""
-    return usage(
-        "the model's output differs from run to run",
-        where=where,
-        expected="equal outputs for equal inputs, in evaluation mode",
-        found=found,
-        fix=_FIX,
-    )
 
 
 class _DrawWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -40,9 +40,9 @@ def evidence(run: Run, weights: Path | None, imported: Entry | None) -> list[str
     }
 
     def build(folder: Path) -> None:
-        from toolchain.stages.module import load_model
-
         if weights is not None:
+            from toolchain.stages.module import load_model
+
             model = open_module(run, load_model(run, weights))
         elif imported is not None:
             model = open_imported(run, imported)

@@ -58,7 +58,7 @@ def _import_onnx(run: Run) -> Entry:
     from toolchain.graph.file import read_onnx, write_onnx
     from toolchain.graph.input_defaults import settle_defaults
     from toolchain.graph.node_names import has_repeated_names, name_nodes
-    from toolchain.module.repeatable import explain_randomness, find_random_node
+    from toolchain.graph.randomness import explain_randomness, find_random_node
 
     model = read_onnx(run.recipe.folder / (run.recipe.model.onnx or ""))
     if (node := find_random_node(model)) is not None:

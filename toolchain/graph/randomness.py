@@ -1,0 +1,43 @@
+"""Says which node of an ONNX graph draws random numbers: of such a model nothing can be proven twice."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import numpy_helper
+
+from toolchain.errors import ToolchainError, usage
+from toolchain.graph.safety import iter_nodes
+from toolchain.graph.view import read_constant_node
+
+# ONNX operators that draw; Dropout does where its third input, training_mode, is true.
+_DRAWING = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+)
+
+_FIX = (
+    "functional dropout needs training=self.training; take torch.rand and its like out of forward or make their "
+    "result an input; keep no state from one call to the next"
+)
+
+
+def find_random_node(model: onnx.ModelProto) -> str | None:
+    """Return the name and operator of the first node that draws random numbers, in the graph or in a graph within."""
+    nodes = list(iter_nodes(model.graph))
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    constants |= {node.output[0]: tensor for node in nodes if (tensor := read_constant_node(node)) is not None}
+    for node in nodes:
+        flag = constants.get(node.input[2]) if node.op_type == "Dropout" and len(node.input) > 2 else None
+        if node.op_type in _DRAWING or (flag is not None and bool(numpy_helper.to_array(flag).any())):
+            return f"{node.name or node.output[0]} ({node.op_type})"
+    return None
+
+
+def explain_randomness(where: str, found: str) -> ToolchainError:
+    """Return the error (exit 2) for a model whose output differs from run to run."""
+    return usage(
+        "the model's output differs from run to run",
+        where=where,
+        expected="equal outputs for equal inputs, in evaluation mode",
+        found=found,
+        fix=_FIX,
+    )
