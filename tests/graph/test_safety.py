@@ -2,7 +2,7 @@ import pytest
 from onnx import TensorProto, parser
 
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.graph.safety import check_model, iter_nodes, iter_tensors
+from toolchain.graph.safety import check_model
 
 HEADER = '<ir_version: 10, opset_import: ["" : 21, "local" : 1, "other" : 1, "com.microsoft" : 1]>'
 
@@ -73,15 +73,3 @@ def test_functions_that_multiply_are_refused():
 def test_a_tensor_that_no_board_can_hold_is_refused(maker):
     graph = "g (float[1] x) => (float[A, B, C] y) <int64[3] s = {100000, 100000, 1000}>"
     assert "too large" in refuse(f"{graph} {{ t = {maker} y = Relu (t) }}")
-
-
-def test_tensors_and_nodes_are_found_in_subgraphs_and_functions():
-    model = parser.parse_model(
-        HEADER
-        + """g (float[1] x, bool c) => (float[1] y) <float[1] w = {1}> {
-        y = If (c) <then_branch = t () => (float[1] a) <float[1] v = {1}> { a = local.f (x) },
-                    else_branch = e () => (float[1] b) { b = Constant <value = float[1] {2}> () }> }"""
-        + LOCAL_F
-    )
-    assert [node.op_type for node in iter_nodes(model)] == ["If", "f", "Constant", "Relu"]
-    assert len(list(iter_tensors(model))) == 3

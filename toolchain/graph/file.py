@@ -15,7 +15,8 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError
 
 from toolchain.errors import ExitCode, ToolchainError, first_line, malformed, usage
-from toolchain.graph.safety import check_model, inline_external_data
+from toolchain.graph.external_data import inline_external_data
+from toolchain.graph.safety import check_model
 from toolchain.run.atomic import write_atomically
 
 # A protobuf message, and so an ONNX model with its weights inside, is smaller than 2 GiB (protobuf's encoding guide).

@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from toolchain.agent.measure.parity import compare
 from toolchain.errors import ToolchainError, usage
 from toolchain.graph.parity import SQNR_DB_MIN
-from toolchain.graph.safety import iter_nodes
 from toolchain.graph.view import read_constant_node
+from toolchain.graph.walk import iter_nodes
 
 Outputs = Mapping[str, NDArray[Any]]
 
