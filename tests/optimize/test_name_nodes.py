@@ -1,5 +1,5 @@
 from tests.optimize.conftest import parse_model
-from toolchain.graph.safety import iter_nodes
+from toolchain.graph.walk import iter_nodes
 from toolchain.optimize import name_nodes
 
 

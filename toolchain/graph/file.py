@@ -15,7 +15,8 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError
 
 from toolchain.errors import ExitCode, ToolchainError, first_line, malformed, usage
-from toolchain.graph.safety import check_model, inline_external_data
+from toolchain.graph.external_data import inline_external_data
+from toolchain.graph.safety import check_file, check_model
 from toolchain.run.atomic import write_atomically
 
 # A protobuf message, and so an ONNX model with its weights inside, is smaller than 2 GiB (protobuf's encoding guide).
@@ -211,6 +212,7 @@ def _run_child(path: Path) -> None:
     _limit_memory(len(data))
     try:
         model = _parse(data, path)
+        check_file(model, str(path))
         external_bytes = inline_external_data(model, path, on_size=lambda size: _limit_memory(len(data) + size))
         _limit_memory(len(data) + external_bytes)
         check_model(model, str(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from toolchain.graph.names import OnnxNames
-from toolchain.graph.safety import iter_nodes
+from toolchain.graph.walk import iter_nodes
 
 
 def has_repeated_names(model: onnx.ModelProto) -> bool:

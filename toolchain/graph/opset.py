@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import onnx
 
-from toolchain.graph.safety import iter_nodes, iter_tensors
 from toolchain.graph.view import ONNX_DOMAINS
+from toolchain.graph.walk import iter_nodes, iter_tensors
 
 OPSET = 21
 POOLING_OPSET = 18

@@ -6,8 +6,8 @@ import onnx
 from onnx import numpy_helper
 
 from toolchain.errors import ToolchainError, usage
-from toolchain.graph.safety import iter_nodes
 from toolchain.graph.view import read_constant_node
+from toolchain.graph.walk import iter_nodes
 
 # ONNX operators that draw; Dropout does where its third input, training_mode, is true.
 _DRAWING = frozenset(

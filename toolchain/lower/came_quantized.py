@@ -9,8 +9,8 @@ from typing import Any
 
 import onnx
 
-from toolchain.graph.safety import iter_nodes
 from toolchain.graph.view import GraphView
+from toolchain.graph.walk import iter_nodes
 
 _QUANTIZED = frozenset(
     """

@@ -15,9 +15,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from toolchain.graph.names import OnnxNames
-from toolchain.graph.safety import iter_tensors
 from toolchain.graph.shapes import infer_shapes
 from toolchain.graph.view import rename_reads
+from toolchain.graph.walk import iter_tensors
 
 _HALVES = frozenset({TensorProto.FLOAT16, TensorProto.BFLOAT16})
 _FLOATS = _HALVES | {TensorProto.FLOAT}

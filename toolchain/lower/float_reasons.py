@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 import onnx
 from onnx import TensorProto
 
-from toolchain.graph.safety import iter_nodes
 from toolchain.graph.view import GraphView, attribute_int
+from toolchain.graph.walk import iter_nodes
 from toolchain.lower.weighted import find_weight
 
 _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 
 from toolchain.graph.node_names import name_nodes
-from toolchain.graph.safety import iter_nodes
+from toolchain.graph.walk import iter_nodes
 from toolchain.optimize.applied import Applied
 
 

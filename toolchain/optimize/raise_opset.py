@@ -17,8 +17,8 @@ from onnx import helper, version_converter
 
 from toolchain.errors import first_line, usage
 from toolchain.graph.opset import OPSET, POOLING_OPSET, find_newer, pools_averages, read_opset
-from toolchain.graph.safety import iter_nodes
 from toolchain.graph.view import ONNX_DOMAINS
+from toolchain.graph.walk import iter_nodes
 from toolchain.optimize.applied import Applied
 
 # The IR version that came with opset 21, and the first in which initializers need not be inputs (ONNX, docs/IR.md).

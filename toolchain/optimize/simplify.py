@@ -24,8 +24,8 @@ import onnx
 from google.protobuf.message import Message
 from onnx import helper
 
-from toolchain.graph.safety import iter_nodes, iter_tensors
 from toolchain.graph.view import read_names
+from toolchain.graph.walk import iter_nodes, iter_tensors
 from toolchain.optimize.applied import Applied
 
 # Makes MatMul + Add of rank 3 a Gemm between Reshape, Shape, Slice and Concat: ONNX Runtime then misses BiasGelu and

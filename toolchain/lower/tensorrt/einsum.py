@@ -11,7 +11,7 @@ import string
 
 import onnx
 
-from toolchain.graph.safety import iter_nodes
+from toolchain.graph.walk import iter_nodes
 
 
 def lower_equations(model: onnx.ModelProto) -> onnx.ModelProto:

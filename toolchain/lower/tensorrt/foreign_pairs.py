@@ -20,8 +20,8 @@ from onnx import helper, numpy_helper
 from toolchain.errors import ToolchainError
 from toolchain.graph.learned_ranges import state_ranges
 from toolchain.graph.names import OnnxNames
-from toolchain.graph.safety import iter_nodes
 from toolchain.graph.view import GraphView, attribute_int
+from toolchain.graph.walk import iter_nodes
 from toolchain.lower.tensorrt.operators import refuse_node
 
 _PAIRED = frozenset({"QuantizeLinear", "DequantizeLinear"})

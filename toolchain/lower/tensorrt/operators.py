@@ -9,8 +9,8 @@ from __future__ import annotations
 import onnx
 
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.graph.safety import iter_nodes
 from toolchain.graph.view import ONNX_DOMAINS, GraphView
+from toolchain.graph.walk import iter_nodes
 
 # Operators of ONNX up to opset 20 that onnx-tensorrt marks as supported, without those that came after 10.3.
 SUPPORTED = frozenset(

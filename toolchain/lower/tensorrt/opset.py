@@ -13,8 +13,8 @@ from onnx import version_converter
 
 from toolchain.errors import ExitCode, ToolchainError, first_line
 from toolchain.graph.opset import POOLING_OPSET, read_opset
-from toolchain.graph.safety import iter_nodes
 from toolchain.graph.view import ONNX_DOMAINS
+from toolchain.graph.walk import iter_nodes
 
 TENSORRT_OPSET = 20
 
