@@ -4,7 +4,7 @@ from PIL import Image
 from torchvision import transforms
 
 from toolchain.data import load_dataset
-from toolchain.data.image_folder import read_image
+from toolchain.data.read_image import read_image
 from toolchain.errors import ExitCode, ToolchainError
 
 

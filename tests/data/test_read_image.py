@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from toolchain.data.image_folder import read_image
+from toolchain.data.read_image import read_image
 from toolchain.errors import ExitCode, ToolchainError
 
 # A multiple of the crop's 256/224, so that a picture of 8x8 is shown as it is where nothing is cut.
