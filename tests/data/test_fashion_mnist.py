@@ -110,6 +110,8 @@ CORRUPT = {
     "a picture short": (IMAGES, gzip.compress(pack(ZEROS[1:]))),
     "another size of picture": (IMAGES, gzip.compress(pack(ZEROS[:, 1:]))),
     "terabytes declared": (IMAGES, gzip.compress(struct.pack(">BBBB3I", 0, 0, 8, 3, 2**32 - 1, 28, 28) + bytes(784))),
+    "no end": (IMAGES, GOOD[:-4]),
+    "more pictures than are read": (IMAGES, gzip.compress(pack(np.zeros((86_000, 28, 28), dtype=np.uint8)), 1)),
     "a label out of range": (LABELS, gzip.compress(pack(np.full(20, 10, dtype=np.uint8)))),
 }
 

@@ -1,10 +1,13 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 from torchvision import transforms
 
 from toolchain.data import load_dataset
-from toolchain.data.image_folder import read_image
+from toolchain.data.read_image import read_image
 from toolchain.errors import ExitCode, ToolchainError
 
 
@@ -119,3 +122,33 @@ def test_the_hash_sees_options_and_pictures(tmp_path):
     after = load_dataset("image_folder", options)
     assert len({before.train.sha256, resized.train.sha256, after.train.sha256}) == 3
     assert after.evaluation.sha256 == before.evaluation.sha256
+
+
+def test_a_name_that_is_no_utf_8_is_refused_and_shown(tmp_path):
+    for place in (b"train/cat/caf\xe9.png", b"train/caf\xe9"):
+        options = write_pictures(tmp_path / str(len(place)))
+        odd = os.fsencode(options["folder"]) + b"/" + place
+        if place.endswith(b".png"):
+            os.close(os.open(odd, os.O_CREAT))
+        else:
+            Path(os.fsdecode(odd)).mkdir()
+        error = refuse(options)
+        assert error.code is ExitCode.USAGE
+        assert error.found.startswith("caf\\xe9")
+
+
+def test_a_name_in_any_script_and_a_link_are_read(tmp_path):
+    options = write_pictures(tmp_path)
+    (tmp_path / "train/cat/0.png").rename(tmp_path / "elsewhere.png")
+    (tmp_path / "train/cat/кот café.png").symlink_to(tmp_path / "elsewhere.png")
+    assert len(load_dataset("image_folder", options).train.batch(0, 6)["input"]) == 6
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("nothing"), lambda path: path.symlink_to(path)]
+)
+def test_what_is_a_picture_by_its_name_alone_is_refused(tmp_path, make):
+    options = write_pictures(tmp_path)
+    make(tmp_path / "train/cat/a.png")
+    error = refuse(options)
+    assert (error.code, error.where) == (ExitCode.USAGE, str(tmp_path / "train/cat/a.png"))

@@ -1,13 +1,15 @@
 """Pictures of every kind that cameras and tools write: read right, or refused by name."""
 
+import os
 import struct
+import threading
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from toolchain.data.image_folder import read_image
+from toolchain.data.read_image import _Room, read_image
 from toolchain.errors import ExitCode, ToolchainError
 
 # A multiple of the crop's 256/224, so that a picture of 8x8 is shown as it is where nothing is cut.
@@ -99,7 +101,7 @@ def test_an_animation_is_refused(tmp_path, suffix):
     frames[0].save(path, save_all=True, append_images=frames[1:])
     error = refuse(path)
     assert (error.code, error.what) == (ExitCode.USAGE, "the picture is animated")
-    assert "2 frames" in error.found
+    assert "several frames" in error.found
 
 
 def test_a_photo_with_a_preview_is_one_picture(tmp_path):
@@ -118,3 +120,84 @@ def test_pixels_without_a_known_white_are_refused(tmp_path, pixels, what):
     error = refuse(path)
     assert error.code == ExitCode.USAGE
     assert what in error.what
+
+
+def write_header(path, width, height):
+    """Write a PNG of this size as far as its header goes: what is refused by it, is refused before anything is decoded."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    content = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(content))
+
+
+@pytest.mark.parametrize("size", [(8192, 6145), (6145, 8192), (1, 1_000_000), (1_000_000, 1)])
+def test_a_picture_that_fills_the_memory_decoded_or_resized_is_refused_before_it_is(tmp_path, size):
+    path = tmp_path / "a.png"
+    write_header(path, *size)
+    error = refuse(path)
+    assert (error.code, error.what) == (ExitCode.USAGE, "the picture is too large")
+
+
+def test_a_picture_of_the_largest_size_is_decoded(tmp_path):
+    path = tmp_path / "a.png"
+    write_header(path, 8192, 6144)
+    assert refuse(path).code == ExitCode.MALFORMED  # for it has no pixels
+
+
+def test_a_long_picture_is_read_as_long_as_it_fits_resized(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (1, 4000), (1, 2, 3)).save(path)
+    assert (read_image(path, SIZE) == (1, 2, 3)).all()
+    with pytest.raises(ToolchainError, match="too large"):
+        read_image(path, 224)  # 256x1,024,000
+
+
+@pytest.mark.parametrize("suffix", ["eps", "pcx", "tga", "ico", "jp2"])
+def test_a_format_that_is_not_listed_is_refused_by_its_content(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(COLOURS).save(path)
+    path = path.rename(tmp_path / "a.png")
+    assert refuse(path).code == ExitCode.MALFORMED
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "gif", "jpg", "ppm", "tiff", "webp"])
+def test_a_format_that_is_listed_is_read(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(path)
+    assert np.abs(read_image(path, SIZE).astype(int) - [255, 0, 0]).max() <= 3
+
+
+def test_texts_that_unpack_to_gigabytes_are_not_unpacked(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(COLOURS).save(path)
+    packed = zlib.compress(bytes(8 << 20))
+    text = b"zTXt" + b"Comment\0\0" + packed
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + chunk * 200 + data[33:])
+    assert refuse(path).code == ExitCode.MALFORMED
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    assert refuse(tmp_path / "a.png").found == "it is a pipe, and no file"
+
+
+def test_large_pictures_are_decoded_one_after_another():
+    room, most, held = _Room(10), [], []
+
+    def decode(pixels):
+        with room.take(pixels):
+            held.append(pixels)
+            most.append(sum(held))
+            held.remove(pixels)
+
+    threads = [threading.Thread(target=decode, args=(pixels,)) for pixels in (10, 6, 5, 10, 4) * 20]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert len(most) == 100
+    assert max(most) <= 10

@@ -167,7 +167,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 def test_a_folder_is_no_recipe(tmp_path):
     error = refuse(tmp_path)
-    assert (error.where, error.found) == (str(tmp_path), "Is a directory")
+    assert (error.where, error.found) == (str(tmp_path), "it is a folder, and no file")
 
 
 def test_bytes_that_are_no_text_are_no_recipe(tmp_path):

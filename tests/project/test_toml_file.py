@@ -1,3 +1,4 @@
+import os
 from typing import Literal
 
 import pytest
@@ -29,16 +30,56 @@ def test_a_file_is_read_as_its_tables(tmp_path):
     assert check_table(Table, document, what="the table", where="file.toml").inner.width == 3
 
 
-@pytest.mark.parametrize(
-    "data",
-    [b"[inner\n", b"\xff\xfe", b"a = " + b"[" * 5000, b"a = " + b"9" * 5000],
-    ids=["no TOML", "no text", "nested too deep", "a number of 5000 digits"],
-)
-def test_what_is_no_toml_is_a_usage_error_that_names_the_file(tmp_path, data):
+PARTS = ".".join(["a"] * 50_000)
+BAD = {
+    "no TOML": b"[inner\n",
+    "no text": b"\xff\xfe",
+    "lists nested deeper than the parser follows": b"a = " + b"[" * 5000,
+    "lists nested deeper than the limit": b"a = " + b"[" * 40 + b"]" * 40,
+    "tables nested deeper than the limit": b"a.b.c.d.e.f.g.h = {a.b.c.d.e.f.g.h = {a.b.c.d.e.f.g.h = {a.b.c.d.e.f.g.h.i = 1}}}",
+    "a number of 5000 digits": b"a = " + b"9" * 5000,
+    "a number of 65 bits": b"a = 9223372036854775808",
+    "a number of a million hexadecimal digits": b"a = 0x" + b"f" * 1_000_000,
+    "a key of 50,000 parts": f"{PARTS} = 1".encode(),
+    "a table of 50,000 parts": f"[{PARTS}]".encode(),
+    "a key of 50,000 parts inside of a table": f"a = {{{PARTS} = 1}}".encode(),
+    "a key of 17 parts, with spaces and quotes": b'a = 1 # "\n' + b' . "b.c" . '.join([b"'d'"] * 9) + b" = 1",
+    "two MiB": b"#" * (2 << 20),
+    "the character NUL in a value": b'a = "b\\u0000c"',
+    "the character NUL in a key": b'"b\\u0000c" = 1',
+}
+
+
+@pytest.mark.parametrize("data", BAD.values(), ids=BAD.keys())
+def test_what_is_no_toml_or_beyond_its_limits_is_a_usage_error_that_names_the_file(tmp_path, data):
     (tmp_path / "file.toml").write_bytes(data)
     with pytest.raises(ToolchainError) as caught:
         read_toml(tmp_path / "file.toml", "recipe")
     assert (caught.value.code, caught.value.where) == (ExitCode.USAGE, str(tmp_path / "file.toml"))
+    assert len(str(caught.value)) < 1000
+
+
+GOOD = {
+    "lists of 31 levels": b"a = " + b"[" * 31 + b"]" * 31,
+    "a number of 64 bits": b"a = -9223372036854775808",
+    "a key of 16 parts": ".".join(["a"] * 16).encode() + b" = 1",
+    "dots in texts and comments": b'a = """\n' + b"." * 50 + b'""" # ' + b"." * 50 + b"\n'" + b"." * 50 + b"' = 2",
+    "dots of many numbers": b"a = [" + b"1.5, " * 50 + b"]",
+    "a byte order mark, as editors on Windows write it": b"\xef\xbb\xbfa = 1",
+}
+
+
+@pytest.mark.parametrize("data", GOOD.values(), ids=GOOD.keys())
+def test_what_is_within_the_limits_is_read(tmp_path, data):
+    (tmp_path / "file.toml").write_bytes(data)
+    assert "a" in read_toml(tmp_path / "file.toml", "recipe")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "file.toml")
+    with pytest.raises(ToolchainError) as caught:
+        read_toml(tmp_path / "file.toml", "recipe")
+    assert (caught.value.code, caught.value.found) == (ExitCode.USAGE, "it is a pipe, and no file")
 
 
 def test_an_unknown_key_is_told_with_the_nearest_one_of_its_own_table():

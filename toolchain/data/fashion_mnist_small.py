@@ -11,8 +11,8 @@ import numpy as np
 from toolchain.agent.measure.targets import LABELS
 from toolchain.data.dataset import Dataset, ImageSamples, hash_files
 from toolchain.data.fashion_mnist import CLASSES, LICENCE, TRANSFORM, transform_images
-from toolchain.data.npz import read_npz
 from toolchain.errors import malformed
+from toolchain.project.npz_file import read_arrays
 from toolchain.project.toml_file import Section, check_table
 
 FILE = Path(__file__).with_name("fashion_mnist_small.npz")
@@ -22,7 +22,7 @@ FILE = Path(__file__).with_name("fashion_mnist_small.npz")
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return the part of Fashion-MNIST in this folder; it has no options."""
     check_table(Section, options, what="the options of fashion_mnist_small", where="data.options")
-    arrays = read_npz(FILE)
+    arrays = read_arrays(FILE)
 
     def take_part(part: str) -> ImageSamples:
         try:

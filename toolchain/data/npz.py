@@ -5,12 +5,9 @@ A ragged target NAME is the two arrays NAME.values and NAME.offsets (agent/measu
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -20,8 +17,9 @@ from toolchain.agent.measure.targets import LABELS, TargetArray, join_targets, l
 from toolchain.data.dataset import Dataset, Samples, hash_files
 from toolchain.data.labels import read_labels
 from toolchain.data.subset import HALVED_MIN, halve_samples
-from toolchain.errors import ToolchainError, malformed, missing, usage
+from toolchain.errors import ToolchainError, usage
 from toolchain.project.data_path import DataPath
+from toolchain.project.npz_file import read_arrays
 from toolchain.project.toml_file import Section, check_table
 
 
@@ -105,51 +103,8 @@ def _make_dataset(calibration: Samples, evaluation: Samples, *, train: ArraySamp
     )
 
 
-def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a file, without pickles.
-
-    Raises ToolchainError: no such file (exit 3), a corrupt or unsafe one (exit 23).
-    """
-    if not path.is_file():
-        raise missing(f"there is no file {path}", fix="check the path, or write the file with numpy.savez")
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise malformed(
-                "this is one bare array",
-                where=str(path),
-                expected="an .npz file",
-                found="an .npy file",
-                fix="write it with numpy.savez, under the name of the graph's input",
-            )
-        with archive:
-            arrays = {name: archive[name] for name in archive.files}
-    # MemoryError: a header that declares more than there is. NotImplementedError: an unknown compression. The last three:
-    # numpy reads a header as Python's own literal.
-    except (
-        ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error, MemoryError, NotImplementedError,
-        SyntaxError, TokenError, RecursionError,
-    ) as error:  # fmt: skip
-        raise malformed(
-            "the file is corrupt, or holds Python objects, which are refused: reading them executes code",
-            where=str(path),
-            expected="an .npz file of plain arrays, as numpy.savez writes it",
-            found=str(error) or type(error).__name__,
-            fix="write plain arrays of numbers with numpy.savez, or copy the file again",
-        ) from error
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise malformed(
-                "the file holds something else than arrays",
-                where=str(path),
-                found=name,
-                fix="write arrays alone into it, with numpy.savez",
-            )
-    return arrays
-
-
 def _load_samples(path: Path, names: Sequence[str] | None) -> ArraySamples:
-    arrays = read_npz(path)
+    arrays = read_arrays(path)
     found = _pop_targets(arrays, names, path)
     if not arrays:
         raise usage(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from toolchain.errors import missing, suggest_name, usage
+from toolchain.errors import ToolchainError, missing, suggest_name, usage
 from toolchain.project.device import Device
 from toolchain.project.recipe import DataSection, ModelSection, Recipe, name_model, read_recipe
 from toolchain.project.target import Target, read_target
@@ -151,10 +150,12 @@ def _write_onnx_recipe(path: Path, calibration: Path | None, *, evaluates: bool)
 
 def _has_labels(path: Path) -> bool:
     """Return whether an .npz has labels; what is wrong with the file is for those who read it to say."""
+    from toolchain.agent.measure.targets import LABELS
+    from toolchain.project.npz_file import list_names
+
     try:
-        with zipfile.ZipFile(path) as archive:
-            return "labels.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+        return LABELS in list_names(path)
+    except ToolchainError:
         return False
 
 

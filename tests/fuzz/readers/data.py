@@ -10,7 +10,7 @@ from PIL import Image
 from tests.fuzz.reader import Reader
 from toolchain.data import npz
 from toolchain.data.idx import read_idx
-from toolchain.data.image_folder import read_image
+from toolchain.data.read_image import read_image
 
 _RANDOM = np.random.default_rng(0)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Union
 
 import numpy as np
@@ -15,6 +14,7 @@ from ..manifest import Manifest, TensorSpec
 from .drift import Drift
 from .levels import LevelArray, find_levels_path
 from .metrics import Metric, Tally, Targets, find_metric, list_metrics
+from .npy import map_npy
 from .parity import Parity
 from .record import Evaluation, MetricResult
 from .session import Session, ShapeRange
@@ -82,10 +82,8 @@ class GoldenArrays:
 
 def _load_array(bundle_dir: Path, path: str) -> NDArray[Any]:
     try:
-        # Not np.load, which opens archives and pickles too.
-        array: NDArray[Any] = np.lib.format.open_memmap(str(bundle_dir / path), mode="r")
-    # The last three: numpy reads a header as Python's own literal.
-    except (ValueError, EOFError, OSError, SyntaxError, TokenError, RecursionError) as error:
+        return map_npy(bundle_dir / path)
+    except (ValueError, OSError) as error:
         raise ToolchainError(
             ExitCode.MALFORMED,
             "a golden array cannot be read",
@@ -94,16 +92,6 @@ def _load_array(bundle_dir: Path, path: str) -> NDArray[Any]:
             found=str(error),
             fix="write the bundle again",
         ) from error
-    if not isinstance(array, np.ndarray):  # a .npz file under this name
-        raise ToolchainError(
-            ExitCode.MALFORMED,
-            "a golden array cannot be read",
-            where=path,
-            expected="a .npy file without pickles",
-            found="several arrays",
-            fix="write the bundle again",
-        )
-    return array
 
 
 def _map_array(bundle_dir: Path, path: str, samples: int, spec: TensorSpec, *, stacked: bool) -> NDArray[Any]:
