@@ -2,12 +2,12 @@
 
 import dataclasses
 
+from toolchain.agent.bundle_files import FileEntry
 from toolchain.agent.manifest import (
     SCHEMA,
     BuildSpec,
     Candidate,
     Compatible,
-    FileEntry,
     Gates,
     Golden,
     Manifest,

@@ -8,8 +8,9 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import Iterator, Optional, Tuple
 
+from .bundle_files import MANIFEST_NAME, SHIPPED_LINK, SHIPPED_NAME, SIGNATURE_NAME, FileEntry
 from .errors import ExitCode, ToolchainError
-from .manifest import MANIFEST_NAME, SHIPPED_LINK, SHIPPED_NAME, SIGNATURE_NAME, FileEntry, Manifest
+from .manifest import Manifest
 
 _BLOCK_BYTES = 1 << 20
 

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-import unicodedata
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Dict, Literal, Mapping, Optional, Sequence, Tuple, cast, get_args
+from typing import Literal, Mapping, Optional, Sequence, Tuple, cast, get_args
 
+from .bundle_files import MANIFEST_NAME, FileEntry, check_files, require
 from .clock import parse_utc
 from .decode import decode, parse_json
 from .errors import ExitCode, ToolchainError
 
-MANIFEST_NAME = "manifest.json"
-SIGNATURE_NAME = "manifest.json.sig"
-# Which payload was proven; a host writes it beside the manifest after the verdict.
-SHIPPED_NAME = "shipped.json"
-# Of the link that a board adds to a release, by which applications reach the payload that was proven.
-SHIPPED_LINK = "shipped"
 SCHEMA = 3
 # A manifest names some dozens of files; one that is larger than this was not written by us.
 MANIFEST_SIZE_BYTES_MAX = 16 * 1024 * 1024
-# NAME_MAX of Linux file systems (limits.h).
-NAME_BYTES_MAX = 255
 # numpy's names of the types that the outputs of a model can be compared in.
 DTYPES = (
     *("float16", "float32", "float64", "bool"),
@@ -147,15 +138,6 @@ class BuildSpec:
 
 
 @dataclass(frozen=True)
-class FileEntry:
-    """A file of the bundle."""
-
-    path: str
-    size_bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True)
 class Manifest:
     """The content of manifest.json, key by key; `candidates` are in order of preference.
 
@@ -197,75 +179,15 @@ def encode_manifest(manifest: Manifest) -> bytes:
     return (text + "\n").encode("utf-8")
 
 
-def _require(condition: object, where: str, expected: str, found: object) -> None:
-    if not condition:
-        raise ToolchainError(
-            ExitCode.MALFORMED,
-            "the manifest contradicts itself",
-            where=f"{MANIFEST_NAME}: {where}",
-            expected=expected,
-            found=str(found),
-            fix="write the bundle again",
-        )
-
-
-def check_path(path: str, where: str) -> None:
-    """Refuse (exit 23) a path that could leave the bundle or mean something else on another file system."""
-    parts = path.split("/")
-    try:
-        encoded_parts = [part.encode("utf-8") for part in parts]
-    except UnicodeEncodeError:  # a lone surrogate: bytes that were not UTF-8
-        encoded_parts = []
-    is_safe = (
-        encoded_parts
-        and all(0 < len(part) <= NAME_BYTES_MAX for part in encoded_parts)
-        and not any(part in (".", "..") for part in parts)
-        # A backslash or a colon is a separator or a drive on Windows.
-        and not any(character in "\\:" or unicodedata.category(character) == "Cc" for character in path)
-    )
-    if not is_safe:
-        raise ToolchainError(
-            ExitCode.MALFORMED,
-            "the manifest names an unsafe path",
-            where=f"{MANIFEST_NAME}: {where}",
-            expected="a relative path of plain names joined by /, in UTF-8, without .. and backslashes",
-            found=ascii(path),
-            fix="do not use this bundle; write it again from its source",
-        )
-
-
-def _check_files(files: Tuple[FileEntry, ...]) -> None:
-    spelled: Dict[str, str] = {}
-    folders = set()
-    names = [entry.path for entry in files]
-    for index, entry in enumerate(files):
-        where = f"files[{index}]"
-        check_path(entry.path, f"{where}.path")
-        reserved = (MANIFEST_NAME, SIGNATURE_NAME, SHIPPED_NAME, SHIPPED_LINK)
-        _require(entry.path.split("/")[0].casefold() not in reserved, where, "any other name", entry.path)
-        _require(entry.size_bytes >= 0, f"{where}.size_bytes", "a size of 0 or more", entry.size_bytes)
-        _require(re.fullmatch("[0-9a-f]{64}", entry.sha256), f"{where}.sha256", "64 hex digits", entry.sha256)
-        parts = entry.path.split("/")
-        prefixes = ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
-        folders.update(prefixes[:-1])
-        for prefix in prefixes:
-            # A file system that ignores case would make one of two such files.
-            folded = unicodedata.normalize("NFC", prefix).casefold()
-            _require(spelled.setdefault(folded, prefix) == prefix, where, "names that differ in more than case", prefix)
-    _require(names == sorted(set(names)), "files", "every path once, sorted", "another order or a path twice")
-    clash = folders.intersection(names)
-    _require(not clash, "files", "a file or a folder of one name", ", ".join(sorted(clash)))
-
-
 def _check_tensors(specs: Tuple[TensorSpec, ...], golden: Mapping[str, str], where: str) -> None:
     names = [spec.name for spec in specs]
-    _require(names, where, "at least one", "none")
-    _require(len(set(names)) == len(names), where, "names that differ", names)
-    _require(set(names) == set(golden), f"golden.{where}", f"one file for each of {sorted(names)}", sorted(golden))
+    require(names, where, "at least one", "none")
+    require(len(set(names)) == len(names), where, "names that differ", names)
+    require(set(names) == set(golden), f"golden.{where}", f"one file for each of {sorted(names)}", sorted(golden))
     for spec in specs:
         fits = all(size is None or size >= 0 for size in spec.shape)
-        _require(fits, f"{where}.{spec.name}", "sizes of 0 or more", spec.shape)
-        _require(spec.dtype in DTYPES, f"{where}.{spec.name}", f"one of {', '.join(DTYPES)}", spec.dtype)
+        require(fits, f"{where}.{spec.name}", "sizes of 0 or more", spec.shape)
+        require(spec.dtype in DTYPES, f"{where}.{spec.name}", f"one of {', '.join(DTYPES)}", spec.dtype)
 
 
 def _is_utc(text: str) -> bool:
@@ -278,40 +200,40 @@ def _is_utc(text: str) -> bool:
 
 def check_manifest(manifest: Manifest) -> None:
     """Refuse (exit 23) a manifest whose parts do not fit together, or that names an unsafe path."""
-    _require(manifest.schema == SCHEMA, "schema", str(SCHEMA), manifest.schema)
-    _require(0 <= manifest.counter <= COUNTER_MAX, "counter", f"0 to {COUNTER_MAX}", manifest.counter)
+    require(manifest.schema == SCHEMA, "schema", str(SCHEMA), manifest.schema)
+    require(0 <= manifest.counter <= COUNTER_MAX, "counter", f"0 to {COUNTER_MAX}", manifest.counter)
     expires = manifest.expires
-    _require(expires is None or _is_utc(expires), "expires", "UTC such as 2027-01-31T00:00:00Z", expires)
-    _require(manifest.threads >= 1, "threads", "1 or more", manifest.threads)
-    _require(manifest.signature in SIGNATURES, "signature", " or ".join(SIGNATURES), manifest.signature)
+    require(expires is None or _is_utc(expires), "expires", "UTC such as 2027-01-31T00:00:00Z", expires)
+    require(manifest.threads >= 1, "threads", "1 or more", manifest.threads)
+    require(manifest.signature in SIGNATURES, "signature", " or ".join(SIGNATURES), manifest.signature)
     build = manifest.build
-    _require(0 < build.limit_s <= BUILD_LIMIT_S_MAX, "build.limit_s", f"up to {BUILD_LIMIT_S_MAX:g}", build.limit_s)
-    _require(
+    require(0 < build.limit_s <= BUILD_LIMIT_S_MAX, "build.limit_s", f"up to {BUILD_LIMIT_S_MAX:g}", build.limit_s)
+    require(
         build.workspace_mib is None or build.workspace_mib >= 1, "build.workspace_mib", "1 or more", build.workspace_mib
     )
-    _require(build.dla_core is None or build.dla_core >= 0, "build.dla_core", "0 or more", build.dla_core)
-    _check_files(manifest.files)
+    require(build.dla_core is None or build.dla_core >= 0, "build.dla_core", "0 or more", build.dla_core)
+    check_files(manifest.files)
     precisions = [candidate.precision for candidate in manifest.candidates]
-    _require(precisions, "candidates", "at least one", "none")
-    _require(len(set(precisions)) == len(precisions), "candidates", "every precision once", precisions)
+    require(precisions, "candidates", "at least one", "none")
+    require(len(set(precisions)) == len(precisions), "candidates", "every precision once", precisions)
     demanded = manifest.gates.precision_required
     for precision in [*precisions, *manifest.gates.sqnr_db_min, *([] if demanded is None else [demanded])]:
-        _require(precision in PRECISIONS, "candidates and gates", f"one of {', '.join(PRECISIONS)}", precision)
+        require(precision in PRECISIONS, "candidates and gates", f"one of {', '.join(PRECISIONS)}", precision)
     golden, metric = manifest.golden, manifest.metric
-    _require(golden.samples >= 1, "golden.samples", "1 or more", golden.samples)
+    require(golden.samples >= 1, "golden.samples", "1 or more", golden.samples)
     _check_tensors(manifest.inputs, golden.inputs, "inputs")
     _check_tensors(manifest.outputs, golden.outputs, "outputs")
     _check_tensors(manifest.outputs, golden.originals, "originals")
-    _require((metric.name is None) == (metric.reference is None), "metric", "name and reference, or neither", metric)
-    _require(metric.name is None or golden.targets, "golden.targets", "targets for the metric", "none")
+    require((metric.name is None) == (metric.reference is None), "metric", "name and reference, or neither", metric)
+    require(metric.name is None or golden.targets, "golden.targets", "targets for the metric", "none")
     gate = manifest.gates.metric_drop_max
-    _require(gate is None or metric.name is not None, "gates.metric_drop_max", "no gate without a metric", gate)
+    require(gate is None or metric.name is not None, "gates.metric_drop_max", "no gate without a metric", gate)
     used = [candidate.path for candidate in manifest.candidates]
     used += [manifest.reference, *golden.inputs.values(), *golden.outputs.values(), *golden.originals.values()]
     used += [*golden.targets.values(), *([] if manifest.original.path is None else [manifest.original.path])]
     listed = {entry.path for entry in manifest.files}
     for path in used:
-        _require(path in listed, "files", f"an entry for {path!a}, which the manifest uses", "no such entry")
+        require(path in listed, "files", f"an entry for {path!a}, which the manifest uses", "no such entry")
 
 
 def _check_schema(document: object) -> None:
@@ -360,5 +282,5 @@ def read_manifest(bundle_dir: Path) -> Tuple[Manifest, str]:
         )
     with path.open("rb") as file:
         data = file.read(MANIFEST_SIZE_BYTES_MAX + 1)
-    _require(len(data) <= MANIFEST_SIZE_BYTES_MAX, "size", f"at most {MANIFEST_SIZE_BYTES_MAX} bytes", "more")
+    require(len(data) <= MANIFEST_SIZE_BYTES_MAX, "size", f"at most {MANIFEST_SIZE_BYTES_MAX} bytes", "more")
     return parse_manifest(data), compute_bundle_id(data)

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.agent.bundle_files import MANIFEST_NAME, FileEntry
 from toolchain.agent.contents import compute_sha256
 from toolchain.agent.manifest import (
-    MANIFEST_NAME,
     SCHEMA,
     BuildSpec,
     Candidate,
     Compatible,
-    FileEntry,
     Gates,
     Golden,
     Manifest,

@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 import toolchain.agent
+from toolchain.agent.bundle_files import SIGNATURE_NAME
 from toolchain.agent.contents import check_contents
 from toolchain.agent.durable import sync_path, write_file
-from toolchain.agent.manifest import SIGNATURE_NAME, read_manifest
+from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.facts import Facts, read_facts
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.agent.measure.settings import DEFAULTS, MeasureSettings, list_arguments

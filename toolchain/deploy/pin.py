@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
+from toolchain.agent.bundle_files import SHIPPED_NAME
 from toolchain.agent.decode import decode, parse_json
-from toolchain.agent.manifest import SHIPPED_NAME, read_manifest
+from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.judge import Shipped
 from toolchain.errors import ExitCode, ToolchainError, malformed
 from toolchain.run.atomic import write_atomically

@@ -10,9 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
+from toolchain.agent.bundle_files import MANIFEST_NAME
 from toolchain.agent.decode import decode, parse_json
 from toolchain.agent.install.receive import WantedFile
-from toolchain.agent.manifest import MANIFEST_NAME, parse_manifest
+from toolchain.agent.manifest import parse_manifest
 from toolchain.agent.measure.facts import Facts
 from toolchain.agent.measure.settings import list_arguments
 from toolchain.deploy.board import ROOT_ARGUMENT, Board, describe_caller, read_result

@@ -9,8 +9,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from toolchain.agent.bundle_files import MANIFEST_NAME
 from toolchain.agent.contents import check_contents
-from toolchain.agent.manifest import MANIFEST_NAME, read_manifest
+from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.golden import open_golden
 from toolchain.agent.measure.payloads import describe_difference
 from toolchain.agent.measure.session import BuildRequest, Session, open_session

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from toolchain.agent.bundle_files import MANIFEST_NAME, SIGNATURE_NAME
 from toolchain.agent.install.signature import check_data
-from toolchain.agent.manifest import (
-    MANIFEST_NAME,
-    SIGNATURE_NAME,
-    Manifest,
-    compute_bundle_id,
-    parse_manifest,
-    read_manifest,
-)
+from toolchain.agent.manifest import Manifest, compute_bundle_id, parse_manifest, read_manifest
 from toolchain.agent.measure.settings import MeasureSettings, list_arguments
 from toolchain.deploy.answer import judge_answer
 from toolchain.deploy.board import ROOT_ARGUMENT, describe_caller

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable, List, Optional
 
+from ..bundle_files import MANIFEST_NAME, SHIPPED_LINK, SIGNATURE_NAME
 from ..contents import check_contents
 from ..durable import remove_tree, sync_path, sync_tree
 from ..errors import ExitCode, ToolchainError
-from ..manifest import MANIFEST_NAME, SHIPPED_LINK, SIGNATURE_NAME, Manifest, compute_bundle_id, parse_manifest
+from ..manifest import Manifest, compute_bundle_id, parse_manifest
 from ..measure.settings import MeasureSettings
 from .admission import authenticate_offer, authenticate_release, check_fresh, check_signed_as_declared
 from .audit import AuditLog

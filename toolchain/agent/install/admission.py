@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Optional
 
+from ..bundle_files import MANIFEST_NAME, SIGNATURE_NAME
 from ..clock import format_utc, is_plausible, parse_utc, read_time_s
 from ..errors import ExitCode, ToolchainError
-from ..manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest
+from ..manifest import Manifest
 from .offer import Offer
 from .signature import ALLOWED_SIGNERS_NAME, REVOKED_KEYS_NAME, verify_signature
 from .slots import Slots

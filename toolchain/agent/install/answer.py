@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Optional, Tuple
 
+from ..bundle_files import FileEntry
 from ..contents import check_file
 from ..errors import ExitCode, ToolchainError
-from ..manifest import FileEntry, read_manifest
+from ..manifest import read_manifest
 from .expiry import list_reasons
 from .shipped import check_shipped_link, find_shipped_folder
 from .slots import CURRENT, Slots

@@ -7,8 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
+from ..bundle_files import MANIFEST_NAME, SIGNATURE_NAME
 from ..errors import ExitCode, ToolchainError
-from ..manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest
+from ..manifest import Manifest
 from ..measure.settings import MeasureSettings
 from .admission import authenticate_release, check_fresh, check_signed_as_declared
 from .audit import AuditLog

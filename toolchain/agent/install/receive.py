@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
 
+from ..bundle_files import FileEntry
 from ..contents import compute_sha256
 from ..durable import remove_tree
 from ..errors import ExitCode, ToolchainError
-from ..manifest import FileEntry, read_manifest
+from ..manifest import read_manifest
 from .channel import Channel
 
 # What an interrupted upload left is trusted up to a multiple of this, because so much was written to the disk at a time:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
+from ..bundle_files import SHIPPED_LINK
 from ..durable import TEMPORARY_SUFFIX, move, remove_tree
 from ..errors import ToolchainError
-from ..manifest import SHIPPED_LINK, read_manifest
+from ..manifest import read_manifest
 from .slots import CURRENT, PARTIAL, PREVIOUS, REPLACED, Slots
 from .trust import EMPTY, Active, TrustState, read_state, write_state
 from .verdict import find_verdict, read_verdict

@@ -11,10 +11,11 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import Optional
 
+from ..bundle_files import SHIPPED_LINK
 from ..contents import find_payload_folder
 from ..durable import move, remove_tree
 from ..errors import ExitCode, ToolchainError
-from ..manifest import SHIPPED_LINK, Manifest
+from ..manifest import Manifest
 
 
 def find_shipped_folder(manifest: Manifest, payload: str) -> Optional[str]:

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
+from ..bundle_files import SIGNATURE_NAME
 from ..contents import check_contents
 from ..errors import ExitCode, ToolchainError
-from ..manifest import SIGNATURE_NAME, Candidate, Manifest, read_manifest
+from ..manifest import Candidate, Manifest, read_manifest
 from .conditions import is_throttled
 from .environment import describe_environment, read_environment
 from .facts import Facts, check_compatible, read_facts
