@@ -86,8 +86,15 @@ def test_what_was_written_is_read_back(size_bytes, share):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"\xff", b'{"a": 1, "a": 2}', b"NaN", b"-Infinity", b'"\\ud800"', b"[" * 5000, b"9" * 5000],
-    ids=["nothing", "cut", "no UTF-8", "a key twice", "NaN", "infinity", "half a letter", "too deep", "too long"],
+    [
+        *(b"", b"{", b"\xff", b'{"a": 1, "a": 2}', b"NaN", b"-Infinity", b'"\\ud800"', b"[" * 5000, b"9" * 5000),
+        *(b"[" * 33 + b"0" + b"]" * 33, b'{"a":' * 33 + b"0" + b"}" * 33),
+        *(b"9" * 65, b"0." + b"9" * 63, b"1e" + b"9" * 63),
+    ],
+    ids=[
+        *("nothing", "cut", "no UTF-8", "a key twice", "NaN", "infinity", "half a letter", "too deep", "too long"),
+        *("33 lists", "33 objects", "65 digits", "65 characters", "a power of 65"),
+    ],
 )
 def test_what_is_no_strict_json_is_refused(data):
     with pytest.raises(ToolchainError) as caught:
@@ -97,3 +104,13 @@ def test_what_is_no_strict_json_is_refused(data):
 
 def test_whole_surrogate_pairs_are_text():
     assert parse_json(b'"\\ud834\\udd1e"', "file") == "\U0001d11e"
+
+
+@pytest.mark.parametrize("data", [b"[" * 32 + b"0" + b"]" * 32, b"-" + b"9" * 63, b"0." + b"9" * 62])
+def test_what_is_at_the_limit_is_read(data):
+    assert parse_json(data, "file") == json.loads(data)
+
+
+def test_a_message_does_not_repeat_what_is_endless():
+    for document in ({**GOOD, "x" * 100_000: 1}, {**GOOD, "name": ["x"] * 100_000}):
+        assert len(str(refuse(document))) < 1000

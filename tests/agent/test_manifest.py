@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from toolchain.agent.bundle_files import FileEntry
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import (
+    MANIFEST_SIZE_BYTES_MAX,
     SCHEMA,
     BuildSpec,
     Candidate,
@@ -175,6 +176,10 @@ def test_a_value_of_the_wrong_type_is_refused_everywhere(place):
         (("expires",), "2027-1-31T00:00:00Z"),
         (("expires",), "2027-01-31T00:00:00+01:00"),
         (("threads",), 0),
+        (("threads",), 1025),
+        (("model",), "m" * 256),
+        (("compatible", "runtime_version"), ">=" + "1" * 256),
+        (("inputs", 0, "shape"), [1] * 33),
         (("signature",), "none"),
         (("build", "limit_s"), 0.0),
         (("build", "limit_s"), 901.0),
@@ -267,7 +272,7 @@ def test_a_manifest_that_is_missing_or_a_link_is_refused(tmp_path):
 
 def test_a_manifest_of_absurd_size_is_not_read(tmp_path):
     with (tmp_path / "manifest.json").open("wb") as file:
-        file.truncate(16 * 1024 * 1024 + 1)
+        file.truncate(MANIFEST_SIZE_BYTES_MAX + 1)
     with pytest.raises(ToolchainError) as caught:
         read_manifest(tmp_path)
     assert caught.value.code == ExitCode.MALFORMED

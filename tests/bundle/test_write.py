@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from toolchain.agent.contents import check_contents
-from toolchain.agent.manifest import read_manifest
+from toolchain.agent.manifest import MANIFEST_SIZE_BYTES_MAX, read_manifest
 from toolchain.bundle import GoldenBatch, write_bundle
 from toolchain.errors import ExitCode, ToolchainError
 
@@ -114,3 +114,10 @@ def test_tensor_names_that_are_no_file_names_are_no_problem(bundle_inputs, sampl
     )
     assert manifest.golden.outputs == {name: "golden/output-0.npy"}
     check_contents(tmp_path / "bundle", read_manifest(tmp_path / "bundle")[0])
+
+
+def test_a_manifest_that_no_board_would_read_is_not_written(bundle_inputs, tmp_path):
+    with pytest.raises(ToolchainError) as caught:
+        write_bundle(bundle_inputs(provenance={"note": "x" * MANIFEST_SIZE_BYTES_MAX}), tmp_path / "bundle")
+    assert caught.value.code == ExitCode.MALFORMED
+    assert not (tmp_path / "bundle/manifest.json").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import types
@@ -11,6 +12,11 @@ from typing import Any, Dict, List, Tuple, Union, get_args, get_origin, get_type
 
 from .errors import ExitCode, ToolchainError
 
+# What we write has some 8 levels; what takes more is not read by those who come after the parser, which recur.
+_DEPTH_MAX = 32
+# A float has at most 24 characters (repr), int64_t 20; to read a number takes time in the square of its digits.
+_NUMBER_CHARACTERS_MAX = 64
+_FOUND_CHARACTERS_MAX = 200
 # No size, count or time is larger: what C calls int64_t.
 _INT_MAX = 2**63 - 1
 # Optional[X], and X | None of Python 3.10.
@@ -21,16 +27,27 @@ def _refuse(where: str, expected: str, found: str) -> ToolchainError:
     return ToolchainError(
         ExitCode.MALFORMED,
         "the manifest cannot be read",
-        where=where,
+        where=clip(where),
         expected=expected,
-        found=found,
+        found=clip(found),
         fix="write the bundle again",
     )
+
+
+def clip(text: str) -> str:
+    """Return the beginning of a text that is too long for a message."""
+    return text if len(text) <= _FOUND_CHARACTERS_MAX else text[: _FOUND_CHARACTERS_MAX - 3] + "..."
 
 
 def _describe(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+@functools.lru_cache(maxsize=None)
+def _read_hints(kind: Any) -> Dict[str, Any]:
+    # Annotations are text, and to read those of one record takes as long as to decode ten.
+    return get_type_hints(kind)
 
 
 def _decode_record(kind: Any, value: object, where: str) -> object:
@@ -43,7 +60,7 @@ def _decode_record(kind: Any, value: object, where: str) -> object:
     for key in value:
         if key not in names:
             raise _refuse(where, f"only the keys {', '.join(names)}", f"the unknown key {key!r}")
-    hints = get_type_hints(kind)
+    hints = _read_hints(kind)
     return kind(**{name: decode(hints[name], value[name], f"{where}.{name}") for name in names})
 
 
@@ -97,15 +114,54 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(message)
 
 
+def _read_int(text: str) -> int:
+    return int(_check_number(text))
+
+
+def _read_float(text: str) -> float:
+    return float(_check_number(text))
+
+
+def _check_number(text: str) -> str:
+    if len(text) > _NUMBER_CHARACTERS_MAX:
+        message = f"a number of {len(text)} characters"
+        raise ValueError(message)
+    return text
+
+
+def _check_depth(document: object) -> None:
+    level = [document]
+    for _ in range(_DEPTH_MAX + 1):
+        level = [item for value in level if isinstance(value, (dict, list)) for item in _list_items(value)]
+        if not level:
+            return
+    message = f"nesting deeper than {_DEPTH_MAX}"
+    raise ValueError(message)
+
+
+def _list_items(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value
+
+
 def _parse(text: str) -> object:
-    document: object = json.loads(text, object_pairs_hook=_join_pairs, parse_constant=_refuse_constant)
+    document: object = json.loads(
+        text,
+        object_pairs_hook=_join_pairs,
+        parse_constant=_refuse_constant,
+        parse_int=_read_int,
+        parse_float=_read_float,
+    )
+    _check_depth(document)
     if "\\ud" in text.lower():  # half of a surrogate pair is no text: nothing can print it, or write it to a file
         json.dumps(document, ensure_ascii=False).encode("utf-8")
     return document
 
 
 def parse_json(data: bytes, where: str) -> object:
-    """Return what strict JSON says: UTF-8, no key twice, no NaN or infinity. Raises ToolchainError (exit 23)."""
+    """Return what strict JSON says: UTF-8, no key twice, no NaN or infinity, no endless numbers or nesting.
+
+    Raises ToolchainError (exit 23).
+    """
     try:
         return _parse(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors

@@ -8,14 +8,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, Mapping, Optional, Sequence, Tuple, cast, get_args
 
-from .bundle_files import MANIFEST_NAME, FileEntry, check_files, require
+from .bundle_files import MANIFEST_NAME, FileEntry, check_files, open_regular_file, require
 from .clock import parse_utc
 from .decode import decode, parse_json
 from .errors import ExitCode, ToolchainError
 
 SCHEMA = 3
-# A manifest names some dozens of files; one that is larger than this was not written by us.
-MANIFEST_SIZE_BYTES_MAX = 16 * 1024 * 1024
+# One of ours has 18 kB, most of it the agent's files, and some 1 kB more for each further input and output. To read the
+# worst one of this size takes 25 MB (python -m tests.agent.test_worst_manifests).
+MANIFEST_SIZE_BYTES_MAX = 512 * 1024
+# Names of folders and files of the user's, and what a target says of its boards; NAME_MAX (limits.h).
+_TEXT_CHARACTERS_MAX = 255
+# Each is a thread of the kernel, with a stack, before anything is measured; the largest servers have fewer cores.
+_THREADS_MAX = 1024
+# NPY_MAXDIMS of numpy 1 (ndarraytypes.h): of more axes there is no array.
+_AXES_MAX = 32
 # numpy's names of the types that the outputs of a model can be compared in.
 DTYPES = (
     *("float16", "float32", "float64", "bool"),
@@ -185,6 +192,7 @@ def _check_tensors(specs: Tuple[TensorSpec, ...], golden: Mapping[str, str], whe
     require(len(set(names)) == len(names), where, "names that differ", names)
     require(set(names) == set(golden), f"golden.{where}", f"one file for each of {sorted(names)}", sorted(golden))
     for spec in specs:
+        require(len(spec.shape) <= _AXES_MAX, f"{where}.{spec.name}", f"up to {_AXES_MAX} axes", len(spec.shape))
         fits = all(size is None or size >= 0 for size in spec.shape)
         require(fits, f"{where}.{spec.name}", "sizes of 0 or more", spec.shape)
         require(spec.dtype in DTYPES, f"{where}.{spec.name}", f"one of {', '.join(DTYPES)}", spec.dtype)
@@ -198,13 +206,17 @@ def _is_utc(text: str) -> bool:
     return True
 
 
-def check_manifest(manifest: Manifest) -> None:
+def _check_manifest(manifest: Manifest) -> None:
     """Refuse (exit 23) a manifest whose parts do not fit together, or that names an unsafe path."""
     require(manifest.schema == SCHEMA, "schema", str(SCHEMA), manifest.schema)
+    needs = manifest.compatible
+    texts = (manifest.model, manifest.target, manifest.runtime, needs.arch, needs.accelerator, needs.runtime_version)
+    longest = max(len(text or "") for text in (*texts, manifest.metric.name))
+    require(longest <= _TEXT_CHARACTERS_MAX, "names", f"up to {_TEXT_CHARACTERS_MAX} characters", longest)
     require(0 <= manifest.counter <= COUNTER_MAX, "counter", f"0 to {COUNTER_MAX}", manifest.counter)
     expires = manifest.expires
     require(expires is None or _is_utc(expires), "expires", "UTC such as 2027-01-31T00:00:00Z", expires)
-    require(manifest.threads >= 1, "threads", "1 or more", manifest.threads)
+    require(1 <= manifest.threads <= _THREADS_MAX, "threads", f"1 to {_THREADS_MAX}", manifest.threads)
     require(manifest.signature in SIGNATURES, "signature", " or ".join(SIGNATURES), manifest.signature)
     build = manifest.build
     require(0 < build.limit_s <= BUILD_LIMIT_S_MAX, "build.limit_s", f"up to {BUILD_LIMIT_S_MAX:g}", build.limit_s)
@@ -253,13 +265,14 @@ def _check_schema(document: object) -> None:
 def parse_manifest(data: bytes) -> Manifest:
     """Return the manifest in the bytes of a manifest.json.
 
-    Raises ToolchainError (exit 23): not strict JSON, another schema, an unknown or missing key, a wrong type, parts that
+    Raises ToolchainError (exit 23): too large, not strict JSON, another schema, an unknown or missing key, a wrong type, parts that
     do not fit together, an unsafe path.
     """
+    require(len(data) <= MANIFEST_SIZE_BYTES_MAX, "size", f"at most {MANIFEST_SIZE_BYTES_MAX} bytes", "more")
     document = parse_json(data, MANIFEST_NAME)
     _check_schema(document)
     manifest = cast("Manifest", decode(Manifest, document, MANIFEST_NAME))
-    check_manifest(manifest)
+    _check_manifest(manifest)
     return manifest
 
 
@@ -280,7 +293,6 @@ def read_manifest(bundle_dir: Path) -> Tuple[Manifest, str]:
             found="a link" if path.is_symlink() else "none",
             fix="name the folder that `toolchain deploy` wrote",
         )
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
         data = file.read(MANIFEST_SIZE_BYTES_MAX + 1)
-    require(len(data) <= MANIFEST_SIZE_BYTES_MAX, "size", f"at most {MANIFEST_SIZE_BYTES_MAX} bytes", "more")
     return parse_manifest(data), compute_bundle_id(data)

@@ -26,8 +26,8 @@ from toolchain.agent.manifest import (
     Original,
     SignaturePolicy,
     TensorSpec,
-    check_manifest,
     encode_manifest,
+    parse_manifest,
 )
 from toolchain.agent.measure.levels import find_levels_path
 from toolchain.agent.measure.targets import TargetArray, split_targets
@@ -201,8 +201,9 @@ def write_bundle(inputs: BundleInputs, folder: Path) -> Manifest:
         provenance=inputs.provenance,
         files=_list_files(folder),
     )
-    check_manifest(manifest)
-    (folder / MANIFEST_NAME).write_bytes(encode_manifest(manifest))
+    data = encode_manifest(manifest)
+    parse_manifest(data)  # what no board would read is not written
+    (folder / MANIFEST_NAME).write_bytes(data)
     for path in (folder, *folder.rglob("*")):
         path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
     return manifest
