@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 from pathlib import Path, PurePosixPath
-from typing import Iterator, Optional, Tuple
+from typing import BinaryIO, Iterator, Optional, Set, Tuple
 
-from .bundle_files import MANIFEST_NAME, SHIPPED_LINK, SHIPPED_NAME, SIGNATURE_NAME, FileEntry
+from .bundle_files import MANIFEST_NAME, SHIPPED_LINK, SHIPPED_NAME, SIGNATURE_NAME, FileEntry, open_regular_file
 from .errors import ExitCode, ToolchainError
 from .manifest import Manifest
 
 _BLOCK_BYTES = 1 << 20
+# The files that lie beside those of the manifest.
+_BESIDE = (MANIFEST_NAME, SIGNATURE_NAME, SHIPPED_NAME)
+# What open(2) says of a path that leads to no regular file: nothing, a link, a file among the folders, a socket, a pipe.
+_NO_FILE = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.EINVAL)
 
 
 def _differ(path: str, expected: str, found: str) -> ToolchainError:
@@ -45,51 +50,78 @@ def _is_shipped_link(bundle_dir: Path, path: str, manifest: Manifest) -> bool:
     return path == SHIPPED_LINK and os.readlink(str(bundle_dir / path)) in folders
 
 
-def _walk(bundle_dir: Path, folder: str) -> Iterator[Tuple[str, int]]:
-    # Every folder, file, link and device, with its mode; no link is followed.
-    for item in sorted((bundle_dir / folder).iterdir()):
-        path = f"{folder}/{item.name}" if folder else item.name
-        mode = item.lstat().st_mode
-        yield path, mode
-        if stat.S_ISDIR(mode):
-            yield from _walk(bundle_dir, path)
+def _walk(bundle_dir: Path, folders: Set[str]) -> Iterator[Tuple[str, int]]:
+    # Every folder, file, link and device, with its mode, one after the other as the disk has them: whoever stops at the
+    # first that is not listed has read as many as are. Only folders of the bundle are entered, and no link is followed.
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        with os.scandir(str(bundle_dir / folder)) as items:
+            for item in items:
+                path = f"{folder}/{item.name}" if folder else item.name
+                mode = item.stat(follow_symlinks=False).st_mode
+                if stat.S_ISDIR(mode) and path in folders:
+                    waiting.append(path)
+                yield path, mode
+
+
+def _refuse_item(path: str, mode: int) -> ToolchainError:
+    if stat.S_ISDIR(mode):
+        return _differ(path, "no such folder", "a folder")
+    if stat.S_ISREG(mode):
+        return _differ(path, "no such file", "a file that the manifest does not list")
+    return _differ(path, "a regular file", "a link" if stat.S_ISLNK(mode) else "a special file")
 
 
 def check_file(bundle_dir: Path, entry: FileEntry) -> None:
     """Refuse (exit 11) a file that is not as its entry says."""
-    path = bundle_dir / entry.path
-    if path.is_symlink() or not path.is_file():
-        raise _differ(entry.path, "a regular file", "none, or a link")
-    size_bytes = path.stat().st_size
-    if size_bytes != entry.size_bytes:
-        raise _differ(entry.path, f"{entry.size_bytes} bytes", f"{size_bytes} bytes")
-    sha256 = compute_sha256(path)
+    try:
+        file = open_regular_file(bundle_dir / entry.path)
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        raise _differ(entry.path, "a regular file", "none, or a link") from error
+    with file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        if size_bytes != entry.size_bytes:
+            raise _differ(entry.path, f"{entry.size_bytes} bytes", f"{size_bytes} bytes")
+        sha256 = _hash(file, entry.size_bytes)
     if sha256 != entry.sha256:
         raise _differ(entry.path, f"sha256 {entry.sha256}", f"sha256 {sha256}")
+
+
+def _hash(file: BinaryIO, size_bytes: int) -> str:
+    # No further than the file was: one that grows as it is read would never end, and is another one anyway.
+    digest = hashlib.sha256()
+    while size_bytes > 0:
+        block = file.read(min(_BLOCK_BYTES, size_bytes))
+        if not block:
+            break
+        digest.update(block)
+        size_bytes -= len(block)
+    return digest.hexdigest()
 
 
 def check_contents(bundle_dir: Path, manifest: Manifest) -> None:
     """Compare every file of a bundle with the manifest: none missing, none extra, regular files only, sizes, hashes.
 
-    The one link that a release on a board may have is that to the folder of one of its candidates.
-    Raises ToolchainError (exit 11) that names the first difference.
+    The one link that a release on a board may have is that to the folder of one of its candidates. What is not listed is
+    refused before anything is hashed. Raises ToolchainError (exit 11) that names a difference.
     """
     files = {entry.path for entry in manifest.files}
     folders = {str(parent) for path in files for parent in PurePosixPath(path).parents}
     seen = set()
-    for path, mode in _walk(bundle_dir, ""):
-        if stat.S_ISDIR(mode):
-            if path not in folders:
-                raise _differ(path, "no such folder", "a folder")
-        elif stat.S_ISLNK(mode) and _is_shipped_link(bundle_dir, path, manifest):
-            continue
-        elif not stat.S_ISREG(mode):
-            raise _differ(path, "a regular file", "a link" if stat.S_ISLNK(mode) else "a special file")
-        elif path in files:
+    for path, mode in _walk(bundle_dir, folders):
+        if stat.S_ISREG(mode) and path in files:
             seen.add(path)
-        elif path not in (MANIFEST_NAME, SIGNATURE_NAME, SHIPPED_NAME):
-            raise _differ(path, "no such file", "a file that the manifest does not list")
+        elif not (
+            (stat.S_ISDIR(mode) and path in folders)
+            or (stat.S_ISREG(mode) and path in _BESIDE)
+            or (stat.S_ISLNK(mode) and _is_shipped_link(bundle_dir, path, manifest))
+        ):
+            raise _refuse_item(path, mode)
     for entry in manifest.files:
         if entry.path not in seen:
             raise _differ(entry.path, "the file", "none")
+    for entry in manifest.files:
         check_file(bundle_dir, entry)
