@@ -15,7 +15,7 @@ from toolchain.agent.manifest import encode_manifest, read_manifest
 from toolchain.agent.measure.settings import DEFAULTS
 from toolchain.bundle import write_bundle
 from toolchain.deploy import local
-from toolchain.deploy.local import LocalTransport, measure_folder, run_agent
+from toolchain.deploy.local import LocalTransport, measure_folder
 from toolchain.deploy.transport import Shipment
 from toolchain.errors import ExitCode, ToolchainError
 
@@ -272,17 +272,6 @@ def test_our_own_agent_verifies_the_bundle_and_adds_nothing_to_it(out, make_bund
     assert read_tree(out / "bundle") == before
 
 
-@pytest.fixture
-def run_fake_agent(monkeypatch):
-    """Return a function that runs a program in our agent's place."""
-
-    def run(source, on_progress=ignore_progress):
-        monkeypatch.setattr(local, "_START", textwrap.dedent(source))
-        return run_agent(["verify", "."], on_progress)
-
-    return run
-
-
 def test_nothing_that_lies_in_a_bundle_is_executed(out, make_bundle, monkeypatch):
     bundle = make_bundle()
     marker = out.parent / "executed"
@@ -296,18 +285,11 @@ def test_nothing_that_lies_in_a_bundle_is_executed(out, make_bundle, monkeypatch
     assert not marker.exists()
 
 
-def test_an_agent_that_is_killed_is_exit_1_with_the_signal(run_fake_agent):
-    with pytest.raises(ToolchainError, match="did not finish") as caught:
-        run_fake_agent("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
-    assert caught.value.code == ExitCode.UNEXPECTED
-    assert "SIGKILL" in caught.value.found
-
-
 def test_a_failed_verdict_is_returned_and_not_raised(out, make_bundle, write_model):
     with LocalTransport(out) as board:
         board.place_bundle(Shipment(bundle=make_bundle(candidates={"float32": write_model("nan")})))
-        result = run_agent(["verify", str(board.bundle)], ignore_progress)
-    assert result.exit_code == ExitCode.PARITY
+        result = board.measure_bundle(ignore_progress)
+    assert result.document["exit_code"] == ExitCode.PARITY
     assert result.document["verdict"] == "fail"
 
 
@@ -315,27 +297,9 @@ def test_an_error_of_the_agent_is_raised_with_its_code(out, make_bundle):
     with LocalTransport(out) as board:
         board.place_bundle(Shipment(bundle=make_bundle(signature="required")))
         with pytest.raises(ToolchainError) as caught:
-            run_agent(["verify", str(board.bundle)], ignore_progress)
+            board.measure_bundle(ignore_progress)
     assert caught.value.code == ExitCode.SIGNATURE
     assert caught.value.fix
-
-
-def test_an_agent_does_not_outlive_the_deploy_that_started_it(run_fake_agent, tmp_path):
-    marker = tmp_path / "pid"
-
-    def interrupt(step, done, total):
-        raise KeyboardInterrupt
-
-    source = f"""
-        import os, sys, time
-        open({str(marker)!r}, "w").write(str(os.getpid()))
-        print('{{"step": "x", "done": 1, "total": 2}}', file=sys.stderr, flush=True)
-        time.sleep(600)
-    """
-    with pytest.raises(KeyboardInterrupt):
-        run_fake_agent(source, interrupt)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(marker.read_text()), 0)
 
 
 def test_a_placed_bundle_does_not_need_its_source(out, make_bundle):

@@ -4,40 +4,30 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-import toolchain.agent
 from toolchain.agent.bundle_files import SIGNATURE_NAME
 from toolchain.agent.contents import check_contents
 from toolchain.agent.durable import sync_path, write_file
-from toolchain.agent.manifest import read_manifest
+from toolchain.agent.manifest import Manifest, read_manifest
 from toolchain.agent.measure.facts import Facts, read_facts
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.agent.measure.settings import DEFAULTS, MeasureSettings, list_arguments
-from toolchain.deploy.agent_output import follow_progress, read_agent_output
+from toolchain.deploy.agent_limits import find_limits
 from toolchain.deploy.lock import lock_folder
+from toolchain.deploy.own_agent import run_agent
 from toolchain.deploy.swap import replace_folder, restore_folder
-from toolchain.deploy.transport import AgentResult, Measured, OnProgress, Shipment
+from toolchain.deploy.transport import Measured, OnProgress, Shipment
 from toolchain.errors import ExitCode, ToolchainError, explain_storage
 from toolchain.project import agent_members
 from toolchain.project.agent_members import use_member
-from toolchain.project.members import list_members
+from toolchain.project.members import Member, find_member, list_members
 from toolchain.project.seams import METRICS, RUNTIMES
 from toolchain.run.cache import cache_root, hash_file
 
-# The folder of our package comes last among Python's, for a checkout that is not installed.
-_PACKAGE_FOLDER = Path(toolchain.agent.__file__).parent.parent.parent
-_START = (
-    "import runpy, sys\n"
-    "sys.path.append(sys.argv.pop(1))\n"
-    "runpy.run_module('toolchain.agent', run_name='__main__', alter_sys=True)\n"
-)
 _PARTIAL = "bundle.partial-"
 _PREVIOUS = "bundle.previous"
 
@@ -120,26 +110,29 @@ def measure_folder(
     bundle_dir: Path, settings: MeasureSettings, on_progress: OnProgress, *, pinned: str | None = None
 ) -> Measured:
     """Have this toolchain's agent measure a bundle's folder on this machine; see Transport."""
+    manifest, _ = read_manifest(bundle_dir)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "samples.json"
-        memory = cache_root() / SPEED_MEMORY
+        memory = cache_root().absolute() / SPEED_MEMORY
         arguments = ["verify", str(bundle_dir.absolute()), "--samples", str(path), "--speed-memory", str(memory)]
-        arguments += list_arguments(settings) + _list_members(bundle_dir)
-        result = run_agent([*arguments, *([] if pinned is None else ["--pinned", pinned])], on_progress)
+        arguments += list_arguments(settings) + _list_members(bundle_dir, manifest)
+        arguments += [] if pinned is None else ["--pinned", pinned]
+        result = run_agent(arguments, on_progress, limits=find_limits(manifest), where=str(bundle_dir))
         return Measured(document=result.document, samples_ms=json.loads(path.read_text(encoding="utf-8")))
 
 
-def _list_members(bundle_dir: Path) -> list[str]:
+def _list_members(bundle_dir: Path, manifest: Manifest) -> list[str]:
     """Return how the agent finds the bundle's metric and runtime where they are from outside; unknown ones it refuses.
 
-    Raises ToolchainError (exit 11) for a metric that is another one here than in the bundle: the value to compare with is
-    not of it.
+    Raises ToolchainError: exit 10 for a file in the bundle itself, which the project's folder may be; exit 11 for a metric
+    that is another one here than in the bundle: the value to compare with is not of it.
     """
-    manifest, _ = read_manifest(bundle_dir)
     names = {METRICS: manifest.metric.name, RUNTIMES: manifest.runtime}
     for seam, name in names.items():
         if name in list_members(seam):
-            member = use_member(seam, name)
+            member = find_member(seam, name)
+            _check_outside(member, bundle_dir)
+            use_member(seam, name)
             own = f"agent/measure/{seam.name}/{name}.py"
             told = next((entry.sha256 for entry in manifest.files if entry.path == own), None)
             if seam is METRICS and not member.is_ours and told not in (None, hash_file(member.path)):
@@ -155,22 +148,14 @@ def _list_members(bundle_dir: Path) -> list[str]:
     return agent_members.list_arguments(metrics=manifest.metric.name, runtimes=manifest.runtime)
 
 
-def run_agent(arguments: Sequence[str], on_progress: OnProgress) -> AgentResult:
-    """Run this toolchain's own agent in a fresh process on this machine, such as with ["verify", FOLDER].
-
-    It is the code that a bundle carries, but not the copy that lies in one: whoever made a bundle runs nothing here.
-    Raises the ToolchainError that the agent reports, or exit 1 where it died.
-    """
-    command = [sys.executable, "-P", "-B", "-c", _START, str(_PACKAGE_FOLDER), *arguments]
-    with (
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stdout,
-        subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, encoding="utf-8", errors="replace") as process,
-    ):
-        try:
-            stderr = follow_progress(process.stderr or (), on_progress)
-            return_code = process.wait()
-        except BaseException:
-            process.kill()  # an agent does not outlive the deploy that started it
-            raise
-        stdout.seek(0)
-        return read_agent_output(return_code, stdout.read(), stderr)
+def _check_outside(member: Member, bundle_dir: Path) -> None:
+    """Refuse (exit 10) a member whose file lies in the bundle: it would judge itself, with the rights of this user."""
+    if bundle_dir.resolve() in member.path.resolve().parents:
+        raise ToolchainError(
+            ExitCode.SIGNATURE,
+            f"the {member.seam.noun} {member.name} lies in the bundle that it would judge, and nothing in one is executed here",
+            where=str(member.path),
+            expected=f"{member.seam.folder} of a project of your own",
+            found="a file of the bundle",
+            fix="start the command in another folder than the bundle's",
+        )
