@@ -9,6 +9,7 @@ import traceback
 from typing import Any, Callable, Dict, NoReturn, Sequence, Tuple
 
 from .errors import ExitCode, ToolchainError, is_storage_error
+from .printable import escape_lines
 
 Answer = Tuple[ExitCode, Dict[str, Any]]
 
@@ -43,7 +44,7 @@ def _answer(run: Callable[[Sequence[str]], Answer], arguments: Sequence[str]) ->
         missing = explain_missing(error)
         return missing.code, {"error": missing.to_dict()}
     except Exception as error:  # noqa: BLE001 - the outermost frame: whoever called gets JSON and an exit code
-        traceback.print_exc()
+        sys.stderr.write(escape_lines(traceback.format_exc()))
         code, fix = ExitCode.UNEXPECTED, "start it again; if it comes back, report it with the traceback on stderr"
         if is_storage_error(error):
             code, fix = ExitCode.STORAGE, "make room on this machine's disk, and check that its folders are writable"

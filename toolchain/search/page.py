@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from toolchain.agent.measure.quantities import TIMES, write_count, write_value
 from toolchain.agent.measure.scale import FRACTION_UNIT
+from toolchain.agent.printable import escape_line
 from toolchain.report.quantities import write_change, write_size
 from toolchain.report.svg import COLOURS, STYLE, write_svg
 from toolchain.report.templates import open_templates
@@ -134,7 +135,7 @@ def _scale_metric(value: float, unit: str) -> float:
 
 
 def _name_unit(unit: str) -> str:
-    return "%" if unit == FRACTION_UNIT else unit
+    return "%" if unit == FRACTION_UNIT else escape_line(unit)  # matplotlib cannot draw every text
 
 
 def _scatter(axes: Axes, records: Sequence[Record], read: Callable[[Record], float], *, colour: str, size: int) -> None:
