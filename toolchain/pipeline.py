@@ -10,7 +10,7 @@ from typing import Any
 
 from toolchain import stages
 from toolchain.agent.manifest import Compatible, read_manifest
-from toolchain.agent.measure.facts import check_compatible
+from toolchain.agent.measure.facts import Facts, check_compatible
 from toolchain.agent.measure.placement import Placement
 from toolchain.agent.measure.record import CandidateRecord, Record
 from toolchain.agent.measure.settings import MeasureSettings
@@ -43,6 +43,15 @@ class Order:
     """An OpenSSH key; None ships the bundle unsigned."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """The bundle, the lowered payload of every precision that the target lists, and what weakens the verdict."""
+
+    bundle: Entry
+    candidates: dict[str, Entry]
+    warnings: list[str]
+
+
 def deploy_model(
     recipe: Recipe, target: Target, *, out: Path, transport: Transport, order: Order, progress: Progress
 ) -> Report:
@@ -59,8 +68,11 @@ def deploy_model(
         refuse_unsigned(target, order.sign_with)
         _check_demand(recipe, target)
         run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-        bundle, lowered, warnings = _make_bundle(run, target, transport, order.freshness)
-        shipment = _make_shipment(bundle.folder / "bundle", target, order)
+        facts = transport.read_facts(target.runtime)
+        # The agent asks again; here it saves the work, and keeps the bundle that lies on the board.
+        check_compatible(Compatible(**target.compatible.model_dump()), facts)
+        made = stages.run_stages(run, lambda run: _make_bundle(run, target, facts, order.freshness), gives=Made)
+        shipment = _make_shipment(made.bundle.folder / "bundle", target, order)
         with run.timed("deploy"):
             sent_bytes = transport.place_bundle(shipment, show_steps(progress))
             progress.log("sent", size_bytes=sent_bytes)
@@ -77,7 +89,7 @@ def deploy_model(
             ),
         )
         raise
-    lowerings = _read_lowerings(lowered)
+    lowerings = _read_lowerings(made.candidates)
     report = build_report(
         record=_name_layers(answer.record, lowerings),
         judgement=answer.judgement,
@@ -87,7 +99,7 @@ def deploy_model(
         signature=describe_signature(is_signed=shipment.signature is not None, signer=measured.signer),
         signer=measured.signer,
         device=transport.device,
-        notes=[*measured.notes, *run.notes, *warnings, *stages.list_outliers(run, lowerings)],
+        notes=[*measured.notes, *run.notes, *made.warnings, *stages.list_outliers(run, lowerings)],
         float_reasons={
             layer["name"]: layer["reason"] for document in lowerings.values() for layer in document["kept_in_float"]
         },
@@ -128,13 +140,8 @@ def _make_shipment(bundle: Path, target: Target, order: Order) -> Shipment:
     )
 
 
-def _make_bundle(
-    run: stages.Run, target: Target, transport: Transport, freshness: Freshness
-) -> tuple[Entry, dict[str, Entry], list[str]]:
-    """Return the bundle, the lowered payload of every precision that the target lists, and what weakens the verdict."""
-    facts = transport.read_facts(target.runtime)
-    # The agent asks again; here it saves the work, and keeps the bundle that lies on the board.
-    check_compatible(Compatible(**target.compatible.model_dump()), facts)
+def _make_bundle(run: stages.Run, target: Target, facts: Facts, freshness: Freshness) -> Made:
+    """Return the bundle for a board with these facts, and what it is made from."""
     float_weights = stages.train(run)
     imported = stages.export(run, None) if float_weights is None else None
     warnings = stages.evidence(run, float_weights, imported)
@@ -159,7 +166,7 @@ def _make_bundle(
         float_golden=float_golden,
         freshness=freshness,
     )
-    return bundle, candidates, warnings
+    return Made(bundle=bundle, candidates=candidates, warnings=warnings)
 
 
 def _read_lowerings(lowered: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
@@ -184,10 +191,7 @@ def _name_layers(record: Record, lowerings: Mapping[str, Mapping[str, Any]]) -> 
 def lower_file(recipe: Recipe, target: Target, *, out: Path, progress: Progress) -> None:
     """Write model.onnx and lowering.json of one precision into a folder; model.engine too where the host builds it."""
     run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-    exported = stages.export(run, stages.train(run))
-    optimized = stages.optimize(run, exported)
-    facts = stages.read_stand_in(target)
-    entry = stages.lower(run, optimized, target, target.precision[0], facts, exported=exported)
+    entry = stages.run_stages(run, lambda run: stages.lower_alone(run, target), gives=Entry)
     try:
         (out / "model.engine").unlink(missing_ok=True)  # of an earlier lowering: it is not of this model.onnx
     except OSError as error:

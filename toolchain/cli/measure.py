@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from toolchain.cli.options import AsJson, DeviceNames, Quiet, TargetName, show_p
 from toolchain.cli.stdout import print_rows
 from toolchain.errors import ExitCode
 from toolchain.project.find import find_recipe, find_target
+
+if TYPE_CHECKING:
+    from toolchain.deploy.transport import OnProgress
 
 
 def compare(
@@ -25,10 +28,13 @@ def compare(
 ) -> int:
     """Compare what two models return for the same real data."""
     from toolchain.measure.compare import compare_models, print_comparison
-    from toolchain.run.progress import show_steps
+    from toolchain.measure.payload import confine_payloads
+
+    def work(on_progress: OnProgress) -> list[dict[str, Any]]:
+        return compare_models(a, b, data=data, layers=layers, on_progress=on_progress, sqnr_db_min=sqnr_db_min)
 
     with show_progress(quiet=quiet) as progress:
-        rows = compare_models(a, b, data=data, layers=layers, on_progress=show_steps(progress), sqnr_db_min=sqnr_db_min)
+        rows = confine_payloads([a, b], work, progress=progress)
     print_rows(rows, as_json=as_json, show=print_comparison)
     return ExitCode.PROVEN
 
@@ -62,10 +68,13 @@ def bench(
 ) -> int:
     """Measure latency, interleaved, with confidence bounds."""
     from toolchain.measure.bench import bench_payloads, print_bench
-    from toolchain.run.progress import show_steps
+    from toolchain.measure.payload import confine_payloads
+
+    def work(on_progress: OnProgress) -> list[dict[str, Any]]:
+        return bench_payloads(payloads, data=data, threads=threads, on_progress=on_progress)
 
     with show_progress(quiet=quiet) as progress:
-        rows = bench_payloads(payloads, data=data, threads=threads, on_progress=show_steps(progress))
+        rows = confine_payloads(payloads, work, progress=progress)
     print_rows(rows, as_json=as_json, show=print_bench)
     return ExitCode.PROVEN
 

@@ -16,7 +16,7 @@ from toolchain.project.find import find_recipe, find_target
 from toolchain.project.recipe import Recipe
 from toolchain.project.target import Target
 from toolchain.run.atomic import write_atomically
-from toolchain.run.cache import Cache, cache_root
+from toolchain.run.cache import Cache, Entry, cache_root
 from toolchain.run.screen import Screen
 
 
@@ -67,7 +67,7 @@ def export(
     path = out or Path(f"{recipe.name}.onnx")
     with show_progress(quiet=quiet) as progress:
         run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-        entry = stages.optimize(run, stages.export(run, stages.compress(run, stages.train(run))))
+        entry = stages.run_stages(run, stages.optimize_alone, gives=Entry)
     write_atomically(path, (entry.folder / "model.onnx").read_bytes())
     Screen(sys.stdout).line(str(path))
     return ExitCode.PROVEN

@@ -96,6 +96,11 @@ def name_sample(samples: Samples, index: int) -> str:
     return f"sample {index}" if name is None else name(index)
 
 
+def measure_arrays(arrays: Mapping[str, NDArray[Any]]) -> int:
+    """Return the bytes of some arrays, such as those that one run takes."""
+    return sum(array.nbytes for array in arrays.values())
+
+
 def are_pictures(arrays: Mapping[str, NDArray[Any]]) -> bool:
     """Return whether there is one array `(N, C, H, W)` of floats under the name of pictures: what is augmented."""
     if arrays.keys() != {IMAGE_INPUT}:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import resource
-import signal
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import onnx
@@ -18,17 +12,10 @@ from toolchain.errors import ExitCode, ToolchainError, first_line, malformed, us
 from toolchain.graph.external_data import inline_external_data
 from toolchain.graph.safety import check_file, check_model
 from toolchain.run.atomic import write_atomically
+from toolchain.run.confine import inside
 
 # A protobuf message, and so an ONNX model with its weights inside, is smaller than 2 GiB (protobuf's encoding guide).
 SIZE_MAX_BYTES = 2**31 - 1
-
-# What the child process may take. Parsing, the checker and shape inference peak at 6.2 bytes a byte of file
-# (measured on a 69 MB model); Python and onnx need 0.12 GB of address space before the first byte.
-_MEMORY_PER_BYTE = 8
-_MEMORY_BASE_BYTES = 2**30
-# A 69 MB model takes 0.4 s; files of up to 2 GiB must pass on a slow machine too.
-_CPU_LIMIT_S = 120
-_WALL_LIMIT_S = 300
 
 # The first bytes of files that are mistaken for ONNX files most often.
 _OTHER_FORMATS = {
@@ -45,17 +32,23 @@ _OTHER_FORMATS = {
 def read_onnx(path: Path, *, trusted: bool = False) -> onnx.ModelProto:
     """Return the model in an ONNX file, its external data inlined.
 
-    A file that is not trusted is first parsed and checked in a child process with limits on memory and time, because
-    a parser that is attacked must not take this process with it. `trusted` is for files that we wrote ourselves.
+    A file that is not trusted is checked, and read in a confined process alone (toolchain/run/confine), because a parser
+    that is attacked must not take the command with it. `trusted` is for files that we wrote ourselves.
 
     Raises ToolchainError: exit 2 where there is no such file; exit 23 where it is not an ONNX file, truncated,
     malformed, too new, larger than 2 GiB, or reaches outside of its own folder.
     """
-    data = _read_bytes(path)
+    if not (trusted or inside.is_confined()):
+        message = "a file that nobody vouches for is read in a confined process"
+        raise RuntimeError(message)
+    with inside.step("reading the file"):
+        model = _parse(_read_bytes(path), path)
+        if not trusted:
+            check_file(model, str(path))
+        inline_external_data(model, path, on_size=lambda size_bytes: inside.grow_limits(model_bytes=size_bytes))
     if not trusted:
-        _check_in_child(path, data)
-    model = _parse(data, path)
-    inline_external_data(model, path)
+        with inside.step("checking the model"):
+            check_model(model, str(path))
     return model
 
 
@@ -135,7 +128,7 @@ def _parse(data: bytes, path: Path) -> onnx.ModelProto:
         raise malformed(
             "not an ONNX file, or a truncated one",
             where=str(path),
-            found=f"{len(data)} bytes that do not parse, or not in {_MEMORY_PER_BYTE} bytes of memory each",
+            found=f"{len(data)} bytes that do not parse, or not in the memory that they may take",
             fix="copy the file again and compare its size",
         ) from error
     if not model.HasField("ir_version") or not model.HasField("graph"):
@@ -147,78 +140,3 @@ def _parse(data: bytes, path: Path) -> onnx.ModelProto:
             fix="export the model again, or copy the file again and compare its size",
         )
     return model
-
-
-def _check_in_child(path: Path, data: bytes) -> None:
-    """Parse and check the file's bytes in a child process under limits; raise what the child found."""
-    # -P: the folder that the command was started in is no place to import from.
-    command = [sys.executable, "-P", "-m", "toolchain.graph.file", str(path)]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OPENBLAS_NUM_THREADS": "1",  # each of its threads would reserve address space
-    }
-    try:
-        child = subprocess.run(
-            command, input=data, capture_output=True, check=False, timeout=_WALL_LIMIT_S, env=environment
-        )
-    except subprocess.TimeoutExpired as error:
-        raise malformed(
-            "the ONNX file takes too long to parse",
-            where=str(path),
-            expected=f"at most {_WALL_LIMIT_S} s",
-            fix="stop what else runs on this machine and try again; do not use a file whose source you do not trust",
-        ) from error
-    if child.stdout:
-        found = json.loads(child.stdout)
-        raise ToolchainError(
-            ExitCode(found["code"]),
-            found["what"],
-            where=found["where"],
-            expected=found["expected"],
-            found=found["found"],
-            fix=found["fix"],
-        )
-    if child.returncode == 0:
-        return
-    reason = f"exit code {child.returncode}"
-    if child.returncode < 0:
-        reason = signal.Signals(-child.returncode).name
-    elif b"MemoryError" in child.stderr or b"bad_alloc" in child.stderr:
-        reason = "out of memory"
-    raise malformed(
-        "the ONNX file cannot be parsed safely",
-        where=str(path),
-        expected=f"at most {_CPU_LIMIT_S} s of CPU and {_MEMORY_PER_BYTE} bytes of memory a byte of file",
-        found=f"a parser that ended with {reason}",
-        fix="export the model again; do not use a file whose source you do not trust",
-    )
-
-
-def _limit_memory(file_bytes: int) -> None:
-    """Limit this process's address space to what a well-formed model of that size needs."""
-    limit_bytes = _MEMORY_BASE_BYTES + _MEMORY_PER_BYTE * file_bytes
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if hard != resource.RLIM_INFINITY:
-        limit_bytes = min(limit_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, hard))
-
-
-def _run_child(path: Path) -> None:
-    """Check the model that comes in on stdin; print the ToolchainError as JSON where there is one."""
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_LIMIT_S, _CPU_LIMIT_S))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    data = sys.stdin.buffer.read()
-    _limit_memory(len(data))
-    try:
-        model = _parse(data, path)
-        check_file(model, str(path))
-        external_bytes = inline_external_data(model, path, on_size=lambda size: _limit_memory(len(data) + size))
-        _limit_memory(len(data) + external_bytes)
-        check_model(model, str(path))
-    except ToolchainError as error:
-        sys.stdout.write(json.dumps(error.to_dict()))
-
-
-if __name__ == "__main__":
-    _run_child(Path(sys.argv[1]))

@@ -17,9 +17,14 @@ from toolchain.agent.measure.runtimes.onnxruntime import PROVIDER, list_errors, 
 from toolchain.agent.measure.session import Session, open_session
 from toolchain.errors import first_line, malformed, usage
 from toolchain.graph.feeds import check_feeds
+from toolchain.run.confine import inside
 
 if TYPE_CHECKING:
     import onnx
+
+
+RUN = "a run of one sample"
+"""The step that a run is, for whoever watches."""
 
 
 class HostSession:
@@ -69,7 +74,8 @@ class HostSession:
         """
         check_feeds(self.inputs, arrays, where=where)
         try:
-            made = self._session.run(self._made, dict(arrays)) if self._made else []
+            with inside.step(RUN):
+                made = self._session.run(self._made, dict(arrays)) if self._made else []
         except list_errors() as error:
             shapes = ", ".join(f"{name} {array.dtype}{array.shape}" for name, array in arrays.items())
             raise usage(
@@ -82,14 +88,38 @@ class HostSession:
         return {name: values[name] for name in self._returned}
 
 
-def open_as_board(model: onnx.ModelProto | Path, *, threads: int, runtime: str = "onnxruntime") -> Session:
-    """Open a model with the agent's own session: what this machine runs as a board, with kernels and errors of there."""
-    if isinstance(model, Path):
-        return open_session(runtime, model, threads)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(model.SerializeToString())
-        return open_session(runtime, path, threads)
+class BoardSession:
+    """The agent's own session, of which each run is a step that a limit is for."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.engine = session.engine
+        self.inputs = session.inputs
+        self.outputs = session.outputs
+
+    def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+        """Return one array per output for one array per input."""
+        with inside.step(RUN):
+            return self._session.run(feeds)
+
+    def close(self) -> None:
+        """Give back what the session holds."""
+        self._session.close()
+
+
+def open_as_board(
+    model: onnx.ModelProto | Path, *, threads: int, runtime: str = "onnxruntime", is_timed: bool = False
+) -> Session:
+    """Open a model with the agent's own session: what this machine runs as a board, with kernels and errors of there.
+
+    is_timed: nothing of ours stands between the caller and a run.
+    """
+    with tempfile.TemporaryDirectory() as folder, inside.step("opening the model"):
+        path = model if isinstance(model, Path) else Path(folder) / "model.onnx"
+        if not isinstance(model, Path):
+            path.write_bytes(model.SerializeToString())
+        session = open_session(runtime, path, threads)
+    return session if is_timed else BoardSession(session)
 
 
 def profile_runs(
@@ -127,7 +157,8 @@ def _expose(model: onnx.ModelProto | Path, tensors: Sequence[str] | None) -> byt
 
 def _open(source: bytes | str, options: Any, where: str | None) -> Any:
     try:
-        return onnxruntime.InferenceSession(source, options, providers=[PROVIDER])
+        with inside.step("opening the model"):
+            return onnxruntime.InferenceSession(source, options, providers=[PROVIDER])
     except list_errors() as error:
         raise malformed(
             "ONNX Runtime refuses the model",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import onnx
 
+from toolchain.run.confine import inside
+
 # Initializers above this size never hold a shape: their values are dropped before shape inference, which copies them.
 _SHAPE_VALUE_MAX_BYTES = 4096
 
@@ -30,7 +32,8 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.GraphProto:
             ],
         ),
     )
-    return onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
+    with inside.step("shape inference"):
+        return onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
 
 
 def infer_ranks(model: onnx.ModelProto) -> dict[str, int]:

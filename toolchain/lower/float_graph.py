@@ -66,7 +66,7 @@ def bind_comparison(feed: Arrays, runtime: str, *, threads: int) -> CompareSpeed
 
     def compare(slower: onnx.ModelProto, faster: onnx.ModelProto) -> Ratio:
         sessions = {
-            name: open_as_board(model, runtime=runtime, threads=threads)
+            name: open_as_board(model, runtime=runtime, threads=threads, is_timed=True)
             for name, model in (("s", slower), ("f", faster))
         }
         runs = {name: partial(session.run, feed) for name, session in sessions.items()}

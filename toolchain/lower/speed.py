@@ -117,10 +117,10 @@ def _try_sets(
     """
     plain: tuple[str, ...] = ()
     runtime = _name_kernels(bench)
-    sessions = {plain: open_as_board(bench.build(keep_float), runtime=runtime, threads=threads)}
+    sessions = {plain: open_as_board(bench.build(keep_float), runtime=runtime, threads=threads, is_timed=True)}
     for proposal in proposals:
         sessions[proposal] = open_as_board(
-            bench.build(keep_float | frozenset(proposal)), runtime=runtime, threads=threads
+            bench.build(keep_float | frozenset(proposal)), runtime=runtime, threads=threads, is_timed=True
         )
         on_step()
     runs = {_name_trial(proposal): _bind_run(session, bench.feeds[0]) for proposal, session in sessions.items()}

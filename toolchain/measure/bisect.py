@@ -11,7 +11,7 @@ from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.errors import usage
 from toolchain.project.recipe import Recipe
 from toolchain.project.target import Target
-from toolchain.run.cache import Cache, cache_root
+from toolchain.run.cache import Cache, Entry, cache_root
 from toolchain.run.progress import Progress
 from toolchain.run.screen import Screen
 
@@ -36,9 +36,7 @@ def bisect_layers(recipe: Recipe, target: Target, *, sqnr_db_min: float | None, 
     quantize = recipe.quantize.model_copy(update={"choose_by_measurement": False})
     asked = recipe.model_copy(update={"gates": gates, "quantize": quantize}).at(recipe.path, name=recipe.name)
     run = stages.Run(recipe=asked, cache=Cache(cache_root()), progress=progress)
-    exported = stages.export(run, stages.train(run))
-    optimized = stages.optimize(run, exported)
-    entry = stages.lower(run, optimized, target, precision, stages.read_stand_in(target), exported=exported)
+    entry = stages.run_stages(run, lambda run: stages.lower_alone(run, target), gives=Entry)
     lowering = json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8"))
     # int8 also lists layers that no int8 kernel is for; float16 lists nothing but what was held back.
     held_back = lowering.get("held_back", [layer["name"] for layer in lowering["kept_in_float"]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,18 @@ from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.golden import open_golden
 from toolchain.agent.measure.payloads import describe_difference
 from toolchain.agent.measure.session import BuildRequest, Session, open_session
+from toolchain.agent.measure.traits import find_traits
 from toolchain.data import load_dataset
+from toolchain.data.dataset import measure_arrays
 from toolchain.data.feeds import bind_feeds
+from toolchain.deploy.transport import OnProgress
 from toolchain.errors import usage
 from toolchain.graph.file import read_onnx
 from toolchain.graph.session import open_as_board
+from toolchain.run.confine import inside
+from toolchain.run.confine.confine import confine
+from toolchain.run.confine.limits import Limits, measure_files
+from toolchain.run.progress import Progress, show_steps
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -52,13 +59,27 @@ def open_payload(path: Path, *, data: Path | None, threads: int, samples: int) -
             found="a folder" if path.is_dir() else "another file" if path.exists() else "nothing",
             fix="check the path",
         )
-    read_onnx(path)  # in a process of its own, with limits: nobody vouches for the file
-    session = open_as_board(path, threads=threads)
+    read_onnx(path)  # for its checks: nobody vouches for the file
     if data is None:
-        return Payload(name=path, path=path, session=session, feeds=())
+        return Payload(name=path, path=path, session=open_as_board(path, threads=threads, is_timed=True), feeds=())
     dataset = load_dataset("npz", {"path": str(data.resolve())})
+    inside.grow_limits(sample_bytes=measure_arrays(dataset.evaluation.batch(0, 1)))
+    session = open_as_board(path, threads=threads, is_timed=True)
     feeds = bind_feeds(dataset.evaluation, session.inputs, by_name=True, where=str(data), count=samples)
     return Payload(name=path, path=path, session=session, feeds=feeds)
+
+
+def confine_payloads(
+    paths: Sequence[Path], work: Callable[[OnProgress], list[dict[str, Any]]], *, progress: Progress
+) -> list[dict[str, Any]]:
+    """Return the rows that the work makes of payloads which it opens; it runs confined (toolchain/run/confine)."""
+    rows: list[dict[str, Any]] = confine(
+        lambda relay: work(show_steps(relay.progress)),
+        limits=Limits(model_bytes=measure_files(paths)),
+        progress=progress,
+        where=", ".join(map(str, paths)),
+    )
+    return rows
 
 
 def choose_feeds(payloads: Sequence[Payload]) -> Sequence[Arrays]:
@@ -93,6 +114,10 @@ def _open_bundle(path: Path, threads: int, samples: int) -> Payload:
     check_contents(path, manifest)
     model = path / manifest.candidates[0].path
     golden = open_golden(path, manifest)
+    if find_traits(manifest.runtime).engine is None:
+        inside.grow_limits(model_bytes=measure_files([model]), sample_bytes=measure_arrays(golden.read_inputs(0, 1)))
+    else:
+        inside.free_memory()
     shapes = golden.find_shapes(manifest.inputs)
     build = BuildRequest(bundle_dir=path, bundle_id=bundle_id, shapes=shapes, spec=manifest.build)
     session = open_session(manifest.runtime, model, threads, build)

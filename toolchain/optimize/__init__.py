@@ -29,6 +29,7 @@ from toolchain.optimize import (
     simplify,
 )
 from toolchain.optimize.applied import Applied
+from toolchain.run.confine import inside
 
 
 class Pass(Protocol):
@@ -118,7 +119,8 @@ def optimize(
     records = []
     for step in passes:
         name = step.__name__.rpartition(".")[2]
-        applied = _apply(step, name, model)
+        with inside.step(f"pass {name}"):
+            applied = _apply(step, name, model)
         rewritten = applied.model
         acted = rewritten is not model
         sqnr_db = _EQUAL_SQNR_DB

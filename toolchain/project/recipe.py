@@ -90,6 +90,17 @@ class QuantizeSection(Section):
         return [member for member in list_members(CALIBRATION_METHODS).values() if member.is_ours]
 
 
+class LimitsSection(Section):
+    """What an ONNX file may take while it is opened, run and lowered; what is not set follows from its size."""
+
+    memory_mb: int | None = Field(default=None, ge=1)
+    """Memory beyond what the command itself takes."""
+    step_s: float | None = Field(default=None, gt=0)
+    """CPU and wall time of one step: the file opened, one sample run, one pass."""
+    total_s: float | None = Field(default=None, gt=0)
+    """Wall time of everything up to the bundle."""
+
+
 class GatesSection(Section):
     """What the deployed artifact must reach on the board."""
 
@@ -153,6 +164,8 @@ class Recipe(Section):
     optimize: OptimizeSection = Field(default_factory=OptimizeSection)
     quantize: QuantizeSection = Field(default_factory=QuantizeSection)
     gates: GatesSection = Field(default_factory=GatesSection)
+    limits: LimitsSection = Field(default_factory=LimitsSection)
+    """Of model.onnx alone; what they are changes no result."""
     search: SearchSection | None = None
     """None searches what toolchain/search/space.py suggests."""
     _path: Path = PrivateAttr(default=Path())
@@ -238,22 +251,8 @@ def _find_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
             found="none",
             fix='add weights = "weights.safetensors"; `toolchain train` makes the file',
         )
-    asks_for_module = {
-        "model.weights": model.weights,
-        "model.build_options": model.build_options,
-        "train": recipe.train,
-        "compress": recipe.compress,
-        "search": recipe.search,
-    }
-    for key, value in asks_for_module.items():
-        if model.onnx is not None and value:
-            return usage(
-                f"{key} is for a PyTorch model, and this one is an ONNX file",
-                where=f"{path}: {key}",
-                expected="none beside model.onnx",
-                found=str(value),
-                fix="remove it, or name the builder in model.build",
-            )
+    if (problem := _find_misplaced(recipe, path)) is not None:
+        return problem
     if (problem := _find_metric_contradiction(recipe, path)) is not None:
         return problem
     for precision in sorted(gates.sqnr_db_min.keys() - set(PRECISIONS)):
@@ -263,6 +262,35 @@ def _find_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
             expected=f"one of {', '.join(PRECISIONS)}",
             found=precision,
             fix="correct its spelling",
+        )
+    return None
+
+
+def _find_misplaced(recipe: Recipe, path: Path) -> ToolchainError | None:
+    """Return the error for what is of a PyTorch model alone beside an ONNX file, or the other way round."""
+    asks_for_module = {
+        "model.weights": recipe.model.weights,
+        "model.build_options": recipe.model.build_options,
+        "train": recipe.train,
+        "compress": recipe.compress,
+        "search": recipe.search,
+    }
+    for key, value in asks_for_module.items():
+        if recipe.model.onnx is not None and value:
+            return usage(
+                f"{key} is for a PyTorch model, and this one is an ONNX file",
+                where=f"{path}: {key}",
+                expected="none beside model.onnx",
+                found=str(value),
+                fix="remove it, or name the builder in model.build",
+            )
+    if recipe.model.onnx is None and recipe.limits != LimitsSection():
+        return usage(
+            "limits are for an ONNX file, and this model is a builder's",
+            where=f"{path}: limits",
+            expected="none beside model.build",
+            found=str(recipe.limits.model_dump(exclude_none=True)),
+            fix="remove them: the builder's own Python runs with your rights, and without limits",
         )
     return None
 

@@ -120,6 +120,13 @@ class Progress:
         self._remove_bars()
         self._screen.line(f"note: {text}")
 
+    def show_output(self, text: str) -> None:
+        """Show and log a line that a process of ours printed, made printable: nobody vouches for it."""
+        line = "".join(character if character.isprintable() else " " for character in text)
+        self.log("output", text=line)
+        self._remove_bars()
+        self._show(line)
+
     def log(self, event: str, **fields: Any) -> None:
         """Append one event to the log: time, stage, event and the fields, which are JSON types or become text."""
         if self._log is None:

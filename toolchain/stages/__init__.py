@@ -5,10 +5,12 @@ hangs on it. The work itself lives in the folders of the same names; it is impor
 so that a cached run imports neither torch nor onnx.
 """
 
+from toolchain.stages.alone import lower_alone, optimize_alone
 from toolchain.stages.bundle import bundle
 from toolchain.stages.compress import compress
 from toolchain.stages.evidence import evidence
 from toolchain.stages.export import export
+from toolchain.stages.foreign import run_stages
 from toolchain.stages.golden import golden
 from toolchain.stages.lower import list_outliers, lower
 from toolchain.stages.optimize import optimize
@@ -25,7 +27,10 @@ __all__ = [
     "golden",
     "list_outliers",
     "lower",
+    "lower_alone",
     "optimize",
+    "optimize_alone",
     "read_stand_in",
+    "run_stages",
     "train",
 ]

@@ -188,7 +188,9 @@ class Run:
         libraries = ("torch", "onnx", _HOST_RUNTIME, "onnxsim", "onnxscript", "numpy")
         return {
             # Where the data lies says nothing; its hash stands below.
-            "recipe": self.recipe.model_dump(exclude={"data": {"options"}, "train": {"options"}, "search": True}),
+            "recipe": self.recipe.model_dump(
+                exclude={"data": {"options"}, "train": {"options"}, "search": True, "limits": True}
+            ),
             "calibration_sha256": self.data.calibration.sha256,
             "evaluation_sha256": self.data.evaluation.sha256,
             "versions": read_versions(*libraries),

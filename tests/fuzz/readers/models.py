@@ -1,6 +1,9 @@
 """What a model is made of."""
 
+import io
+import tempfile
 from pathlib import Path
+from unittest import mock
 
 import onnx
 import onnx.parser
@@ -13,6 +16,11 @@ from toolchain.graph.file import read_onnx
 from toolchain.graph.learned_ranges import LearnedRanges, read_ranges
 from toolchain.module.structure import AddBias, FixWeights, LearnedRange, SetGroups, ToIdentity, dump_edits, parse_edits
 from toolchain.module.weights import load_weights
+from toolchain.run.confine.confine import confine
+from toolchain.run.confine.limits import Limits, measure_files
+from toolchain.run.progress import Progress
+
+_SILENT = Progress(stream=io.StringIO(), quiet=True)
 
 _ONNX = onnx.parser.parse_model("""<ir_version: 9, opset_import: ["" : 17]>
     net (float[N,3,4,4] x) => (float[N,2,4,4] y) <float[2,3,1,1] w = {1, 2, 3, 4, 5, 6}> { y = Conv (x, w) }""")
@@ -47,7 +55,10 @@ def _make_weights(*, edited: bool) -> bytes:
 def _read_onnx(data: bytes, folder: Path) -> object:
     (folder / "model.onnx").write_bytes(data)
     (folder / "weights.bin").write_bytes(b"\0" * 24)
-    return read_onnx(folder / "model.onnx")
+    path = folder / "model.onnx"
+    limits = Limits(model_bytes=measure_files([path]))
+    with mock.patch.object(tempfile, "tempdir", str(folder)):
+        return confine(lambda _: len(read_onnx(path).graph.node), limits=limits, progress=_SILENT, where=str(path))
 
 
 def _load_weights(data: bytes, folder: Path) -> object:

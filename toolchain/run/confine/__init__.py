@@ -1,0 +1,1 @@
+"""What opens a model that nobody vouches for runs confined: in a child process under limits, which says everything as data."""
