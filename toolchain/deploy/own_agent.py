@@ -26,7 +26,7 @@ from toolchain.errors import ToolchainError, malformed
 # What the agent gets of this process's environment; a variable that is not here may be a secret.
 ENVIRONMENT = (
     "PATH",  # the tools that tell a board's power mode and clocks (agent/measure/jetson.py)
-    *("HOME", "XDG_CACHE_HOME"),  # engines that were built before (agent/measure/tensorrt/engine_cache.py)
+    "HOME",  # what CUDA keeps of compiled kernels, and the user's own site-packages
     "TMPDIR",  # where temporary files may lie
     *("LANG", "LC_ALL", "LC_CTYPE"),  # the encoding of paths
     "LD_LIBRARY_PATH",  # a runtime's libraries where they are none of the system's (agent/measure/libraries.py)

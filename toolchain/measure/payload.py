@@ -15,6 +15,7 @@ from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.golden import open_golden
 from toolchain.agent.measure.payloads import describe_difference
 from toolchain.agent.measure.session import BuildRequest, Session, open_session
+from toolchain.agent.measure.tensorrt.engine_cache import find_user_root
 from toolchain.data import load_dataset
 from toolchain.data.feeds import bind_feeds
 from toolchain.errors import usage
@@ -94,7 +95,9 @@ def _open_bundle(path: Path, threads: int, samples: int) -> Payload:
     model = path / manifest.candidates[0].path
     golden = open_golden(path, manifest)
     shapes = golden.find_shapes(manifest.inputs)
-    build = BuildRequest(bundle_dir=path, bundle_id=bundle_id, shapes=shapes, spec=manifest.build)
+    build = BuildRequest(
+        bundle_dir=path, bundle_id=bundle_id, shapes=shapes, spec=manifest.build, engines=find_user_root()
+    )
     session = open_session(manifest.runtime, model, threads, build)
     batch = golden.find_batch(session.inputs) or 1
     runs = min(samples, golden.samples) // batch
