@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from toolchain.agent.bundle_files import MANIFEST_NAME
 from toolchain.agent.contents import check_contents
-from toolchain.agent.manifest import read_manifest
+from toolchain.agent.manifest import compute_bundle_id, parse_manifest, read_manifest_bytes
 from toolchain.agent.measure.golden import open_golden
 from toolchain.agent.measure.payloads import describe_difference
 from toolchain.agent.measure.session import BuildRequest, Session, open_session
@@ -21,6 +21,7 @@ from toolchain.data.feeds import bind_feeds
 from toolchain.errors import usage
 from toolchain.graph.file import read_onnx
 from toolchain.graph.session import open_as_board
+from toolchain.measure.authenticate import authenticate_bundle
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -41,7 +42,7 @@ def open_payload(path: Path, *, data: Path | None, threads: int, samples: int) -
     """Return the model of an ONNX file, or of a bundle's preferred candidate, with at most so many samples.
 
     Raises ToolchainError before the runtime sees a file: exit 2 for a path that is neither, 3 for data that is
-    missing, 11 for a bundle that differs from its manifest, 23 for a malformed file.
+    missing, 10 for a signature of another manifest, 11 for a bundle that differs from its manifest, 23 for a malformed file.
     """
     if (path / MANIFEST_NAME).is_file():
         return _open_bundle(path, threads, samples)
@@ -90,7 +91,9 @@ def choose_feeds(payloads: Sequence[Payload]) -> Sequence[Arrays]:
 
 
 def _open_bundle(path: Path, threads: int, samples: int) -> Payload:
-    manifest, bundle_id = read_manifest(path)
+    data = read_manifest_bytes(path)
+    authenticate_bundle(path, data, None)
+    manifest, bundle_id = parse_manifest(data), compute_bundle_id(data)
     check_contents(path, manifest)
     model = path / manifest.candidates[0].path
     golden = open_golden(path, manifest)
