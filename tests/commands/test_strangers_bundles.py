@@ -109,6 +109,27 @@ def test_a_bundle_of_this_toolchain_has_its_agent(make_bundle, home):
     assert "agent" not in " ".join(report["warnings"])
 
 
+def test_the_settings_of_a_repository_around_a_bundle_are_not_followed(make_bundle, home, canary, tmp_path):
+    bundle = make_bundle()
+    download = tmp_path / "download"
+    download.mkdir()
+    bundle = bundle.rename(download / "bundle")
+
+    def git(*arguments):
+        command = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *arguments]
+        subprocess.run(command, cwd=download, check=True, capture_output=True)
+
+    git("init")
+    git("add", "bundle/manifest.json")
+    git("commit", "--message", "x")
+    git("config", "core.fsmonitor", f"touch {canary} #")
+    subprocess.run(["git", "describe", "--always", "--dirty"], cwd=download, check=True, capture_output=True)
+    assert canary.exists()  # else this shows nothing
+    canary.unlink()
+    assert verify(home, bundle)[0] == 0
+    assert not canary.exists()
+
+
 @pytest.mark.parametrize("seam", ["metrics", "runtimes"])
 def test_a_plug_in_that_lies_in_the_bundle_does_not_run(make_bundle, home, mark, canary, seam):
     bundle = make_bundle()

@@ -131,7 +131,7 @@ def _report_again(
         judgement=answer.judgement,
         manifest=manifest,
         stages=[],
-        provenance=describe_run(folder),
+        provenance=describe_run(None),
         signature=describe_signature(is_signed=is_signed, signer=measured.signer),
         signer=measured.signer,
         device=device,
