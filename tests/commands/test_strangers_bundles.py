@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import toolchain
@@ -65,19 +66,13 @@ def rewrite(bundle, texts, **changes):
 
 def verify(folder, bundle, *options):
     """Verify a bundle with a folder as the working one; return the exit code, the report and stderr."""
-    command = [
-        sys.executable,
-        "-P",
-        "-c",
-        SCRIPT.format(str(REPOSITORY)),
-        "verify",
-        bundle,
-        "--json",
-        "--quiet",
-        *options,
-    ]
+    return run(folder, "verify", bundle, "--json", "--quiet", *options)
+
+
+def run(folder, *arguments):
+    command = [sys.executable, "-P", "-c", SCRIPT.format(str(REPOSITORY)), *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment["TOOLCHAIN_CACHE"] = str(bundle.parent / "cache")
+    environment["TOOLCHAIN_CACHE"] = str(folder.parent / "cache")
     done = subprocess.run(
         list(map(str, command)), cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
@@ -109,24 +104,39 @@ def test_a_bundle_of_this_toolchain_has_its_agent(make_bundle, home):
     assert "agent" not in " ".join(report["warnings"])
 
 
-def test_the_settings_of_a_repository_around_a_bundle_are_not_followed(make_bundle, home, canary, tmp_path):
-    bundle = make_bundle()
-    download = tmp_path / "download"
-    download.mkdir()
-    bundle = bundle.rename(download / "bundle")
+@pytest.fixture
+def download(tmp_path, canary):
+    """Return a folder that a stranger packed with its repository, whose settings name a program."""
+    folder = tmp_path / "download"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"no model")
 
     def git(*arguments):
         command = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *arguments]
-        subprocess.run(command, cwd=download, check=True, capture_output=True)
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
     git("init")
-    git("add", "bundle/manifest.json")
+    git("add", "model.onnx")
     git("commit", "--message", "x")
     git("config", "core.fsmonitor", f"touch {canary} #")
-    subprocess.run(["git", "describe", "--always", "--dirty"], cwd=download, check=True, capture_output=True)
-    assert canary.exists()  # else this shows nothing
+    git("describe", "--always", "--dirty")
+    assert canary.exists()  # else it shows nothing
     canary.unlink()
-    assert verify(home, bundle)[0] == 0
+    return folder
+
+
+def test_the_settings_of_a_repository_around_a_bundle_are_not_followed(make_bundle, home, canary, download):
+    assert verify(home, make_bundle().rename(download / "bundle"))[0] == 0
+    assert not canary.exists()
+
+
+def test_the_settings_of_a_repository_around_an_onnx_file_are_not_followed(home, canary, download, samples):
+    np.savez(home / "data.npz", input=samples[0])
+    arguments = ("deploy", download / "model.onnx", "--calibration", home / "data.npz", "--out", home / "out")
+    code, _, stderr = run(home, *arguments)
+    assert code == 23, stderr
+    assert (home / "out/report.json").exists()  # which would tell the commit
+    assert run(download, "deploy", "none.onnx")[0] == 2
     assert not canary.exists()
 
 
