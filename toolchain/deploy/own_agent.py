@@ -30,6 +30,7 @@ ENVIRONMENT = (
     "TMPDIR",  # where temporary files may lie
     *("LANG", "LC_ALL", "LC_CTYPE"),  # the encoding of paths
     "LD_LIBRARY_PATH",  # a runtime's libraries where they are none of the system's (agent/measure/libraries.py)
+    *("CUDA_HOME", "CUDA_PATH"),  # the same for CUDA's, which cuda-python looks for there
     *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"),  # which of several GPUs is measured
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"),  # how many threads numpy starts
 )
