@@ -1,7 +1,6 @@
 """Small models and bundles that the tests of agent, bundle and deploy share. No torch: seconds matter."""
 
 import dataclasses
-import os
 
 import hypothesis
 import numpy as np
@@ -14,14 +13,10 @@ from onnx import numpy_helper
 from tests.native_board import NativeBoard
 from toolchain.agent.manifest import Compatible, Gates, MetricSpec, TensorSpec
 from toolchain.bundle import BundleInputs, GoldenBatch, write_bundle
-from toolchain.deploy import own_agent
 
 # The same examples on every run, and no limit on the time that one takes: no test needs luck or a fast machine.
 hypothesis.settings.register_profile("toolchain", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("toolchain")
-
-# The agent's process gets its environment by list; coverage.py is told by a variable what to measure (pyproject.toml: patch).
-own_agent.ENVIRONMENT += tuple(name for name in os.environ if name.startswith("COVERAGE_"))
 
 SAMPLES = 70  # more than one batch of 64
 

@@ -62,7 +62,8 @@ def deploy_model(
     in `out` say so as well.
     """
     remove_reports(out)
-    provenance = describe_run(recipe.folder)
+    # An ONNX file alone may lie in a repository of a stranger's; who wrote a recipe runs Python here anyway.
+    provenance = describe_run(recipe.folder if recipe.path.is_file() else None)
     run: stages.Run | None = None
     try:
         refuse_unsigned(target, order.sign_with)

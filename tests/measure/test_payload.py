@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from tests.native_board import make_key
 from toolchain.agent.manifest import read_manifest
+from toolchain.bundle.sign import sign_manifest
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.measure.payload import choose_feeds, open_payload
 
@@ -93,3 +95,13 @@ def test_data_of_another_shape_is_refused(write_model, tmp_path):
     np.savez(tmp_path / "bad.npz", input=np.zeros((4, 1, 8, 8), np.float32))
     error = refuse(ExitCode.USAGE, open_path, write_model("float32"), tmp_path / "bad.npz")
     assert error.where == str(tmp_path / "bad.npz")
+
+
+def test_a_bundle_beside_the_signature_of_another_manifest_is_refused(make_bundle, tmp_path):
+    bundle = make_bundle()
+    make_key(tmp_path / "key")
+    manifest = (bundle / "manifest.json").read_bytes()
+    (bundle / "manifest.json.sig").write_bytes(sign_manifest(manifest + b" ", tmp_path / "key"))
+    refuse(ExitCode.SIGNATURE, open_path, bundle)
+    (bundle / "manifest.json.sig").write_bytes(sign_manifest(manifest, tmp_path / "key"))
+    assert open_path(bundle).feeds

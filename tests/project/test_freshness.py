@@ -61,3 +61,28 @@ def test_a_source_date_epoch_that_is_no_time_is_exit_2(tmp_path, monkeypatch, te
 
 def test_the_last_day_is_a_whole_one(tmp_path):
     assert choose_freshness(tmp_path, counter=0, expires_days=1).expires.endswith("T00:00:00Z")
+
+
+def test_a_repository_names_no_program_that_is_run_for_its_time(tmp_path):
+    canary = tmp_path / "executed"
+    program = tmp_path / "gpg"
+    program.write_text(f"#!/bin/sh\ntouch {canary}\n")
+    program.chmod(0o755)
+    folder = tmp_path / "repository"
+
+    def git(*arguments, **options):
+        done = subprocess.run(["git", "-C", folder, *arguments], check=True, capture_output=True, text=True, **options)
+        return done.stdout.strip()
+
+    subprocess.run(["git", "init", "-q", folder], check=True)
+    who = "x <x@example.org> 1700000000 +0000"
+    signature = "gpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----"
+    text = f"tree {git('mktree', input='')}\nauthor {who}\ncommitter {who}\n{signature}\n\nx\n"
+    git("reset", git("hash-object", "-t", "commit", "-w", "--stdin", input=text))
+    git("config", "log.showSignature", "true")
+    git("config", "gpg.program", program)
+    git("show", "--no-patch")
+    assert canary.exists()  # else this shows nothing
+    canary.unlink()
+    assert find_commit_time_s(folder) == 1700000000
+    assert not canary.exists()

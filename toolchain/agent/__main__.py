@@ -34,6 +34,7 @@ def _verify(arguments: Sequence[str]) -> Answer:
         settings=options.settings,
         pinned=options.pinned,
         speed_memory=options.speed_memory or find_speed_memory(options.bundle),
+        engines=options.engines,
     )
     if samples_path is not None:
         samples_path.write_text(json.dumps(verification.samples_ms), encoding="utf-8")

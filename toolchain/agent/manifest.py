@@ -279,6 +279,15 @@ def parse_manifest(data: bytes) -> Manifest:
 def read_manifest(bundle_dir: Path) -> Tuple[Manifest, str]:
     """Return the manifest of a bundle and the bundle_id, from one reading of the file.
 
+    Raises ToolchainError as read_manifest_bytes and parse_manifest do.
+    """
+    data = read_manifest_bytes(bundle_dir)
+    return parse_manifest(data), compute_bundle_id(data)
+
+
+def read_manifest_bytes(bundle_dir: Path) -> bytes:
+    """Return the bytes of a bundle's manifest.json, unread.
+
     Raises ToolchainError: exit 2 when there is no such folder, exit 23 when the manifest is missing or malformed.
     """
     if not bundle_dir.is_dir():
@@ -294,5 +303,4 @@ def read_manifest(bundle_dir: Path) -> Tuple[Manifest, str]:
             fix="name the folder that `toolchain deploy` wrote",
         )
     with open_regular_file(path) as file:
-        data = file.read(MANIFEST_SIZE_BYTES_MAX + 1)
-    return parse_manifest(data), compute_bundle_id(data)
+        return file.read(MANIFEST_SIZE_BYTES_MAX + 1)

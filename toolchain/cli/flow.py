@@ -91,6 +91,10 @@ def verify(
         Path | None, typer.Argument(help="A bundle's folder; of a board its active release, if not given.")
     ] = None,
     device: DeviceNames = None,
+    signers: Annotated[
+        Path | None,
+        typer.Option(help="An allowed_signers file of OpenSSH: whose bundles are measured here, and no others."),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     *,
@@ -100,13 +104,16 @@ def verify(
     from toolchain.measure.verify import verify_bundle, verify_on_board
 
     units: list[Device | None] = [None] if device is None else [*find_devices(device)]
+    if device is not None and signers is not None:
+        fix = "leave --signers out; `toolchain enroll` tells a board whose bundles it takes"
+        raise usage("a board knows itself whose bundles it takes", where="--signers", fix=fix)
 
     def verify_on(unit: Device | None) -> Report:
         with show_progress(quiet=quiet) as progress:
             if unit is None:
                 if bundle is None:
                     raise usage("there is no bundle to prove", where="BUNDLE", fix="name its folder, or a --device")
-                return verify_bundle(bundle, settings=settings, progress=progress)
+                return verify_bundle(bundle, settings=settings, progress=progress, signers=signers)
             return verify_on_board(bundle, unit, settings=settings, progress=progress)
 
     return report_on_each(units, verify_on, as_json=as_json)

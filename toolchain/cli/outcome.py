@@ -106,5 +106,5 @@ def _build_report(place: Place, failure: ToolchainError) -> Report:
     from toolchain.run.provenance import describe_run
 
     return build_error_report(
-        error=failure, model=place.model, target=place.target, stages=[], provenance=describe_run(Path.cwd())
+        error=failure, model=place.model, target=place.target, stages=[], provenance=describe_run(None)
     )

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 from typing import IO, Self
 
@@ -16,6 +15,8 @@ from toolchain.deploy.transport import OnProgress
 
 # Memory is taken at some GB/s at most, and a limit overshot by that much; to look costs a thousandth of a core.
 _LOOK_S = 0.05
+# What the agent said while this process was busy or stopped is read in this time.
+_LATE_LOOKS_MAX = 10
 # The record of a model with 10,000 layers has 3 MB.
 _STDOUT_BYTES_MAX = 64 * 2**20
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -31,8 +32,8 @@ class AgentWatch:
         self._limits = limits
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
-        self._mark_s, self._mark_cpu_s = time.monotonic(), 0.0
-        self._steps = self._marked = 0
+        self._mark_cpu_s = 0.0
+        self._steps = self._marked = self._looks = self._late_looks = 0
         self.exceeded: tuple[str, str] | None = None
         """What was allowed and what was found, where a limit was exceeded."""
 
@@ -79,14 +80,20 @@ class AgentWatch:
         size_bytes = os.fstat(self._stdout.fileno()).st_size
         if size_bytes > _STDOUT_BYTES_MAX:
             return f"at most {_STDOUT_BYTES_MAX >> 20} MB of words", f"{size_bytes >> 20} MB"
-        now_s = time.monotonic()
+        return self._find_stall(cpu_s)
+
+    def _find_stall(self, cpu_s: float) -> tuple[str, str] | None:
         if self._steps != self._marked:
-            self._marked, self._mark_s, self._mark_cpu_s = self._steps, now_s, cpu_s
-        taken_s, taken_cpu_s = now_s - self._mark_s, cpu_s - self._mark_cpu_s
-        if taken_cpu_s > limits.step_cpu_s or taken_s > limits.step_wall_s:
-            expected = f"a payload opened, or a batch run, in {limits.step_cpu_s:.0f} s of CPU time"
-            return expected, f"{taken_cpu_s:.0f} s of CPU time, {taken_s:.0f} s in all, and no end"
-        return None
+            self._marked, self._mark_cpu_s, self._looks, self._late_looks = self._steps, cpu_s, 0, 0
+        # Time in which this process is stopped itself is none that the agent took.
+        self._looks += 1
+        taken_s, taken_cpu_s = self._looks * _LOOK_S, cpu_s - self._mark_cpu_s
+        if taken_cpu_s > self._limits.step_cpu_s or taken_s > self._limits.step_wall_s:
+            self._late_looks += 1
+        if self._late_looks <= _LATE_LOOKS_MAX:
+            return None
+        expected = f"a payload opened, or a batch run, in {self._limits.step_cpu_s:.0f} s of CPU time"
+        return expected, f"{taken_cpu_s:.0f} s of CPU time, {taken_s:.0f} s in all, and no end"
 
     def _kill(self) -> None:
         if self._process.returncode is None:

@@ -16,6 +16,7 @@ from toolchain.agent.manifest import Manifest, read_manifest
 from toolchain.agent.measure.facts import Facts, read_facts
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.agent.measure.settings import DEFAULTS, MeasureSettings, list_arguments
+from toolchain.agent.measure.tensorrt.engine_cache import find_user_root
 from toolchain.deploy.agent_limits import find_limits
 from toolchain.deploy.lock import lock_folder
 from toolchain.deploy.own_agent import run_agent
@@ -115,6 +116,8 @@ def measure_folder(
         path = Path(folder) / "samples.json"
         memory = cache_root().absolute() / SPEED_MEMORY
         arguments = ["verify", str(bundle_dir.absolute()), "--samples", str(path), "--speed-memory", str(memory)]
+        # Never what lies around the bundle, in which a board's engines would be: an engine is native code.
+        arguments += ["--engines", str(find_user_root().absolute())]
         arguments += list_arguments(settings) + _list_members(bundle_dir, manifest)
         arguments += [] if pinned is None else ["--pinned", pinned]
         result = run_agent(arguments, on_progress, limits=find_limits(manifest), where=str(bundle_dir))

@@ -26,10 +26,11 @@ from toolchain.errors import ToolchainError, malformed
 # What the agent gets of this process's environment; a variable that is not here may be a secret.
 ENVIRONMENT = (
     "PATH",  # the tools that tell a board's power mode and clocks (agent/measure/jetson.py)
-    *("HOME", "XDG_CACHE_HOME"),  # engines that were built before (agent/measure/tensorrt/engine_cache.py)
+    "HOME",  # what CUDA keeps of compiled kernels, and the user's own site-packages
     "TMPDIR",  # where temporary files may lie
     *("LANG", "LC_ALL", "LC_CTYPE"),  # the encoding of paths
     "LD_LIBRARY_PATH",  # a runtime's libraries where they are none of the system's (agent/measure/libraries.py)
+    *("CUDA_HOME", "CUDA_PATH"),  # the same for CUDA's, which cuda-python looks for there
     *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"),  # which of several GPUs is measured
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"),  # how many threads numpy starts
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -13,7 +14,10 @@ from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.judge import Shipped
 from toolchain.errors import ExitCode, ToolchainError, malformed
 from toolchain.run.atomic import write_atomically
+from toolchain.run.regular_file import read_regular
 
+# One has 400 bytes, and as many more as the path of its payload.
+_SIZE_BYTES_MAX = 64 * 1024
 _FIX = "deploy again, which decides anew"
 
 
@@ -41,12 +45,16 @@ def read_pin(bundle: Path) -> str | None:
     Raises ToolchainError: exit 11 where the pin is of another bundle or payload, 23 where it cannot be read.
     """
     path = bundle / SHIPPED_NAME
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
+    what = "what was shipped of a bundle cannot be read"
     try:
-        pin = cast("Pin", decode(Pin, parse_json(path.read_bytes(), SHIPPED_NAME), SHIPPED_NAME))
+        data = read_regular(path, size_max=_SIZE_BYTES_MAX, follow=False)
+        pin = cast("Pin", decode(Pin, parse_json(data, SHIPPED_NAME), SHIPPED_NAME))
+    except OSError as error:
+        expected = f"a regular file of at most {_SIZE_BYTES_MAX} bytes"
+        raise malformed(what, where=str(path), expected=expected, found=error.strerror, fix=_FIX) from error
     except ToolchainError as error:
-        what = "what was shipped of a bundle cannot be read"
         raise malformed(what, where=str(path), expected=error.expected, found=error.found, fix=_FIX) from error
     manifest, bundle_id = read_manifest(bundle)
     payloads = {candidate.precision: candidate.path for candidate in manifest.candidates}

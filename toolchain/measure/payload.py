@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from toolchain.agent.bundle_files import MANIFEST_NAME
 from toolchain.agent.contents import check_contents
-from toolchain.agent.manifest import read_manifest
+from toolchain.agent.manifest import compute_bundle_id, parse_manifest, read_manifest_bytes
 from toolchain.agent.measure.golden import open_golden
 from toolchain.agent.measure.payloads import describe_difference
 from toolchain.agent.measure.session import BuildRequest, Session, open_session
+from toolchain.agent.measure.tensorrt.engine_cache import find_user_root
 from toolchain.agent.measure.traits import find_traits
 from toolchain.data import load_dataset
 from toolchain.data.dataset import measure_arrays
@@ -23,6 +24,7 @@ from toolchain.deploy.transport import OnProgress
 from toolchain.errors import usage
 from toolchain.graph.file import read_onnx
 from toolchain.graph.session import open_as_board
+from toolchain.measure.authenticate import authenticate_bundle
 from toolchain.run.confine import inside
 from toolchain.run.confine.confine import confine
 from toolchain.run.confine.limits import Limits, measure_files
@@ -47,7 +49,7 @@ def open_payload(path: Path, *, data: Path | None, threads: int, samples: int) -
     """Return the model of an ONNX file, or of a bundle's preferred candidate, with at most so many samples.
 
     Raises ToolchainError before the runtime sees a file: exit 2 for a path that is neither, 3 for data that is
-    missing, 11 for a bundle that differs from its manifest, 23 for a malformed file.
+    missing, 10 for a signature of another manifest, 11 for a bundle that differs from its manifest, 23 for a malformed file.
     """
     if (path / MANIFEST_NAME).is_file():
         return _open_bundle(path, threads, samples)
@@ -110,7 +112,9 @@ def choose_feeds(payloads: Sequence[Payload]) -> Sequence[Arrays]:
 
 
 def _open_bundle(path: Path, threads: int, samples: int) -> Payload:
-    manifest, bundle_id = read_manifest(path)
+    data = read_manifest_bytes(path)
+    authenticate_bundle(path, data, None)
+    manifest, bundle_id = parse_manifest(data), compute_bundle_id(data)
     check_contents(path, manifest)
     model = path / manifest.candidates[0].path
     golden = open_golden(path, manifest)
@@ -119,7 +123,9 @@ def _open_bundle(path: Path, threads: int, samples: int) -> Payload:
     else:
         inside.free_memory()
     shapes = golden.find_shapes(manifest.inputs)
-    build = BuildRequest(bundle_dir=path, bundle_id=bundle_id, shapes=shapes, spec=manifest.build)
+    build = BuildRequest(
+        bundle_dir=path, bundle_id=bundle_id, shapes=shapes, spec=manifest.build, engines=find_user_root()
+    )
     session = open_session(manifest.runtime, model, threads, build)
     batch = golden.find_batch(session.inputs) or 1
     runs = min(samples, golden.samples) // batch

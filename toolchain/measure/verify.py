@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from toolchain.agent.bundle_files import MANIFEST_NAME, SIGNATURE_NAME
-from toolchain.agent.install.signature import check_data
-from toolchain.agent.manifest import Manifest, compute_bundle_id, parse_manifest, read_manifest
+import toolchain.agent
+from toolchain.agent.bundle_files import SIGNATURE_NAME
+from toolchain.agent.manifest import Manifest, compute_bundle_id, parse_manifest, read_manifest_bytes
+from toolchain.agent.measure.members import list_outside
 from toolchain.agent.measure.settings import MeasureSettings, list_arguments
 from toolchain.deploy.answer import judge_answer
 from toolchain.deploy.board import ROOT_ARGUMENT, describe_caller
@@ -15,29 +18,45 @@ from toolchain.deploy.pin import read_pin
 from toolchain.deploy.reach import reach_board
 from toolchain.deploy.transport import Measured
 from toolchain.deploy.words import read_check, read_measured
-from toolchain.errors import ExitCode, ToolchainError, usage
+from toolchain.errors import usage
+from toolchain.measure.authenticate import authenticate_bundle
 from toolchain.project.device import Device
 from toolchain.project.find import find_target
 from toolchain.report.document import build_report, describe_signature
 from toolchain.report.shape import Report
+from toolchain.run.cache import hash_file
 from toolchain.run.progress import Progress, show_steps
 from toolchain.run.provenance import describe_run
 
 
-def verify_bundle(bundle: Path, *, settings: MeasureSettings, progress: Progress) -> Report:
+def verify_bundle(
+    bundle: Path, *, settings: MeasureSettings, progress: Progress, signers: Path | None = None
+) -> Report:
     """Prove a bundle on this machine again, as it lies there, and return the verdict; nothing is written.
 
-    It is measured by this toolchain's own agent: nothing that lies in a bundle is executed, whoever made it. Where a deploy
-    has proven a payload of it, that payload is proven, or none.
-    Raises ToolchainError as the agent does: exit 10, 11, 12 or 23 for a bundle that is not what it should be; 10 too where
-    the signature beside it is none of its manifest.
+    It is measured by this toolchain's own agent: nothing that lies in a bundle is executed, whoever made or signed it. Where
+    a deploy has proven a payload of it, that payload is proven, or none.
+
+    signers: an allowed_signers file; nobody else's bundle is measured then.
+
+    Raises ToolchainError as the agent does: exit 10, 11, 12 or 23 for a bundle that is not what it should be; 10 too as
+    authenticate_bundle does.
     """
     with progress.stage("verify"):
-        read_manifest(bundle)  # before whatever knows the folder by another path
-        _check_signature(bundle)
+        data = read_manifest_bytes(bundle)
+        signature = authenticate_bundle(bundle, data, signers)
+        manifest = parse_manifest(data)
         pinned = read_pin(bundle)
         measured = measure_folder(bundle, settings, show_steps(progress), pinned=pinned)
-        return _report_bundle(bundle, measured, device=None, pinned=pinned)
+    return _report_again(
+        data,
+        replace(measured, signer=signature.signer),
+        device=None,
+        pinned=pinned,
+        is_signed=signature.is_there,
+        folder=bundle,
+        notes=_describe_agent(manifest),
+    )
 
 
 def verify_on_board(bundle: Path | None, device: Device, *, settings: MeasureSettings, progress: Progress) -> Report:
@@ -48,25 +67,19 @@ def verify_on_board(bundle: Path | None, device: Device, *, settings: MeasureSet
     arguments = ["--root", ROOT_ARGUMENT, "--who", describe_caller(), *list_arguments(settings)]
     pin: str | None = None
     if bundle is not None:
-        manifest, bundle_id = read_manifest(bundle)
-        _check_target(manifest, device, where=str(bundle))
+        data = read_manifest_bytes(bundle)
+        _check_target(parse_manifest(data), device, where=str(bundle))
         pin = read_pin(bundle)
-        arguments += ["--bundle", bundle_id, *([] if pin is None else ["--pinned", pin])]
+        arguments += ["--bundle", compute_bundle_id(data), *([] if pin is None else ["--pinned", pin])]
     with progress.stage("verify"), reach_board(device) as board:
         said = read_check(board.run("check", *arguments, on_progress=show_steps(progress)).document)
     measured, pinned = read_measured(said), pin or said.pinned
     if bundle is not None:
-        return _report_bundle(bundle, measured, device=device.name, pinned=pinned)
-    data = said.manifest.encode("utf-8")
-    _check_target(parse_manifest(data), device, where=device.name)
-    return _report_again(
-        data,
-        measured,
-        device=device.name,
-        pinned=pinned,
-        is_signed=said.signed,
-        folder=Path(said.folder),
-    )
+        is_signed, folder = (bundle / SIGNATURE_NAME).exists(), bundle
+    else:
+        data, is_signed, folder = said.manifest.encode("utf-8"), said.signed, Path(said.folder)
+        _check_target(parse_manifest(data), device, where=device.name)
+    return _report_again(data, measured, device=device.name, pinned=pinned, is_signed=is_signed, folder=folder)
 
 
 def _check_target(manifest: Manifest, device: Device, *, where: str) -> None:
@@ -81,28 +94,22 @@ def _check_target(manifest: Manifest, device: Device, *, where: str) -> None:
         )
 
 
-def _check_signature(bundle: Path) -> None:
-    """Refuse (exit 10) a signature that is of another manifest, or none; whose it is, is for boards to judge."""
-    path = bundle / SIGNATURE_NAME
-    if not path.is_file():
-        return
-    try:
-        check_data((bundle / MANIFEST_NAME).read_bytes(), path)
-    except ToolchainError as error:
-        if error.code == ExitCode.SIGNATURE:  # else there is no ssh-keygen that can tell: the report says "not checked"
-            raise
-
-
-def _report_bundle(bundle: Path, measured: Measured, *, device: str | None, pinned: str | None) -> Report:
-    """Return the report of a bundle that was verified again, outside of a deploy."""
-    return _report_again(
-        (bundle / MANIFEST_NAME).read_bytes(),
-        measured,
-        device=device,
-        pinned=pinned,
-        is_signed=(bundle / SIGNATURE_NAME).exists(),
-        folder=bundle,
-    )
+def _describe_agent(manifest: Manifest) -> list[str]:
+    """Return a note where the agent in a bundle is another one than that of this toolchain, which measured it here."""
+    package = Path(toolchain.agent.__file__).parent
+    outside = {
+        f"agent/{name.partition('.agent.')[2].replace('.', '/')}.py": path for name, path in list_outside().items()
+    }
+    others = []
+    for entry in manifest.files:
+        if entry.path.startswith("agent/"):
+            own = outside.get(entry.path, package / entry.path.partition("/")[2])
+            if not own.is_file() or hash_file(own) != entry.sha256:
+                others.append(entry.path)
+    if not others:
+        return []
+    count = f"{len(others)} of its files" if len(others) > 1 else others[0]
+    return [f"the agent in the bundle is another one than this toolchain's, which measured here: {count}"]
 
 
 def _report_again(
@@ -113,6 +120,7 @@ def _report_again(
     pinned: str | None,
     is_signed: bool,
     folder: Path,
+    notes: Sequence[str] = (),
 ) -> Report:
     """Return the report of a bundle that was verified again and lies in a folder: of this machine, or of a board."""
     manifest = parse_manifest(manifest_bytes)
@@ -123,9 +131,10 @@ def _report_again(
         judgement=answer.judgement,
         manifest=manifest,
         stages=[],
-        provenance=describe_run(folder),
+        provenance=describe_run(None),
         signature=describe_signature(is_signed=is_signed, signer=measured.signer),
         signer=measured.signer,
         device=device,
+        notes=notes,
         bundle_path=str(folder),
     )

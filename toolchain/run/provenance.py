@@ -24,14 +24,17 @@ FLAGS = frozenset({"--json", "--quiet", "--layers", "--fresh", "--search", "--he
 _HIDDEN = "..."
 
 
-def describe_run(folder: Path) -> dict[str, Any]:
-    """Return what this run was made with; `folder` is that of the recipe, whose git commit is named."""
+def describe_run(folder: Path | None) -> dict[str, Any]:
+    """Return what this run was made with; `folder` is that of the recipe, whose git commit is named.
+
+    None asks git nothing, which runs what the settings of a repository say, and so may be that of a stranger.
+    """
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(tell_words(sys.argv[1:])),
         "toolchain": metadata.version("edge-toolchain"),
         "python": platform.python_version(),
-        "git_commit": find_git_commit(folder),
+        "git_commit": None if folder is None else find_git_commit(folder),
     }
 
 

@@ -83,7 +83,13 @@ def describe_difference(expected: Sequence[TensorSpec], found: Sequence[TensorSp
 
 
 def _request_builds(
-    bundle_dir: Path, bundle_id: str, manifest: Manifest, golden: GoldenArrays, path: str, on_progress: OnProgress
+    bundle_dir: Path,
+    bundle_id: str,
+    manifest: Manifest,
+    golden: GoldenArrays,
+    path: str,
+    on_progress: OnProgress,
+    engines: Optional[Path],
 ) -> BuildRequest:
     return BuildRequest(
         bundle_dir=bundle_dir,
@@ -91,6 +97,7 @@ def _request_builds(
         shapes=golden.find_shapes(manifest.inputs),
         spec=manifest.build if path not in list_references(manifest) else replace(manifest.build, dla_core=None),
         on_steps=lambda done, total: on_progress(f"build {path}", done, total),
+        engines=engines,
     )
 
 
@@ -143,6 +150,7 @@ def measure_payloads(
     bundle_id: str,
     settings: MeasureSettings,
     speed_memory: Optional[Path],
+    engines: Optional[Path] = None,
     on_progress: OnProgress,
 ) -> Payloads:
     """Open the references and every candidate, and measure them interleaved on the first sample of the evaluation set.
@@ -151,7 +159,9 @@ def measure_payloads(
     """
     paths = list(dict.fromkeys([*list_references(manifest), *(candidate.path for candidate in manifest.candidates)]))
     sessions: Dict[str, Session] = {}
-    builds = {path: _request_builds(bundle_dir, bundle_id, manifest, golden, path, on_progress) for path in paths}
+    builds = {
+        path: _request_builds(bundle_dir, bundle_id, manifest, golden, path, on_progress, engines) for path in paths
+    }
     with ExitStack() as stack:  # what is open is closed, should anything here fail
         for done, path in enumerate(paths, start=1):
             sessions[path] = open_session(manifest.runtime, bundle_dir / path, manifest.threads, builds[path])

@@ -41,6 +41,8 @@ class BuildRequest:
     shapes: Mapping[str, ShapeRange]
     spec: BuildSpec
     on_steps: Optional[Callable[[int, int], None]] = None
+    engines: Optional[Path] = None
+    """Where engines are kept; None is the board whose release this is (tensorrt/engine_cache.py)."""
 
 
 @dataclass(frozen=True)

@@ -174,10 +174,12 @@ def verify_bundle(
     settings: MeasureSettings = DEFAULTS,
     pinned: Optional[str] = None,
     speed_memory: Optional[Path] = None,
+    engines: Optional[Path] = None,
 ) -> Verification:
     """Verify a bundle on this board; `pinned` is the precision that alone may be proven, None leaves it to the order.
 
     `speed_memory` is the file that remembers how fast this machine can be (machine_speed.py); None remembers nothing.
+    `engines` is the folder that keeps engines; None is that of the board whose release this is.
 
     A verdict is returned (pass 0, fail 18, 19 or 24, invalid 20). Raises ToolchainError where there is none: exit 2 no
     such folder, 3 runtime missing, 10 not signed, 11 other content, 12 incompatible board, 23 malformed.
@@ -196,6 +198,7 @@ def verify_bundle(
         bundle_id=bundle_id,
         settings=settings,
         speed_memory=speed_memory,
+        engines=engines,
         on_progress=on_progress,
     )
     try:

@@ -276,3 +276,21 @@ def test_a_file_outside_of_a_bundle_is_opened_where_its_shapes_are_fixed(board, 
 
 def test_a_file_that_is_missing_is_malformed(board, tmp_path):
     assert_refused(ExitCode.MALFORMED, lambda: open_session("tensorrt", tmp_path / "none.onnx", 1))
+
+
+def test_engines_that_came_with_a_bundle_are_not_opened_where_the_host_says_where_its_own_are(
+    board, make_engine_bundle, tmp_path
+):
+    stranger = tmp_path / "download"
+    bundle = stranger / "releases" / ("a" * 64)
+    bundle.parent.mkdir(parents=True)
+    make_engine_bundle().rename(bundle)
+    verify(bundle)  # as on a board: its engines lie beside the releases, and are opened again
+    theirs = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (stranger / "engines").glob("*.engine")}
+    board.trt.deserialized.clear()
+    verify(bundle)
+    assert set(board.trt.deserialized) == theirs
+    board.trt.deserialized.clear()
+    built = verify_bundle(bundle, on_progress=lambda step, done, total: None, engines=tmp_path / "own")
+    assert not any(engine.reused for engine in list_engines(built))
+    assert len(list((tmp_path / "own/engines").glob("*.engine"))) == len(theirs)

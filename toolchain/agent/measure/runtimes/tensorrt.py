@@ -18,7 +18,7 @@ from ..placement import Placement
 from ..session import BuildRequest, EngineFacts
 from ..tensorrt.cuda import Cuda
 from ..tensorrt.engine import BuildOptions, Built, build_engine, parse_model
-from ..tensorrt.engine_cache import EngineCache, EngineKey, Pin, find_root
+from ..tensorrt.engine_cache import EngineCache, EngineKey, Pin, find_root, find_user_root
 from ..tensorrt.execution import TensorRtSession
 from ..tensorrt.inspector import read_placement as read_inspected
 from ..tensorrt.macs import list_multiply_layers
@@ -76,7 +76,7 @@ def open_session(path: Path, _threads: int, build: Optional[BuildRequest] = None
     """
     trt, cuda = load_tensorrt(), Cuda(load_cudart())
     request = _complete(build, path)
-    cache = EngineCache(find_root(request.bundle_dir))
+    cache = EngineCache(request.engines or find_root(request.bundle_dir))
     key = _make_key(trt, cuda, path, request)
     data, pin, is_reused = cache.open(key, lambda timing: _build(trt, cuda, path, request, timing))
     return TensorRtSession(trt, cuda, data, cache.find_path(key), _describe(pin, is_reused=is_reused))
@@ -102,7 +102,13 @@ def _complete(build: Optional[BuildRequest], path: Path) -> BuildRequest:
     if build is not None:
         return build
     _check_exists(path)
-    return BuildRequest(bundle_dir=path.parent, bundle_id=compute_sha256(path), shapes={}, spec=BuildSpec())
+    return BuildRequest(
+        bundle_dir=path.parent,
+        bundle_id=compute_sha256(path),
+        shapes={},
+        spec=BuildSpec(),
+        engines=find_user_root(),
+    )
 
 
 def _make_key(trt: Any, cuda: Cuda, path: Path, request: BuildRequest) -> EngineKey:

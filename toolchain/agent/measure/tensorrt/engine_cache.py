@@ -176,4 +176,9 @@ def find_root(bundle_dir: Path) -> Path:
     resolved = bundle_dir.resolve()
     if resolved.parent.name in ("releases", "staging"):
         return resolved.parent.parent
+    return find_user_root()
+
+
+def find_user_root() -> Path:
+    """Return where the engines of bundles are kept that are no release of a board: in the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "edge-toolchain"
