@@ -16,6 +16,7 @@ from toolchain.agent.manifest import Manifest, read_manifest
 from toolchain.agent.measure.facts import Facts, read_facts
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.agent.measure.settings import DEFAULTS, MeasureSettings, list_arguments
+from toolchain.agent.temporary import TemporaryFolder
 from toolchain.deploy.agent_limits import find_limits
 from toolchain.deploy.lock import lock_folder
 from toolchain.deploy.own_agent import run_agent
@@ -111,8 +112,8 @@ def measure_folder(
 ) -> Measured:
     """Have this toolchain's agent measure a bundle's folder on this machine; see Transport."""
     manifest, _ = read_manifest(bundle_dir)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "samples.json"
+    with TemporaryFolder() as folder:
+        path = folder / "samples.json"
         memory = cache_root().absolute() / SPEED_MEMORY
         arguments = ["verify", str(bundle_dir.absolute()), "--samples", str(path), "--speed-memory", str(memory)]
         arguments += list_arguments(settings) + _list_members(bundle_dir, manifest)
