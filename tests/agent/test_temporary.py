@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import toolchain
 from toolchain.agent import temporary
 from toolchain.agent.temporary import TemporaryFolder, remove_orphans
 
@@ -163,6 +165,14 @@ def test_folders_that_are_made_while_others_are_removed_stay(parent):
     for folder in folders:
         folder.close()
     assert list(parent.iterdir()) == []
+
+
+def test_every_other_temporary_folder_is_settled_where_it_lies():
+    package = Path(toolchain.__file__).parent
+    made = re.compile(r"mkdtemp\(|TemporaryDirectory\(|NamedTemporaryFile\(|mkstemp\(")
+    found = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if made.search(path.read_text())}
+    # Beside what they replace: in OUT under its lock, on a board beside its agents.
+    assert found - {"deploy/local.py", "deploy/loader.py"} == {"agent/temporary.py"}, "use TemporaryFolder"
 
 
 def test_a_parent_that_is_not_there_is_no_error(monkeypatch):
