@@ -107,7 +107,7 @@ class NativeBoard:
 
     def list_sessions(self):
         """Return the processes that serve a connection."""
-        return _list_children(self._sshd.pid)
+        return list_children(self._sshd.pid)
 
     def signal_sessions(self, number):
         for process_id in self.list_sessions():
@@ -149,7 +149,7 @@ class NativeBoard:
         return f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in values.items())
 
 
-def _list_children(process_id):
+def list_children(process_id):
     children = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):

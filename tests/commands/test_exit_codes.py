@@ -293,3 +293,14 @@ def test_an_artifact_that_is_larger_than_its_limit_is_exit_19(project):
     project.assert_passed(project.deploy())
     row = next(gate for gate in project.read_report()["gates"] if gate["name"] == "size")
     assert (row["status"], row["required"]) == ("passed", "≤ 1,000,000 bytes")
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a\x1b[31m", "a\u202eb", "a\udce9"])
+def test_a_model_whose_name_cannot_be_a_folder_or_be_shown_is_exit_2_and_makes_none(project, name):
+    path = project.folder / f"{name}.onnx"
+    path.write_bytes(b"not read")
+    result = project.run("deploy", path, "--calibration", "data/tiny.npz", "--target", "board")
+    project.assert_stopped(result, 2, "usage")
+    assert "--out" in result.stderr
+    assert result.stderr.replace("\n", "").isprintable()
+    assert not (project.folder / "dist").exists()

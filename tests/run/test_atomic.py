@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.run.atomic import write_atomically
+from toolchain.run.atomic import remove_with_partials, write_atomically
 
 
 def test_a_full_disk_is_exit_14_and_leaves_what_was_there(tmp_path, monkeypatch):
@@ -56,3 +56,14 @@ def test_a_folder_where_the_file_should_be_is_exit_14_and_stays(tmp_path):
         write_atomically(tmp_path / "file", b"new")
     assert caught.value.code is ExitCode.STORAGE
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_a_file_goes_with_what_killed_writers_left_of_it_and_nothing_else_does(tmp_path):
+    path = tmp_path / "report.json"
+    kept = [".report.json.bak", f".report.json.{15 * 'a'}", f".report.jsonl.{16 * 'a'}", f".reportxjson.{16 * 'a'}"]
+    for name in (path.name, f".report.json.{16 * 'a'}", *kept):
+        (tmp_path / name).write_text("x")
+    remove_with_partials(path)
+    assert sorted(item.name for item in tmp_path.iterdir()) == sorted(kept)
+    remove_with_partials(path)  # one that is not there
+    remove_with_partials(tmp_path / "nowhere" / "report.json")

@@ -12,6 +12,7 @@ from types import FrameType
 import typer
 
 from toolchain.agent.printable import escape_lines
+from toolchain.agent.temporary import remove_orphans
 from toolchain.cli.stdout import write_json
 from toolchain.errors import ExitCode, ToolchainError, is_storage_error, missing, storage, usage
 from toolchain.run.cache import cache_root
@@ -26,6 +27,7 @@ def run_command(app: typer.Typer) -> int:
 
     A command that was asked for --json and ends in an error prints {"exit_code", "error"}, as a report.json holds them.
     """
+    remove_orphans()
     with _listen_for_interrupts() as interrupts, escape_stderr():
         outcome = _run(app)
     # A library that swallows an interrupt goes on half-imported, and fails with a message that misleads.

@@ -62,6 +62,14 @@ def deploy(
         recipe = find_recipe(model, calibration=calibration, evaluates=True)
         units: list[Device | None] = [None] if device is None else [*find_devices(device)]
         chosen = {unit: choose_target(unit, target, precision=precision) for unit in units}
+        if len(places) != len(units):
+            raise usage(
+                "a name of the model, the target or the device cannot be that of a folder",
+                where="MODEL, --target or --device",
+                expected="letters and digits, and none of / \\ * ? [",
+                found=" ".join(name for name in (recipe.name, target, device) if name),
+                fix="name a folder with --out, or give the file another name",
+            )
         freshness = choose_freshness(recipe.folder, counter=counter, expires_days=expires_days)
     place_of = dict(zip(units, places, strict=True))
 

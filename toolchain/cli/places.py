@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolchain.agent.printable import escape_line
 from toolchain.errors import ToolchainError
 from toolchain.project.device import DEVICES_FILE, Device, read_devices
 from toolchain.project.find import locate_model, locate_target
@@ -66,5 +67,5 @@ def _find_targets(model: str, asked: str | None, device: str | None) -> Sequence
 
 
 def _is_folder_name(name: str) -> bool:
-    """Return whether a name is one folder below another: a typo must not lead out of dist/."""
-    return name not in {"", ".", ".."} and not any(character in name for character in "/\\\0*?[")
+    """Return whether a name is one folder below another, that can be shown: a typo must not lead out of dist/."""
+    return name not in {"", ".", ".."} and escape_line(name) == name and not any(item in name for item in "/\\*?[")

@@ -17,6 +17,7 @@ from toolchain.agent.measure.facts import Facts, read_facts
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.agent.measure.settings import DEFAULTS, MeasureSettings, list_arguments
 from toolchain.agent.measure.tensorrt.engine_cache import find_user_root
+from toolchain.agent.temporary import TemporaryFolder
 from toolchain.deploy.agent_limits import find_limits
 from toolchain.deploy.lock import lock_folder
 from toolchain.deploy.own_agent import run_agent
@@ -112,8 +113,8 @@ def measure_folder(
 ) -> Measured:
     """Have this toolchain's agent measure a bundle's folder on this machine; see Transport."""
     manifest, _ = read_manifest(bundle_dir)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "samples.json"
+    with TemporaryFolder() as folder:
+        path = folder / "samples.json"
         memory = cache_root().absolute() / SPEED_MEMORY
         arguments = ["verify", str(bundle_dir.absolute()), "--samples", str(path), "--speed-memory", str(memory)]
         # Never what lies around the bundle, in which a board's engines would be: an engine is native code.

@@ -13,10 +13,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import IO
 
 import toolchain
+from toolchain.agent.temporary import TemporaryFolder
 from toolchain.deploy.agent_limits import AgentLimits
 from toolchain.deploy.agent_output import follow_progress, read_agent_output
 from toolchain.deploy.agent_watch import AgentWatch
@@ -74,11 +76,11 @@ def run_agent(
     command = [sys.executable, *options, "-c", _START, str(_PACKAGE), *arguments]
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     with (
-        tempfile.TemporaryDirectory() as folder,
+        closing(TemporaryFolder()) as folder,
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stdout,
         subprocess.Popen(
             command,
-            cwd=folder,
+            cwd=folder.path,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=stdout,
@@ -89,6 +91,7 @@ def run_agent(
         ) as process,
         AgentWatch(process, stdout, limits) as watch,
     ):
+        folder.note_process(process.pid)
         stderr = follow_progress(_read_lines(process.stderr), watch.note_progress(on_progress))
         return_code = watch.wait()
         if watch.exceeded is not None:

@@ -6,12 +6,12 @@ import contextlib
 import os
 import re
 import selectors
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from toolchain.agent.temporary import SHORT_PARENT, TemporaryFolder
 from toolchain.deploy.connection import lost
 from toolchain.errors import ExitCode, ToolchainError, missing
 
@@ -45,7 +45,7 @@ class SshConnection:
         self._ssh = ["ssh", *([] if config is None else ["-F", str(config)])]
         self._options = [f"-o{option}" for option in options]
         self._strictness = "yes"
-        self._folder: Path | None = None
+        self._folder: TemporaryFolder | None = None
         self._master: subprocess.Popen[bytes] | None = None
 
     @property
@@ -64,10 +64,10 @@ class SshConnection:
 
     def _connect(self) -> None:
         self._strictness = self._choose_strictness()
-        self._folder = Path(tempfile.mkdtemp(prefix="et-", dir=_find_short_folder()))
+        self._folder = TemporaryFolder(_find_short_folder())
         command = f"echo '{_READY.decode()}'; exec cat >/dev/null"
         options = ["ControlMaster=yes", "ControlPersist=no"]
-        with (self._folder / _ERRORS_NAME).open("wb") as errors:
+        with (self._folder.path / _ERRORS_NAME).open("wb") as errors:
             self._master = subprocess.Popen(
                 self._list_arguments(options, command),
                 stdin=subprocess.PIPE,
@@ -75,14 +75,15 @@ class SshConnection:
                 stderr=errors,
                 start_new_session=True,  # an interrupt of the terminal is ours to handle
             )
+        self._folder.note_process(self._master.pid)
         if not self._wait_until_ready(self._master):
             raise self._explain(self._read_errors())
 
     def start(self, command: str) -> subprocess.Popen[bytes]:
         """Start a command over the open connection; see Connection."""
-        if self._master is None or not self._has_socket():
+        if self._master is None or self._folder is None or not self._has_socket():
             raise lost(self._host, self._read_errors().rpartition("\n")[2] or "no connection")
-        return subprocess.Popen(
+        process = subprocess.Popen(
             # Without the shared connection ssh would make another one; it must not.
             self._list_arguments(["ControlMaster=no", "ProxyCommand=false"], command),
             stdin=subprocess.PIPE,
@@ -90,10 +91,12 @@ class SshConnection:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        self._folder.note_process(process.pid)
+        return process
 
     def _has_socket(self) -> bool:
         # ssh removes it before it ends.
-        return self._folder is not None and (self._folder / _SOCKET_NAME).exists()
+        return self._folder is not None and (self._folder.path / _SOCKET_NAME).exists()
 
     def close(self) -> None:
         """Disconnect; see Connection."""
@@ -107,12 +110,13 @@ class SshConnection:
             master.kill()
             master.wait()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.close()
             self._folder = None
 
     def _list_arguments(self, options: Sequence[str], command: str) -> list[str]:
+        folder = None if self._folder is None else self._folder.path
         every = [
-            f"ControlPath={self._folder}/{_SOCKET_NAME}",
+            f"ControlPath={folder}/{_SOCKET_NAME}",
             f"StrictHostKeyChecking={self._strictness}",
             "BatchMode=yes",  # nobody is there to answer a question
             f"ConnectTimeout={self._stall_s}",
@@ -171,7 +175,7 @@ class SshConnection:
             return ""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._master.wait(_CLOSE_S)
-        text = (self._folder / _ERRORS_NAME).read_text(encoding="utf-8", errors="replace")
+        text = (self._folder.path / _ERRORS_NAME).read_text(encoding="utf-8", errors="replace")
         return text.replace("\r", "").strip()
 
 
@@ -202,4 +206,4 @@ def explain_unreachable(host: str, said: str, ssh: str) -> ToolchainError:
 
 def _find_short_folder() -> str | None:
     # None is Python's own choice, which follows TMPDIR.
-    return None if len(os.fsencode(tempfile.gettempdir())) <= _SOCKET_FOLDER_BYTES_MAX else "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
+    return None if len(os.fsencode(tempfile.gettempdir())) <= _SOCKET_FOLDER_BYTES_MAX else SHORT_PARENT

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from toolchain.agent.manifest import TensorSpec
 from toolchain.agent.measure.runtimes.onnxruntime import PROVIDER, list_errors, make_options, read_spec
 from toolchain.agent.measure.session import Session, open_session
+from toolchain.agent.temporary import TemporaryFolder
 from toolchain.errors import first_line, malformed, usage
 from toolchain.graph.feeds import check_feeds
 from toolchain.run.confine import inside
@@ -114,8 +114,8 @@ def open_as_board(
 
     is_timed: nothing of ours stands between the caller and a run.
     """
-    with tempfile.TemporaryDirectory() as folder, inside.step("opening the model"):
-        path = model if isinstance(model, Path) else Path(folder) / "model.onnx"
+    with TemporaryFolder() as folder, inside.step("opening the model"):
+        path = model if isinstance(model, Path) else folder / "model.onnx"
         if not isinstance(model, Path):
             path.write_bytes(model.SerializeToString())
         session = open_session(runtime, path, threads)
@@ -128,8 +128,8 @@ def profile_runs(
     """Return the events that ONNX Runtime's own profiler writes of so many runs, as a board runs the model."""
     options = make_options(threads)
     options.enable_profiling = True
-    with tempfile.TemporaryDirectory() as folder:
-        options.profile_file_prefix = str(Path(folder) / "profile")
+    with TemporaryFolder() as folder:
+        options.profile_file_prefix = str(folder / "profile")
         session = _open(model.SerializeToString(), options, None)
         for _ in range(runs):
             session.run(None, dict(arrays))

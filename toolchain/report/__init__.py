@@ -11,7 +11,7 @@ from toolchain.errors import ToolchainError, storage
 from toolchain.report.junit import render_junit
 from toolchain.report.shape import Report
 from toolchain.report.statement import STATEMENT_NAME, STATEMENT_SIGNATURE_NAME
-from toolchain.run.atomic import write_atomically
+from toolchain.run.atomic import remove_with_partials, write_atomically
 
 __all__ = ["REPORT_FILES", "remove_reports", "write_reports"]
 
@@ -53,7 +53,7 @@ def remove_reports(out_dir: Path) -> None:
     """Remove the reports of an earlier run; raises ToolchainError (exit 14) where they cannot be removed."""
     try:
         for name in REPORT_FILES:
-            (out_dir / name).unlink(missing_ok=True)
+            remove_with_partials(out_dir / name)
     except OSError as error:
         raise storage(error) from error
 

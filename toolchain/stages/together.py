@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from toolchain.agent.temporary import TemporaryFolder
 from toolchain.stages.run import Run
 
 
@@ -26,8 +26,8 @@ def build_together(run: Run, name: str, inputs: Mapping[str, Any], build: Callab
     # What the first process sees counts: an entry that another run finishes between two looks would part them.
     cached: list[bool] = broadcast_object_list([run.cache.has(name, inputs)])
     if not accelerator.is_main_process and not cached[0]:
-        with tempfile.TemporaryDirectory() as folder:
-            build(Path(folder))
+        with TemporaryFolder() as folder:
+            build(folder)
     elif accelerator.is_main_process:
         run.stage(name, inputs, build)
     accelerator.wait_for_everyone()

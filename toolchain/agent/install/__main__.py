@@ -13,6 +13,7 @@ from typing import Sequence
 
 from ..command import Answer, answer_command, explain_missing, report_progress
 from ..errors import ExitCode, ToolchainError
+from ..temporary import remove_orphans
 from .arguments import build_parser, check_numbers
 
 
@@ -96,7 +97,8 @@ def _run(arguments: Sequence[str]) -> Answer:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command; print its JSON object and return the exit code."""
+    """Run one command; print its JSON object and return the exit code. What a killed one left in TMPDIR is removed."""
+    remove_orphans()
     return answer_command(_run, arguments)
 
 

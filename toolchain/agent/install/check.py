@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
@@ -11,6 +10,7 @@ from ..bundle_files import MANIFEST_NAME, SIGNATURE_NAME
 from ..errors import ExitCode, ToolchainError
 from ..manifest import Manifest
 from ..measure.settings import MeasureSettings
+from ..temporary import TemporaryFolder
 from .admission import authenticate_release, check_fresh, check_signed_as_declared
 from .audit import AuditLog
 from .lock import take_lock
@@ -116,5 +116,5 @@ def _admit(slots: Slots, trust: TrustState, bundle_id: str, manifest: Manifest) 
 
 
 def _measure(release: Path, settings: MeasureSettings, *, limit_s: float, pinned: Optional[str]) -> SelfTest:
-    with tempfile.TemporaryDirectory() as folder:
-        return run_self_test(release, settings, Path(folder) / "samples.json", limit_s=limit_s, pinned=pinned)
+    with TemporaryFolder() as folder:
+        return run_self_test(release, settings, folder / "samples.json", limit_s=limit_s, pinned=pinned)

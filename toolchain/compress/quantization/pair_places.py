@@ -8,10 +8,8 @@ the int8 policy of ONNX Runtime plans it. docs/compression/qat.md says why this 
 from __future__ import annotations
 
 import operator
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
+from toolchain.agent.temporary import TemporaryFolder
 from toolchain.compress.quantization.range_markers import Grid, insert_learned_ranges
 from toolchain.graph.file import read_onnx
 from toolchain.graph.learned_ranges import remove_pairs
@@ -109,8 +108,8 @@ def _export_marked(
             grid = Grid(float(np.nextafter(np.float32(grid.scale), np.float32(np.inf))), grid.zero_point)
         nodes[grid.bounds] = name
         edits.append(LearnedRange(node=name, low=grid.bounds[0], high=grid.bounds[1]))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "marked.onnx"
+    with TemporaryFolder() as folder:
+        path = folder / "marked.onnx"
         export_onnx(insert_learned_ranges(model, edits), batch, path)
         exported, found = remove_pairs(read_onnx(path, trusted=True))
     return exported, {nodes[mark]: tensor for tensor, marks in found.items() for mark in marks}

@@ -20,7 +20,6 @@ convolution or matrix product before them:
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +30,7 @@ import onnx
 from numpy.typing import NDArray
 
 from toolchain.agent.measure.runtimes import openvino
+from toolchain.agent.temporary import TemporaryFolder
 from toolchain.graph.view import GraphView
 from toolchain.lower.cpu import lower_to_float, lower_to_int8, write_plain
 from toolchain.lower.cpu_scheme import choose_scheme
@@ -180,8 +180,8 @@ def profile_layers(
 ) -> dict[str, float]:
     """Return the mean time of each layer that multiplies in microseconds, by OpenVINO's name of it without its additions."""
     openvino.load()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
+    with TemporaryFolder() as folder:
+        path = folder / "model.onnx"
         path.write_bytes(model.SerializeToString())
         layers = openvino.profile(path, threads, inputs, runs=_PROFILED_RUNS)
     return {layer.name: time_us for layer, time_us in layers if time_us is not None}

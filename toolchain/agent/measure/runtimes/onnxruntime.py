@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 
 from ...errors import ExitCode, ToolchainError, first_line
 from ...manifest import TensorSpec
+from ...temporary import TemporaryFolder
 from ..onnxruntime_profile import read_layers
 from ..placement import Placement
 from ..session import BuildRequest
@@ -198,8 +198,8 @@ def read_placement(
     options.enable_profiling = True
     # A kernel that packs its weights hides their shape from the profile. Packing comes after the choice of the kernels.
     options.add_session_config_entry("session.disable_prepacking", "1")
-    with tempfile.TemporaryDirectory(prefix="placement-") as folder:
-        options.profile_file_prefix = str(Path(folder) / "profile")
+    with TemporaryFolder() as folder:
+        options.profile_file_prefix = str(folder / "profile")
         session = _open(path, options, disabled_optimizers=["NchwcTransformer"])
         OnnxRuntimeSession(session, path).run(feeds)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
