@@ -15,7 +15,7 @@ def small_disk(folder):
     folder.mkdir()
 
     def mount(options):
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]
+        command = ["mount", "-t", "tmpfs", "-o", f"{options},mode=700", "tmpfs", folder]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"no disk of a fixed size can be mounted here: {done.stderr.strip()}")

@@ -8,7 +8,7 @@ from toolchain.cli import create_app, main
 
 COMMANDS = {
     *("deploy", "lower", "verify", "compare", "bench", "compress", "export", "train", "doctor"),
-    *("models", "targets", "devices", "methods", "status", "rollback", "enroll", "bisect"),
+    *("models", "targets", "devices", "methods", "status", "rollback", "enroll", "bisect", "cache"),
 }
 
 

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -137,3 +139,22 @@ def test_calibration_data_beside_a_recipe_is_refused(project):
     error = refuse(find_recipe, "mine", calibration=project / "data.npz")
     assert error.where == "--calibration"
     assert "[data]" in error.fix
+
+
+@pytest.mark.parametrize("odd", ["model", "target", "onnx", "data"])
+def test_a_path_that_is_no_utf_8_is_refused(project, odd):
+    folder = project / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    if odd == "model":
+        error = refuse(find_recipe, str((project / "models/mine/recipe.toml").rename(folder / "recipe.toml")))
+    elif odd == "target":
+        error = refuse(find_target, str((project / "targets/mine.toml").rename(folder / "mine.toml")))
+    else:
+        np.savez(project / "data.npz", input=np.zeros((4, 3), np.float32))
+        write_onnx(project / "net.onnx")
+        name = {"onnx": "net.onnx", "data": "data.npz"}[odd]
+        (project / name).rename(folder / name)
+        paths = {"net.onnx": project / "net.onnx", "data.npz": project / "data.npz", name: folder / name}
+        error = refuse(find_recipe, str(paths["net.onnx"]), calibration=paths["data.npz"])
+    assert "is no UTF-8" in error.what
+    assert "caf\\xe9" in error.where

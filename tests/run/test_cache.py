@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -109,6 +110,42 @@ def test_the_hash_of_an_entry_is_that_of_its_files_and_not_of_its_inputs(tmp_pat
     assert first.sha256 == same.sha256 != renamed.sha256
 
 
+def change_document(folder, **changes):
+    path = folder / "entry.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def grow(path):
+    os.truncate(path, 1 << 40)  # zeros that take no room
+
+
+def replace_with_folder(path):
+    path.unlink()
+    (path / "entry.json").mkdir(parents=True)
+
+
+def replace_with_pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def replace_with_link(path):
+    """Put a link there to the same bytes outside of the cache."""
+    root = next(parent for parent in path.parents if parent.name == "cache")
+    path.symlink_to(path.rename(root.parent / "outside" / path.name))
+
+
+def make_deep(folder):
+    """Make folders deeper than Python follows, and longer than the system has paths."""
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("deep", dir_fd=here)
+        inner = os.open("deep", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -123,6 +160,23 @@ def test_the_hash_of_an_entry_is_that_of_its_files_and_not_of_its_inputs(tmp_pat
         lambda folder: (folder / "entry.json").write_text('{"files": null}'),
         lambda folder: (folder / "entry.json").write_text('{"files": {}}'),
         lambda folder: (folder / "entry.json").write_bytes(b"\xff\xfe"),
+        lambda folder: (folder / "entry.json").write_text("[" * 100_000),
+        lambda folder: (folder / "entry.json").write_text('{"files": {"model": ' + "[" * 900 + "]" * 900 + "}}"),
+        lambda folder: (folder / "entry.json").write_text('{"files": 1' + "0" * 5000 + "}"),
+        lambda folder: change_document(folder, inputs={"weights": "abd"}),
+        lambda folder: change_document(folder, inputs=[]),
+        lambda folder: grow(folder / "entry.json"),
+        lambda folder: replace_with_folder(folder / "entry.json"),
+        lambda folder: replace_with_folder(folder / "model"),
+        lambda folder: replace_with_pipe(folder / "entry.json"),
+        lambda folder: replace_with_pipe(folder / "model"),
+        lambda folder: replace_with_link(folder / "entry.json"),
+        lambda folder: replace_with_link(folder / "model"),
+        lambda folder: replace_with_link(folder / "sub"),
+        replace_with_link,
+        lambda folder: replace_with_link(folder.parent),
+        lambda folder: os.mkfifo(folder / "extra"),
+        make_deep,
     ],
 )
 def test_a_damaged_entry_is_not_trusted_and_built_again(tmp_path, damage):
@@ -131,15 +185,51 @@ def test_a_damaged_entry_is_not_trusted_and_built_again(tmp_path, damage):
         (folder / "sub").mkdir()
         (folder / "sub" / "inner").write_text("inner")
 
-    cache = Cache(tmp_path)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "bystander").write_text("not of the cache")
+    root = tmp_path / "cache"
+    cache = Cache(root)
     made = cache.get_or_build("export", INPUTS, build)
     damage(made.folder)
+    bystanders = {path: path.is_dir() or path.read_bytes() for path in (tmp_path / "outside").rglob("*")}
     assert not cache.has("export", INPUTS)
     again = cache.get_or_build("export", INPUTS, build)
     assert not again.cached
     assert again.sha256 == made.sha256
     assert sorted(path.name for path in again.folder.rglob("*")) == ["entry.json", "inner", "model", "sub"]
     assert cache.get_or_build("export", INPUTS, refuse_to_build).cached
+    assert [path.name.partition(".")[2] for path in (root / "export").iterdir() if path != again.folder] == ["lock"]
+    assert {path: path.is_dir() or path.read_bytes() for path in (tmp_path / "outside").rglob("*")} == bystanders
+
+
+def test_an_entry_under_the_name_of_another_is_built_again(tmp_path):
+    cache = Cache(tmp_path)
+    made = cache.get_or_build("export", INPUTS, build_files(model="weights"))
+    other = cache.get_or_build("export", {}, build_files(model="others"))
+    shutil.rmtree(made.folder)
+    other.folder.rename(made.folder)
+    assert cache.find("export", INPUTS) is None
+    assert not cache.get_or_build("export", INPUTS, build_files(model="weights")).cached
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("../../outside")])
+def test_a_lock_that_is_no_file_is_replaced_and_followed_nowhere(tmp_path, make):
+    root = tmp_path / "cache"
+    made = Cache(root).get_or_build("export", INPUTS, build_files(model="weights"))
+    Path(f"{made.folder}.lock").unlink()
+    make(Path(f"{made.folder}.lock"))
+    assert Cache(root).get_or_build("export", INPUTS, refuse_to_build).cached
+    assert Path(f"{made.folder}.lock").is_file()
+    assert not (tmp_path / "outside").exists()
+
+
+def test_a_link_that_a_build_makes_is_no_result(tmp_path):
+    def build(folder):
+        (folder / "model").symlink_to("/etc/hostname")
+
+    with pytest.raises(ValueError, match="no file"):
+        Cache(tmp_path).get_or_build("export", INPUTS, build)
+    assert not Cache(tmp_path).has("export", INPUTS)
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
@@ -151,7 +241,7 @@ def test_a_build_that_raises_leaves_nothing(tmp_path, error):
     cache = Cache(tmp_path)
     with pytest.raises(type(error)):
         cache.get_or_build("export", INPUTS, build)
-    assert [path for path in tmp_path.rglob("*") if path.suffix != ".lock"] == [tmp_path / "export"]
+    assert [path.suffix for path in (tmp_path / "export").iterdir()] == [".lock"]
     assert not cache.get_or_build("export", INPUTS, build_files(model="whole")).cached
 
 

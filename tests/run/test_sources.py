@@ -1,5 +1,6 @@
 """Which files a module runs, and what changes their version: on a small package."""
 
+import json
 import os
 
 import pytest
@@ -146,6 +147,34 @@ def test_a_memo_that_is_broken_or_of_another_version_is_made_anew(package, tmp_p
     memo.write_text(text)
     assert Sources(package, memo=memo).hash_imports("own.stages.first") == expected
     assert memo.read_text() == whole
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        None,
+        1,
+        [],
+        "ab",
+        ["0" * 64, [[0, 1, []]]],
+        [1, []],
+        ["0" * 64, [["x", "os", []]]],
+        ["0" * 64, [[0, "os", [None]]]],
+    ],
+)
+def test_what_a_memo_cannot_have_kept_of_a_file_is_found_anew(package, tmp_path, kept):
+    memo = tmp_path / "memo.json"
+    expected = Sources(package, memo=memo).hash_imports("own.stages.first")
+    document = json.loads(memo.read_text())
+    memo.write_text(json.dumps({**document, "files": dict.fromkeys(document["files"], kept)}))
+    assert Sources(package, memo=memo).hash_imports("own.stages.first") == expected
+    assert json.loads(memo.read_text()) == document
+
+
+def test_a_pipe_in_the_place_of_a_memo_is_not_waited_for(package, tmp_path):
+    os.mkfifo(tmp_path / "memo.json")
+    expected = Sources(package).hash_imports("own.stages.first")
+    assert Sources(package, memo=tmp_path / "memo.json").hash_imports("own.stages.first") == expected
 
 
 def test_a_memo_that_cannot_be_written_changes_nothing(package, tmp_path):

@@ -1,5 +1,6 @@
 """The trials in their storage, without running any."""
 
+import os
 from contextlib import ExitStack
 
 import pytest
@@ -107,3 +108,33 @@ def test_a_storage_that_cannot_be_opened_is_refused(tmp_path):
     with pytest.raises(ToolchainError, match="storage") as caught:
         open_study(tmp_path, storage="nosuchdatabase://host/name")
     assert caught.value.code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nothing of optuna's\n",
+        "[" * 100_000 + "\n",
+        "[]\n",
+        "{}\n",
+        '{"op_code": 4, "trial_id": 7}\n',
+        '{"op_code": 99}\n',
+        "\xff\n",
+    ],
+    ids=["no JSON", "nested", "a list", "no key", "a trial that is not there", "no operation", "no ASCII"],
+)
+def test_a_journal_that_optuna_did_not_write_is_refused(tmp_path, line):
+    open_study(tmp_path)
+    with (tmp_path / "search.journal").open("a") as file:
+        file.write(line)
+    with pytest.raises(ToolchainError) as caught:
+        open_study(tmp_path)
+    assert caught.value.code is ExitCode.USAGE
+    assert str(tmp_path / "search.journal") in caught.value.where
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_a_journal_that_is_no_file_is_refused_and_not_waited_for(tmp_path, make):
+    make(tmp_path / "search.journal")
+    with pytest.raises(ToolchainError, match="no file"):
+        open_study(tmp_path)

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from toolchain.cli import devices, flow, lists, measure, model
+from toolchain.cli import cache, devices, flow, lists, measure, model
 from toolchain.cli.exits import run_command
 from toolchain.cli.refused import DeployCommand
 
@@ -20,7 +20,7 @@ COMMANDS = (
     *(measure.compare, measure.bisect, measure.bench),
     *(model.compress, model.export, model.train),
     *(devices.devices, devices.status, devices.rollback, devices.enroll),
-    *(measure.doctor, lists.models, lists.targets, lists.methods),
+    *(measure.doctor, cache.cache, lists.models, lists.targets, lists.methods),
 )
 
 

@@ -18,7 +18,7 @@ from toolchain.data.read_image import read_image
 from toolchain.errors import missing, usage
 from toolchain.project.data_path import DataPath
 from toolchain.project.toml_file import Section, check_table
-from toolchain.run.names import is_utf8, show_name
+from toolchain.run.names import check_path
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp"})
 
@@ -108,7 +108,7 @@ def _list_classes(folder: Path) -> tuple[str, ...]:
             fix="put the pictures into FOLDER/train/CLASS/ and FOLDER/test/CLASS/ and set options = { folder = … } "
             "for the data in the recipe",
         )
-    classes = tuple(sorted(_check_name(entry).name for entry in folder.iterdir() if entry.is_dir()))
+    classes = tuple(sorted(check_path(entry, "a class").name for entry in folder.iterdir() if entry.is_dir()))
     if not classes:
         raise usage(
             "the folder holds no classes",
@@ -123,7 +123,9 @@ def _list_files(folder: Path, classes: Sequence[str], options: Options) -> Image
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = sorted(_check_name(path) for path in (folder / name).iterdir() if path.suffix.lower() in _SUFFIXES)
+        found = sorted(
+            check_path(path, "a picture") for path in (folder / name).iterdir() if path.suffix.lower() in _SUFFIXES
+        )
         if not found:
             raise usage(
                 "a class has no pictures",
@@ -150,16 +152,3 @@ def _list_files(folder: Path, classes: Sequence[str], options: Options) -> Image
         sha256=hash_stats(what, folder, ordered),
         options=options,
     )
-
-
-def _check_name(path: Path) -> Path:
-    """Return a path whose name is UTF-8, as reports are; refuse another."""
-    if not is_utf8(path.name):
-        raise usage(
-            "the name of a file or folder is no UTF-8",
-            where=show_name(path.parent),
-            expected="a name in UTF-8",
-            found=show_name(path.name),
-            fix="rename it",
-        )
-    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,7 +68,7 @@ def import_file(path: Path) -> ModuleType:
     Raises whatever the file raises.
     """
     root = find_package_root(path)
-    package = f"toolchain_model_{hashlib.sha256(str(root).encode()).hexdigest()[:16]}"
+    package = f"toolchain_model_{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}"
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         del sys.modules[name]  # of an earlier build: the files may have changed
     _enter_package(package, root)

@@ -10,6 +10,7 @@ from toolchain.errors import ToolchainError, missing, suggest_name, usage
 from toolchain.project.device import Device
 from toolchain.project.recipe import DataSection, ModelSection, Recipe, name_model, read_recipe
 from toolchain.project.target import Target, read_target
+from toolchain.run.names import check_path
 
 _PACKAGE = Path(__file__).parent.parent
 
@@ -137,7 +138,8 @@ def _write_onnx_recipe(path: Path, calibration: Path | None, *, evaluates: bool)
         )
     if not calibration.is_file():
         raise missing(f"there is no file {calibration}", fix="check the path, or write the file with numpy.savez")
-    options: dict[str, JsonValue] = {"path": str(calibration.resolve())}
+    check_path(path.resolve(), "the ONNX file")
+    options: dict[str, JsonValue] = {"path": str(check_path(calibration.resolve(), "the calibration data"))}
     if evaluates:
         options["split"] = True
     data = DataSection(name="npz", options=options)

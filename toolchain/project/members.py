@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import importlib.util
 import keyword
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -209,7 +210,7 @@ def _list_files(seam: Seam) -> Iterator[Member]:
         return
     for path in sorted(folder.glob("*.py")):
         if not path.stem.startswith("_"):
-            digest = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+            digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
             # The path is a part of it: another project's member of the same name is another module.
             yield Member(seam=seam, name=path.stem, module=f"toolchain_plugin_{digest}.{path.stem}", path=path)
 

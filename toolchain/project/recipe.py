@@ -14,6 +14,7 @@ from toolchain.project.limits import split_limits
 from toolchain.project.members import Member, find_member, list_members
 from toolchain.project.seams import CALIBRATION_METHODS, METRICS
 from toolchain.project.toml_file import Section, check_table, read_toml
+from toolchain.run.names import check_path
 
 AUTO = "auto"
 
@@ -217,6 +218,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises ToolchainError (exit 2): a missing file, a syntax error, an unknown key, a wrong type or value, parts that
     contradict each other.
     """
+    check_path(path.resolve(), "the recipe")
     document = read_toml(path, "recipe")
     if isinstance(gates := document.get("gates"), dict):
         own, limits = split_limits(gates, GatesSection.model_fields.keys() - {"limits"}, where=str(path))

@@ -14,6 +14,7 @@ from toolchain.errors import ToolchainError, usage
 from toolchain.project.agent_members import use_member
 from toolchain.project.seams import RUNTIMES
 from toolchain.project.toml_file import Section, check_table, read_toml
+from toolchain.run.names import check_path
 
 
 class CompatibleSection(Section):
@@ -87,8 +88,9 @@ class Target(Section):
 
 def read_target(path: Path) -> Target:
     """Return the target in a TOML file; raises ToolchainError (exit 2) for anything wrong in it."""
+    resolved = check_path(path.resolve(), "the target")
     target = check_table(Target, read_toml(path, "target"), what="the target", where=str(path))
-    target._path = path.resolve()
+    target._path = resolved
     if len(set(target.precision)) < len(target.precision):
         raise usage(
             "a precision is listed twice",

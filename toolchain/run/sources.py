@@ -20,6 +20,7 @@ from typing import Any
 from toolchain.errors import ToolchainError
 from toolchain.run.atomic import write_atomically
 from toolchain.run.cache import cache_root, hash_json
+from toolchain.run.regular_file import read_regular
 
 # Parsing all of a stage's code takes 0.3 to 0.9 s, its hash 5 ms. What was found in a file is therefore kept under the
 # hash of its bytes; times and sizes would not do, as an installer may give the same to another version.
@@ -27,6 +28,7 @@ from toolchain.run.cache import cache_root, hash_json
 _MEMO_VERSION = [1, *sys.version_info[:3]]
 # Beyond so many, what no file of this run had goes: a developer's cache has a version of a file for each edit.
 _MEMO_MAX = 2000
+_MEMO_BYTES_MAX = 64 << 20  # 1 KB of each
 
 _NONE: Mapping[str, Path] = {}
 
@@ -123,8 +125,10 @@ class Sources:
         if path not in self._read:
             content = path.read_bytes()
             raw = hashlib.sha256(content).hexdigest()
-            kept = self._load().get(raw)
-            source = parse_source(content) if kept is None else _decode(kept)
+            source = _decode(self._load().get(raw))
+            if source is None:
+                self._load().pop(raw, None)
+                source = parse_source(content)
             self._raw[raw] = [source.sha256, source.imports]
             self._read[path] = source
         return self._read[path]
@@ -134,7 +138,7 @@ class Sources:
             self._kept = {}
             if self._memo is not None:
                 with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-                    document = json.loads(self._memo.read_text(encoding="utf-8"))
+                    document = json.loads(read_regular(self._memo, size_max=_MEMO_BYTES_MAX))
                     if document["version"] == _MEMO_VERSION:
                         self._kept = dict(document["files"])
         return self._kept
@@ -206,6 +210,13 @@ def _list_parents(name: str) -> list[str]:
     return [".".join(parts[:count]) for count in range(1, len(parts))]
 
 
-def _decode(kept: Any) -> Source:
-    sha256, imports = kept
-    return Source(sha256, tuple((level, module, tuple(names)) for level, module, names in imports))
+def _decode(kept: Any) -> Source | None:
+    """Return what was kept of a file; None where nothing was, or a memo that was damaged holds something else."""
+    try:
+        sha256, imports = kept
+        source = Source(sha256, tuple((level, module, tuple(names)) for level, module, names in imports))
+    except (TypeError, ValueError):
+        return None
+    texts = [sha256, *(text for _, module, names in source.imports for text in (module, *names))]
+    is_whole = all(isinstance(text, str) for text in texts) and all(type(item[0]) is int for item in source.imports)
+    return source if is_whole else None

@@ -16,7 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from toolchain.deploy.local import LocalTransport
-from toolchain.errors import ExitCode, ToolchainError, usage
+from toolchain.errors import ExitCode, ToolchainError, first_line, is_storage_error, usage
 from toolchain.project.recipe import SearchSection
 from toolchain.run.atomic import write_atomically
 from toolchain.search.objectives import Direction
@@ -48,9 +48,7 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # what there is to say stands in trials.json
         with self._lock:
             self._claim_folder(name)
-            self._study = optuna.create_study(
-                study_name=name, storage=_open_storage(storage), directions=list(directions), load_if_exists=True
-            )
+            self._study = _open_study(name, storage, directions)
 
     @contextmanager
     def next_trial(self, trials: int) -> Iterator[tuple[Trial, LocalTransport] | None]:
@@ -104,7 +102,7 @@ class Study:
 
     def _claim_folder(self, name: str) -> None:
         path = self._out / "search.name"
-        found = path.read_text(encoding="utf-8").strip() if path.is_file() else name
+        found = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else name
         if found != name:
             raise usage(
                 "the folder holds another search: the recipe, its [search], its weights or the target have changed",
@@ -158,10 +156,38 @@ def is_finished(trial: FrozenTrial) -> bool:
     return trial.state in _ENDED and _RECORD in trial.user_attrs
 
 
+def _open_study(name: str, storage: str, directions: Sequence[Direction]) -> optuna.Study:
+    """Return the study in a storage, of which all is read that it holds by now."""
+    try:
+        place = _open_storage(storage)
+        study = optuna.create_study(study_name=name, storage=place, directions=list(directions), load_if_exists=True)
+        study.get_trials(deepcopy=False)
+    # What optuna raises for a line that it did not write. OSError: a folder, or a file that may not be read.
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError, OSError) as error:
+        if isinstance(error, OSError) and is_storage_error(error):
+            raise
+        raise usage(
+            "the storage of the search cannot be read",
+            where=storage,
+            expected="what earlier searches have written there, or nothing",
+            found=f"{type(error).__name__}: {first_line(error)[:200]}",
+            fix="choose another folder with --out, or another --storage",
+        ) from error
+    return study
+
+
 def _open_storage(storage: str) -> BaseStorage:
     if "://" not in storage:
         path = Path(storage)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # to read a pipe is to wait
+            raise usage(
+                "the storage of the search is no file",
+                where=storage,
+                expected="the path of a journal file, which need not be there yet",
+                found="a folder, a pipe or a device",
+                fix="give another path with --storage",
+            )
         return JournalStorage(JournalFileBackend(str(path)))
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -132,6 +132,7 @@ def _in_work_folder(
 
     def build_in_folder(folder: Path) -> None:
         work.mkdir(parents=True, exist_ok=True)
+        os.utime(work)  # a folder that was used of late stays
         build(folder, work)
         if os.environ.get("RANK", "0") == "0":  # of several processes, the one that writes checkpoints there
             shutil.rmtree(work, ignore_errors=True)

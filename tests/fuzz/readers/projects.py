@@ -1,5 +1,6 @@
 """What users write."""
 
+import tempfile
 from pathlib import Path
 
 from tests.fuzz.reader import Reader
@@ -7,6 +8,7 @@ from toolchain.project.device import read_devices
 from toolchain.project.recipe import read_recipe
 from toolchain.project.target import read_target
 from toolchain.run.cache import Cache
+from toolchain.run.sources import Sources
 
 _REPOSITORY = Path(__file__).parents[3]
 
@@ -35,16 +37,29 @@ def _find_entry(data: bytes, folder: Path) -> object:
     cache, inputs = Cache(folder), {"weights": "07" * 32}
     work = cache.find_work_folder("export", inputs)
     entry = folder / "export" / work.name
-    entry.mkdir(parents=True)
+    entry.mkdir(parents=True, mode=0o700)
     (entry / "model.onnx").write_bytes(b"model")
     (entry / "entry.json").write_bytes(data)
     return cache.find("export", inputs)
 
 
 # sha256 of b"model".
-_ENTRY = (
-    b"""{"inputs": {}, "files": {"model.onnx": "9372c470eeadd5ecd9c3c74c2b3cb633f8e2f2fad799250a0f70d652b6b825e4"}}"""
-)
+_ENTRY = b"""{"inputs": {"weights": "0707070707070707070707070707070707070707070707070707070707070707"}, "files": {"model.onnx": "9372c470eeadd5ecd9c3c74c2b3cb633f8e2f2fad799250a0f70d652b6b825e4"}}"""
+
+
+def _read_memo(data: bytes, folder: Path) -> object:
+    """Read what is kept of source files; what is none is found anew."""
+    package = folder / "own"
+    package.mkdir()
+    (package / "__init__.py").write_bytes(b"import os\n")
+    return Sources(package, memo=_write(data, folder / "sources.json")).hash_imports("own")
+
+
+def _make_memo() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        _read_memo(b"", Path(folder))
+        return (Path(folder) / "sources.json").read_bytes()
+
 
 READERS = (
     Reader(
@@ -55,4 +70,5 @@ READERS = (
     ),
     Reader("devices", lambda data, folder: read_devices(_write(data, folder / "devices.toml")), (_DEVICES,)),
     Reader("cache entry", _find_entry, (_ENTRY,), codes=frozenset()),
+    Reader("memo of sources", _read_memo, (_make_memo(),), codes=frozenset()),
 )
