@@ -37,7 +37,7 @@ def verify_bundle(bundle: Path, *, settings: MeasureSettings, progress: Progress
         _check_signature(bundle)
         pinned = read_pin(bundle)
         measured = measure_folder(bundle, settings, show_steps(progress), pinned=pinned)
-        return _report_bundle(bundle, measured, device=None, pinned=pinned)
+        return _report_bundle(bundle, measured, device=None, pinned=pinned, settings=settings)
 
 
 def verify_on_board(bundle: Path | None, device: Device, *, settings: MeasureSettings, progress: Progress) -> Report:
@@ -56,7 +56,7 @@ def verify_on_board(bundle: Path | None, device: Device, *, settings: MeasureSet
         said = read_check(board.run("check", *arguments, on_progress=show_steps(progress)).document)
     measured, pinned = read_measured(said), pin or said.pinned
     if bundle is not None:
-        return _report_bundle(bundle, measured, device=device.name, pinned=pinned)
+        return _report_bundle(bundle, measured, device=device.name, pinned=pinned, settings=settings)
     data = said.manifest.encode("utf-8")
     _check_target(parse_manifest(data), device, where=device.name)
     return _report_again(
@@ -66,6 +66,7 @@ def verify_on_board(bundle: Path | None, device: Device, *, settings: MeasureSet
         pinned=pinned,
         is_signed=said.signed,
         folder=Path(said.folder),
+        settings=settings,
     )
 
 
@@ -93,7 +94,9 @@ def _check_signature(bundle: Path) -> None:
             raise
 
 
-def _report_bundle(bundle: Path, measured: Measured, *, device: str | None, pinned: str | None) -> Report:
+def _report_bundle(
+    bundle: Path, measured: Measured, *, device: str | None, pinned: str | None, settings: MeasureSettings
+) -> Report:
     """Return the report of a bundle that was verified again, outside of a deploy."""
     return _report_again(
         (bundle / MANIFEST_NAME).read_bytes(),
@@ -102,6 +105,7 @@ def _report_bundle(bundle: Path, measured: Measured, *, device: str | None, pinn
         pinned=pinned,
         is_signed=(bundle / SIGNATURE_NAME).exists(),
         folder=bundle,
+        settings=settings,
     )
 
 
@@ -113,11 +117,12 @@ def _report_again(
     pinned: str | None,
     is_signed: bool,
     folder: Path,
+    settings: MeasureSettings,
 ) -> Report:
     """Return the report of a bundle that was verified again and lies in a folder: of this machine, or of a board."""
     manifest = parse_manifest(manifest_bytes)
     bundle_id = compute_bundle_id(manifest_bytes)
-    answer = judge_answer(measured, manifest, bundle_id, is_signed=is_signed, pinned=pinned)
+    answer = judge_answer(measured, manifest, bundle_id, is_signed=is_signed, pinned=pinned, settings=settings)
     return build_report(
         record=answer.record,
         judgement=answer.judgement,
