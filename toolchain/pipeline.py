@@ -80,7 +80,13 @@ def deploy_model(
         with run.timed("verify"):
             measured = transport.measure_bundle(show_steps(progress))
             manifest, bundle_id = read_manifest(shipment.bundle)
-            answer = judge_answer(measured, manifest, bundle_id, is_signed=shipment.signature is not None)
+            answer = judge_answer(
+                measured,
+                manifest,
+                bundle_id,
+                is_signed=shipment.signature is not None,
+                settings=order.settings,
+            )
     except ToolchainError as error:
         records = run.records if run is not None else []
         write_reports(

@@ -1,15 +1,21 @@
-"""A board that says anything: every answer is the truth that it can be held to, or exit 11, 20 or 23, and never a traceback."""
+"""A board that says anything: every answer is the truth that it can be held to, or exit 11, 15, 20 or 23, and nothing hangs."""
 
 import copy
 import io
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from tests.deploy.lying_board import Endless, Playback, Shell, make_board, write_lines
+from tests.deploy.lies import ALLOWED, CHANGES, JUNK, NOTHING, OTHER, PROGRESS, WISHES, make_error
+from tests.deploy.lying_board import Playback, Shell, make_board, say, write_acts
 from tests.native_board import make_key
 from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.settings import MeasureSettings, list_arguments
+from toolchain.bundle import write_bundle
 from toolchain.cli import devices as shown
 from toolchain.cli.options import show_progress
 from toolchain.deploy import maintain, remote, words
@@ -22,18 +28,7 @@ from toolchain.measure import examine_board, verify
 from toolchain.project.device import Device
 
 SETTINGS = MeasureSettings(latency_samples=11, latency_limit_s=0.1)
-OTHER = "0" * 64
-NOTHING = object()
 ROOT = ("--root", "{ROOT}")
-FIELDS = {"where": None, "expected": None, "found": None, "fix": None}
-JUNK = [
-    *(b"[]\n", b"5\n", b"null\n", b'"x"\n', b"{}\n", b"{\n", b"NaN\n", b"9" * 5000 + b"\n", b"[" * 100_000 + b"\n"),
-    *({"exit_code": False}, {"exit_code": 0}, {"exit_code": 18}, {"error": "text"}, {"error": {"code": 18}}),
-    {"error": {"code": 0, "what": "no error", **FIELDS}},
-    {"error": {"code": 18, "what": 5, **FIELDS}},
-    {"error": {"code": 99, "what": "a code of nobody", **FIELDS}},
-    {"error": {"code": 18, "what": "\ud800", **FIELDS}},
-]
 
 
 def ignore(step, done, total):
@@ -45,14 +40,18 @@ class Lab:
 
     def __init__(self, folder, bundle, monkeypatch):
         self.folder, self.bundle = folder, bundle
-        self.connection = Shell()
+        self.connection, self.stall_s = Shell(), 30
         self.signers = folder / "signers"
         make_key(folder / "key")
         self.signers.write_text(f"ci@example.org {(folder / 'key.pub').read_text()}")
         self.device = Device(target="cpu", host="here")
+        self.facts_before = self.after = None
         for module in (maintain, verify, examine_board):
-            monkeypatch.setattr(module, "reach_board", lambda _: make_board(self.connection, folder / "board"))
+            monkeypatch.setattr(module, "reach_board", lambda _: self.reach())
         monkeypatch.setattr(verify, "_check_target", lambda *_args, **_options: None)
+
+    def reach(self):
+        return make_board(self.connection, self.folder / "board", self.stall_s)
 
     def run(self, command):
         """Return the exit code of a command, of what it prints too."""
@@ -60,8 +59,8 @@ class Lab:
             return int(getattr(self, command)(progress))
 
     def install(self, _progress):
-        board = make_board(self.connection, self.folder / "board")
-        with RemoteTransport(self.folder / "out", device="here", board=board) as transport:
+        with RemoteTransport(self.folder / "out", device="here", board=self.reach()) as transport:
+            transport._facts = self.facts_before
             transport.place_bundle(Shipment(bundle=self.bundle, settings=SETTINGS), ignore)
             measured = transport.measure_bundle(ignore)
         manifest, bundle_id = read_manifest(self.bundle)
@@ -94,13 +93,23 @@ class Lab:
 
     def answer(self, command, document, code=0):
         """Run a command on a board that answers with this document; return the exit code, of an error too."""
-        wanted = [{"wanted": []}] if command == "install" else []
-        path = write_lines(self.folder / "lines", {"agent": "there"}, *wanted, document)
-        self.connection = Playback(path, code)
+        return self.play(command, *begin(command), say(document), ["exit", code])
+
+    def play(self, command, *acts):
+        """Run a command on a board that does this; return the exit code, of an error too."""
+        after = write_acts(self.folder / "after", *begin("status"), say(self.after))
+        path = write_acts(self.folder / "acts", *acts)
+        self.connection = Playback(path, status=after) if command == "rollback" else Playback(path)
         try:
             return self.run(command)
         except ToolchainError as error:
             return int(error.code)
+
+
+def begin(command):
+    """Return what an honest board does before it answers."""
+    wanted = [["read offer"], say({"wanted": []})] if command == "install" else []
+    return [say({"agent": "there"}), *wanted]
 
 
 @pytest.fixture
@@ -125,8 +134,10 @@ def honest(lab, monkeypatch):
     answers["check"] = board.run("check", *ROOT, "--who", "test", *list_arguments(SETTINGS)).document
     answers["status"] = board.run("status", *ROOT).document
     answers["check_active"] = answers["check"]
-    signers = {"signers": [lab.signers.read_text().strip()], "replaced": []}
-    return {**answers, "enroll": signers}
+    answers["enroll"] = {"signers": [lab.signers.read_text().strip()], "replaced": []}
+    answers["rollback"] = {**answers["install"], "replaced": OTHER}
+    lab.facts_before, lab.after = words.read_facts(answers["facts"])[0], answers["status"]
+    return answers
 
 
 def change(document, path, value):
@@ -147,8 +158,20 @@ def test_an_honest_board_is_believed(lab, honest):
         assert lab.answer(command, document) == 0, command
 
 
-def test_what_makes_no_sense_is_malformed_or_the_error_that_it_names(lab, honest):
-    for command in (*honest, "rollback"):
+def test_what_an_honest_board_measured_agrees_with_its_samples(lab, bundle_inputs, tmp_path):
+    write_bundle(bundle_inputs(emulated=False), tmp_path / "measured")
+    lab.bundle = tmp_path / "measured"
+    # A machine that is busy is no liar: its verdict may be that nothing was measured, or that nothing is faster.
+    assert lab.run("install") in (ExitCode.PROVEN, ExitCode.LATENCY, ExitCode.INVALID)
+
+
+def test_there_are_eighty_lies_and_more():
+    assert len(CHANGES) + len(JUNK) + len(WISHES) + len(PROGRESS) + len(SILENT) + len(ENDLESS) + len(SAYINGS) >= 80
+    assert {code for *_, code in CHANGES} | {code for *_, code in SAYINGS.values()} <= ALLOWED
+
+
+def test_what_makes_no_sense_is_malformed(lab, honest):
+    for command in honest:
         for junk in JUNK if command == "status" else JUNK[4:5]:
             code = lab.answer(command, junk)
             assert code == ExitCode.MALFORMED, (command, junk, code)
@@ -171,83 +194,145 @@ def test_every_key_is_there_and_of_its_type(honest):
                 assert caught.value.code == ExitCode.MALFORMED, (command, key, value)
 
 
-RECORD = ("measurements", "record")
-FIRST = (*RECORD, "candidates", 0)
-LIES = [
-    ("install", ("exit_code",), 18, 18, 20),  # it says that it failed, and what it measured passes
-    ("check", ("exit_code",), 18, 18, 20),
-    ("install", ("exit_code",), 0, 18, 23),
-    ("install", ("bundle_id",), OTHER, 0, 20),
-    ("install", ("state", "current"), OTHER, 0, 20),  # proven, and not active
-    ("install", ("state", "current"), None, 0, 20),
-    ("install", ("verdict",), None, 0, 20),
-    ("install", ("verdict", "precision"), "float32", 0, 20),
-    ("install", ("verdict", "sha256"), OTHER, 0, 20),
-    ("check", ("verdict", "payload"), "payload/float32/model.onnx", 0, 20),
-    ("check", ("bundle_id",), OTHER, 0, 11),
-    ("check_active", ("bundle_id",), OTHER, 0, 11),
-    ("check_active", ("manifest",), "{}", 0, 23),
-    ("check", ("pinned",), "float32", 0, 23),
-    ("install", ("signer",), "mallory", 0, 20),
-    ("check", ("signer",), "mallory", 0, 20),
-    ("install", (*FIRST, "evaluation", "parity", 0, "sqnr_db"), -50.0, 0, 20),
-    ("install", (*FIRST, "evaluation", "metric", "deployed"), 50.0, 0, 23),
-    ("install", (*FIRST, "evaluation", "drift", 0, "agreement"), 2.0, 0, 23),
-    ("install", (*FIRST, "latency", "samples"), -5, 0, 23),
-    ("install", (*FIRST, "latency", "p50_ms"), 10**400, 0, 23),
-    ("install", (*FIRST, "over_next"), None, 0, 23),  # the last of an order has none, and it is not the last
-    (
-        "install",
-        (*FIRST, "over_next"),
-        {**dict.fromkeys(("full_speed", "slowed", "note")), "ratio": 2.0, "low": 3.0, "high": 1.0},
-        0,
-        23,
-    ),
-    ("install", (*FIRST, "placement", "layers", 0, "macs"), -1, 0, 23),
-    ("install", (*RECORD, "device", "cpu"), "\ud800", 0, 23),
-    ("install", (*RECORD, "environment"), {"a": float("nan")}, 0, 23),
-    ("install", ("samples_ms",), {"int8": ["x"]}, 0, 23),
-    ("install", ("notes",), [5], 0, 23),
-    ("status", ("reasons",), ["another runtime"], 0, 20),
-    ("status", ("expired",), True, 0, 20),
-    ("status", ("verified",), False, 0, 20),
-    ("status", ("verdict",), None, 0, 20),
-    ("status", ("damage",), {"code": 11, "what": "x", **FIELDS}, 0, 20),
-    ("status", ("damage",), {"code": 0, "what": "x", **FIELDS}, 0, 20),
-    ("status", ("exit_code",), 25, 25, 20),
-    ("enroll", ("signers",), [], 0, 20),
-    ("enroll", ("signers",), ["mallory ssh-ed25519 AAAA"], 0, 20),
-]
-
-
 def test_an_answer_that_contradicts_itself_or_what_was_asked_is_refused(lab, honest):
-    for command, path, value, return_code, expected in LIES:
+    for command, path, value, return_code, expected in CHANGES:
         code = lab.answer(command, change(honest[command], path, value), return_code)
         assert code == expected, (command, path, value, code)
 
 
-WISH = {"path": "manifest.json", "size_bytes": 1, "sha256": OTHER, "offset": 0}
-
-
 def test_a_board_gets_the_files_of_the_bundle_once_and_no_other(lab):
-    path = "agent/__init__.py"
-    good = {**WISH, "path": path}
-    wishes = [
-        *(5, {}, [5], [{**good, "offset": 0.5}], [{**good, "offset": -1}], [{**good, "offset": 10**9}]),
-        *([{**good, "path": "../../etc/passwd"}], [{**good, "path": "manifest.json"}], [good, good]),
-    ]
-    for wanted in wishes:
-        path = write_lines(lab.folder / "lines", {"agent": "there"}, {"wanted": wanted})
-        lab.connection = Playback(path)
-        with pytest.raises(ToolchainError) as caught:
-            lab.run("install")
-        assert caught.value.code == ExitCode.MALFORMED, wanted
+    for wanted in WISHES:
+        code = lab.play("install", say({"agent": "there"}), ["read offer"], say({"wanted": wanted}))
+        assert code == ExitCode.MALFORMED, wanted
 
 
-@pytest.mark.parametrize("command", ["yes", "cat /dev/zero", "cat /dev/zero >&2", """echo '{"agent": "there"}'; yes"""])
-def test_a_board_that_does_not_stop_talking_is_given_up(lab, command):
-    lab.connection = Endless(command)
-    for asked in ("status", "install"):
-        with pytest.raises(ToolchainError) as caught:
-            lab.run(asked)
-        assert caught.value.code == ExitCode.MALFORMED
+def test_progress_that_nobody_makes_is_refused(lab, honest):
+    good = [{"event": "progress", "step": "latency", "done": 1, "total": 2}, {"event": "alive"}, b"a warning \xff\n"]
+    hello = say({"agent": "there"})
+    assert lab.play("status", hello, say(*good, stream=2), say(honest["status"])) == 0
+    for name, lines in PROGRESS.items():
+        code = lab.play("status", hello, say(*lines, stream=2), say(honest["status"]))
+        assert code == ExitCode.MALFORMED, (name, code)
+
+
+HELLO, STATUS = say({"agent": "there"}), "the honest answer"
+# What a board does in place of what an honest one does, of which command, and how the host ends.
+SAYINGS = {
+    "nothing": ("status", [], ExitCode.CONNECTION_LOST),
+    "nothing, as if ssh had failed": ("status", [["exit", 255]], ExitCode.CONNECTION_LOST),
+    "hello, and no answer": ("status", [HELLO], ExitCode.CONNECTION_LOST),
+    "hello, and no answer, killed": ("status", [HELLO, ["exit", 137]], ExitCode.CONNECTION_LOST),
+    "an empty answer": ("status", [HELLO, say(b"\n")], ExitCode.CONNECTION_LOST),
+    "hello twice": ("status", [HELLO, HELLO, STATUS], ExitCode.MALFORMED),
+    "another hello": ("status", [say({"agent": "perhaps"}), STATUS], ExitCode.MALFORMED),
+    "a hello of a number": ("status", [say({"agent": 5}), STATUS], ExitCode.MALFORMED),
+    "an answer with no line's end": ("status", [HELLO, say(b'{"exit_code": 0')], ExitCode.MALFORMED),
+    "a word before the answer": ("status", [HELLO, say(b"ok\n"), STATUS], ExitCode.MALFORMED),
+    "two answers": ("status", [HELLO, STATUS, STATUS], ExitCode.MALFORMED),
+    "a word after the answer": ("status", [HELLO, STATUS, say(b"ok")], ExitCode.MALFORMED),
+    "another exit code": ("status", [HELLO, STATUS, ["exit", 3]], ExitCode.MALFORMED),
+    "as if ssh had failed": ("status", [HELLO, STATUS, ["exit", 255]], ExitCode.CONNECTION_LOST),
+    "an error with another exit code": ("status", [HELLO, say(make_error(11)), ["exit", 12]], ExitCode.MALFORMED),
+    "an error of nobody": ("status", [HELLO, say(make_error(1)), ["exit", 1]], ExitCode.MALFORMED),
+    "an error of a host": ("status", [HELLO, say(make_error(16)), ["exit", 16]], ExitCode.MALFORMED),
+    "an error of a book": (
+        "status",
+        [HELLO, say(make_error(11, what="x" * 10**6 * 2)), ["exit", 11]],
+        ExitCode.MALFORMED,
+    ),
+    "code that is missing, and an answer": (
+        "status",
+        [say({"agent": "missing"}, {})],
+        ExitCode.MALFORMED,
+    ),
+    "files before the offer": ("install", [say({"agent": "there"}, {"wanted": []})], ExitCode.MALFORMED),
+    "an answer before the offer": ("install", [say({"agent": "there"}, {})], ExitCode.MALFORMED),
+    "an answer in place of the files": ("install", [HELLO, ["read offer"], STATUS], ExitCode.MALFORMED),
+    "files twice": ("install", [HELLO, ["read offer"], *[say({"wanted": []})] * 2], ExitCode.MALFORMED),
+    "a line for the files that does not end": (
+        "install",
+        [HELLO, ["read offer"], say(b'{"wanted"')],
+        ExitCode.MALFORMED,
+    ),
+    "no files, and no answer": ("install", [HELLO, ["read offer"], say({"wanted": []})], ExitCode.CONNECTION_LOST),
+}
+
+
+def test_a_board_that_does_not_keep_to_the_protocol_is_refused(lab, honest):
+    for name, (command, acts, expected) in SAYINGS.items():
+        code = lab.play(command, *(say(honest["status"]) if act is STATUS else act for act in acts))
+        assert code == expected, (name, code)
+
+
+ALIVE = '{"event": "alive"}\n'
+# What ends within stall_s, but for signs of life that come as they should: those are believed for three times as long.
+SILENT = {
+    "nothing": [["wait", 60]],
+    "hello": [HELLO, ["wait", 60]],
+    "no end after the answer": [HELLO, STATUS, ["wait", 60]],
+    "signs of life after the answer": [HELLO, STATUS, ["repeat", 2, ALIVE, 0.4]],
+    "no stdout any more": [HELLO, ["close", 1], ["wait", 60]],
+    "neither pipe any more": [HELLO, STATUS, ["close", 1], ["close", 2], ["wait", 60]],
+    "an answer byte by byte": [HELLO, ["repeat", 1, "x", 0.05]],
+    "stderr byte by byte": [HELLO, ["repeat", 2, "x", 0.05]],
+    "signs of life": [HELLO, ["repeat", 2, ALIVE, 0.4]],
+    "steps": [HELLO, ["repeat", 2, json.dumps(PROGRESS["signs of life at once"][0] | {"event": "x"}) + "\n", 0.2]],
+}
+
+
+def test_a_board_that_does_not_end_is_given_up_in_time(lab, honest):
+    lab.stall_s = 1
+    for name, acts in SILENT.items():
+        start_s = time.monotonic()
+        code = lab.play("status", *(say(honest["status"]) if act is STATUS else act for act in acts))
+        assert code == ExitCode.CONNECTION_LOST, (name, code)
+        assert time.monotonic() - start_s < 20, name  # three seconds, on a machine that is busy
+
+
+BOMB = "[" + "[]," * 10_000_000 + "[]]\n"
+# What would fill the host's memory.
+ENDLESS = {
+    "lines before hello": [["repeat", 1, "y\n" * 30_000, 0]],
+    "no line's end before hello": [["repeat", 1, "y" * 60_000, 0]],
+    "lines": [HELLO, ["repeat", 1, "y\n" * 30_000, 0]],
+    "no line's end": [HELLO, ["repeat", 1, "0" * 60_000, 0]],
+    "samples": [HELLO, ["say", 1, "["], ["repeat", 1, "0.001, " * 10_000, 0]],
+    "lines of stderr": [HELLO, ["repeat", 2, "y\n" * 30_000, 0]],
+    "no line's end of stderr": [HELLO, ["repeat", 2, "y" * 60_000, 0]],
+    "signs of life": [HELLO, ["repeat", 2, ALIVE * 1000, 0]],
+    "signs of life too often": [HELLO, ["repeat", 2, ALIVE, 0.01]],
+    "steps": [HELLO, ["repeat", 2, json.dumps({"event": "progress", "step": "x", "done": 1, "total": 1}) + "\n", 0]],
+    "empty lists": [HELLO, ["say", 1, BOMB]],
+    "wide characters": [HELLO, ["say", 1, '"\\ud83d\\ude00' + "0" * 40_000_000 + '"\n']],
+}
+_HOST = """\
+import json, resource, sys
+from tests.deploy.lying_board import Playback, make_board
+from toolchain.errors import ToolchainError
+
+def read_peak_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+before, ends = read_peak_bytes(), {}
+for path in sys.argv[1:]:
+    for command in ("status", "check"):
+        try:
+            with make_board(Playback(path)) as board:
+                board.run(command)
+            code = 0
+        except ToolchainError as error:
+            code = int(error.code)
+        ends[f"{command} {path}"] = [code, read_peak_bytes() - before]
+print(json.dumps(ends))
+"""
+
+
+def test_a_board_that_does_not_stop_talking_fills_no_memory(tmp_path):
+    paths = [write_acts(tmp_path / name, *acts) for name, acts in ENDLESS.items()]
+    command = [sys.executable, "-c", _HOST, *map(str, paths)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2], timeout=300
+    )
+    for name, (code, grown_bytes) in json.loads(done.stdout).items():
+        assert code == ExitCode.MALFORMED, (name, code)
+        assert grown_bytes <= 200_000_000, (name, grown_bytes)

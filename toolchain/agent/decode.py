@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import math
+import re
+import reprlib
 import sys
 import types
 from collections import abc
@@ -19,6 +22,7 @@ _NUMBER_CHARACTERS_MAX = 64
 _FOUND_CHARACTERS_MAX = 200
 # No size, count or time is larger: what C calls int64_t.
 _INT_MAX = 2**63 - 1
+_SURROGATE = re.compile(r"\\u[dD]")
 # Optional[X], and X | None of Python 3.10.
 _UNIONS = (Union, getattr(types, "UnionType", Union))
 
@@ -40,7 +44,10 @@ def clip(text: str) -> str:
 
 
 def _describe(value: object) -> str:
-    text = repr(value)
+    # Never the whole of it: a string of megabytes is not written out to be cut.
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 80
+    text = short.repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
@@ -59,7 +66,7 @@ def _decode_record(kind: Any, value: object, where: str) -> object:
             raise _refuse(where, f"the key {name!r}", "no such key")
     for key in value:
         if key not in names:
-            raise _refuse(where, f"only the keys {', '.join(names)}", f"the unknown key {key!r}")
+            raise _refuse(where, f"only the keys {', '.join(names)}", f"the unknown key {_describe(key)}")
     hints = _read_hints(kind)
     return kind(**{name: decode(hints[name], value[name], f"{where}.{name}") for name in names})
 
@@ -78,6 +85,18 @@ def _decode_scalar(kind: Any, value: object, where: str) -> object:
     raise _refuse(where, expected, _describe(value))
 
 
+def _is_finite_float(value: object) -> bool:
+    return type(value) is float and math.isfinite(value)
+
+
+def _decode_list(kind: Any, value: object, where: str) -> object:
+    if not isinstance(value, list):
+        raise _refuse(where, "a list", _describe(value))
+    if kind is float and all(map(_is_finite_float, value)):  # of samples there are millions
+        return tuple(value)
+    return tuple(decode(kind, item, f"{where}[{index}]") for index, item in enumerate(value))
+
+
 def decode(kind: Any, value: object, where: str) -> Any:
     """Return `value` (of json.loads) as `kind`: a dataclass, Optional, Tuple[X, ...], Mapping[str, X], object or scalar.
 
@@ -89,9 +108,7 @@ def decode(kind: Any, value: object, where: str) -> Any:
     if origin in _UNIONS:
         return None if value is None else decode(arguments[0], value, where)
     if origin is tuple:
-        if not isinstance(value, list):
-            raise _refuse(where, "a list", _describe(value))
-        return tuple(decode(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value))
+        return _decode_list(arguments[0], value, where)
     if origin is abc.Mapping:
         if not isinstance(value, dict):
             raise _refuse(where, "an object", _describe(value))
@@ -119,7 +136,11 @@ def _read_int(text: str) -> int:
 
 
 def _read_float(text: str) -> float:
-    return float(_check_number(text))
+    value = float(_check_number(text))
+    if not math.isfinite(value):  # 1e400, which no report can hold
+        message = f"a number beyond every float: {text}"
+        raise ValueError(message)
+    return value
 
 
 def _check_number(text: str) -> str:
@@ -130,9 +151,9 @@ def _check_number(text: str) -> str:
 
 
 def _check_depth(document: object) -> None:
-    level = [document]
-    for _ in range(_DEPTH_MAX + 1):
-        level = [item for value in level if isinstance(value, (dict, list)) for item in _list_items(value)]
+    level = [document] if isinstance(document, (dict, list)) else []
+    for _ in range(_DEPTH_MAX):
+        level = [item for value in level for item in _list_items(value) if isinstance(item, (dict, list))]
         if not level:
             return
     message = f"nesting deeper than {_DEPTH_MAX}"
@@ -152,7 +173,7 @@ def _parse(text: str) -> object:
         parse_float=_read_float,
     )
     _check_depth(document)
-    if "\\ud" in text.lower():  # half of a surrogate pair is no text: nothing can print it, or write it to a file
+    if _SURROGATE.search(text):  # half of a surrogate pair is no text: nothing can print it, or write it to a file
         json.dumps(document, ensure_ascii=False).encode("utf-8")
     return document
 

@@ -13,8 +13,11 @@ from toolchain.agent.measure.metrics import find_metric
 from toolchain.agent.measure.payloads import list_references
 from toolchain.agent.measure.quantiles import Ratio
 from toolchain.agent.measure.record import MetricResult, Payload, Record, read_record
+from toolchain.agent.measure.settings import MeasureSettings
+from toolchain.deploy.consistent import check_consistent
+from toolchain.deploy.series import check_series
 from toolchain.deploy.transport import Measured
-from toolchain.deploy.words import check_recorded
+from toolchain.deploy.words import check_recorded, check_same_board, contradict
 from toolchain.errors import ExitCode, ToolchainError, malformed
 
 _FIX = "look at the board: its agent, or something in its place, does not say what it measured"
@@ -29,15 +32,32 @@ class Answer:
 
 
 def judge_answer(
-    measured: Measured, manifest: Manifest, bundle_id: str, *, is_signed: bool, pinned: str | None = None
+    measured: Measured,
+    manifest: Manifest,
+    bundle_id: str,
+    *,
+    is_signed: bool,
+    pinned: str | None = None,
+    settings: MeasureSettings | None = None,
 ) -> Answer:
     """Return what was measured of a bundle and the host's verdict on it, where nothing that the board says contradicts it.
 
-    Raises ToolchainError as read_answer does: exit 11 too where the board answers for another bundle, and 20 where it
-    recorded another payload than it proved, or names a signer of what nobody signed.
+    `settings` are those that were asked for. Raises ToolchainError as read_answer does: exit 11 too where the board answers
+    for another bundle, and 20 where it contradicts itself: what was derived is not what its samples and conditions say
+    (consistent.py, series.py), it is another board than before or none that the bundle is for, it recorded another payload than it proved, or names a
+    signer of what nobody signed.
     """
-    answer = read_answer(measured.document, manifest, bundle_id, pinned=pinned)
-    check_recorded(measured, answer.judgement, bundle_id)
+    try:
+        answer = read_answer(measured.document, manifest, bundle_id, pinned=pinned)
+    except ToolchainError as error:
+        if error.code != ExitCode.INCOMPATIBLE:
+            raise
+        # An agent refuses a bundle that is not for its board before it measures: exit 12 is its own to say.
+        raise contradict(f"device: {error.where}", str(error.expected), str(error.found)) from error
+    check_consistent(answer.record, manifest)
+    check_series(measured.samples_ms, answer.record, manifest, settings)
+    check_same_board(measured.facts, answer.record.device)
+    check_recorded(measured, answer.judgement, manifest, bundle_id)
     check_signer(is_signed=is_signed, signer=measured.signer)
     return answer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import platform
+import secrets
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Any, Self
 import toolchain.agent
 from toolchain.agent.measure.members import list_outside
 from toolchain.deploy import loader
-from toolchain.deploy.agent_output import read_agent_document, read_agent_output
+from toolchain.deploy.agent_output import parse_answer, read_agent_document, read_agent_output
 from toolchain.deploy.channel import Channel
 from toolchain.deploy.connection import Connection, lost
 from toolchain.deploy.transport import AgentResult, OnProgress
@@ -26,6 +27,9 @@ from toolchain.errors import ExitCode, ToolchainError, malformed
 _NO_COMMAND = (126, 127)
 # Of a shell that greets; a message of the day has a hundred.
 _GREETING_LINES_MAX = 10_000
+_SHOWN_MAX = 200  # characters of what makes no sense
+# What a command on a board does not report (docs/boards.md): 1 is an agent that broke off, 16 is said of a connection.
+_NOT_OF_BOARDS = (ExitCode.UNEXPECTED, ExitCode.UNREACHABLE)
 # The loader puts the board's absolute folder in its place.
 ROOT_ARGUMENT = "{ROOT}"
 
@@ -80,11 +84,10 @@ class Board:
     def ask(self, command: str, *arguments: str) -> tuple[Mapping[str, Any], ToolchainError | None]:
         """Run a command of the agent that answers with an error and with what is known all the same."""
         with self.start([command, *arguments], _ignore) as channel:
-            line = channel.read_line()
-            code, _, stderr = channel.finish()
-        document = read_agent_document(code, line or "", stderr)
+            line, code, stderr = _take_answer(channel, None)
+        document = _take_run_id(channel, read_agent_document(code, line, stderr))
         try:
-            read_agent_output(code, line or "", stderr)
+            _read(channel, line, code, stderr)
         except ToolchainError as error:
             return document, error
         return document, None
@@ -96,11 +99,23 @@ class Board:
         Raises ToolchainError: exit 11 or 14 the agent's code could not be placed, 12 no Python or one that is too old,
         15 the connection broke.
         """
-        process = self._connection.start(self._write_command(arguments))
-        with Channel(process, place=self.place, stall_s=self._stall_s, on_progress=on_progress) as channel:
+        run_id = secrets.token_hex(8)
+        process = self._connection.start(self._write_command([*arguments, "--run-id", run_id]))
+        with Channel(
+            process, arguments[0], place=self.place, stall_s=self._stall_s, on_progress=on_progress, run_id=run_id
+        ) as channel:
             hello = self._read_hello(channel)
             if hello == "missing":
+                channel.check_silence()
                 channel.send([self._code])
+            elif hello != "there":
+                raise malformed(
+                    "the board does not say whether it has the agent's code",
+                    where=self.place,
+                    expected="there or missing",
+                    found=ascii(hello[:_SHOWN_MAX]),
+                    fix="look at the board: something is in the place of what was started there",
+                )
             yield channel
 
     def _write_command(self, arguments: Sequence[str]) -> str:
@@ -126,7 +141,7 @@ class Board:
                 return str(document["agent"])
             if "error" in document:
                 read_result(channel, line)
-        code, _, stderr = channel.finish()
+        code, stderr = channel.finish()
         if code in _NO_COMMAND:
             raise ToolchainError(
                 ExitCode.INCOMPATIBLE,
@@ -139,11 +154,52 @@ class Board:
         raise lost(self.place, stderr.rpartition("\n")[2] or f"the agent did not start, exit code {code}")
 
 
-def read_result(channel: Channel, line: str | None = None) -> AgentResult:
-    """Return the last word of a command: its JSON object, and its exit code. line: that word, if it was read already."""
+def read_result(channel: Channel, line: bytes | None = None) -> AgentResult:
+    """Return the last word of a command: its JSON object, and its exit code. line: that word, if it was read already.
+
+    Raises ToolchainError: what the board reports, exit 15 where it says nothing, 20 where the answer is that of another
+    command, 23 where it cannot be read, or is not the last word.
+    """
+    return _read(channel, *_take_answer(channel, line))
+
+
+def _take_answer(channel: Channel, line: bytes | None) -> tuple[bytes, int, str]:
     line = channel.read_line() if line is None else line
-    code, _, stderr = channel.finish()
-    return read_agent_output(code, line or "", stderr)
+    code, stderr = channel.finish()
+    if not (line or b"").strip():
+        raise channel.explain_end(f"the agent ended without a word, with exit code {code}")
+    return line or b"", code, stderr
+
+
+def _read(channel: Channel, line: bytes, code: int, stderr: str) -> AgentResult:
+    try:
+        result = read_agent_output(code, line, stderr)
+    except ToolchainError as error:
+        if error.code not in _NOT_OF_BOARDS:
+            raise
+        raise malformed(
+            "the agent on the board broke off",
+            where=error.where,
+            expected="an answer, or an error of ours",
+            found=error.what if error.found is None else f"{error.what}: {error.found}",
+            fix="run the command again; if it comes back, look at the board, and report it with what it says",
+        ) from error
+    return AgentResult(exit_code=result.exit_code, document=_take_run_id(channel, result.document))
+
+
+def _take_run_id(channel: Channel, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an answer without its run_id; refuse (exit 20) that of another command."""
+    told = document.get("run_id", channel.run_id)
+    if told != channel.run_id:
+        raise ToolchainError(
+            ExitCode.INVALID,
+            "the board answers another command than the one that was given",
+            where="run_id",
+            expected=channel.run_id,
+            found=repr(told)[:_SHOWN_MAX],
+            fix="run the command again; if it comes back, look at the board: it plays back what it said before",
+        )
+    return {name: value for name, value in document.items() if name != "run_id"}
 
 
 def describe_caller() -> str:
@@ -155,10 +211,10 @@ def describe_caller() -> str:
     return f"{user}@{platform.node()}"
 
 
-def _parse_line(line: str) -> Mapping[str, Any]:
+def _parse_line(line: bytes) -> Mapping[str, Any]:
     try:
-        document = json.loads(line)
-    except (ValueError, RecursionError):
+        document = parse_answer(line, "stdout")
+    except ToolchainError:  # what a shell says
         return {}
     return document if isinstance(document, dict) else {}
 

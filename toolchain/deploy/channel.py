@@ -12,37 +12,45 @@ from typing import IO, Self
 
 from toolchain.deploy.agent_output import StderrReader
 from toolchain.deploy.connection import SSH_FAILED, lost
+from toolchain.deploy.patience import Patience
 from toolchain.deploy.transport import OnProgress
-from toolchain.errors import malformed
+from toolchain.errors import ToolchainError, malformed
 
 _BLOCK_BYTES = 1 << 16
 _END_S = 10
-# Every latency sample of an answer is among it, 20 bytes each: below a tenth of this at --latency-samples 100000.
-_ANSWER_BYTES_MAX = 64 << 20
-# A line of stderr is a sign of progress, or of a traceback.
-_LINE_BYTES_MAX = 1 << 20
+_SHOWN_MAX = 200  # characters of what makes no sense
 
 
 class Channel:
     """A command that runs on the board.
 
-    Every method raises ToolchainError (exit 15) when the connection breaks, or when for `stall_s` seconds nothing
-    came and nothing could be sent. Leaving the block ends the command, here and (its stdin closes) on the board.
+    Every method raises ToolchainError: exit 15 when the connection breaks, when for `stall_s` seconds nothing came and
+    nothing could be sent, and when the command takes longer than any may (patience.py); exit 23 when it says more, or
+    what no agent says. Leaving the block ends the command, here and (its stdin closes) on the board.
     """
 
     def __init__(
-        self, process: subprocess.Popen[bytes], *, place: str, stall_s: float, on_progress: OnProgress
+        self,
+        process: subprocess.Popen[bytes],
+        command: str,
+        *,
+        place: str,
+        stall_s: float,
+        on_progress: OnProgress,
+        run_id: str | None = None,
     ) -> None:
+        """`command` is the agent's, for its limits; `run_id` is what tells its answer from those of earlier commands."""
         if process.stdin is None or process.stdout is None or process.stderr is None:
             raise ValueError("the process needs three pipes")
         self._process = process
         self._place = place
         self._stall_s = stall_s
-        self._stderr = StderrReader(on_progress)
+        self.run_id = run_id
+        self._patience = Patience(command, place=place, stall_s=stall_s)
+        self._stderr = StderrReader(on_progress, self._patience)
         self._stdin: IO[bytes] = process.stdin
         self._names = {process.stdout.fileno(): "stdout", process.stderr.fileno(): "stderr"}
         self._buffers = {"stdout": bytearray(), "stderr": bytearray()}
-        self._came_bytes = 0
         self._selector = selectors.DefaultSelector()
         for pipe in (process.stdout, process.stderr):
             self._selector.register(pipe.fileno(), selectors.EVENT_READ)
@@ -81,41 +89,70 @@ class Channel:
             self._selector.unregister(self._stdin.fileno())
         return sent_bytes
 
-    def read_line(self) -> str | None:
+    def read_line(self) -> bytes | None:
         """Return the next line of the command's stdout; None where it ended without one."""
+        buffer = self._buffers["stdout"]
         searched_bytes = 0
-        while b"\n" not in self._buffers["stdout"][searched_bytes:]:
+        while (end := buffer.find(b"\n", searched_bytes)) < 0:
             if "stdout" not in self._names.values():
                 return None
-            searched_bytes = len(self._buffers["stdout"])
+            searched_bytes = len(buffer)
             self._pump(None)
-        line, _, self._buffers["stdout"] = self._buffers["stdout"].partition(b"\n")
-        return line.decode("utf-8", "replace")
+        with memoryview(buffer) as view:
+            line = bytes(view[:end])
+        del buffer[: end + 1]
+        return line
 
-    def finish(self) -> tuple[int, str, str]:
-        """Wait for the end and return the command's exit code, the rest of its stdout, the end of its stderr."""
+    def has_said(self) -> bool:
+        """Return whether the board has said something that nobody has read."""
+        while self._names and self._selector.select(0):
+            self._pump(None)
+        return bool(self._buffers["stdout"].strip())
+
+    def check_silence(self) -> None:
+        """Refuse (exit 23) a board that said more than it was asked, or answers before it was asked."""
+        if self.has_said():
+            said = self._buffers["stdout"].strip()
+            raise malformed(
+                "the board says more than it was asked",
+                where=self._place,
+                expected="one answer to each question, after it",
+                found=ascii(said[:_SHOWN_MAX].decode("utf-8", "replace")),
+                fix="look at the board: its agent, or something in its place, does not keep to the protocol",
+            )
+
+    def finish(self) -> tuple[int, str]:
+        """Wait for the end, and return the command's exit code and the end of its stderr; refuse (exit 23) more words."""
+        self._patience.note_last_word()
         while self._names:
             self._pump(None)
+        self.check_silence()
         try:
-            return_code = self._process.wait(_END_S)
+            return_code = self._process.wait(min(_END_S, self._stall_s))
         except subprocess.TimeoutExpired as error:
             raise lost(self._place, "ssh does not end") from error
         if self._buffers["stderr"]:
             self._stderr.add_line(self._buffers["stderr"].decode("utf-8", "replace"))
         if return_code == SSH_FAILED or return_code < 0:
-            raise lost(self._place, self._stderr.others.rpartition("\n")[2] or "the session ended")
-        return return_code, self._buffers["stdout"].decode("utf-8", "replace"), self._stderr.others
+            raise self.explain_end("the session ended")
+        return return_code, self._stderr.others
+
+    def explain_end(self, otherwise: str) -> ToolchainError:
+        """Return the error (exit 15) for a command that ended too early: its last words on stderr, if there are any."""
+        return lost(self._place, self._stderr.others.rpartition("\n")[2] or otherwise)
 
     def _pump(self, outgoing: memoryview | None) -> int:
         """Wait until something can be read or written, do it, and return how many bytes were written."""
+        self._patience.check_time()
         start_s = time.monotonic()
-        ready = self._selector.select(self._stall_s)
+        ready = self._selector.select(min(self._stall_s, self._patience.find_left_s()))
         if not ready and time.monotonic() - start_s >= self._stall_s:
             raise lost(self._place, f"no sign of life for {self._stall_s:g} s")
         written = 0
         for key, _ in ready:
             if key.fd == self._stdin.fileno():
                 written = self._write(outgoing)
+                self._patience.note_sent(written)
             else:
                 self._read(key.fd)
         return written
@@ -131,20 +168,15 @@ class Channel:
     def _read(self, descriptor: int) -> None:
         name = self._names[descriptor]
         block = os.read(descriptor, _BLOCK_BYTES)
-        self._buffers[name] += block
-        self._came_bytes += len(block) if name == "stdout" else 0
-        if self._came_bytes > _ANSWER_BYTES_MAX or len(self._buffers["stderr"]) > _LINE_BYTES_MAX:
-            raise malformed(
-                "the board does not stop talking",
-                where=self._place,
-                expected=f"an answer of at most {_ANSWER_BYTES_MAX >> 20} MiB",
-                found="more",
-                fix="look at the board: its agent, or something in its place, says what no answer has",
-            )
         if not block:
             self._selector.unregister(descriptor)
             del self._names[descriptor]
-        elif name == "stderr":
-            *lines, self._buffers[name] = self._buffers[name].split(b"\n")
-            for line in lines:
+            return
+        self._patience.note_came(name, block)
+        buffer = self._buffers[name]
+        buffer += block
+        if name == "stderr" and b"\n" in block:
+            lines, _, rest = bytes(buffer).rpartition(b"\n")
+            buffer[:] = rest
+            for line in lines.split(b"\n"):
                 self._stderr.add_line(line.decode("utf-8", "replace"))

@@ -30,8 +30,12 @@ def roll_back(device: Device, progress: Progress) -> dict[str, Any]:
     """
     with progress.stage("rollback"), reach_board(device) as board:
         arguments = ("--root", ROOT_ARGUMENT, "--who", describe_caller())
-        said = words.read_install(board.run("rollback", *arguments, on_progress=show_steps(progress)).document)
+        said = words.read_rollback(board.run("rollback", *arguments, on_progress=show_steps(progress)).document)
         after = words.read_status(board.run("status", "--root", ROOT_ARGUMENT).document)
+        if after["current"] != said.bundle_id:
+            raise words.contradict(
+                "current", f"the release that it went back to, {said.bundle_id}", str(after["current"])
+            )
     return {
         **after,
         "rolled_back": {"from": said.replaced, "to": said.bundle_id},

@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
 from toolchain.agent.bundle_files import MANIFEST_NAME
-from toolchain.agent.decode import decode, parse_json
+from toolchain.agent.decode import decode
 from toolchain.agent.install.receive import WantedFile
 from toolchain.agent.manifest import parse_manifest
 from toolchain.agent.measure.facts import Facts
 from toolchain.agent.measure.settings import list_arguments
+from toolchain.deploy.agent_output import parse_answer
 from toolchain.deploy.board import ROOT_ARGUMENT, Board, describe_caller, read_result
 from toolchain.deploy.channel import Channel
 from toolchain.deploy.local import LocalTransport
@@ -46,6 +47,7 @@ class RemoteTransport:
         self._stack = contextlib.ExitStack()
         self._is_connected = False
         self._channel: Channel | None = None
+        self._facts: Facts | None = None
         self._show: OnProgress = _ignore
 
     @property
@@ -62,7 +64,9 @@ class RemoteTransport:
         self._stack.close()
 
     def read_facts(self, runtime: str) -> Facts:
-        return read_facts(self._connect().run("facts", "--runtime", runtime, "--root", ROOT_ARGUMENT).document)[0]
+        answer = self._connect().run("facts", "--runtime", runtime, "--root", ROOT_ARGUMENT)
+        self._facts = read_facts(answer.document, runtime)[0]
+        return self._facts
 
     def place_bundle(self, shipment: Shipment, on_progress: OnProgress) -> int:
         self._local.place_bundle(shipment)
@@ -84,7 +88,8 @@ class RemoteTransport:
         if self._channel is None:
             raise ValueError("no bundle was placed")
         self._show = on_progress
-        return read_measured(read_install(read_result(self._channel).document))
+        measured = read_measured(read_install(read_result(self._channel).document))
+        return replace(measured, facts=self._facts)
 
     def _report(self, step: str, done: int, total: int) -> None:
         self._show(step, done, total)
@@ -100,15 +105,18 @@ def _offer(channel: Channel, bundle: Path, signature: bytes) -> Sequence[WantedF
     """Send the manifest and its signature, and return the files that the board asks for."""
     manifest = (bundle / MANIFEST_NAME).read_bytes()
     header = {"protocol": _PROTOCOL, "manifest_bytes": len(manifest), "signature_bytes": len(signature)}
+    if channel.has_said():
+        read_result(channel)  # an agent that cannot take an offer says why
+        raise _unexpected("an answer before the offer")
     channel.send([json.dumps(header).encode() + b"\n", manifest, signature])
     line = channel.read_line()
     try:
-        document = parse_json((line or "").encode("utf-8"), "wanted")
+        document = parse_answer(line or b"", "wanted")
     except ToolchainError as error:
         channel.finish()  # a connection that broke says so
         raise _unexpected(repr(line)) from error
     if not isinstance(document, dict) or "wanted" not in document:
-        read_result(channel, line)
+        read_result(channel, line or b"")
         raise _unexpected(repr(line))
     try:
         wanted = cast("_Wishes", decode(_Wishes, document, "wanted")).wanted

@@ -5,21 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import selectors
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from toolchain.agent.temporary import SHORT_PARENT, TemporaryFolder
 from toolchain.deploy.connection import lost
-from toolchain.errors import ExitCode, ToolchainError, missing
+from toolchain.errors import ExitCode, ToolchainError, malformed, missing
 
 _READY = b"edge-toolchain: connected"
 # The longest path of a Unix socket is 107 bytes (unix(7)); ssh adds 17 to that of its control socket while it makes it.
 _SOCKET_FOLDER_BYTES_MAX = 64
 _SOCKET_NAME, _ERRORS_NAME = "s", "errors"
 _CLOSE_S = 3
+# Of stdout and of stderr of a shell that greets; a message of the day has some kilobytes.
+_GREETING_BYTES_MAX = 1 << 20
+# Of what ssh writes in one piece, so that the file of a board which does not stop ends so far before its limit at most.
+_MARGIN_BYTES = 1 << 16
 
 
 class SshConnection:
@@ -76,8 +82,10 @@ class SshConnection:
                 start_new_session=True,  # an interrupt of the terminal is ours to handle
             )
         self._folder.note_process(self._master.pid)
+        _limit_files(self._master.pid)
         if not self._wait_until_ready(self._master):
-            raise self._explain(self._read_errors())
+            said = self._read_errors()
+            raise self._refuse_talk() if len(said) > _GREETING_BYTES_MAX - _MARGIN_BYTES else self._explain(said)
 
     def start(self, command: str) -> subprocess.Popen[bytes]:
         """Start a command over the open connection; see Connection."""
@@ -156,19 +164,31 @@ class SshConnection:
 
     def _wait_until_ready(self, master: subprocess.Popen[bytes]) -> bool:
         # Twice ConnectTimeout, which a jump host has for itself.
+        end_s = time.monotonic() + 2 * self._stall_s
         output = b""
         if master.stdout is None:
             return False
         with selectors.DefaultSelector() as selector:
             selector.register(master.stdout, selectors.EVENT_READ)
-            while selector.select(2 * self._stall_s):
+            while (left_s := end_s - time.monotonic()) > 0 and selector.select(left_s):
                 block = os.read(master.stdout.fileno(), 4096)
                 output += block
                 if _READY in output:
                     return True
                 if not block:
                     return False
+                if len(output) > _GREETING_BYTES_MAX:
+                    raise self._refuse_talk()
         return False
+
+    def _refuse_talk(self) -> ToolchainError:
+        return malformed(
+            "the board's shell does not stop talking",
+            where=self._host,
+            expected=f"at most {_GREETING_BYTES_MAX >> 20} MiB before the first command",
+            found="more",
+            fix="look at what the account's shell runs at a login",
+        )
 
     def _read_errors(self) -> str:
         if self._folder is None or self._master is None:
@@ -188,7 +208,7 @@ def explain_unreachable(host: str, said: str, ssh: str) -> ToolchainError:
 
     if "REMOTE HOST IDENTIFICATION HAS CHANGED" in said or "key revoked" in said.lower():
         place = re.search(r"Offending \S+ key in (\S+)", said)
-        known = re.search(r"^\s*(ssh-keygen -f .* -R .*)$", said, re.MULTILINE)
+        known = re.search(r"^\s*(ssh-keygen -f [\"'][\w./@ -]+[\"'] -R [\"'][\w.:@\[\]-]+[\"'])$", said, re.MULTILINE)
         forget = known[1].strip() if known else f"ssh-keygen -R {host}"
         return refuse(
             "the board's host key changed, so nothing was sent",
@@ -202,6 +222,13 @@ def explain_unreachable(host: str, said: str, ssh: str) -> ToolchainError:
         fix = f"put your public key on the board (ssh-copy-id {host}); a key with a passphrase needs ssh-add"
         return refuse("the board does not let you in", last_line, fix)
     return refuse("the board cannot be reached", last_line, f"make this work first: {ssh} {host} true")
+
+
+def _limit_files(process_id: int) -> None:
+    """End a process that writes a file without end: what a board's shell says on stderr goes to one (prlimit(2))."""
+    if hasattr(resource, "prlimit"):  # Linux
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(process_id, resource.RLIMIT_FSIZE, (_GREETING_BYTES_MAX, _GREETING_BYTES_MAX))
 
 
 def _find_short_folder() -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -44,8 +44,12 @@ class Measured:
     """Every latency sample by payload."""
     bundle_id: str | None = None
     """For which bundle the board answers; None is this machine, which records nothing."""
-    recorded: tuple[str, str, str] | None = None
-    """What the board recorded as proven: precision, path and sha256 of the payload."""
+    recorded: tuple[str, str, str, str, str] | None = None
+    """What the board recorded as proven: model and target, precision, path and sha256 of the payload."""
+    environment: Mapping[str, object] = field(default_factory=dict)
+    """What the recorded verdict rests on (agent/measure/environment.py)."""
+    facts: Facts | None = None
+    """What the board said of itself before; None where it was not asked."""
     signer: str | None = None
     """Whom of its allowed signers the board found behind the signature; None where it checked none."""
     notes: Sequence[str] = ()

@@ -33,7 +33,7 @@ def examine_board(device: Device) -> dict[str, Any]:
         _check_tools(read_board_facts(facts), target, check)
         if error is not None:
             raise error
-        check(f"target {target.name}", ok=True, found=_name_runtime(target, read_facts(facts)[0]))
+        check(f"target {target.name}", ok=True, found=_name_runtime(target, read_facts(facts, target.runtime)[0]))
     except ToolchainError as error:
         code = int(error.code)
         name = "connection" if error.code == ExitCode.UNREACHABLE else f"target {target.name}"

@@ -56,6 +56,7 @@ def verify_bundle(
         is_signed=signature.is_there,
         folder=bundle,
         notes=_describe_agent(manifest),
+        settings=settings,
     )
 
 
@@ -79,7 +80,9 @@ def verify_on_board(bundle: Path | None, device: Device, *, settings: MeasureSet
     else:
         data, is_signed, folder = said.manifest.encode("utf-8"), said.signed, Path(said.folder)
         _check_target(parse_manifest(data), device, where=device.name)
-    return _report_again(data, measured, device=device.name, pinned=pinned, is_signed=is_signed, folder=folder)
+    return _report_again(
+        data, measured, device=device.name, pinned=pinned, is_signed=is_signed, folder=folder, settings=settings
+    )
 
 
 def _check_target(manifest: Manifest, device: Device, *, where: str) -> None:
@@ -120,12 +123,13 @@ def _report_again(
     pinned: str | None,
     is_signed: bool,
     folder: Path,
+    settings: MeasureSettings,
     notes: Sequence[str] = (),
 ) -> Report:
     """Return the report of a bundle that was verified again and lies in a folder: of this machine, or of a board."""
     manifest = parse_manifest(manifest_bytes)
     bundle_id = compute_bundle_id(manifest_bytes)
-    answer = judge_answer(measured, manifest, bundle_id, is_signed=is_signed, pinned=pinned)
+    answer = judge_answer(measured, manifest, bundle_id, is_signed=is_signed, pinned=pinned, settings=settings)
     return build_report(
         record=answer.record,
         judgement=answer.judgement,

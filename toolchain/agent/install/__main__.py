@@ -93,7 +93,8 @@ _COMMANDS = {
 def _run(arguments: Sequence[str]) -> Answer:
     options = build_parser().parse_args(arguments)
     check_numbers(options)
-    return _COMMANDS[options.command](options)
+    code, document = _COMMANDS[options.command](options)
+    return code, document if options.run_id is None else {**document, "run_id": options.run_id}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -86,4 +86,6 @@ def build_parser() -> argparse.ArgumentParser:
     enroll = commands.add_parser("enroll", help="take the file of those who may sign from stdin")
     _add_root(enroll)
     enroll.add_argument("--who", required=True, help="who does this, for the log")
+    for command in commands.choices.values():
+        command.add_argument("--run-id", help="what the answer is to repeat, so that it is that of this command")
     return parser

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from ..errors import ExitCode, ToolchainError
 from .audit import read_tail
 from .expiry import list_reasons
+from .settle import describe_active
 from .slots import CURRENT, PREVIOUS, Slots
 from .trust import TrustState, read_state
 from .verdict import Verdict, describe_verdict, read_verdict
@@ -19,11 +20,14 @@ _LOG_LINES = 30
 
 def describe_state(slots: Slots, trust: TrustState) -> Dict[str, Any]:
     """Return which releases there are, which is active and what of it was proven, and the counter that may not fall."""
+    current = slots.read_link(CURRENT)
+    # By the verdict, and not by the state, which a run that was killed right after the rename left behind.
+    active = None if current is None else describe_active(slots.root, current)
     return {
-        "current": slots.read_link(CURRENT),
+        "current": current,
         "previous": slots.read_link(PREVIOUS),
         "counter": trust.counter,
-        "active": None if trust.active is None else asdict(trust.active),
+        "active": None if active is None else asdict(active),
         "releases": slots.list_releases(),
     }
 

@@ -7,6 +7,7 @@ from typing import Dict, List, Optional, Tuple
 
 from .conditions import Conditions
 from .latency import Measurement
+from .quantiles import Latency
 
 # The share of the measurement in which this process could run and was not let: 60 to 86 % beside eight jobs on two CPUs
 # (docs/latency.md), a third beside one job more than there are CPUs, and nothing where a CPU is free.
@@ -46,13 +47,19 @@ def find_validity(measurement: Measurement, before: Conditions, after: Condition
         unknown.append("clocks")
     if measurement.list_full_speed() is None:
         unknown.append("machine speed")
-    problems = [
-        *_check_clock(measurement, growth),
-        *_check_clock_limits(before, after),
-        *_check_contention(growth),
-        *_check_series(measurement),
-    ]
+    problems = [*_check_samples(measurement), *find_disturbances(before, after), *_check_series(measurement)]
     return Validity(problems=tuple(problems), notes=tuple(_list_notes(measurement)), unknown=tuple(unknown))
+
+
+def find_disturbances(before: Conditions, after: Conditions) -> Tuple[str, ...]:
+    """Return what the board's conditions before and after a measurement say against it, whatever was measured."""
+    growth = _find_growth(before, after)
+    return (*_check_clocks(growth), *_check_clock_limits(before, after), *_check_contention(growth))
+
+
+def has_tail(latency: Latency) -> bool:
+    """Return whether a tenth of the runs takes so long that no machine's own scatter explains it."""
+    return bool(latency.p50_ms and latency.p90_ms and latency.p90_ms > _TAIL_MAX * latency.p50_ms)
 
 
 def find_contention(before: Conditions, after: Conditions) -> Tuple[str, ...]:
@@ -77,11 +84,15 @@ def _find_share(growth: Dict[str, Optional[int]], name: str, whole: str) -> floa
     return part_ns / whole_ns if part_ns > _WAIT_MIN_NS else 0.0
 
 
-def _check_clock(measurement: Measurement, growth: Dict[str, Optional[int]]) -> List[str]:
-    problems = []
+def _check_samples(measurement: Measurement) -> List[str]:
     samples_ms = [sample for name in measurement.blocks_ns for sample in measurement.list_samples_ms(name)]
     if samples_ms and min(samples_ms) <= 0:
-        problems.append(f"the clock stood still or went back: a run took {min(samples_ms):g} ms")
+        return [f"the clock stood still or went back: a run took {min(samples_ms):g} ms"]
+    return []
+
+
+def _check_clocks(growth: Dict[str, Optional[int]]) -> List[str]:
+    problems = []
     wall_ns, raw_ns, boot_ns = (growth.get(name) for name in ("monotonic_ns", "raw_ns", "boot_ns"))
     if wall_ns is not None and wall_ns <= 0:
         problems.append("the clock stood still or went back during the measurement")
@@ -126,7 +137,7 @@ def _check_series(measurement: Measurement) -> List[str]:
     problems = []
     for name in measurement.blocks_ns:
         latency = measurement.summarize(name)
-        if latency.p50_ms and latency.p90_ms and latency.p90_ms > _TAIL_MAX * latency.p50_ms:
+        if has_tail(latency) and latency.p50_ms and latency.p90_ms:
             problems.append(
                 f"{name}: a tenth of the runs takes {latency.p90_ms:.3g} ms and more, {latency.p90_ms / latency.p50_ms:.1f} "
                 f"times the median of {latency.p50_ms:.3g} ms"

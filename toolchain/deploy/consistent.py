@@ -1,0 +1,146 @@
+"""Whether a record agrees with itself and with its manifest: what was derived on the board is derived here again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from toolchain.agent.manifest import Manifest
+from toolchain.agent.measure.conditions import is_throttled
+from toolchain.agent.measure.drift import OutputDrift
+from toolchain.agent.measure.metrics import find_metric
+from toolchain.agent.measure.parity import OutputParity
+from toolchain.agent.measure.quantiles import Latency, Ratio
+from toolchain.agent.measure.record import CandidateRecord, Evaluation, Record
+from toolchain.agent.measure.sqnr import SQNR_DB_LIMIT
+from toolchain.agent.measure.validity import Validity, find_disturbances, has_tail
+from toolchain.agent.measure.verify import LATENCY_SCOPE
+from toolchain.deploy.words import contradict
+
+# Two ways to add up the same numbers differ in their last digits.
+_ROUNDING = 1e-9
+
+
+def check_consistent(record: Record, manifest: Manifest) -> None:
+    """Refuse (exit 20) a record of which one part cannot be where the other is."""
+    _check_measurement(record, manifest)
+    if manifest.emulated:
+        _check_unmeasured(record)
+    for where, latency in _list_latencies(record):
+        _check_latency(latency, where, is_emulated=manifest.emulated)
+    for candidate in record.candidates:
+        if candidate.evaluation is not None and candidate.evaluation.mismatch is None:
+            _check_evaluation(candidate, candidate.evaluation, manifest)
+
+
+def _list_latencies(record: Record) -> Iterator[tuple[str, Latency]]:
+    for reference in record.references:
+        yield reference.payload.path, reference.latency
+    for candidate in record.candidates:
+        yield candidate.precision, candidate.latency
+
+
+def _check_measurement(record: Record, manifest: Manifest) -> None:
+    if record.latency_scope != LATENCY_SCOPE or record.batch < 1:
+        raise contradict("latency_scope", LATENCY_SCOPE, f"{record.latency_scope}, batch {record.batch}")
+    for reference in record.references:
+        is_original = reference.payload.path == manifest.original.path
+        if reference.is_original != is_original:
+            raise contradict(reference.payload.path, f"is_original {is_original}", str(reference.is_original))
+    medians_ms = [reference.latency.p50_ms for reference in record.references]
+    known_ms = [median_ms for median_ms in medians_ms if median_ms is not None]
+    if known_ms and medians_ms[record.fastest] != min(known_ms):
+        raise contradict(
+            "fastest", f"the reference of {min(known_ms):g} ms", f"that of {medians_ms[record.fastest]} ms"
+        )
+    if len(record.conditions) != (0 if manifest.emulated else 2):
+        raise contradict("conditions", "those before and after the measurement", str(len(record.conditions)))
+    throttled = is_throttled(*record.conditions) if record.conditions else None
+    if record.throttled != throttled:
+        raise contradict("throttled", str(throttled), str(record.throttled))
+    found = list(find_disturbances(*record.conditions)) if record.conditions else []
+    found += [
+        f"{name}: a tenth of the runs takes twice the median"
+        for name, item in _list_latencies(record)
+        if has_tail(item)
+    ]
+    if found and not record.validity.problems:
+        raise contradict("validity", "; ".join(found), "no problem")
+
+
+def _check_unmeasured(record: Record) -> None:
+    """Refuse speedups of an emulated board, and what would speak against their measurement."""
+    ratios = [candidate.over_reference for candidate in record.candidates]
+    ratios += [candidate.over_next for candidate in record.candidates if candidate.over_next is not None]
+    if record.validity != Validity() or any(ratio != Ratio(None, None, None) for ratio in ratios):
+        raise contradict("latency", "no ratio and no problem, on an emulated board", f"{ratios}, {record.validity}")
+
+
+def _check_latency(latency: Latency, where: str, *, is_emulated: bool) -> None:
+    pairs = (
+        (latency.p50_ms, latency.p50_upper_ms),
+        (latency.p90_ms, latency.p90_upper_ms),
+        (latency.p99_ms, latency.p99_upper_ms),
+    )
+    for value, upper in pairs:
+        if (value is None) != (upper is None) or (value is not None and upper is not None and value > upper):
+            raise contradict(f"{where}: latency", "quantiles, each under its upper bound", f"{value}, {upper}")
+    values = [value for value, _ in pairs if value is not None]
+    if values != sorted(values) or [value is None for value, _ in pairs] != sorted(value is None for value, _ in pairs):
+        raise contradict(f"{where}: latency", "p50 ≤ p90 ≤ p99", str([value for value, _ in pairs]))
+    if (latency.samples > 0) == is_emulated or (latency.mean_ms is None) != (latency.samples == 0):
+        expected = "none, on an emulated board" if is_emulated else "samples, and their mean"
+        raise contradict(f"{where}: latency", expected, f"{latency.samples} samples, mean {latency.mean_ms}")
+
+
+def _check_evaluation(candidate: CandidateRecord, evaluation: Evaluation, manifest: Manifest) -> None:
+    name, metric = candidate.precision, evaluation.metric
+    for parity in evaluation.parity:
+        _check_parity(parity, f"{name}: parity {parity.output}")
+    for drift in evaluation.drift:
+        _check_drift(drift, f"{name}: drift {drift.output}", None if manifest.golden.stacked else evaluation.samples)
+    if manifest.golden.originals == manifest.golden.outputs:  # nothing was compressed: one comparison is both
+        own = [(item.output, item.max_abs, item.sqnr_db, item.nonfinite) for item in evaluation.parity]
+        told = [(item.output, item.max_abs, item.sqnr_db, item.nonfinite) for item in evaluation.drift]
+        if own != told:
+            raise contradict(f"{name}: drift", str(own), str(told))
+    if metric is None:
+        return
+    if metric.reference != manifest.metric.reference:
+        raise contradict(f"{name}: metric", str(manifest.metric.reference), str(metric.reference))
+    drop = find_metric(metric.name).SCALE.measure_drop(metric.reference, metric.deployed)
+    if not math.isclose(drop, metric.drop, rel_tol=_ROUNDING, abs_tol=_ROUNDING):
+        raise contradict(f"{name}: metric", f"a drop of {drop:g}", f"{metric.drop:g}")
+    if metric.samples != evaluation.samples:
+        raise contradict(f"{name}: metric", f"{evaluation.samples} samples", str(metric.samples))
+
+
+def _check_parity(parity: OutputParity, where: str) -> None:
+    _check_error(where, max_abs=parity.max_abs, sqnr_db=parity.sqnr_db, nonfinite=parity.nonfinite)
+    if not 0 <= parity.p99_abs <= parity.max_abs or abs(parity.cosine) > 1.0:
+        found = f"p99 {parity.p99_abs:g}, largest {parity.max_abs:g}, cosine {parity.cosine:g}"
+        raise contradict(where, "0 ≤ p99 ≤ the largest error, a cosine of -1 to 1", found)
+
+
+def _check_drift(drift: OutputDrift, where: str, rows: int | None) -> None:
+    _check_error(where, max_abs=drift.max_abs, sqnr_db=drift.sqnr_db, nonfinite=drift.nonfinite)
+    varying = drift.varying
+    if not 0 <= varying.lost <= varying.channels or not 0 <= varying.constant <= varying.channels:
+        raise contradict(where, f"of {varying.channels} channels", f"{varying.constant} constant, {varying.lost} lost")
+    if (varying.varying_db is None) != (varying.constant == varying.channels):
+        found = f"{varying.varying_db} dB, {varying.constant} of {varying.channels} channels constant"
+        raise contradict(where, "a variation unless every channel is constant", found)
+    if rows and drift.agreement is not None:
+        answers = drift.agreement * rows
+        if abs(answers - round(answers)) > _ROUNDING * rows:
+            raise contradict(where, f"a number of {rows} answers", f"{drift.agreement} of them")
+
+
+def _check_error(where: str, *, max_abs: float, sqnr_db: float, nonfinite: int) -> None:
+    if max_abs < 0 or nonfinite < 0 or abs(sqnr_db) > SQNR_DB_LIMIT:
+        expected = f"an error of 0 or more, and ±{SQNR_DB_LIMIT:g} dB"
+        raise contradict(where, expected, f"{max_abs:g}, {sqnr_db:g} dB, {nonfinite} not finite")
+    if nonfinite and sqnr_db != -SQNR_DB_LIMIT:
+        raise contradict(where, f"{-SQNR_DB_LIMIT:g} dB, as {nonfinite} values are not finite", f"{sqnr_db:g} dB")
+    if not nonfinite and max_abs == 0 and sqnr_db != SQNR_DB_LIMIT:
+        raise contradict(where, f"{SQNR_DB_LIMIT:g} dB, as nothing differs", f"{sqnr_db:g} dB")
