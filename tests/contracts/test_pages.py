@@ -76,10 +76,10 @@ def test_the_compression_method_keeps_its_word(written, run, tmp_path, monkeypat
 
 
 def test_the_metric_keeps_the_contract(written):
-    use_member(METRICS, "mae")
-    draw = run_example("metric", "tests/agent/measure/metrics/test_mae.py", "page.draw").draw
+    use_member(METRICS, "largest_error")
+    draw = run_example("metric", "tests/agent/measure/metrics/test_largest_error.py", "page.draw").draw
     for check in test_metrics.CHECKS:
-        check(metrics.find_metric("mae"), draw)
+        check(metrics.find_metric("largest_error"), draw)
 
 
 def test_the_runtime_keeps_the_contract_and_has_a_lowering(written):
