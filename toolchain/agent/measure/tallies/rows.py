@@ -18,6 +18,11 @@ class Rows:
     def __len__(self) -> int:
         return self._length
 
+    @property
+    def columns(self) -> Optional[int]:
+        """The length of the second axis; None before any rows."""
+        return int(self._parts[0].shape[1]) if self._parts else None
+
     def add(self, rows: NDArray[Any]) -> None:
         """Add rows; what is kept is a copy, since a batch may lie in memory that the next one is written to."""
         self._parts.append(np.array(rows))
