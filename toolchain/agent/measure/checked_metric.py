@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import TYPE_CHECKING, Any, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ class CheckedMetric:
     def __init__(self, name: str, metric: Metric, options: Optional[Mapping[str, object]] = None) -> None:
         """Take the metric's options; raises ToolchainError (exit 2) for those that it does not take."""
         self.SCALE, self.OUTPUTS, self.TARGETS = metric.SCALE, metric.OUTPUTS, metric.TARGETS
+        self.OPTIONAL_TARGETS: Tuple[str, ...] = getattr(metric, "OPTIONAL_TARGETS", ())
         self._name, self._metric, self._given = name, metric, options
         if options is not None:
             self._read_options()

@@ -55,7 +55,7 @@ class Metric(Protocol):
     OUTPUTS: Tuple[str, ...]
     """The outputs that it reads; none is the first, whatever its name. The others are gated by their drift."""
     TARGETS: Tuple[str, ...]
-    """The targets that it reads."""
+    """The targets that it reads. OPTIONAL_TARGETS, where a metric has it, are those that it reads where there are any."""
 
     def start(self) -> Tally:
         """Return a tally of nothing."""
@@ -79,7 +79,8 @@ def find_metric(name: str, options: Optional[Mapping[str, object]] = None) -> Ch
         raise _refuse_metric(name, "a module that needs numpy and the agent alone", error) from error
     if not isinstance(module.SCALE, Scale) or not module.SCALE.has_direction:
         raise _refuse_metric(name, "SCALE, a Scale of two bounds", module.SCALE)
-    for constant, names in (("OUTPUTS", module.OUTPUTS), ("TARGETS", module.TARGETS)):
+    optional = getattr(module, "OPTIONAL_TARGETS", ())
+    for constant, names in (("OUTPUTS", module.OUTPUTS), ("TARGETS", module.TARGETS), ("OPTIONAL_TARGETS", optional)):
         # A text alone would be read letter by letter.
         if not isinstance(names, tuple) or not all(isinstance(item, str) for item in names):
             raise _refuse_metric(name, f"{constant}, a tuple of names", names)
