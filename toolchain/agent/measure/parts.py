@@ -19,7 +19,7 @@ Shape = Tuple[Optional[int], ...]
 def describe_rows(rows: TargetArray) -> str:
     """Return the type and shape of rows, for a message."""
     if isinstance(rows, Ragged):
-        return f"{len(rows)} samples with rows of another number, {rows.values.dtype} of shape {rows.values.shape}"
+        return f"{len(rows.offsets) - 1} samples with rows of another number, {rows.values.dtype} of shape {rows.values.shape}"
     return f"{rows.dtype} of shape {rows.shape}"
 
 
