@@ -38,7 +38,9 @@ class CheckedDecoder:
     def decode(self, outputs: Arrays, inputs: Arrays) -> Dict[str, TargetArray]:
         """Return what a batch of outputs means; raises ToolchainError (exit 23) where the decoder breaks."""
         try:
-            made = dict(self._decoder.decode(outputs, inputs))
+            # NaN and infinity are answers, wrong ones: nothing to warn of.
+            with np.errstate(all="ignore"):
+                made = dict(self._decoder.decode(outputs, inputs))
         except ToolchainError:
             raise
         except Exception as error:

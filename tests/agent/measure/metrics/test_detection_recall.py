@@ -101,3 +101,8 @@ def test_parts_of_different_rows_are_refused():
     refuse(ExitCode.MALFORMED, outputs, {**targets, "classes": join([[0, 1]], int)})
     refuse(ExitCode.MALFORMED, outputs, {**targets, "crowd": join([[0, 1]], int)})
     refuse(ExitCode.MALFORMED, {**outputs, "boxes": Ragged(values=np.zeros((1, 5)), offsets=np.array([0, 1]))}, targets)
+
+
+def test_a_true_class_below_0_is_refused_since_what_has_no_class_has_such_a_one():
+    outputs, targets = pack([[[0, 0, 9, 9]]], [[0.9]]), pack_truth([[[0, 0, 9, 9]]])
+    refuse(ExitCode.MALFORMED, outputs, {**targets, "classes": join([[-1]], np.int64)})

@@ -68,3 +68,8 @@ def test_sets_without_any_class_prove_nothing():
 @pytest.mark.parametrize("labels", [np.full((2, 3), 2), np.zeros((2, 4), int), np.zeros((2, 3))])
 def test_sets_that_are_none_are_refused(labels):
     refuse(ExitCode.MALFORMED, {"scores": np.zeros((2, 3))}, {"labels": labels})
+
+
+def test_a_nan_is_not_right_where_the_label_is_none_either():
+    outputs = {"scores": np.array([[1.0, 0.0], [np.nan, 1.0]])}
+    assert measure(outputs, {"labels": np.array([0, -1])}) == 0.5

@@ -110,3 +110,8 @@ def test_of_equal_scores_none_comes_before_the_other():
         assert measure(pack([[first], [second]], [[0.5], [0.5]]), targets) == pytest.approx(0.5 * 51 / 101)
     # Of one score more, the right one does: the recall of 0.5 has the precision 1.
     assert measure(pack([[true], [wrong]], [[0.6], [0.5]]), targets) == pytest.approx(51 / 101)
+
+
+def test_a_true_class_below_0_is_refused_since_what_has_no_class_has_such_a_one():
+    outputs, targets = pack([[[0, 0, 9, 9]]], [[0.9]]), pack_truth([[[0, 0, 9, 9]]])
+    refuse(ExitCode.MALFORMED, outputs, {**targets, "classes": join([[-1]], np.int64)})

@@ -72,3 +72,7 @@ def test_pictures_of_which_nothing_counts_prove_nothing():
 def test_masks_of_another_size_or_type_are_refused(mask):
     refuse(ExitCode.MALFORMED, {"mask": np.zeros((2, 3, 3), int)}, {"mask": mask})
     refuse(ExitCode.MALFORMED, {"mask": mask}, {"mask": np.zeros((2, 3, 3), int)})
+
+
+def test_a_pixel_without_an_answer_is_not_right_where_the_target_is_none_either():
+    assert measure({"mask": np.array([[[0, -1]]])}, {"mask": np.array([[[0, -1]]])}) == 0.5

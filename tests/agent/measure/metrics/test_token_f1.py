@@ -54,3 +54,7 @@ def test_samples_without_a_token_that_counts_prove_nothing():
 def test_tags_of_other_tokens_or_types_are_refused(tags):
     refuse(ExitCode.MALFORMED, {"tags": tags}, {"tags": np.zeros((2, 3), int)})
     refuse(ExitCode.MALFORMED, {"tags": np.zeros((2, 3), int)}, {"tags": tags})
+
+
+def test_a_token_without_an_answer_is_not_right_where_the_target_is_none_either():
+    assert measure({"tags": np.array([[0, -1]])}, {"tags": np.array([[0, -1]])}) == 0.5

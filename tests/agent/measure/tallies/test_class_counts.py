@@ -33,3 +33,15 @@ def test_no_class_that_is_true_proves_nothing(rows):
     with pytest.raises(ToolchainError) as caught:
         counts.compute()
     assert caught.value.code is ExitCode.INVALID
+
+
+@pytest.mark.parametrize("most", [3, 1023, 1024, 10**6])
+def test_large_numbers_are_counted_as_small_ones_are(most):
+    generator = np.random.default_rng(most)
+    predicted, true = generator.integers(0, most, (2, 500))
+    rows = count_pairs(predicted.astype(np.int32), true)
+    for label, both, first, second in rows.tolist():
+        expected = ((predicted == label) & (true == label), predicted == label, true == label)
+        assert [both, first, second] == [int(part.sum()) for part in expected]
+    assert rows[:, 2].sum() == rows[:, 3].sum() == 500
+    assert sorted(rows[:, 0]) == sorted({*predicted.tolist(), *true.tolist()})

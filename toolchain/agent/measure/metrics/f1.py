@@ -42,7 +42,7 @@ class _F1(ClassCounts):
             return
         scores, labels = read_labelled_scores("f1", outputs, targets)
         answers = np.where(np.isnan(scores).any(axis=1), NO_CLASS, scores.argmax(axis=1))
-        right = answers == labels
+        right = (answers == labels) & (labels >= 0)
         indices, ones, wrong = np.arange(len(labels)), np.ones(len(labels), np.int64), ~right
         true = np.stack([labels.astype(np.int64), right, right, ones], axis=1)
         predicted = np.stack([answers, 0 * ones, ones, 0 * ones], axis=1)[wrong]

@@ -26,7 +26,7 @@ class _Right(Ratio):
     def add(self, outputs: Outputs, targets: Targets) -> None:
         """Add masks (n, H, W) and masks (n, H, W)."""
         pairs = list(read_masks("pixel_accuracy", outputs, targets, self._ignore))
-        right = [np.count_nonzero(answer == wanted) for answer, wanted in pairs]
+        right = [np.count_nonzero((answer == wanted) & (answer >= 0)) for answer, wanted in pairs]
         self.add_samples(np.array(right), np.array([len(wanted) for _, wanted in pairs]))
 
 

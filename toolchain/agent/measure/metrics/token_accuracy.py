@@ -21,7 +21,7 @@ class _Right(Ratio):
     def add(self, outputs: Outputs, targets: Targets) -> None:
         """Add tags and tags, both (n, tokens) or ragged."""
         pairs = list(read_tags("token_accuracy", outputs, targets))
-        right = [np.count_nonzero(found == wanted) for found, wanted in pairs]
+        right = [np.count_nonzero((found == wanted) & (found >= 0)) for found, wanted in pairs]
         self.add_samples(np.array(right), np.array([len(wanted) for _, wanted in pairs]))
 
 

@@ -60,6 +60,9 @@ def read_pictures(name: str, outputs: Outputs, targets: Targets) -> Iterator[Pic
     true_boxes = expect_ragged(name, take_target(name, targets, BOXES), f"targets: {BOXES}", (None, 4), NUMBERS)
     true_classes = expect_ragged(name, take_target(name, targets, CLASSES), f"targets: {CLASSES}", (None,), INTEGERS)
     expect_equal_rows(name, true_boxes, true_classes, f"targets: {CLASSES}")
+    if len(true_classes.values) and int(true_classes.values.min()) < 0:
+        where, fix = f"targets: {CLASSES}", "correct the classes"
+        raise refuse_part(name, where, expected="class numbers from 0", found=f"{true_classes.values.min()}", fix=fix)
     corners = true_boxes.values
     if not bool((np.isfinite(corners).all(axis=1) & (corners[:, 2:] >= corners[:, :2]).all(axis=1)).all()):
         expected = "finite left, top, right, bottom, in this order"

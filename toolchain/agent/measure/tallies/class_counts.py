@@ -14,7 +14,8 @@ from ..metrics import refuse_empty, refuse_unproven
 from .rows import Rows, weigh_samples
 
 NO_CLASS = -1
-"""What a NaN score predicts: a class that is never true."""
+"""What a NaN score predicts. It is never right, and neither is any number below 0, which decoders mean the same by."""
+_FEW = 1024
 Score = Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 """The score of each class, from how often it was both, predicted and true."""
 
@@ -36,10 +37,16 @@ def score_iou(
 
 
 def count_pairs(predicted: NDArray[Any], true: NDArray[Any]) -> NDArray[np.int64]:
-    """Return rows (class, both, predicted, true) of the classes in two arrays (n,) of class numbers."""
+    """Return rows (class, both, predicted, true) of the classes in two arrays (n,) of int64."""
+    if all(not len(array) or 0 <= int(array.min()) <= int(array.max()) < _FEW for array in (predicted, true)):
+        # Without sorting: a tenth of the time for the pixels of a picture.
+        sums = [np.bincount(array, minlength=_FEW) for array in (predicted[predicted == true], predicted, true)]
+        occurs = np.flatnonzero(sums[1] + sums[2])
+        return np.stack([occurs, *(each[occurs] for each in sums)], axis=1)
     classes, found = np.unique(np.concatenate([predicted, true]), return_inverse=True)
     own, others = found.reshape(-1)[: len(predicted)], found.reshape(-1)[len(predicted) :]
-    sums = [np.bincount(numbers, minlength=len(classes)) for numbers in (own[own == others], own, others)]
+    right = own[(own == others) & (predicted >= 0)]
+    sums = [np.bincount(numbers, minlength=len(classes)) for numbers in (right, own, others)]
     return np.stack([classes.astype(np.int64), *sums], axis=1)
 
 

@@ -13,7 +13,7 @@ from ..parts import expect_ragged, expect_samples, refuse_part
 TEXT = "text"
 """The target and the output: texts as the bytes of their UTF-8, Ragged."""
 LETTERS_MAX = 10_000
-"""The longest text: the time that edits take grows with the square, and for two of this length is 0.5 s on a desktop."""
+"""The longest text: the work of its edits grows with the square, and what a model returns must not make it endless."""
 
 
 def read_texts(name: str, outputs: Outputs, targets: Targets) -> Iterator[Tuple[str, str]]:

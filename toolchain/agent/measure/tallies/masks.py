@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Iterator, Tuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..metrics import Outputs, Targets, take_output, take_target
@@ -44,7 +45,8 @@ def read_masks(
         )
     for answer, wanted in zip(found, truth):  # noqa: B905 - Python 3.8 has no strict
         counts = wanted != ignore
-        yield answer[counts], wanted[counts]
+        # Of one type: older numpy compares int64 with uint64 as floats.
+        yield answer[counts].astype(np.int64), wanted[counts].astype(np.int64)
 
 
 class MaskCounts(ClassCounts):

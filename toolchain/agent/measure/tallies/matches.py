@@ -87,6 +87,8 @@ class Matches:
         compare: Compare,
     ) -> None:
         """Add the detections (found,) and the truth (true,) of a sample; a NaN score is the highest, and wrong."""
+        # Of one type: older numpy compares int64 with uint64 as floats.
+        classes, true_classes = classes.astype(np.int64), true_classes.astype(np.int64)
         broken = np.isnan(scores)
         scores = np.where(broken, np.inf, scores).astype(np.float64)
         order = np.lexsort((-scores, classes))
@@ -100,10 +102,10 @@ class Matches:
                 similarity = np.where(broken[kept[places], None], -1.0, compare(kept[places], members))
                 right[places], ignored[places] = match_greedily(similarity, crowd[members], self._thresholds)
         sample = np.full(len(kept), self._samples)
-        self._found.add(np.stack([sample, classes[kept].astype(np.int64)], axis=1))
+        self._found.add(np.stack([sample, classes[kept]], axis=1))
         self._scores.add(scores[kept])
         self._flags.add(np.stack([right, ~right & ~ignored], axis=1))
-        true = true_classes[~crowd].astype(np.int64)
+        true = true_classes[~crowd]
         self._true.add(np.stack([np.full(len(true), self._samples), true], axis=1))
         self._samples += 1
         self._arranged = None

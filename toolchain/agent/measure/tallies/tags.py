@@ -39,4 +39,6 @@ def _read(name: str, rows: TargetArray, where: str) -> Ragged:
     values = rows.values if isinstance(rows, Ragged) else rows
     if values.dtype.kind not in INTEGERS or values.ndim != (1 if isinstance(rows, Ragged) else 2):
         raise refuse_part(name, where, expected="class numbers (N, tokens), or ragged ones", found=describe_rows(rows))
-    return make_ragged(rows)
+    # Of one type: older numpy compares int64 with uint64 as floats.
+    numbers = values.astype(np.int64)
+    return Ragged(values=numbers, offsets=rows.offsets) if isinstance(rows, Ragged) else make_ragged(numbers)
