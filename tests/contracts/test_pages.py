@@ -8,6 +8,7 @@ from tests.compress.odd_nets import ODD_NETS, build_odd_net
 from tests.contracts import (
     test_calibration_methods,
     test_data_sets,
+    test_decoders,
     test_gates,
     test_methods,
     test_metrics,
@@ -19,10 +20,10 @@ from tests.contracts.pages import PAGES, ROOT, read_blocks, run_example
 from tests.contracts.test_data_sets import sources
 from tests.contracts.test_methods import run
 from tests.contracts.test_runtimes import folder
-from toolchain.agent.measure import gates, members, metrics, runtimes
+from toolchain.agent.measure import decoders, gates, members, metrics, runtimes
 from toolchain.project.agent_members import use_member
 from toolchain.project.members import find_member, load_member
-from toolchain.project.seams import LOWERINGS, METRICS, RUNTIMES
+from toolchain.project.seams import DECODERS, LOWERINGS, METRICS, RUNTIMES
 
 __all__ = ["folder", "run", "sources"]
 
@@ -48,7 +49,7 @@ def written(plugins, monkeypatch):
                 (plugins / path).write_text(code)
     yield plugins
     for name in set(sys.modules) - known:
-        if name.startswith((metrics.__name__, runtimes.__name__)):
+        if name.startswith((metrics.__name__, decoders.__name__, runtimes.__name__)):
             del sys.modules[name]
 
 
@@ -76,10 +77,17 @@ def test_the_compression_method_keeps_its_word(written, run, tmp_path, monkeypat
 
 
 def test_the_metric_keeps_the_contract(written):
-    use_member(METRICS, "mae")
-    draw = run_example("metric", "tests/agent/measure/metrics/test_mae.py", "page.draw").draw
+    use_member(METRICS, "largest_error")
+    draw = run_example("metric", "tests/agent/measure/metrics/test_largest_error.py", "page.draw").draw
     for check in test_metrics.CHECKS:
-        check(metrics.find_metric("mae"), draw)
+        check(metrics.find_metric("largest_error"), draw)
+
+
+def test_the_decoder_keeps_the_contract(written):
+    use_member(DECODERS, "corner_regions")
+    test = run_example("decoder", "tests/agent/measure/decoders/test_corner_regions.py", "page.test")
+    for check in test_decoders.CHECKS:
+        check(decoders.find_decoder("corner_regions", test.OPTIONS), test)
 
 
 def test_the_runtime_keeps_the_contract_and_has_a_lowering(written):

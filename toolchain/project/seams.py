@@ -67,6 +67,13 @@ METRICS = Seam(
     needs=("SCALE", "OUTPUTS", "TARGETS", "start"),
     reserved=("none",),
 )
+DECODERS = Seam(
+    name="decoders",
+    noun="decoder",
+    package="toolchain.agent.measure.decoders",
+    needs=("OUTPUTS", "Options", "start"),
+    reserved=("none",),
+)
 # A runtime is two modules of one name: the agent's, which travels, and the lowering for it, which stays.
 RUNTIMES = Seam(name="runtimes", noun="runtime", package="toolchain.agent.measure.runtimes", needs=("TRAITS",))
 LOWERINGS = Seam(name="lowerings", noun="lowering", package="toolchain.lower.runtimes", needs=("LOWERINGS",))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ExitCode, ToolchainError
+from .options import read_options
 
 if TYPE_CHECKING:
     from .metrics import Metric, Outputs, Tally, Targets
@@ -16,33 +19,55 @@ if TYPE_CHECKING:
 class CheckedMetric:
     """A metric whose tallies end in a number of its scale or in a ToolchainError, whoever wrote it."""
 
-    def __init__(self, name: str, metric: Metric) -> None:
+    def __init__(self, name: str, metric: Metric, options: Optional[Mapping[str, object]] = None) -> None:
+        """Take the metric's options; raises ToolchainError (exit 2) for those that it does not take."""
         self.SCALE, self.OUTPUTS, self.TARGETS = metric.SCALE, metric.OUTPUTS, metric.TARGETS
-        self._name, self._metric = name, metric
+        self.OPTIONAL_TARGETS: Tuple[str, ...] = getattr(metric, "OPTIONAL_TARGETS", ())
+        self._name, self._metric, self._given = name, metric, options
+        if options is not None:
+            self._read_options()
 
-    def start(self) -> Tally:
-        """Return a tally of nothing."""
-        return _CheckedTally(self._name, self._metric)
+    def _read_options(self) -> Any:
+        kind = getattr(self._metric, "Options", None)
+        return read_options(kind, self._given or {}, member=f"the metric {self._name}", where="metric options")
+
+    def start(self) -> CheckedTally:
+        """Return a tally of nothing; raises ToolchainError (exit 2) where an option is lacking."""
+        options = self._read_options()
+        start: Any = self._metric.start
+        return CheckedTally(self._name, self.SCALE, start() if options is None else start(options))
 
 
-class _CheckedTally:
-    def __init__(self, name: str, metric: Metric) -> None:
-        self._name, self._scale = name, metric.SCALE
-        self._tally = metric.start()
+class CheckedTally:
+    """A tally that counts its samples."""
+
+    def __init__(self, name: str, scale: Any, tally: Tally) -> None:
+        self._name, self._scale, self._tally = name, scale, tally
+        self.samples = 0
+
+    @property
+    def can_resample(self) -> bool:
+        """Whether compute() takes counts; metrics from outside of before may not."""
+        try:
+            inspect.signature(self._tally.compute).bind(None)
+        except (TypeError, ValueError):
+            return False
+        return True
 
     def add(self, outputs: Outputs, targets: Targets) -> None:
         """Add a batch; raises ToolchainError (exit 23) where the metric breaks."""
         try:
             self._tally.add(outputs, targets)
+            self.samples += max((len(target) for target in targets.values()), default=0)
         except ToolchainError:
             raise
         except Exception as error:
             raise self._explain(error, ", ".join((*outputs, *targets))) from error
 
-    def compute(self) -> float:
+    def compute(self, counts: Optional[NDArray[np.int64]] = None) -> float:
         """Return the metric; raises ToolchainError (exit 24) where it is no number of its scale."""
         try:
-            value = self._tally.compute()
+            value = self._tally.compute() if counts is None else self._tally.compute(counts)
         except ToolchainError:
             raise
         except Exception as error:

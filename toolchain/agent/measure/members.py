@@ -19,7 +19,7 @@ from typing import Dict, List, Optional
 from ..errors import ExitCode, ToolchainError
 
 # The packages here that others may add to.
-KINDS = ("metrics", "runtimes")
+KINDS = ("metrics", "decoders", "runtimes")
 _ARGUMENT = re.compile(r"(?P<kind>[a-z]+):(?P<name>[A-Za-z][A-Za-z0-9_]*)=(?P<path>.+)")
 
 # By the full name of the module; one for the process, as sys.modules is, which takes them over.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional, Tuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ExitCode, ToolchainError
@@ -48,3 +49,31 @@ def read_labelled_scores(name: str, outputs: Outputs, targets: Targets) -> Tuple
             fix="give integers of shape (N,)",
         )
     return read_scores(name, outputs, len(labels)), labels
+
+
+def read_scored_sets(name: str, outputs: Outputs, targets: Targets) -> Tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return scores (n, classes) and which classes each sample has (n, classes), for the metric of this name.
+
+    Raises ToolchainError (exit 23).
+    """
+    labels = take_target(name, targets, LABELS)
+    if isinstance(labels, Ragged) or labels.dtype.kind not in "biu" or bool(((labels != 0) & (labels != 1)).any()):
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            f"{name} cannot read the labels",
+            where=f"targets: {LABELS}",
+            expected="0 or 1 for each sample and class",
+            found="a ragged target" if isinstance(labels, Ragged) else f"{labels.dtype} of shape {labels.shape}",
+            fix="give integers of shape (N, classes)",
+        )
+    scores = read_scores(name, outputs, len(labels))
+    if scores.shape != labels.shape:
+        raise ToolchainError(
+            ExitCode.MALFORMED,
+            f"{name} has scores of other classes than the labels",
+            where=f"targets: {LABELS}",
+            expected=f"shape {scores.shape}",
+            found=f"shape {labels.shape}",
+            fix="give labels with a column for each class of the model",
+        )
+    return scores, labels.astype(bool)

@@ -10,8 +10,9 @@ import numpy as np
 from ...errors import ExitCode, ToolchainError
 from ..scale import FRACTION
 from ..scores import read_scores, view_scores
+from ..tallies.ratio import Ratio
 from ..targets import Ragged
-from . import Outputs, Tally, Targets, refuse_empty, take_target
+from . import Outputs, Tally, Targets, take_target
 
 SCORES = "scores"
 """The other model's output for each sample, of the same shape."""
@@ -21,12 +22,8 @@ OUTPUTS = ()
 TARGETS = (SCORES,)
 
 
-class _Agreed:
+class _Agreed(Ratio):
     """Counts the samples with the same answer."""
-
-    def __init__(self) -> None:
-        self._samples = 0
-        self._same = 0
 
     def add(self, outputs: Outputs, targets: Targets) -> None:
         """Add scores (n, classes), or (n, classes, 1, 1), and the other model's; a NaN agrees with nothing."""
@@ -52,16 +49,9 @@ class _Agreed:
                 fix="give the scores of a model with the same classes",
             )
         known = ~(np.isnan(scores).any(axis=1) | np.isnan(others).any(axis=1))
-        self._samples += len(scores)
-        self._same += int(np.count_nonzero((scores.argmax(axis=1) == others.argmax(axis=1)) & known))
-
-    def compute(self) -> float:
-        """Return the share."""
-        if not self._samples:
-            raise refuse_empty("agreement")
-        return self._same / self._samples
+        self.add_samples((scores.argmax(axis=1) == others.argmax(axis=1)) & known)
 
 
 def start() -> Tally:
     """Return a tally of nothing."""
-    return _Agreed()
+    return _Agreed("agreement")

@@ -10,8 +10,9 @@ import numpy as np
 from ...errors import ExitCode, ToolchainError
 from ..scale import FRACTION
 from ..scores import read_labelled_scores
+from ..tallies.ratio import Ratio
 from ..targets import LABELS
-from . import Outputs, Tally, Targets, refuse_empty
+from . import Outputs, Tally, Targets
 
 SCALE = FRACTION
 OUTPUTS = ()
@@ -20,12 +21,8 @@ TARGETS = (LABELS,)
 _PLACES = 5
 
 
-class _Hits:
+class _Hits(Ratio):
     """Counts the samples whose label has one of the first five places."""
-
-    def __init__(self) -> None:
-        self._samples = 0
-        self._hits = 0
 
     def add(self, outputs: Outputs, targets: Targets) -> None:
         """Add scores (n, classes), or (n, classes, 1, 1), and labels (n,); a sample with a NaN is wrong."""
@@ -43,16 +40,9 @@ class _Hits:
         known = (labels >= 0) & (labels < classes)  # a label that no score belongs to is missed
         own = scores[np.arange(len(labels)), np.where(known, labels, 0)]
         places = np.count_nonzero(scores >= own[:, None], axis=1)  # the label's own score is one of them
-        self._samples += len(labels)
-        self._hits += int(np.count_nonzero(known & (places <= _PLACES) & ~np.isnan(scores).any(axis=1)))
-
-    def compute(self) -> float:
-        """Return the accuracy."""
-        if not self._samples:
-            raise refuse_empty("top5")
-        return self._hits / self._samples
+        self.add_samples(known & (places <= _PLACES) & ~np.isnan(scores).any(axis=1))
 
 
 def start() -> Tally:
     """Return a tally of nothing."""
-    return _Hits()
+    return _Hits("top5")

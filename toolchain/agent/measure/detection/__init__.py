@@ -1,0 +1,1 @@
+"""From many boxes to few: what decoders of detectors share."""

@@ -1,0 +1,21 @@
+"""Dice: twice the intersection over the sum of each class's pixels in all pictures, averaged over the classes that occur.
+
+torchmetrics' MulticlassF1Score(average="macro", ignore_index=...), which for pixels is Dice. A class that is answered and nowhere true has 0.
+"""
+
+from __future__ import annotations
+
+from ..scale import FRACTION
+from ..tallies.class_counts import score_f1
+from ..tallies.masks import MASK, MaskCounts, MaskOptions
+from . import Tally
+
+SCALE = FRACTION
+OUTPUTS = (MASK,)
+TARGETS = (MASK,)
+Options = MaskOptions
+
+
+def start(options: MaskOptions) -> Tally:
+    """Return a tally of nothing."""
+    return MaskCounts("dice", score_f1, options)
