@@ -15,13 +15,13 @@ from toolchain.agent.measure.metrics import find_metric
 from toolchain.agent.measure.quantities import write_value
 from toolchain.data import Dataset, TrainingSamples, load_dataset
 from toolchain.data.dataset import IMAGE_INPUT, are_pictures
-from toolchain.data.labels import check_labels
 from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.module.builder import build_model
 from toolchain.module.files import identify_files
-from toolchain.module.fit import FitSettings, OnProgress, cross_entropy, fit, measure_metric, start_accelerator
+from toolchain.module.fit import FitSettings, OnProgress, fit, learn, measure_metric, start_accelerator
 from toolchain.module.fit.lock import lock_training
 from toolchain.module.lazy import materialize
+from toolchain.module.objective import Objective, load_objective
 from toolchain.module.pytorch_run import run_pytorch
 from toolchain.module.weights import save_weights
 from toolchain.project.recipe import Recipe, TrainSection
@@ -100,10 +100,11 @@ def train_model(
         with accelerator.main_process_first():  # one process downloads
             dataset = _load_data(recipe, section)
         samples = _take_training(recipe, section, dataset)
+        objective = load_objective(recipe, label_smoothing=section.label_smoothing)
         torch.manual_seed(settings.seed)
         model = build_model(recipe)
         materialize(model, samples.batch(0, 1))
-        outputs = _check_outputs(model, dataset, samples)
+        outputs = _check_outputs(model, objective, dataset, samples)
         git_commit = find_git_commit(recipe.folder)
         started = time.monotonic()
         fit(
@@ -111,12 +112,14 @@ def train_model(
             samples,
             settings,
             accelerator=accelerator,
-            loss=cross_entropy(section.label_smoothing),
+            loss=learn(objective.loss),
+            targets=objective.targets,
             checkpoint=checkpoint,
             resume=resume,
             on_progress=on_progress,
             identity={
                 "label_smoothing": section.label_smoothing,
+                "task": recipe.task.model_dump(),
                 "build_options": recipe.model.build_options,
                 "code_sha256": hash_json(identify_files(recipe)),
             },
@@ -132,6 +135,7 @@ def train_model(
             provenance = {
                 "command": command,
                 "model": recipe.name,
+                "task": recipe.task.model_dump(),
                 "build_options": recipe.model.build_options,
                 "settings": {**asdict(settings), "label_smoothing": section.label_smoothing},
                 "data": {
@@ -232,23 +236,15 @@ def _take_training(recipe: Recipe, section: TrainSection, dataset: Dataset) -> T
     return dataset.train
 
 
-def _check_outputs(model: nn.Module, dataset: Dataset, samples: TrainingSamples) -> tuple[str, ...]:
+def _check_outputs(
+    model: nn.Module, objective: Objective, dataset: Dataset, samples: TrainingSamples
+) -> tuple[str, ...]:
     """Return the names of the model's outputs, after one sample: a model of another shape is an error of the recipe."""
     outputs = run_pytorch(model, samples.batch(0, 1))
-    names = tuple(outputs)
-    scores = outputs[names[0]]
-    if scores.ndim != 2:
-        raise usage(
-            "the model's output is no scores of classes",
-            where=f"model.build: output {names[0]}" + (f", the first of {', '.join(names)}" if len(names) > 1 else ""),
-            expected="shape (N, classes)",
-            found=f"shape {scores.shape}",
-            fix="return the scores alone, or first",
-        )
-    for part, labelled in (("train", samples), ("test", dataset.evaluation)):
+    for part, targeted in (("train", samples), ("test", dataset.evaluation)):
         where = f"the {part} part of the data set {dataset.name}"
-        check_labels(labelled, outputs=scores.shape[1], where=where, classes=dataset.classes)
-    return names
+        objective.check(outputs, targeted, where=where, classes=dataset.classes)
+    return tuple(outputs)
 
 
 def _describe_command(recipe: Recipe, *, epochs: int | None, seed: int | None) -> str:
