@@ -50,6 +50,8 @@ def train(
             value = write_value(result.metric, find_metric(result.metric_name).SCALE.unit)
             measured = f"{result.metric_name} {value} of {result.samples} test samples"
         sys.stdout.write(f"{result.weights}: {measured}{of}\n")
+        if not result.has_learnt:
+            sys.stderr.write("warning: no epoch was better than the untrained model on what was held out\n")
     return ExitCode.PROVEN
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ class FinetuneSection(Section):
     """The peak of the one-cycle schedule; a tenth of what trains from scratch."""
     batch_size: int = Field(default=128, ge=1)
     weight_decay: float = Field(default=5e-4, ge=0)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     seed: int = 0
 
 
@@ -150,8 +151,7 @@ class Material:
         samples = self.take_training(targets)
         if targets is None or targets:
             self.check_objective(draft.model, samples)
-        moves = self.objective.task.MOVES
-        augmented = moves is not None and not moves
+        augmented = self.objective.allows_augmentation
         fit(
             draft.model if trained is None else trained,
             samples,

@@ -32,6 +32,11 @@ class Objective:
     options: Section | None = None
     """Of the task's loss; None with the user's own."""
 
+    @property
+    def allows_augmentation(self) -> bool:
+        """Whether a picture may be shifted and mirrored without a word to its targets."""
+        return self.targets == self.task.TARGETS and self.task.MOVES == {}
+
     def check(
         self, outputs: Mapping[str, NDArray[Any]], samples: Samples, *, where: str, classes: Sequence[str] | None = None
     ) -> None:

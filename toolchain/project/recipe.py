@@ -67,7 +67,12 @@ class TrainSection(Section):
     batch_size: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=0.1, gt=0)
     weight_decay: float = Field(default=5e-4, ge=0)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Of a classifier, where task.options does not say it."""
+    validation: float = Field(default=0.05, ge=0, lt=0.5)
+    """The share of the training part that is held out: the weights of the epoch that is best there are kept. Fewer than 100
+    samples are none; 0 holds none out, and keeps the last."""
     crop_padding: int = Field(default=2, ge=0)
     """Every picture is shifted by up to so many pixels; in the trainings of `compress` too."""
     flip: bool = True

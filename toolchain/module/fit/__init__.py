@@ -4,6 +4,7 @@ from toolchain.module.fit.accelerator import start_accelerator, stop_accelerator
 from toolchain.module.fit.batches import Batch, take_target_tensors
 from toolchain.module.fit.evaluate import measure_metric
 from toolchain.module.fit.loop import FitSettings, Hook, Loss, OnProgress, Progress, fit, learn
+from toolchain.module.fit.watch import Watch, hold_out
 
 __all__ = [
     "Batch",
@@ -12,7 +13,9 @@ __all__ = [
     "Loss",
     "OnProgress",
     "Progress",
+    "Watch",
     "fit",
+    "hold_out",
     "learn",
     "measure_metric",
     "start_accelerator",

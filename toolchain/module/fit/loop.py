@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from toolchain.errors import usage
 from toolchain.module.fit.batches import Augmentation, Batch, draw_batches
 from toolchain.module.fit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from toolchain.module.fit.failure import check_trainable, explain_divergence, failures_explained
+from toolchain.module.fit.watch import Watch
 from toolchain.module.forward import bind_inputs
 from toolchain.tasks import check_targets
 
@@ -45,6 +47,10 @@ class Hook:
         """Act on the weights that the optimizer has just changed with this learning rate."""
 
 
+Optimizer = Literal["sgd", "adamw"]
+"""SGD with Nesterov momentum, or AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), which transformers need."""
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """How to train."""
@@ -55,6 +61,7 @@ class FitSettings:
     learning_rate: float
     """The peak of the cycle."""
     weight_decay: float = 0.0
+    optimizer: Optimizer = "sgd"
     seed: int = 0
     crop_padding: int = 2
     """Pixels on each side that a random crop may move by."""
@@ -73,6 +80,11 @@ class Progress:
     steps: int
     loss: float
     """The mean over the epoch so far."""
+    learning_rate: float
+    left_s: float
+    """What the rest takes at the pace so far."""
+    watched: float | None = None
+    """The metric on what is held out, after the epoch before; None where nothing is watched."""
 
 
 OnProgress = Callable[[Progress], None]
@@ -100,10 +112,12 @@ def fit(
     resume: bool = False,
     on_progress: OnProgress | None = None,
     identity: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Train the model in place; an interrupted run that resumes ends at the same weights as one that was not.
 
     targets: the names of those that the loss reads; a loss that asks a teacher alone needs none.
+    watch: looks at the model before the first epoch and after each; the weights of the best are what the model ends with.
     identity: what a checkpoint depends on beside settings and data, such as the code of the model, as JSON types.
 
     Parameters without an axis, such as a learned range, are not decayed. A checkpoint is written after each epoch.
@@ -122,20 +136,17 @@ def fit(
         {"params": [parameter for parameter in parameters if parameter.ndim > 0]},
         {"params": [parameter for parameter in parameters if parameter.ndim == 0], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.SGD(
-        groups,
-        lr=settings.learning_rate,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=settings.weight_decay,
-    )
+    optimizer = _make_optimizer(groups, settings)
     schedule = OneCycleLR(optimizer, max_lr=settings.learning_rate, total_steps=settings.epochs * steps)
-    state = Checkpoint(model=model, optimizer=optimizer, schedule=schedule, identity=text)
+    state = Checkpoint(model=model, optimizer=optimizer, schedule=schedule, identity=text, watch=watch)
     epochs_done = load_checkpoint(checkpoint, state) if checkpoint is not None and resume else 0
     augmentation = Augmentation(crop_padding=settings.crop_padding, flip=settings.flip)
     attributes, infinite = set(vars(model)), _list_infinite(model)
     prepared, prepared_optimizer = accelerator.prepare(model, optimizer)
 
+    if watch is not None and epochs_done == 0:
+        watch.look(model, 0)
+    tell = _report_to(on_progress if accelerator.is_main_process else None, settings, steps, epochs_done, watch)
     for epoch in range(epochs_done, settings.epochs):
         prepared.train()
         total = 0.0
@@ -163,22 +174,59 @@ def fit(
                         hook.after_step(float(schedule.get_last_lr()[0]))
                 schedule.step()
                 total += mean
-                if on_progress is not None and accelerator.is_main_process:
-                    on_progress(Progress(epoch + 1, settings.epochs, step + 1, steps, total / (step + 1)))
+                tell(epoch, step, total / (step + 1), float(schedule.get_last_lr()[0]))
         _average_buffers(model, accelerator)
         _end_epoch(epoch + 1, state, infinite, checkpoint, is_main=accelerator.is_main_process)
     accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)
     accelerator.free_memory()
     for name in set(vars(model)) - attributes:  # what accelerate leaves on it
         delattr(model, name)
+    if watch is not None:
+        watch.restore(model)
     model.eval()
 
 
+def _report_to(
+    on_progress: OnProgress | None, settings: FitSettings, steps: int, epochs_done: int, watch: Watch | None
+) -> Callable[[int, int, float, float], None]:
+    """Return what is told of every step: its epoch and number, from 0, the mean loss and the learning rate."""
+    started_s, before = time.monotonic(), epochs_done * steps
+
+    def tell(epoch: int, step: int, loss: float, learning_rate: float) -> None:
+        if on_progress is None:
+            return
+        done = epoch * steps + step + 1
+        pace_s = (time.monotonic() - started_s) / (done - before)
+        state = Progress(
+            epoch=epoch + 1,
+            epochs=settings.epochs,
+            step=step + 1,
+            steps=steps,
+            loss=loss,
+            learning_rate=learning_rate,
+            left_s=pace_s * (settings.epochs * steps - done),
+            watched=None if watch is None else watch.latest,
+        )
+        on_progress(state)
+
+    return tell
+
+
+def _make_optimizer(groups: list[dict[str, Any]], settings: FitSettings) -> torch.optim.Optimizer:
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return torch.optim.SGD(
+        groups, lr=settings.learning_rate, momentum=0.9, nesterov=True, weight_decay=settings.weight_decay
+    )
+
+
 def _end_epoch(epochs_done: int, state: Checkpoint, infinite: list[str], path: Path | None, *, is_main: bool) -> None:
-    """Write the checkpoint; refuse (exit 24) values that are not finite and were so before."""
+    """Look at the model and write the checkpoint; refuse (exit 24) values that are not finite and were so before."""
     broken = [name for name in _list_infinite(state.model) if name not in infinite]
     if broken:
         raise explain_divergence(epochs_done, None, f"NaN or infinity in {broken[0]}", path)
+    if state.watch is not None:
+        state.watch.look(state.model, epochs_done)
     if path is not None and is_main:
         save_checkpoint(path, state, epochs_done=epochs_done)
 
