@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.objectives import make_objective
 from toolchain.compress import Draft, Material, compress_draft
 from toolchain.data.dataset import ImageSamples
 
@@ -88,6 +89,7 @@ def make_material(folder):
     return Material(
         calibration=samples,
         metric="top1",
+        objective=make_objective(),
         load_training=lambda: samples,
         load_teacher=lambda name: build_net(seed=1),
         finetune=None,

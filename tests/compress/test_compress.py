@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from tests.compress.conftest import build_net
+from tests.objectives import learn_labels
 from toolchain.compress import Draft, compress_draft
 from toolchain.compress.material import FinetuneSection
 from toolchain.compress.quantization.batch_norm import fold_batch_norms
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.module.fit import cross_entropy
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_training_mirrors_and_shifts_nothing_where_the_recipe_forbids_it(mater
 
     def keep(model, batch):
         seen.extend(batch.images.contiguous().numpy())
-        return cross_entropy()(model, batch)
+        return learn_labels()(model, batch)
 
     own = dataclasses.replace(material, crop_padding=0, flip=False)
     own.fit(Draft(build_net()), FinetuneSection(epochs=1, batch_size=16), name="one", loss=keep)

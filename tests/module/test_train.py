@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torch import nn
 
+from tests.objectives import learn_labels
 from toolchain.data.dataset import ImageSamples
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.module.fit import FitSettings, cross_entropy, fit, measure_metric, start_accelerator
+from toolchain.module.fit import FitSettings, fit, measure_metric, start_accelerator
 from toolchain.module.fit.augment import augment_images
 from toolchain.module.train import train_model
 from toolchain.project.recipe import read_recipe
@@ -43,7 +44,9 @@ def make_model():
 def train(model, settings=SETTINGS, samples=None, **kwargs):
     accelerator = start_accelerator()
     samples = samples or make_samples()
-    fit(model, samples, settings, accelerator=accelerator, **({"loss": cross_entropy()} | kwargs))
+    fit(
+        model, samples, settings, accelerator=accelerator, **({"loss": learn_labels(), "targets": ("labels",)} | kwargs)
+    )
     return model
 
 
@@ -145,7 +148,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(tmp_pat
 
     def loss(model, batch):
         calls.append(1)
-        return cross_entropy()(model, batch) * (float("nan") if len(calls) == 6 else 1.0)
+        return learn_labels()(model, batch) * (float("nan") if len(calls) == 6 else 1.0)
 
     with pytest.raises(ToolchainError) as caught:
         train(make_model(), checkpoint=checkpoint, loss=loss)

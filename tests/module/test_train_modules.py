@@ -8,9 +8,10 @@ import torch
 from filelock import FileLock
 from torch import nn
 
+from tests.objectives import learn_labels, make_objective
 from toolchain.data.npz import ArraySamples
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.module.fit import FitSettings, cross_entropy, fit, measure_metric, start_accelerator
+from toolchain.module.fit import FitSettings, fit, measure_metric, start_accelerator
 from toolchain.module.train import train_model
 from toolchain.project.recipe import read_recipe
 
@@ -118,7 +119,7 @@ def test_of_several_outputs_the_first_is_trained_and_named(tmp_path, result, out
 def test_a_first_output_that_is_no_scores_is_refused_by_its_name(tmp_path):
     error = refuse(write_project(tmp_path, model=HEADS.replace("RESULT", "{'mask': x[:, None], 'scores': main}")))
     assert error.code is ExitCode.USAGE
-    assert error.where == "model.build: output mask, the first of mask, scores"
+    assert error.where == "output mask, the first of mask, scores"
 
 
 @pytest.mark.parametrize(("label", "expected"), [(4, "0 to 3"), (-1, "0 and more")])
@@ -142,13 +143,19 @@ def samples_of(labels, rows=None):
 
 def fit_module(model, samples, batch_size=16, **options):
     settings = FitSettings(epochs=1, batch_size=batch_size, learning_rate=0.1)
-    fit(model, samples, settings, accelerator=start_accelerator(), **{"loss": cross_entropy(), **options})
+    fit(
+        model,
+        samples,
+        settings,
+        accelerator=start_accelerator(),
+        **{"loss": learn_labels(), "targets": ("labels",), **options},
+    )
 
 
 @pytest.mark.parametrize("label", [-1, 4])
 def test_a_training_of_a_compression_refuses_such_a_label_too(label):
     with pytest.raises(ToolchainError) as caught:
-        fit_module(nn.Linear(8, 4), samples_of([0, 1, label, 3]))
+        make_objective().check({"output": np.zeros((1, 4))}, samples_of([0, 1, label, 3]), where="data")
     assert caught.value.code is ExitCode.USAGE
     assert f"sample 2 has {label}" in caught.value.found
 

@@ -37,7 +37,7 @@ def refuse(path):
 
 def test_a_recipe_has_defaults_for_all_but_model_and_data(tmp_path):
     recipe = read_recipe(write(tmp_path, LEAST))
-    assert recipe.data.metric == "top1"
+    assert recipe.metric_name == "top1"
     assert recipe.data.evaluation_samples is None
     assert (recipe.train, recipe.compress) == (None, [])
     assert recipe.gates.sqnr_db_min == {}

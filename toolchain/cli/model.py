@@ -51,6 +51,8 @@ def train(
             value = write_value(result.metric, find_metric(result.metric_name).SCALE.unit)
             measured = f"{result.metric_name} {value} of {result.samples} test samples"
         Screen(sys.stdout).line(f"{result.weights}: {measured}{of}")
+        if not result.has_learnt:
+            Screen(sys.stderr).line("warning: no epoch was better than the untrained model on what was held out")
     return ExitCode.PROVEN
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -16,18 +16,19 @@ from toolchain.agent.measure.metrics import find_metric
 from toolchain.compress.draft import Draft
 from toolchain.compress.outputs import Inputs, run_model
 from toolchain.compress.pruning.zeros import KeepZerosHook
-from toolchain.data.dataset import Samples, TrainingSamples, find_labels
+from toolchain.data.dataset import TrainingSamples
 from toolchain.errors import usage
 from toolchain.module.fit import (
     FitSettings,
     Hook,
     Loss,
     OnProgress,
-    cross_entropy,
     fit,
+    learn,
     measure_metric,
     start_accelerator,
 )
+from toolchain.module.objective import Objective
 from toolchain.project.toml_file import Section
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class FinetuneSection(Section):
     """The peak of the one-cycle schedule; a tenth of what trains from scratch."""
     batch_size: int = Field(default=128, ge=1)
     weight_decay: float = Field(default=5e-4, ge=0)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     seed: int = 0
 
 
@@ -49,9 +51,11 @@ class FinetuneSection(Section):
 class Material:
     """What a method has to work with beside the model."""
 
-    calibration: Samples
+    calibration: TrainingSamples
     metric: str | None
     """The task metric by name; None where the recipe asks for none."""
+    objective: Objective
+    """What its trainings learn."""
     load_training: Callable[[], TrainingSamples | None]
     """Loads the set to learn from only where a method trains."""
     load_teacher: Callable[[str], nn.Module]
@@ -83,14 +87,21 @@ class Material:
             )
         return self.finetune
 
-    def take_training(self) -> TrainingSamples:
-        """Return the labelled set to learn from; raises ToolchainError (exit 2) where there is none."""
+    def take_training(self, targets: Sequence[str] | None = None) -> TrainingSamples:
+        """Return the set to learn from: where no target is read and there is no training part, the calibration samples.
+
+        targets: the names of what is read of each sample; None takes the objective's.
+        Raises ToolchainError (exit 2) where there is none.
+        """
+        targets = self.objective.targets if targets is None else targets
         samples = self.load_training()
-        if samples is None or find_labels(samples) is None:
+        if samples is None and not targets:
+            return self.calibration
+        if samples is None or not set(targets) <= samples.targets.keys():
             raise usage(
                 "the data has nothing to train on",
                 where=self.where,
-                expected="a data set with a labelled training part",
+                expected=f"a data set with a training part that has {', '.join(targets) or 'samples'}",
                 found="none",
                 fix="name one in train.data of the recipe, or leave finetune out",
             )
@@ -103,6 +114,7 @@ class Material:
         *,
         name: str,
         loss: Loss | None = None,
+        targets: Sequence[str] | None = None,
         hooks: Sequence[Hook] = (),
         trained: nn.Module | None = None,
     ) -> None:
@@ -112,12 +124,13 @@ class Material:
             draft: Its layers' weights must be free to move.
             settings: How long and how fast.
             name: Of the checkpoint: one per training of an entry.
-            loss: None takes the cross entropy with the labels.
+            loss: None takes the objective's.
+            targets: The names of those that the loss reads; None takes the objective's.
             hooks: Run in their order, before the zeros are restored.
             trained: What is trained in the model's place: a module that holds it, and adapters beside it.
 
-        Raises ToolchainError: exit 2 for a model with quantized weights, with several inputs or outputs, or all of
-        whose weights are frozen; exit 24 for a loss that is no number.
+        Raises ToolchainError: exit 2 for a model with quantized weights, for outputs that the objective cannot learn,
+        or where all weights are frozen; exit 24 for a loss that is no number.
         """
         if fixed := draft.list_fixed():
             raise usage(
@@ -127,7 +140,6 @@ class Material:
                 found=f"{fixed[0]} is quantized",
                 fix="put this entry before that method in the recipe",
             )
-        self.require_classifier(draft.model, f"{name} trains it with labels")
         if not any(parameter.requires_grad for parameter in draft.model.parameters()):
             raise usage(
                 "a training would change nothing: all of the model's weights are frozen",
@@ -136,31 +148,31 @@ class Material:
                 found="none",
                 fix="unfreeze some in the function that builds the model, or leave the training out",
             )
+        samples = self.take_training(targets)
+        if targets is None or targets:
+            self.check_objective(draft.model, samples)
+        augmented = self.objective.allows_augmentation
         fit(
             draft.model if trained is None else trained,
-            self.take_training(),
-            FitSettings(**settings.model_dump(), crop_padding=self.crop_padding, flip=self.flip),
+            samples,
+            FitSettings(
+                **settings.model_dump(),
+                crop_padding=self.crop_padding if augmented else 0,
+                flip=self.flip and augmented,
+            ),
             accelerator=start_accelerator(),
-            loss=loss or cross_entropy(),
+            loss=loss or learn(self.objective.loss),
+            targets=self.objective.targets if targets is None else targets,
             hooks=[*hooks, KeepZerosHook(draft.model, draft.list_zero_keepers())],
             checkpoint=self.folder / f"{name}.pt",
             resume=True,
             on_progress=self.on_progress,
         )
 
-    def require_classifier(self, model: nn.Module, why: str) -> None:
-        """Refuse (exit 2) a model of other inputs and outputs than one tensor, and logits `(N, classes)`."""
-        inputs = self.inputs(2)
-        outputs = run_model(model, inputs)
-        logits = next(iter(outputs.values()))
-        if len(inputs) != 1 or len(outputs) != 1 or logits.ndim != 2:
-            raise usage(
-                f"the model is no plain classifier, and {why}",
-                where=self.where,
-                expected="one input, and one output (N, classes)",
-                found=f"{len(inputs)} inputs, and {', '.join(f'{key} {tuple(own.shape)}' for key, own in outputs.items())}",
-                fix="leave the training, or the method that trains, out of the entry",
-            )
+    def check_objective(self, model: nn.Module, samples: TrainingSamples) -> None:
+        """Refuse (exit 2) a model or samples that the objective cannot learn."""
+        outputs = {name: tensor.cpu().numpy() for name, tensor in run_model(model, self.inputs(1)).items()}
+        self.objective.check(outputs, samples, where=f"{self.where}: the training part of the data")
 
     def measure_drop(self, model: nn.Module, reference: float) -> float:
         """Return by how much the task metric on the calibration samples is worse than the reference, in its unit."""

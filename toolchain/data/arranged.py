@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.agent.measure.targets import TargetArray
@@ -36,3 +37,8 @@ class Arranged:
         """Return the samples start to stop."""
         arrays = self.samples.batch(start, stop)
         return {name: arrays[name] for name in self.names}
+
+    def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Return the samples at the indices `(n,)`, one by one where the set knows no other way."""
+        rows = [self.batch(int(index), int(index) + 1) for index in indices]
+        return {name: np.concatenate([row[name] for row in rows]) for name in self.names}

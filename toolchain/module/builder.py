@@ -35,7 +35,7 @@ def build_model(recipe: Recipe) -> nn.Module:
             expected="FILE.py:FUNCTION",
             fix="deploy the ONNX file as it is, or write build in place of onnx into [model]",
         )
-    path, function_name = _find_file(recipe.folder, recipe.model.build, where)
+    path, function_name = _find_file(recipe.folder, recipe.model.build, where, what="the model")
     with _process_state_kept(), imports_of(path), contextlib.redirect_stdout(sys.stderr):
         function = _find_function(path, function_name, where)
         model = _call(function, recipe, path)
@@ -50,6 +50,16 @@ def build_model(recipe: Recipe) -> nn.Module:
         )
     _check_placed(model, where)
     return model.to("cpu")
+
+
+def load_function(recipe: Recipe, place: str, *, where: str) -> Callable[..., Any]:
+    """Return the function of the user's that FILE.py:FUNCTION names; the path starts at the recipe's folder.
+
+    Raises ToolchainError as build_model does.
+    """
+    path, name = _find_file(recipe.folder, place, where, what="it")
+    with _process_state_kept(), imports_of(path), contextlib.redirect_stdout(sys.stderr):
+        return _find_function(path, name, where)
 
 
 def _call(function: Callable[..., Any], recipe: Recipe, path: Path) -> object:
@@ -83,11 +93,11 @@ def _call(function: Callable[..., Any], recipe: Recipe, path: Path) -> object:
         raise explain_call(error, path, list_import_folders(path)) from error
 
 
-def _find_file(folder: Path, build: str, where: str) -> tuple[Path, str]:
+def _find_file(folder: Path, build: str, where: str, *, what: str) -> tuple[Path, str]:
     file_name, colon, name = build.rpartition(":")
     if not (colon and file_name.endswith(".py") and name.isidentifier()):
         raise usage(
-            "model.build names no function",
+            f"{where.rpartition(': ')[2]} names no function",
             where=where,
             expected="FILE.py:FUNCTION",
             found=build,
@@ -97,10 +107,10 @@ def _find_file(folder: Path, build: str, where: str) -> tuple[Path, str]:
     path = (folder / file_name).parent.resolve() / Path(file_name).name
     if not path.is_file():
         raise usage(
-            "the file that builds the model does not exist",
+            f"the file that makes {what} does not exist",
             where=where,
             expected=str(path),
-            fix="create it, or correct model.build: its path starts at the folder of the recipe",
+            fix="create it, or correct the path, which starts at the folder of the recipe",
         )
     return path, name
 

@@ -35,6 +35,9 @@ def identify_files(recipe: Recipe) -> list[object]:
     path = recipe.builder_folder / Path(recipe.model.build or "").name.rpartition(":")[0]
     root = find_package_root(path)
     sources, packages = _follow_imports(path)
+    if recipe.task.loss is not None:
+        own, more = _follow_imports(recipe.folder / recipe.task.loss.rpartition(":")[0])
+        sources, packages = sorted({*sources, *own}), sorted({*packages, *more})
     outside = [source for source in sources if root not in source.parents]
     options = [value for value in recipe.model.build_options.values() if isinstance(value, str)]
     read = sorted({file for source in sources for file in _find_named_files(source, path.parent, options)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,13 +15,13 @@ from toolchain.agent.measure.metrics import find_metric
 from toolchain.agent.measure.quantities import write_value
 from toolchain.data import Dataset, TrainingSamples, load_dataset
 from toolchain.data.dataset import IMAGE_INPUT, are_pictures
-from toolchain.data.labels import check_labels
 from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.module.builder import build_model
 from toolchain.module.files import identify_files
-from toolchain.module.fit import FitSettings, OnProgress, cross_entropy, fit, measure_metric, start_accelerator
+from toolchain.module.fit import FitSettings, OnProgress, Watch, fit, hold_out, learn, measure_metric, start_accelerator
 from toolchain.module.fit.lock import lock_training
 from toolchain.module.lazy import materialize
+from toolchain.module.objective import Objective, load_objective
 from toolchain.module.pytorch_run import run_pytorch
 from toolchain.module.weights import save_weights
 from toolchain.project.recipe import Recipe, TrainSection
@@ -47,6 +47,8 @@ class TrainResult:
     duration_s: float
     outputs: tuple[str, ...]
     """The model's; the first is the one that was trained and measured."""
+    has_learnt: bool
+    """Whether any epoch was better than the untrained model, on what was held out; true where nothing was."""
 
 
 def train_model(
@@ -92,6 +94,7 @@ def train_model(
         seed=section.seed if seed is None else seed,
         crop_padding=section.crop_padding,
         flip=section.flip,
+        optimizer=section.optimizer,
     )
     command = _describe_command(recipe, epochs=epochs, seed=seed)
     checkpoint = weights.parent / "checkpoints" / f"{recipe.name}.pt"
@@ -99,27 +102,36 @@ def train_model(
         accelerator = start_accelerator()
         with accelerator.main_process_first():  # one process downloads
             dataset = _load_data(recipe, section)
-        samples = _take_training(recipe, section, dataset)
+        objective = load_objective(recipe, label_smoothing=section.label_smoothing)
+        samples = _take_training(recipe, section, dataset, objective)
+        settings = settings if objective.allows_augmentation else replace(settings, crop_padding=0, flip=False)
         torch.manual_seed(settings.seed)
         model = build_model(recipe)
         materialize(model, samples.batch(0, 1))
-        outputs = _check_outputs(model, dataset, samples)
+        outputs = _check_outputs(model, objective, dataset, samples)
         git_commit = find_git_commit(recipe.folder)
+        watch, learnt = None, samples
+        if recipe.metric_name is not None:
+            learnt, held = hold_out(samples, section.validation, seed=settings.seed)
+            watch = None if held is None else _make_watch(recipe.metric_name, held, accelerator)
         started = time.monotonic()
         fit(
             model,
-            samples,
+            learnt,
             settings,
             accelerator=accelerator,
-            loss=cross_entropy(section.label_smoothing),
+            loss=learn(objective.loss),
+            targets=objective.targets,
             checkpoint=checkpoint,
             resume=resume,
             on_progress=on_progress,
             identity={
                 "label_smoothing": section.label_smoothing,
+                "task": recipe.task.model_dump(),
                 "build_options": recipe.model.build_options,
                 "code_sha256": hash_json(identify_files(recipe)),
             },
+            watch=watch,
         )
         duration_s = time.monotonic() - started
         name, metric = recipe.metric_name, None
@@ -132,7 +144,9 @@ def train_model(
             provenance = {
                 "command": command,
                 "model": recipe.name,
+                "task": recipe.task.model_dump(),
                 "build_options": recipe.model.build_options,
+                "validation": None if watch is None else {"share": section.validation, "best_epoch": watch.epoch},
                 "settings": {**asdict(settings), "label_smoothing": section.label_smoothing},
                 "data": {
                     "name": dataset.name,
@@ -171,7 +185,15 @@ def train_model(
         epochs=settings.epochs,
         duration_s=duration_s,
         outputs=outputs,
+        has_learnt=watch is None or watch.has_learnt,
     )
+
+
+def _make_watch(metric: str, samples: TrainingSamples, accelerator: Accelerator) -> Watch:
+    def measure(model: nn.Module) -> float:
+        return measure_metric(model, samples, metric=metric, accelerator=accelerator)
+
+    return Watch(measure, find_metric(metric).SCALE)
 
 
 def _find_miss(name: str | None, metric: float | None, section: TrainSection) -> tuple[str, str, str] | None:
@@ -207,7 +229,7 @@ def _load_data(recipe: Recipe, section: TrainSection) -> Dataset:
     return load_dataset(section.data, section.options, folder=recipe.folder)
 
 
-def _take_training(recipe: Recipe, section: TrainSection, dataset: Dataset) -> TrainingSamples:
+def _take_training(recipe: Recipe, section: TrainSection, dataset: Dataset, objective: Objective) -> TrainingSamples:
     """Return what is trained on; raises ToolchainError (exit 2) where there is nothing, or it cannot be augmented."""
     where = f"{recipe.path}: train.data"
     if dataset.train is None:
@@ -221,6 +243,14 @@ def _take_training(recipe: Recipe, section: TrainSection, dataset: Dataset) -> T
             else "name another data set in train.data",
         )
     asked = {key for key in section.model_fields_set & {"crop_padding", "flip"} if getattr(section, key)}
+    if asked and not objective.allows_augmentation:
+        raise usage(
+            "the recipe asks for an augmentation that would move what the targets say",
+            where=f"{recipe.path}: train.{min(asked)}",
+            expected=f"none for the task {recipe.task.name}",
+            found=f"{min(asked)} = {getattr(section, min(asked))}",
+            fix="remove crop_padding and flip",
+        )
     if asked and not are_pictures(dataset.train.batch(0, 1)):
         raise usage(
             "the recipe asks for an augmentation of pictures, and the data is none",
@@ -232,23 +262,15 @@ def _take_training(recipe: Recipe, section: TrainSection, dataset: Dataset) -> T
     return dataset.train
 
 
-def _check_outputs(model: nn.Module, dataset: Dataset, samples: TrainingSamples) -> tuple[str, ...]:
+def _check_outputs(
+    model: nn.Module, objective: Objective, dataset: Dataset, samples: TrainingSamples
+) -> tuple[str, ...]:
     """Return the names of the model's outputs, after one sample: a model of another shape is an error of the recipe."""
     outputs = run_pytorch(model, samples.batch(0, 1))
-    names = tuple(outputs)
-    scores = outputs[names[0]]
-    if scores.ndim != 2:
-        raise usage(
-            "the model's output is no scores of classes",
-            where=f"model.build: output {names[0]}" + (f", the first of {', '.join(names)}" if len(names) > 1 else ""),
-            expected="shape (N, classes)",
-            found=f"shape {scores.shape}",
-            fix="return the scores alone, or first",
-        )
-    for part, labelled in (("train", samples), ("test", dataset.evaluation)):
+    for part, targeted in (("train", samples), ("test", dataset.evaluation)):
         where = f"the {part} part of the data set {dataset.name}"
-        check_labels(labelled, outputs=scores.shape[1], where=where, classes=dataset.classes)
-    return names
+        objective.check(outputs, targeted, where=where, classes=dataset.classes)
+    return tuple(outputs)
 
 
 def _describe_command(recipe: Recipe, *, epochs: int | None, seed: int | None) -> str:

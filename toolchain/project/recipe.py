@@ -11,8 +11,8 @@ from toolchain.agent.manifest import PRECISIONS, Precision
 from toolchain.errors import ToolchainError, usage
 from toolchain.project.agent_members import use_member
 from toolchain.project.limits import split_limits
-from toolchain.project.members import Member, find_member, list_members
-from toolchain.project.seams import CALIBRATION_METHODS, METRICS
+from toolchain.project.members import Member, find_member, list_members, read_text
+from toolchain.project.seams import CALIBRATION_METHODS, METRICS, TASKS
 from toolchain.project.toml_file import Section, check_table, read_toml
 from toolchain.run.names import check_path
 
@@ -38,11 +38,24 @@ class DataSection(Section):
     name: str
     options: dict[str, JsonValue] = Field(default_factory=dict)
     """Options of the data set, such as the folder of image_folder."""
-    metric: str = "top1"
-    """The task metric by name (agent/measure/metrics/), or "none"; of class labels, where nothing is said."""
+    metric: str | None = None
+    """The task metric by name (agent/measure/metrics/), or "none"; where nothing is said, the task's own."""
     calibration_samples: int = Field(default=256, ge=1)
     evaluation_samples: int | None = Field(default=None, ge=1)
     """How many samples of the test part to use; None uses all."""
+
+
+class TaskSection(Section):
+    """What the model is for: its loss and its metric."""
+
+    name: str = "classification"
+    """A task by name (toolchain/tasks/)."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Options of the task's loss."""
+    loss: str | None = None
+    """FILE.py:FUNCTION, relative to the recipe, in place of the task's: FUNCTION(outputs, targets), both by name."""
+    targets: list[str] | None = None
+    """What that function reads of each sample; None takes the task's."""
 
 
 class TrainSection(Section):
@@ -55,7 +68,12 @@ class TrainSection(Section):
     batch_size: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=0.1, gt=0)
     weight_decay: float = Field(default=5e-4, ge=0)
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Of a classifier, where task.options does not say it."""
+    validation: float = Field(default=0.05, ge=0, lt=0.5)
+    """The share of the training part that is held out: the weights of the epoch that is best there are kept. Fewer than 100
+    samples are none; 0 holds none out, and keeps the last."""
     crop_padding: int = Field(default=2, ge=0)
     """Every picture is shifted by up to so many pixels; in the trainings of `compress` too."""
     flip: bool = True
@@ -159,6 +177,7 @@ class Recipe(Section):
 
     model: ModelSection
     data: DataSection
+    task: TaskSection = Field(default_factory=TaskSection)
     train: TrainSection | None = None
     compress: list[dict[str, JsonValue]] = Field(default_factory=list)
     """Compression methods in the order of application: a `method` each, and its options."""
@@ -193,7 +212,10 @@ class Recipe(Section):
     @property
     def metric_name(self) -> str | None:
         """The task metric; None where the recipe asks for none."""
-        return None if self.data.metric == "none" else self.data.metric
+        named = self.data.metric
+        if named is None:
+            named = read_text(find_member(TASKS, self.task.name, where=f"{self.path}: task.name"), "METRIC")
+        return None if named == "none" else named
 
     @property
     def path(self) -> Path:
@@ -226,9 +248,10 @@ def read_recipe(path: Path) -> Recipe:
     recipe = check_table(Recipe, document, what="the recipe", where=str(path)).at(path)
     if recipe.quantize.calibration != AUTO:
         find_member(CALIBRATION_METHODS, recipe.quantize.calibration, where=f"{path}: quantize.calibration")
+    find_member(TASKS, recipe.task.name, where=f"{path}: task.name")
     if recipe.metric_name is not None:
         use_member(METRICS, recipe.metric_name, where=f"{path}: data.metric")
-    problem = _find_contradiction(recipe, path)
+    problem = _find_contradiction(recipe, path) or _find_task_contradiction(recipe, path)
     if problem is not None:
         raise problem
     return recipe
@@ -273,6 +296,7 @@ def _find_misplaced(recipe: Recipe, path: Path) -> ToolchainError | None:
     asks_for_module = {
         "model.weights": recipe.model.weights,
         "model.build_options": recipe.model.build_options,
+        "task.loss": recipe.task.loss,
         "train": recipe.train,
         "compress": recipe.compress,
         "search": recipe.search,
@@ -293,6 +317,28 @@ def _find_misplaced(recipe: Recipe, path: Path) -> ToolchainError | None:
             expected="none beside model.build",
             found=str(recipe.limits.model_dump(exclude_none=True)),
             fix="remove them: the builder's own Python runs with your rights, and without limits",
+        )
+    return None
+
+
+def _find_task_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
+    """Return the error for keys of [task] that are for another kind of loss."""
+    task = recipe.task
+    if task.loss is not None and task.options:
+        return usage(
+            "there are options for a loss that is not used",
+            where=f"{path}: task.options",
+            expected="none beside task.loss",
+            found=", ".join(task.options),
+            fix="remove them, or task.loss",
+        )
+    if task.loss is None and task.targets is not None:
+        return usage(
+            "the task's own loss knows its targets",
+            where=f"{path}: task.targets",
+            expected="none without task.loss",
+            found=", ".join(task.targets),
+            fix="remove it, or name a loss of yours in task.loss",
         )
     return None
 

@@ -77,3 +77,9 @@ DECODERS = Seam(
 # A runtime is two modules of one name: the agent's, which travels, and the lowering for it, which stays.
 RUNTIMES = Seam(name="runtimes", noun="runtime", package="toolchain.agent.measure.runtimes", needs=("TRAITS",))
 LOWERINGS = Seam(name="lowerings", noun="lowering", package="toolchain.lower.runtimes", needs=("LOWERINGS",))
+TASKS = Seam(
+    name="tasks",
+    noun="task",
+    package="toolchain.tasks",
+    needs=("SUMMARY", "METRIC", "TARGETS", "CLASS_AXIS", "MOVES", "Options", "make_loss", "check"),
+)

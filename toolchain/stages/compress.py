@@ -20,7 +20,7 @@ from toolchain.module.files import identify_files
 from toolchain.project.find import find_recipe
 from toolchain.project.members import Member, find_member
 from toolchain.project.recipe import Recipe, TrainSection
-from toolchain.project.seams import DATA_SETS, METHODS
+from toolchain.project.seams import DATA_SETS, METHODS, TASKS
 from toolchain.run.cache import hash_file
 from toolchain.stages.run import Run
 from toolchain.stages.together import build_together
@@ -50,6 +50,7 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
             __name__,
             find_member(METHODS, entry.get("method"), where=f"{_name_place(run, index)}.method"),
             *(run.metric_members if "drop_max" in entry else ()),
+            find_member(TASKS, run.recipe.task.name),
             *_list_training_data(run),
             # onnxscript: quantization-aware training exports the model to see where int8's pairs will stand.
             libraries=("torchvision", "onnxscript"),
@@ -72,6 +73,7 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
         from toolchain.compress import Draft, Material, check_equal, compress_draft, read_entry
         from toolchain.module.fit.show import show_training
         from toolchain.module.forward import bind_inputs
+        from toolchain.module.objective import load_objective
         from toolchain.module.weights import save_weights
         from toolchain.stages.module import load_compressed
 
@@ -84,6 +86,7 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
         material = Material(
             calibration=Arranged(calibration, call.names),
             metric=run.metric_name,
+            objective=load_objective(run.recipe),
             load_training=lambda: _load_training(run),
             load_teacher=lambda teacher: _load_teacher(run, find_teacher(run.recipe, teacher)),
             finetune=checked[index][2],
@@ -185,8 +188,8 @@ def _describe_training(recipe: Recipe) -> list[Any]:
     section = recipe.train or TrainSection()
     augmentation = [section.crop_padding, section.flip]
     if section.data is None:
-        return [recipe.data.name, recipe.data.options, *augmentation]
-    return [section.data, section.options, *augmentation]
+        return [recipe.data.name, recipe.data.options, *augmentation, recipe.task.model_dump()]
+    return [section.data, section.options, *augmentation, recipe.task.model_dump()]
 
 
 def _load_training(run: Run) -> TrainingSamples | None:

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.compress.conftest import SmallNet, build_net, make_samples
+from tests.objectives import make_objective
 from toolchain.compress import Draft, FinetuneSection, compress_draft
 from toolchain.compress.distillation.features import compare_attention, compare_features
-from toolchain.compress.distillation.teacher import read_teacher_logits
-from toolchain.compress.methods.distillation import Options, combine_logits
+from toolchain.compress.distillation.teacher import read_teacher_outputs
+from toolchain.compress.methods.distillation import Options, combine
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.module.fit import Batch
 
@@ -58,6 +59,12 @@ def distill(material):
     return run
 
 
+def combine_scores(student, teacher, labels, options):
+    """Return the loss of one batch of scores."""
+    batch = Batch(inputs={}, targets={"labels": labels}, indices=np.arange(len(labels)), mirrored=torch.zeros(1))
+    return combine({"output": student}, {"output": teacher}, batch, options, make_objective())
+
+
 def softmax(logits):
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
@@ -76,12 +83,8 @@ def test_the_loss_is_hintons(seed, temperature, hard_weight):
     p, q = softmax(teacher / temperature), softmax(student / temperature)
     soft = (p * (np.log(p) - np.log(q))).sum(axis=1).mean()
     expected = hard_weight * hard + (1 - hard_weight) * temperature**2 * soft
-    loss = combine_logits(
-        torch.from_numpy(student),
-        torch.from_numpy(teacher),
-        torch.from_numpy(labels),
-        Options(teacher="t", temperature=temperature, hard_weight=hard_weight),
-    )
+    options = Options(teacher="t", temperature=temperature, hard_weight=hard_weight)
+    loss = combine_scores(torch.from_numpy(student), torch.from_numpy(teacher), torch.from_numpy(labels), options)
     assert loss.item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
@@ -184,14 +187,14 @@ def test_a_student_that_learns_from_labels_alone_asks_no_teacher(distill):
 def test_the_kept_logits_are_those_of_the_picture_or_of_its_mirror_image(material):
     teacher, samples = build_net(seed=1), make_samples()
     own = dataclasses.replace(material, load_teacher=lambda name: teacher)
-    logits = read_teacher_logits(own, "big", samples, classes=2)
+    logits = read_teacher_outputs(own, "big", samples, shapes={"output": (2,)})
     indices = np.array([7, 3, 60])
     pictures = torch.from_numpy(samples.take(indices)["input"])
     mirrored = torch.tensor([False, True, False])
-    batch = Batch(inputs={"input": pictures}, labels=torch.zeros(3), indices=indices, mirrored=mirrored)
+    batch = Batch(inputs={"input": pictures}, targets={}, indices=indices, mirrored=mirrored)
     seen = torch.stack([p.flip(2) if m else p for p, m in zip(pictures, mirrored, strict=True)])
     with torch.inference_mode():
-        torch.testing.assert_close(logits.pick(batch), teacher(seen))
+        torch.testing.assert_close(logits.pick(batch)["output"], teacher(seen))
 
 
 def test_a_student_moves_towards_its_teacher(distill, material):
@@ -199,7 +202,7 @@ def test_a_student_moves_towards_its_teacher(distill, material):
 
     def distance(net, teacher):
         with torch.inference_mode():
-            return combine_logits(net(pictures), teacher(pictures), torch.zeros(64, dtype=torch.int64), SOFT).item()
+            return combine_scores(net(pictures), teacher(pictures), torch.zeros(64, dtype=torch.int64), SOFT).item()
 
     teacher = Halves()
     before = distance(build_net(channels=8), teacher)
@@ -229,23 +232,23 @@ def assert_refused(caught, *texts):
 
 @pytest.mark.parametrize("options", [{}, {"cache_teacher": False}, {"features": [PAIR]}])
 def test_a_teacher_of_other_classes_is_refused(distill, options):
-    with pytest.raises(ToolchainError, match="other classes") as caught:
+    with pytest.raises(ToolchainError, match="other outputs") as caught:
         distill(build_net(channels=8), build_net(seed=1, classes=5), **options)
-    assert_refused(caught, "found 5", "compress[0]")
+    assert_refused(caught, "found output (N, 5)", "compress[0]")
 
 
 def test_kept_logits_of_other_classes_are_refused(distill, tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     distill(build_net(channels=8, classes=2), folder=tmp_path / "one")
-    with pytest.raises(ToolchainError, match="other classes") as caught:
+    with pytest.raises(ToolchainError, match="other outputs") as caught:
         distill(build_net(channels=8, classes=3), folder=tmp_path / "two")
-    assert_refused(caught, "expected 3", "found 2")
+    assert_refused(caught, "expected output (N, 3)", "found output (N, 2)")
 
 
 def test_a_teacher_for_other_pictures_is_refused(distill):
     teacher = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
-    with pytest.raises(ToolchainError, match="does not take the pictures") as caught:
+    with pytest.raises(ToolchainError, match="does not take the samples") as caught:
         distill(build_net(channels=8), teacher)
     assert_refused(caught, "(3, 8, 8)")
 

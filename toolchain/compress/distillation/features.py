@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,13 +36,13 @@ class Adapted(nn.Module):
         self.adapters = nn.ModuleList(adapters)
         self._layers = list(layers)  # the first len(adapters) of them are adapted
 
-    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
-        """Return the logits, the adapted features in the order of the adapters, and the features by layer."""
+    def forward(self, *inputs: Tensor, **named: Tensor) -> tuple[Any, list[Tensor], dict[str, Tensor]]:
+        """Return what the student returns, the adapted features in the order of the adapters, and the features by layer."""
         with capture(self.student, self._layers) as features:
-            logits: Tensor = self.student(images)
+            result = self.student(*inputs, **named)
         # The first layers belong to the adapters, one each.
         adapted = [adapter(features[name]) for name, adapter in zip(self._layers, self.adapters, strict=False)]
-        return logits, adapted, features
+        return result, adapted, features
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class Options(LayerOptions):
 def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:
     """Fold batch norms, train with fake quantization, leave rounded weights and learned ranges."""
     select_layers(draft.model, options, method="qat")  # a wrong name is an error before anything changes
-    material.require_classifier(draft.model, "qat trains it with labels")  # before the minutes of an export
+    material.check_objective(draft.model, material.take_training())  # before the minutes of an export
     fold_batch_norms(draft, material, method="qat")
     selected = select_layers(draft.model, options, method="qat")
     graph = trace(draft.model, method="qat")

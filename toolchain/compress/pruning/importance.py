@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_pruning import importance as torch_pruning_importance
 
 from toolchain.compress.material import Material
+from toolchain.compress.outputs import find_device
 from toolchain.compress.pruning.channels import ChannelGroup, Member, keep_freeze
 from toolchain.compress.sensitivity import run_batches
-from toolchain.data.dataset import find_labels
+from toolchain.module.fit import take_target_tensors
+from toolchain.module.forward import bind_inputs, name_outputs
+
+if TYPE_CHECKING:
+    from toolchain.tasks import TargetTensor
 
 Importance = Literal["l1", "l2", "taylor", "hessian", "fpgm", "lamp", "activations"]
 
@@ -120,8 +124,8 @@ def _measure_activations(model: nn.Module, material: Material) -> dict[nn.Module
 def _fill_gradients(model: nn.Module, material: Material) -> None:
     """Leave the gradient of the loss over some training samples in the parameters."""
     model.zero_grad(set_to_none=True)
-    for images, labels in _take_labelled(model, material, _SAMPLES):
-        F.cross_entropy(model(images), labels, reduction="sum").backward()  # type: ignore[no-untyped-call]
+    for batch, count in _take_targeted(model, material, _SAMPLES, batch_size=_BATCH_SIZE):
+        (count * material.objective.loss(*batch)).backward()  # type: ignore[no-untyped-call]
 
 
 def _fill_squared_gradients(model: nn.Module, material: Material) -> None:
@@ -130,33 +134,31 @@ def _fill_squared_gradients(model: nn.Module, material: Material) -> None:
     Torch-Pruning's own accumulation (1.6.1) keeps the last sample's alone; its formula takes what is in `.grad`.
     """
     sums = {parameter: torch.zeros_like(parameter) for parameter in model.parameters() if parameter.requires_grad}
-    count = 0
-    for images, labels in _take_labelled(model, material, _SAMPLES // 2):
-        count += len(labels)
-        for loss in F.cross_entropy(model(images), labels, reduction="none"):
-            model.zero_grad(set_to_none=True)
-            loss.backward(retain_graph=True)
-            for parameter, total in sums.items():
-                if parameter.grad is not None:
-                    total.add_(parameter.grad.square())
+    samples = 0
+    for batch, count in _take_targeted(model, material, _SAMPLES // 2, batch_size=1):
+        samples += count
+        model.zero_grad(set_to_none=True)
+        material.objective.loss(*batch).backward()  # type: ignore[no-untyped-call]
+        for parameter, total in sums.items():
+            if parameter.grad is not None:
+                total.add_(parameter.grad.square())
     for parameter, total in sums.items():
-        parameter.grad = total / max(1, count)
+        parameter.grad = total / max(1, samples)
 
 
-def _take_labelled(model: nn.Module, material: Material, count: int) -> list[tuple[Tensor, Tensor]]:
-    """Return batches of training samples spread evenly over the set, with their labels."""
-    material.require_classifier(model, "gradients of its loss are taken")
+def _take_targeted(
+    model: nn.Module, material: Material, count: int, *, batch_size: int
+) -> Iterator[tuple[tuple[dict[str, Tensor], dict[str, TargetTensor]], int]]:
+    """Yield the outputs and targets of training samples spread evenly over the set, and how many they are."""
     samples = material.take_training()
-    labels = find_labels(samples)
-    if labels is None:
-        return []  # take_training has refused it
-    device = next(model.parameters()).device
+    material.check_objective(model, samples)
+    device = find_device(model)
+    call = bind_inputs(model, list(samples.batch(0, 1)))
     chosen = np.unique(np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(np.int64))
     model.eval()
-    return [
-        (
-            torch.from_numpy(next(iter(samples.take(part).values()))).to(device),
-            torch.from_numpy(labels[part]).to(device),
-        )
-        for part in np.array_split(chosen, max(1, len(chosen) // _BATCH_SIZE))
-    ]
+    for part in np.array_split(chosen, max(1, len(chosen) // batch_size)):
+        arrays = samples.take(part)
+        inputs = {name: torch.from_numpy(np.ascontiguousarray(arrays[name])).to(device) for name in call.names}
+        outputs = name_outputs(call.run(model, inputs))
+        targets = take_target_tensors(samples, material.objective.targets, part, inputs, device=device)
+        yield (outputs, targets), len(part)

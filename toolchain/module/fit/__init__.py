@@ -1,8 +1,10 @@
 """The one loop that trains: a model from scratch, and what a compression method has to win back."""
 
 from toolchain.module.fit.accelerator import start_accelerator, stop_accelerator
+from toolchain.module.fit.batches import Batch, take_target_tensors
 from toolchain.module.fit.evaluate import measure_metric
-from toolchain.module.fit.loop import Batch, FitSettings, Hook, Loss, OnProgress, Progress, cross_entropy, fit
+from toolchain.module.fit.loop import FitSettings, Hook, Loss, OnProgress, Progress, fit, learn
+from toolchain.module.fit.watch import Watch, hold_out
 
 __all__ = [
     "Batch",
@@ -11,9 +13,12 @@ __all__ = [
     "Loss",
     "OnProgress",
     "Progress",
-    "cross_entropy",
+    "Watch",
     "fit",
+    "hold_out",
+    "learn",
     "measure_metric",
     "start_accelerator",
     "stop_accelerator",
+    "take_target_tensors",
 ]

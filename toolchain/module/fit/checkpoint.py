@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from toolchain.errors import malformed, usage
+from toolchain.module.fit.watch import Watch
 from toolchain.run.atomic import write_atomically
 
 
@@ -25,6 +26,7 @@ class Checkpoint:
     schedule: LRScheduler
     identity: str
     """Settings, data and the model's code: a checkpoint of others is refused."""
+    watch: Watch | None = None
 
 
 def save_checkpoint(path: Path, state: Checkpoint, *, epochs_done: int) -> None:
@@ -37,6 +39,7 @@ def save_checkpoint(path: Path, state: Checkpoint, *, epochs_done: int) -> None:
             "model": state.model.state_dict(),
             "optimizer": state.optimizer.state_dict(),
             "schedule": state.schedule.state_dict(),
+            "watch": None if state.watch is None else state.watch.state_dict(),
         },
         buffer,
     )
@@ -64,6 +67,8 @@ def load_checkpoint(path: Path, state: Checkpoint) -> int:
         state.model.load_state_dict(content["model"])
         state.optimizer.load_state_dict(content["optimizer"])
         state.schedule.load_state_dict(content["schedule"])
+        if state.watch is not None:
+            state.watch.load_state_dict(content["watch"])
         return int(content["epochs_done"])
     # What torch.load and load_state_dict raise for broken files; OSError: an offset outside of the file.
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, OSError) as error:

@@ -18,9 +18,19 @@ def show_training(progress: RunProgress) -> OnProgress:
     def show(state: Progress) -> None:
         nonlocal advance
         if state.step == 1:
-            advance = progress.steps(f"epoch {state.epoch}/{state.epochs}", state.steps)
+            advance = progress.steps(_describe(state), state.steps)
         advance()
         if state.step == state.steps:
-            progress.log("epoch", epoch=state.epoch, loss=round(state.loss, 4))
+            progress.log("epoch", epoch=state.epoch, loss=round(state.loss, 4), learning_rate=state.learning_rate)
 
     return show
+
+
+def _describe(state: Progress) -> str:
+    """Return what the bar of an epoch says: where it stands as the epoch begins."""
+    minutes, seconds = divmod(round(state.left_s), 60)
+    watched = "" if state.watched is None else f", held out {state.watched:.4g}"
+    return (
+        f"epoch {state.epoch}/{state.epochs} (loss {state.loss:.3g}{watched}, "
+        f"learning rate {state.learning_rate:.2g}, {minutes}:{seconds:02} left)"
+    )
