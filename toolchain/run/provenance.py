@@ -17,10 +17,10 @@ TOLD = frozenset(
     {
         *("--target", "--device", "--precision", "--out", "-o", "--calibration", "--data", "--storage", "--signers"),
         *("--counter", "--expires-days", "--latency-samples", "--latency-limit-s", "--sqnr-db-min", "--threads"),
-        *("--epochs", "--seed", "--trials"),
+        *("--epochs", "--seed", "--trials", "--older-than", "--max-size-gb"),
     }
 )
-FLAGS = frozenset({"--json", "--quiet", "--layers", "--fresh", "--search", "--help"})
+FLAGS = frozenset({"--json", "--quiet", "--layers", "--fresh", "--search", "--prune", "--help"})
 _HIDDEN = "..."
 
 
