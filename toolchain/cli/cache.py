@@ -13,6 +13,7 @@ from toolchain.errors import ExitCode, explain_storage, usage
 from toolchain.run.cache import cache_root
 from toolchain.run.cache_folder import open_root
 from toolchain.run.prune import SIZE_VARIABLE, UNUSED_DAYS_MAX, list_entries, prune_cache, read_size_max_gb
+from toolchain.run.screen import Screen
 
 _DAY_S = 24 * 3600
 
@@ -80,4 +81,6 @@ def _print_cache(rows: dict[str, Any], *, stream: TextIO) -> None:
     for stage, held in rows["stages"].items():
         lines[f"  {stage}"] = f"{held['entries']}, {write_size(held['size_bytes'])}"
     width = max(map(len, lines))
-    stream.writelines(f"{name:<{width}}  {text}\n" for name, text in lines.items())
+    screen = Screen(stream)
+    for name, text in lines.items():
+        screen.line(f"{name:<{width}}  {text}")

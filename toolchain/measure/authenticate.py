@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.agent.bundle_files import SIGNATURE_NAME
 from toolchain.agent.install.offer import SIGNATURE_SIZE_BYTES_MAX
 from toolchain.agent.install.signature import NAMESPACE, check_data, verify_signature
+from toolchain.agent.temporary import TemporaryFolder
 from toolchain.errors import ExitCode, ToolchainError, missing, usage
 from toolchain.run.regular_file import read_regular
 
@@ -55,8 +55,8 @@ def authenticate_bundle(bundle: Path, manifest: bytes, signers: Path | None) -> 
             found="none",
             fix="get the bundle from somebody who signs it; without --signers it is measured as the stranger's that it is",
         )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / SIGNATURE_NAME  # ssh-keygen reads a file, and this one nobody else writes
+    with TemporaryFolder() as folder:
+        path = folder / SIGNATURE_NAME  # ssh-keygen reads a file, and this one nobody else writes
         path.write_bytes(data)
         try:
             if signers is not None:

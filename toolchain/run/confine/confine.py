@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
 
+from toolchain.agent.temporary import TemporaryFolder
 from toolchain.run.confine.child import Relay, Work
 from toolchain.run.confine.ending import Endings, UnexpectedError
 from toolchain.run.confine.limits import Limits
@@ -64,8 +64,8 @@ def confine(
     such as KeyboardInterrupt, ends the child first.
     """
     with (
-        tempfile.TemporaryDirectory(prefix="et-confined-") as folder,
-        ConfinedProcess(work, limits, folder) as process,
+        TemporaryFolder() as folder,
+        ConfinedProcess(work, limits, str(folder)) as process,
     ):
         watch = _Watch(process, limits, Endings(where=where, limits=limits), Replay(progress), progress, on_told)
         try:
