@@ -8,7 +8,8 @@ DEVICE ?=
 BOARD_TESTS ?= tests/agent/install tests/commands/test_devices.py tests/deploy/test_remote.py
 # The tests that start the real command, or a board's.
 COMMAND_TESTS ?= tests/commands tests/false_passes tests/cli tests/agent/install tests/agent/power tests/deploy \
-  tests/emulator tests/contracts/test_from_outside.py tests/contracts/test_agent_members_from_outside.py
+  tests/emulator tests/contracts/test_from_outside.py tests/contracts/test_agent_members_from_outside.py \
+  tests/hostile_models
 # How long `make fuzz` takes, in all.
 FUZZ_S ?= 600
 
@@ -39,8 +40,10 @@ test: $(VENV)/.installed-dev
 wheel-test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m tests.wheel.run
 
-# Every reader of outside bytes, on bytes of nobody's; the tests have a few examples of each.
+# Every reader of outside bytes, on bytes of nobody's; the tests have a few examples of each. Before that, every bad model
+# file that there is a generator of, those that take long too.
 fuzz: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m tests.hostile_models.run
 	$(VENV)/bin/python -m tests.fuzz.run --seconds $(FUZZ_S)
 
 # Power cuts during a deploy, on a disk of its own (docs/boards.md); it needs root.

@@ -8,6 +8,7 @@ from toolchain.errors import first_line, malformed
 from toolchain.graph.safety.attributes import check_attributes
 from toolchain.graph.safety.counts import check_counts
 from toolchain.graph.safety.functions import check_functions
+from toolchain.graph.safety.interface import check_interface
 from toolchain.graph.safety.loops import check_loops
 from toolchain.graph.safety.opsets import check_opsets
 from toolchain.graph.safety.quantization import check_scales
@@ -19,12 +20,14 @@ def check_file(model: onnx.ModelProto, where: str) -> None:
     """Check what a model says of itself, before anything outside of its file is read.
 
     Raises ToolchainError (exit 23): too much of anything, text that is not UTF-8, functions that call themselves or
-    multiply, an operator set that is unknown, tensors of no known type or that declare too much.
+    multiply, an operator set that is unknown, tensors of no known type or that declare too much,
+    outputs of one name.
     """
     check_counts(model, where)
     check_functions(model, where)
     check_opsets(model, where)
     check_declared(model, where)
+    check_interface(model, where)
 
 
 def check_model(model: onnx.ModelProto, where: str) -> None:
