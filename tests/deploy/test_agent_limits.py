@@ -1,11 +1,11 @@
 import dataclasses
-import os
 
 from tests.made_record import make_manifest
 from toolchain.agent.manifest import FileEntry
 from toolchain.deploy.agent_limits import find_limits
+from toolchain.run.confine.limits import read_machine_bytes
 
-MACHINE_BYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+MACHINE_BYTES = read_machine_bytes()
 
 
 def resize(manifest, path, size_bytes):

@@ -80,6 +80,7 @@ def test_a_target_narrowed_to_a_precision_keeps_everything_else(tmp_path):
         ('runtime = "r"\nprecision = ["int4"]', "precision.0", "'int8', 'fp16' or 'float32'", "'int4'", "correct"),
         ('runtime = "r"\nprecision = ["int8", "int8"]', "precision", "once", "int8, int8", "remove"),
         (LEAST + "threads = 0", "threads", "greater than or equal to 1", "0", "correct"),
+        (LEAST + "threads = 1025", "threads", "less than or equal to 1024", "1025", "correct"),
         (LEAST + "emulated = 'no'", "emulated", "boolean", "'no'", "correct"),
         (LEAST + "signature = 'none'", "signature", "'required' or 'optional'", "'none'", "correct"),
         (LEAST + "activation_type = 'int4'", "activation_type", "'auto'", "'int4'", "correct"),

@@ -20,7 +20,7 @@ MANIFEST_SIZE_BYTES_MAX = 512 * 1024
 # Names of folders and files of the user's, and what a target says of its boards; NAME_MAX (limits.h).
 _TEXT_CHARACTERS_MAX = 255
 # Each is a thread of the kernel, with a stack, before anything is measured; the largest servers have fewer cores.
-_THREADS_MAX = 1024
+THREADS_MAX = 1024
 # NPY_MAXDIMS of numpy 1 (ndarraytypes.h): of more axes there is no array.
 _AXES_MAX = 32
 # numpy's names of the types that the outputs of a model can be compared in.
@@ -216,7 +216,7 @@ def _check_manifest(manifest: Manifest) -> None:
     require(0 <= manifest.counter <= COUNTER_MAX, "counter", f"0 to {COUNTER_MAX}", manifest.counter)
     expires = manifest.expires
     require(expires is None or _is_utc(expires), "expires", "UTC such as 2027-01-31T00:00:00Z", expires)
-    require(1 <= manifest.threads <= _THREADS_MAX, "threads", f"1 to {_THREADS_MAX}", manifest.threads)
+    require(1 <= manifest.threads <= THREADS_MAX, "threads", f"1 to {THREADS_MAX}", manifest.threads)
     require(manifest.signature in SIGNATURES, "signature", " or ".join(SIGNATURES), manifest.signature)
     build = manifest.build
     require(0 < build.limit_s <= BUILD_LIMIT_S_MAX, "build.limit_s", f"up to {BUILD_LIMIT_S_MAX:g}", build.limit_s)

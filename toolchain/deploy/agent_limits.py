@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from toolchain.agent.manifest import BUILD_LIMIT_S_MAX, Manifest
 from toolchain.agent.measure.traits import find_traits, list_runtimes
+from toolchain.run.confine.limits import read_machine_bytes
 
 _MB = 2**20
 # The agent with numpy and ONNX Runtime has 90 MB, with OpenVINO 200 MB; a small model takes some MB of the rest.
@@ -39,7 +40,7 @@ class AgentLimits:
 
 def find_limits(manifest: Manifest) -> AgentLimits:
     """Return what measuring a bundle may take; a runtime that builds engines takes what it needs of the machine, and minutes."""
-    machine_bytes = int(_MACHINE_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    machine_bytes = int(_MACHINE_SHARE * read_machine_bytes())
     if manifest.runtime in list_runtimes() and find_traits(manifest.runtime).engine is not None:
         step_s = _STEP_BASE_S + BUILD_LIMIT_S_MAX
         cpu_s = step_s * (os.cpu_count() or 1)

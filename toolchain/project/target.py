@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, PrivateAttr
 
-from toolchain.agent.manifest import BUILD_LIMIT_S_MAX, Precision, SignaturePolicy
+from toolchain.agent.manifest import BUILD_LIMIT_S_MAX, THREADS_MAX, Precision, SignaturePolicy
 from toolchain.agent.measure.traits import Traits, find_traits, list_runtimes
 from toolchain.agent.measure.version import matches_version
 from toolchain.errors import ToolchainError, usage
@@ -51,7 +51,7 @@ class Target(Section):
     runtime: str
     precision: list[Precision] = Field(min_length=1)
     """In order of preference; one that is not faster than the next is not shipped."""
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=THREADS_MAX)
     activation_type: Literal["auto", "uint8", "int8"] = "auto"
     """Of int8 activations; "auto" takes what the board's CPU does well and states it in lowering.json."""
     compute_capabilities: list[str] = Field(default_factory=list)
