@@ -10,6 +10,7 @@ from toolchain.agent.measure.conditions import Conditions
 from toolchain.agent.measure.latency import Measurement
 from toolchain.agent.measure.settings import MeasureSettings
 from toolchain.agent.measure.validity import Validity
+from toolchain.deploy.answer import _check_ratio
 from toolchain.deploy.series import check_series
 from toolchain.errors import ExitCode, ToolchainError
 
@@ -82,6 +83,17 @@ def test_what_was_derived_from_the_samples_is_believed(is_slowed):
     assert (record.candidates[0].over_next.slowed is not None) == is_slowed
     check_series(samples_ms, record, make_manifest(), SETTINGS)
     check_series(samples_ms, record, make_manifest(), None)
+
+
+def test_an_interval_that_a_wandering_series_stretched_below_zero_is_believed():
+    measured = measure()
+    fast = measured.blocks_ns[PATHS["int8"]]
+    for number in range(ROUNDS):
+        fast[number] = [value * (1 + 3 * number // ROUNDS * 10) for value in fast[number]]
+    samples_ms, record = make_honest(measured, spent_s=30.0)
+    assert record.candidates[0].over_next.low < 0
+    check_series(samples_ms, record, make_manifest(), None)
+    _check_ratio(record.candidates[0].over_next, "int8")
 
 
 def test_an_emulated_board_has_no_samples():
