@@ -51,12 +51,13 @@ def test_it_is_scikit_learns_to_the_last_digits(seed):
 
 def test_the_number_that_is_ignored_is_an_option():
     tally = find_metric("pixel_accuracy", {"ignore": 0}).start()
-    tally.add({"mask": np.array([[[1, 1]]])}, {"mask": np.array([[[1, 0]]])})
+    tally.add({"mask": np.array([[[1, 2, 2]]])}, {"mask": np.array([[[1, 2, 0]]])})
     assert tally.compute() == 1.0
 
 
 def test_a_class_that_is_answered_and_nowhere_true_is_wrong():
-    assert measure({"mask": np.array([[[1, 2]]])}, {"mask": np.array([[[1, 1]]])}) == pytest.approx(0.5)
+    found, wanted = np.array([[[0, 1, 2]]]), np.array([[[0, 1, 1]]])
+    assert measure({"mask": found}, {"mask": wanted}) == pytest.approx(2 / 3)
 
 
 def test_a_class_number_however_large_is_one_class():
@@ -76,3 +77,7 @@ def test_masks_of_another_size_or_type_are_refused(mask):
 
 def test_a_pixel_without_an_answer_is_not_right_where_the_target_is_none_either():
     assert measure({"mask": np.array([[[0, -1]]])}, {"mask": np.array([[[0, -1]]])}) == 0.5
+
+
+def test_pixels_of_one_class_alone_prove_nothing():
+    refuse(ExitCode.INVALID, {"mask": np.zeros((2, 3, 3), int)}, {"mask": np.zeros((2, 3, 3), int)})

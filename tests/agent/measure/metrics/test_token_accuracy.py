@@ -63,3 +63,7 @@ def test_a_token_without_an_answer_is_not_right_where_the_target_is_none_either(
 def test_numbers_that_only_floats_take_for_equal_are_not():
     found, wanted = np.array([[2**60, 1]], np.uint64), np.array([[2**60 + 1, 1]])
     assert measure({"tags": found}, {"tags": wanted}) == 0.5
+
+
+def test_tokens_of_one_class_alone_prove_nothing():
+    refuse(ExitCode.INVALID, {"tags": np.zeros((2, 3), int)}, {"tags": np.zeros((2, 3), int)})

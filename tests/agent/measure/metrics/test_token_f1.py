@@ -58,3 +58,7 @@ def test_tags_of_other_tokens_or_types_are_refused(tags):
 
 def test_a_token_without_an_answer_is_not_right_where_the_target_is_none_either():
     assert measure({"tags": np.array([[0, -1]])}, {"tags": np.array([[0, -1]])}) == 0.5
+
+
+def test_tokens_of_one_class_alone_prove_nothing():
+    refuse(ExitCode.INVALID, {"tags": np.zeros((2, 3), int)}, {"tags": np.zeros((2, 3), int)})

@@ -1,6 +1,7 @@
 """Dice: twice the intersection over the sum of each class's pixels in all pictures, averaged over the classes that occur.
 
-torchmetrics' MulticlassF1Score(average="macro", ignore_index=...), which for pixels is Dice. A class that is answered and nowhere true has 0.
+torchmetrics' MulticlassF1Score(average="macro", ignore_index=...), which for pixels is Dice. A class that is answered and nowhere true has 0. Pixels of one
+class alone prove nothing.
 """
 
 from __future__ import annotations

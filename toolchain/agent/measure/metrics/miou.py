@@ -1,6 +1,7 @@
 """Mean IoU: intersection over union of each class's pixels in all pictures, averaged over the classes that occur.
 
-torchmetrics' MulticlassJaccardIndex(average="macro", ignore_index=...). A class that is answered and nowhere true has 0.
+torchmetrics' MulticlassJaccardIndex(average="macro", ignore_index=...). A class that is answered and nowhere true has 0. Pixels of one
+class alone prove nothing.
 """
 
 from __future__ import annotations

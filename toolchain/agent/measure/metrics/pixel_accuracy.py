@@ -1,15 +1,13 @@
 """Pixel accuracy: the share of the pixels, of all pictures together, whose class is right.
 
-torchmetrics' MulticlassAccuracy(average="micro", ignore_index=...).
+torchmetrics' MulticlassAccuracy(average="micro", ignore_index=...). Pixels of one class alone prove nothing.
 """
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..scale import FRACTION
 from ..tallies.masks import MASK, MaskOptions, read_masks
-from ..tallies.ratio import Ratio
+from ..tallies.right_share import RightShare
 from . import Outputs, Tally, Targets
 
 SCALE = FRACTION
@@ -18,16 +16,14 @@ TARGETS = (MASK,)
 Options = MaskOptions
 
 
-class _Right(Ratio):
+class _Right(RightShare):
     def __init__(self, options: MaskOptions) -> None:
-        super().__init__("pixel_accuracy", whole="pixel that counts")
+        super().__init__("pixel_accuracy", unit="pixel")
         self._ignore = options.ignore
 
     def add(self, outputs: Outputs, targets: Targets) -> None:
         """Add masks (n, H, W) and masks (n, H, W)."""
-        pairs = list(read_masks("pixel_accuracy", outputs, targets, self._ignore))
-        right = [np.count_nonzero((answer == wanted) & (answer >= 0)) for answer, wanted in pairs]
-        self.add_samples(np.array(right), np.array([len(wanted) for _, wanted in pairs]))
+        self.add_pairs(read_masks("pixel_accuracy", outputs, targets, self._ignore))
 
 
 def start(options: MaskOptions) -> Tally:

@@ -1,6 +1,6 @@
 """F1 of each class of tokens, averaged over the classes that occur (scikit-learn's f1_score(average="macro")).
 
-Tokens with -100 in the target count for nothing.
+Tokens with -100 in the target count for nothing, and tokens of one class alone prove nothing.
 """
 
 from __future__ import annotations
@@ -25,4 +25,4 @@ class _F1(ClassCounts):
 
 def start() -> Tally:
     """Return a tally of nothing."""
-    return _F1("token_f1", unit="token", score=score_f1)
+    return _F1("token_f1", unit="token", score=score_f1, true_min=2)

@@ -53,9 +53,9 @@ def count_pairs(predicted: NDArray[Any], true: NDArray[Any]) -> NDArray[np.int64
 class ClassCounts:
     """The mean over the classes that occur, as truth or as answer, of a score of their counts over all samples."""
 
-    def __init__(self, name: str, *, unit: str, score: Score) -> None:
-        """Take the metric's name, what is counted, and the score."""
-        self._name, self._unit, self._score = name, unit, score
+    def __init__(self, name: str, *, unit: str, score: Score, true_min: int = 1) -> None:
+        """Take the metric's name, what is counted, the score, and how many classes have to be true somewhere."""
+        self._name, self._unit, self._score, self._true_min = name, unit, score, true_min
         self._rows, self._samples = Rows(), 0
         self._groups: Optional[Tuple[NDArray[Any], int]] = None
 
@@ -83,6 +83,9 @@ class ClassCounts:
             np.bincount(groups, each * rows[:, column], minlength=number).astype(np.float64) for column in (2, 3, 4)
         )
         occurs = predicted + true > 0
-        if not bool((true > 0).any()):
-            raise refuse_unproven(self._name, expected=f"at least one {self._unit} with a class", found="none")
+        kinds = int(np.count_nonzero(true > 0))
+        # Of a draw of the samples one class is enough: the samples themselves have more.
+        if kinds < (self._true_min if counts is None else 1):
+            expected = f"{self._unit}s of {self._true_min} or more classes"
+            raise refuse_unproven(self._name, expected=expected, found=f"{kinds}: a constant answer is right")
         return float(np.mean(self._score(both[occurs], predicted[occurs], true[occurs])))

@@ -54,7 +54,7 @@ class MaskCounts(ClassCounts):
 
     def __init__(self, name: str, score: Score, options: MaskOptions) -> None:
         """Take the metric's name, its score, and what counts."""
-        super().__init__(name, unit="pixel", score=score)
+        super().__init__(name, unit="pixel", score=score, true_min=2)
         self._ignore = options.ignore
 
     def add(self, outputs: Outputs, targets: Targets) -> None:

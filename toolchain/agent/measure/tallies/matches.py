@@ -52,7 +52,10 @@ def match_greedily(
 
 @dataclass(frozen=True)
 class _Arranged:
-    """Detections by class, from the highest score down; classes are those with a truth, numbered from 0."""
+    """Detections by class, from the highest score down; classes are those with a truth, numbered from 0.
+
+    right and wrong are (thresholds, detections).
+    """
 
     samples: NDArray[np.int64]
     right: NDArray[np.bool_]
@@ -124,8 +127,8 @@ class Matches:
         ends = np.flatnonzero(np.append(changes, True)) if len(order) else order
         return _Arranged(
             samples=found[order, 0],
-            right=flags[order, 0],
-            wrong=flags[order, 1],
+            right=np.ascontiguousarray(flags[order, 0].T),
+            wrong=np.ascontiguousarray(flags[order, 1].T),
             begins=np.searchsorted(classes, np.arange(len(names) + 1)),
             ends=ends,
             end_classes=classes[ends],
@@ -160,9 +163,9 @@ class Matches:
     def measure_recall(self, counts: Optional[NDArray[np.int64]] = None) -> float:
         """Return the share of the truth that is found, averaged over the thresholds and the classes with a truth."""
         arranged, weights, true = self._count(counts)
-        right = np.cumsum(weights[arranged.samples, None] * arranged.right, axis=0)
-        sums = np.concatenate([np.zeros((1, len(self._thresholds)), np.int64), right])[arranged.begins]
-        return float(np.mean(np.diff(sums, axis=0)[true > 0] / true[true > 0, None]))
+        right = np.cumsum(weights[arranged.samples] * arranged.right, axis=1)
+        sums = np.concatenate([np.zeros((len(self._thresholds), 1), np.int64), right], axis=1)[:, arranged.begins]
+        return float(np.mean(np.diff(sums, axis=1)[:, true > 0] / true[true > 0]))
 
 
 def _accumulate(
@@ -172,7 +175,7 @@ def _accumulate(
     each = weights[arranged.samples]
     sums = []
     for flags in (arranged.right, arranged.wrong):
-        total = np.concatenate([[0], np.cumsum(each * flags[:, index])])
+        total = np.concatenate([[0], np.cumsum(each * flags[index])])
         sums.append(total[arranged.ends + 1] - total[arranged.begins[arranged.end_classes]])
     return sums[0], sums[1]
 
