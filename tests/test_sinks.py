@@ -19,6 +19,7 @@ from tests.hostile_texts import HOSTILE, SURROGATE, find_raw, has_forged_line
 from tests.report.made_run import make_run
 from toolchain.agent.command import answer_command
 from toolchain.agent.install.audit import AuditLog
+from toolchain.agent.install.folder import Folder
 from toolchain.cli import devices
 from toolchain.cli.exits import run_command
 from toolchain.cli.stdout import print_rows, show_report
@@ -122,6 +123,7 @@ STATE = {
     | {"engine": {"path": TEXT, "sha256": TEXT}},
     "damage": {"what": TEXT, "where": TEXT, "found": TEXT},
     "log_tail": [{"who": TEXT}, TEXT],
+    "log_damage": [TEXT],
     "rolled_back": {"from": TEXT, "to": TEXT},
     "notes": [TEXT],
 }
@@ -259,7 +261,7 @@ def test_neither_the_agent_nor_the_log_of_a_board_shows_it(tmp_path, capsys):
     said = capsys.readouterr()
     assert_clean(said.out)
     assert find_raw(said.err) == []
-    log = AuditLog(tmp_path, command=TEXT, who=TEXT)
+    log = AuditLog(Folder(tmp_path), command=TEXT, who=TEXT)
     log.write(TEXT, TEXT, TEXT, reason=TEXT)
     log.close()
     assert_clean((tmp_path / "log.jsonl").read_text(encoding="utf-8"))

@@ -32,7 +32,10 @@ class Board:
 
     def start(self, *options, prefix=()):
         """Start an `install` and return its host's end."""
-        command = [*prefix, AGENT_PYTHON, "-m", choose_module(options), "install", "--root", self.root]
+        return self.start_command("install", *options, prefix=prefix)
+
+    def start_command(self, name, *options, prefix=()):
+        command = [*prefix, AGENT_PYTHON, "-m", choose_module(options), name, "--root", self.root]
         command += ["--who", "test", *self.options, *options]
         stderr = tempfile.TemporaryFile()  # noqa: SIM115 - Host closes it
         process = subprocess.Popen(

@@ -1,12 +1,10 @@
 import copy
 import json
-import os
-import socket
 
 import pytest
 
 from tests.agent.test_manifest import as_document, assert_malformed
-from toolchain.agent.bundle_files import BUNDLE_SIZE_BYTES_MAX, open_regular_file
+from toolchain.agent.bundle_files import BUNDLE_SIZE_BYTES_MAX
 from toolchain.agent.manifest import parse_manifest
 
 
@@ -111,17 +109,3 @@ def test_a_bundle_that_no_board_could_hold_is_refused():
     parse_manifest(json.dumps(document).encode())
     document["files"][1]["size_bytes"] += 1
     assert "bytes in all" in assert_malformed(document)
-
-
-def test_a_regular_file_is_opened_and_nothing_else(tmp_path):
-    (tmp_path / "file").write_bytes(b"content")
-    with open_regular_file(tmp_path / "file") as file:
-        assert file.read() == b"content"
-    (tmp_path / "link").symlink_to("file")
-    (tmp_path / "folder").mkdir()
-    os.mkfifo(tmp_path / "pipe")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "socket"))
-        for path in ("link", "folder", "pipe", "socket", "none", "/dev/zero"):
-            with pytest.raises(OSError, match=path):
-                open_regular_file(tmp_path / path)

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from toolchain.agent import contents
-from toolchain.agent.bundle_files import open_regular_file
 from toolchain.agent.contents import check_contents
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import read_manifest
+from toolchain.agent.regular import open_regular_file
 
 
 @pytest.fixture
@@ -144,8 +144,8 @@ def test_a_file_that_grows_as_it_is_read_is_read_no_further(bundle, monkeypatch)
     path = bundle / "golden/output-0.npy"
     entry = next(entry for entry in read_manifest(bundle)[0].files if entry.path == "golden/output-0.npy")
 
-    def open_growing(own):
-        file = open_regular_file(own)
+    def open_growing(own, **options):
+        file = open_regular_file(own, **options)
         read = file.read
         reads = []
 

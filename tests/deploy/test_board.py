@@ -4,12 +4,10 @@ import os
 import subprocess
 import sys
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 
-from toolchain.deploy import loader
-from toolchain.deploy.board import Board, read_agent_code
+from toolchain.deploy.board import Board, read_agent_code, read_loader
 from toolchain.errors import ExitCode, ToolchainError
 
 STATUS = ("status", "--root", "{ROOT}")
@@ -173,8 +171,8 @@ def test_a_board_without_python_is_exit_12(root):
 def test_a_python_that_is_too_old_says_so_itself(root, tmp_path):
     old = tmp_path / "python"
     change = "import sys; sys.version_info = (3, 7, 9); sys.argv = sys.argv[1:]; exec(sys.argv[0])"
-    # "$1" "$2" are -B -c; what follows is the loader and its arguments.
-    old.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} -c "{change}" "$@"\n')
+    # "$1" to "$3" are -I -B -c; what follows is the loader and its arguments.
+    old.write_text(f'#!/bin/sh\nshift 3\nexec {sys.executable} -c "{change}" "$@"\n')
     old.chmod(0o755)
     error = assert_refused(ExitCode.INCOMPATIBLE, make_board(root, python=str(old)))
     assert (error.found, error.expected) == ("3.7", "3.8 or newer")
@@ -233,5 +231,5 @@ def test_two_first_commands_at_once_both_work(root):
 def test_the_loader_is_understood_by_old_pythons():
     import ast
 
-    ast.parse(Path(loader.__file__).read_text(), feature_version=(3, 4))
-    assert Path(loader.__file__).stat().st_size < 100_000  # MAX_ARG_STRLEN of Linux is 128 KiB
+    ast.parse(read_loader(), feature_version=(3, 4))
+    assert len(read_loader()) < 100_000  # MAX_ARG_STRLEN of Linux is 128 KiB

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +87,10 @@ class _Watch:
         paths = arguments[:2] if event in ("os.rename", "os.link") else arguments[:1]
         for path in paths:
             if isinstance(path, str | bytes | os.PathLike):
-                text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - resolve() would ask the disk
-                if not text.startswith((cls.folder, "/dev/null")):
+                text = os.fsdecode(path)
+                # One name is relative to a folder that is open, or lands in the working folder, which is looked at.
+                is_name = "/" not in text and text not in (os.curdir, os.pardir)
+                if not is_name and not os.path.abspath(text).startswith((cls.folder, "/dev/null")):  # noqa: PTH100 - resolve() would ask the disk
                     cls.outside.append(f"{event} {text}")
 
 
@@ -96,8 +99,10 @@ def _watch_writes(folder: Path) -> Iterator[list[str]]:
     if not _Watch.is_added:
         sys.addaudithook(_Watch.audit)
         _Watch.is_added = True
-    _Watch.folder, _Watch.outside = str(folder.absolute()), []
-    try:
-        yield _Watch.outside
-    finally:
-        _Watch.folder = None
+    with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
+        _Watch.folder, _Watch.outside = str(folder.absolute()), []
+        try:
+            yield _Watch.outside
+        finally:
+            _Watch.folder = None
+            _Watch.outside += [f"makes {path.name} in the working folder" for path in Path(empty).iterdir()]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import re
-import stat
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Dict, Set, Tuple
+from typing import Dict, Set, Tuple
 
 from .decode import clip
 from .errors import ExitCode, ToolchainError
@@ -94,15 +90,3 @@ def check_files(files: Tuple[FileEntry, ...]) -> None:
     require(not clash, "files", "a file or a folder of one name", ", ".join(sorted(clash)))
     size_bytes = sum(entry.size_bytes for entry in files)
     require(size_bytes <= BUNDLE_SIZE_BYTES_MAX, "files", f"at most {BUNDLE_SIZE_BYTES_MAX} bytes in all", size_bytes)
-
-
-def open_regular_file(path: Path) -> BinaryIO:
-    """Return a file that is open for reading; no link is followed, and no pipe or device waited for.
-
-    Raises OSError: ELOOP for a link, EINVAL for what is no regular file, and as open(2) does.
-    """
-    descriptor = os.open(str(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return os.fdopen(descriptor, "rb")

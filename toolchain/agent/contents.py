@@ -9,9 +9,10 @@ import stat
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Iterator, Optional, Set, Tuple
 
-from .bundle_files import MANIFEST_NAME, SHIPPED_LINK, SHIPPED_NAME, SIGNATURE_NAME, FileEntry, open_regular_file
+from .bundle_files import MANIFEST_NAME, SHIPPED_LINK, SHIPPED_NAME, SIGNATURE_NAME, FileEntry
 from .errors import ExitCode, ToolchainError
 from .manifest import Manifest
+from .regular import open_folder, open_regular_file
 
 _BLOCK_BYTES = 1 << 20
 # The files that lie beside those of the manifest.
@@ -44,19 +45,19 @@ def find_payload_folder(payload: str) -> Optional[str]:
     return folder if "/" in folder else None
 
 
-def _is_shipped_link(bundle_dir: Path, path: str, manifest: Manifest) -> bool:
+def _is_shipped_link(bundle: int, path: str, manifest: Manifest) -> bool:
     # Beside a bundle's files a release has one link: within it, and to the folder of a payload that may be shipped.
     folders = [find_payload_folder(candidate.path) for candidate in manifest.candidates]
-    return path == SHIPPED_LINK and os.readlink(str(bundle_dir / path)) in folders
+    return path == SHIPPED_LINK and os.readlink(path, dir_fd=bundle) in folders
 
 
-def _walk(bundle_dir: Path, folders: Set[str]) -> Iterator[Tuple[str, int]]:
+def _walk(bundle: int, folders: Set[str]) -> Iterator[Tuple[str, int]]:
     # Every folder, file, link and device, with its mode, one after the other as the disk has them: whoever stops at the
     # first that is not listed has read as many as are. Only folders of the bundle are entered, and no link is followed.
     waiting = [""]
     while waiting:
         folder = waiting.pop()
-        with os.scandir(str(bundle_dir / folder)) as items:
+        with open_folder(folder, bundle) as descriptor, os.scandir(descriptor) as items:
             for item in items:
                 path = f"{folder}/{item.name}" if folder else item.name
                 mode = item.stat(follow_symlinks=False).st_mode
@@ -75,8 +76,13 @@ def _refuse_item(path: str, mode: int) -> ToolchainError:
 
 def check_file(bundle_dir: Path, entry: FileEntry) -> None:
     """Refuse (exit 11) a file that is not as its entry says."""
+    with open_folder(bundle_dir) as bundle:
+        _check_file_at(bundle, entry)
+
+
+def _check_file_at(bundle: int, entry: FileEntry) -> None:
     try:
-        file = open_regular_file(bundle_dir / entry.path)
+        file = open_regular_file(entry.path, folder=bundle)
     except OSError as error:
         if error.errno not in _NO_FILE:
             raise
@@ -108,20 +114,26 @@ def check_contents(bundle_dir: Path, manifest: Manifest) -> None:
     The one link that a release on a board may have is that to the folder of one of its candidates. What is not listed is
     refused before anything is hashed. Raises ToolchainError (exit 11) that names a difference.
     """
+    with open_folder(bundle_dir) as bundle:
+        check_contents_at(bundle, manifest)
+
+
+def check_contents_at(bundle: int, manifest: Manifest) -> None:
+    """Do so in a folder that is open: what is compared is in that one, whatever is done to its name meanwhile."""
     files = {entry.path for entry in manifest.files}
     folders = {str(parent) for path in files for parent in PurePosixPath(path).parents}
     seen = set()
-    for path, mode in _walk(bundle_dir, folders):
+    for path, mode in _walk(bundle, folders):
         if stat.S_ISREG(mode) and path in files:
             seen.add(path)
         elif not (
             (stat.S_ISDIR(mode) and path in folders)
             or (stat.S_ISREG(mode) and path in _BESIDE)
-            or (stat.S_ISLNK(mode) and _is_shipped_link(bundle_dir, path, manifest))
+            or (stat.S_ISLNK(mode) and _is_shipped_link(bundle, path, manifest))
         ):
             raise _refuse_item(path, mode)
     for entry in manifest.files:
         if entry.path not in seen:
             raise _differ(entry.path, "the file", "none")
     for entry in manifest.files:
-        check_file(bundle_dir, entry)
+        _check_file_at(bundle, entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -44,28 +45,45 @@ def write_file(path: Path, data: bytes, *, mode: int = _FILE_MODE, temporary: Op
     `temporary` is where it stands until it is whole, beside the path. One name is enough where a lock keeps others from
     writing, and what a power cut leaves there is written over the next time.
     """
-    temporary = temporary or path.with_name(path.name + TEMPORARY_SUFFIX)
-    descriptor = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    folder = os.open(str(path.parent), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        write_at(folder, path.name, data, mode=mode, temporary=None if temporary is None else temporary.name)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        os.close(folder)
+
+
+def write_at(folder: int, name: str, data: bytes, *, mode: int = _FILE_MODE, temporary: Optional[str] = None) -> None:
+    """Do so in a folder that is open."""
+    temporary = temporary or name + TEMPORARY_SUFFIX
+    _unlink(folder, temporary)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:  # an interrupt too must leave nothing
-        temporary.unlink(missing_ok=True)
+        _unlink(folder, temporary)
         raise
-    sync_path(path.parent)
+    os.fsync(folder)
 
 
-def write_link(path: Path, target: str) -> None:
-    """Point a link to another target in one step."""
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    if os.path.lexists(str(temporary)):
-        temporary.unlink()
-    temporary.symlink_to(target)
-    temporary.replace(path)
-    sync_path(path.parent)
+def link_at(folder: int, name: str, target: str) -> None:
+    """Point a link in a folder that is open to another target in one step."""
+    temporary = name + TEMPORARY_SUFFIX
+    _unlink(folder, temporary)
+    os.symlink(target, temporary, dir_fd=folder)
+    os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    os.fsync(folder)
+
+
+def _unlink(folder: int, name: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
 
 
 def move(source: Path, target: Path) -> None:

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, Mapping, Optional, Sequence, Tuple, cast, get_args
 
-from .bundle_files import MANIFEST_NAME, FileEntry, check_files, open_regular_file, require
+from .bundle_files import MANIFEST_NAME, FileEntry, check_files, require
 from .clock import parse_utc
 from .decode import decode, parse_json
 from .errors import ExitCode, ToolchainError
+from .regular import open_regular_file
 
 SCHEMA = 3
 # One of ours has 18 kB, most of it the agent's files, and some 1 kB more for each further input and output. To read the

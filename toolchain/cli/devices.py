@@ -173,6 +173,7 @@ def _print_status(document: Mapping[str, Any], *, stream: TextIO) -> None:
     _print_state(document, screen)
     _print_list("release", document["releases"], screen)
     _print_list("log", document["log_tail"], screen)
+    _print_list("log damage", document["log_damage"], screen)
 
 
 def _print_rolled_back(document: Mapping[str, Any], *, stream: TextIO) -> None:

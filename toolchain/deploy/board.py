@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import toolchain.agent
+from toolchain.agent import ownership
 from toolchain.agent.measure.members import list_outside
 from toolchain.deploy import loader
 from toolchain.deploy.agent_output import parse_answer, read_agent_document, read_agent_output
@@ -25,6 +26,8 @@ from toolchain.errors import ExitCode, ToolchainError, malformed
 
 # What a POSIX shell exits with where there is no such command, or none that it may execute.
 _NO_COMMAND = (126, 127)
+# What a Python before 3.4 says of -I, and exits with 2.
+_TOO_OLD = "Unknown option: -I"
 # Of a shell that greets; a message of the day has a hundred.
 _GREETING_LINES_MAX = 10_000
 _SHOWN_MAX = 200  # characters of what makes no sense
@@ -47,6 +50,12 @@ def read_agent_code() -> bytes:
     for module, path in list_outside().items():
         sources[f"{module.removeprefix('toolchain.').replace('.', '/')}.py"] = path.read_bytes().decode("utf-8")
     return json.dumps(sources, sort_keys=True).encode("ascii")
+
+
+def read_loader() -> str:
+    """Return the program that a board's Python is started with."""
+    paths = (Path(ownership.__file__), Path(loader.__file__))
+    return "".join(path.read_text(encoding="utf-8") for path in paths)
 
 
 class Board:
@@ -119,9 +128,8 @@ class Board:
             yield channel
 
     def _write_command(self, arguments: Sequence[str]) -> str:
-        text = Path(loader.__file__).read_text(encoding="utf-8")
         options = [self._root, sha256(self._code).hexdigest(), str(len(self._code)), str(self._stall_s / 3)]
-        return "exec " + shlex.join([self._python, "-B", "-c", text, *options, *arguments])
+        return "exec " + shlex.join([self._python, "-I", "-B", "-c", read_loader(), *options, *arguments])
 
     def _read_hello(self, channel: Channel) -> str:
         """Return whether the agent's code is "there" or "missing"; a shell may have written before it."""
@@ -142,13 +150,14 @@ class Board:
             if "error" in document:
                 read_result(channel, line)
         code, stderr = channel.finish()
-        if code in _NO_COMMAND:
+        is_too_old = _TOO_OLD in stderr
+        if code in _NO_COMMAND or is_too_old:
             raise ToolchainError(
                 ExitCode.INCOMPATIBLE,
                 "the board has no Python that we can use",
                 where=self.place,
                 expected=f"a command {self._python}, 3.8 or newer",
-                found=stderr.rpartition("\n")[2] or "none",
+                found="one before 3.4" if is_too_old else stderr.rpartition("\n")[2] or "none",
                 fix="install python3 on the board, or name another with python = in devices.toml",
             )
         raise lost(self.place, stderr.rpartition("\n")[2] or f"the agent did not start, exit code {code}")

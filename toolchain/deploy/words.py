@@ -106,6 +106,7 @@ class SaidStatus:
     expired: bool
     reasons: tuple[str, ...]
     log_tail: tuple[Mapping[str, object], ...]
+    log_damage: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,9 @@ def test_status_tells_that_the_active_release_is_damaged(board, good):
 def test_status_of_a_board_that_has_nothing_yet(empty_board):
     answer = empty_board.run("status")
     nothing = dict.fromkeys(["current", "previous", "active", "verdict", "damage"])
-    nothing.update(counter=0, exit_code=0, releases=[], log_tail=[], reasons=[], verified=False, expired=False)
+    nothing.update(
+        counter=0, exit_code=0, releases=[], log_tail=[], log_damage=[], reasons=[], verified=False, expired=False
+    )
     assert (answer.code, answer.document) == (ExitCode.PROVEN, nothing)
 
 

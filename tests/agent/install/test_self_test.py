@@ -1,7 +1,10 @@
 """A release that does not prove itself is not activated, and goes: with the real agent and runtime, and with broken ones."""
 
 import json
+import sys
+import sysconfig
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -143,3 +146,17 @@ def test_an_older_release_is_told_what_was_proven_if_it_knows_the_option(tmp_pat
     (tmp_path / file).write_text('parser.add_argument("--pinned")')
     assert _list_options(tmp_path, MeasureSettings(), "int8")[-2:] == ["--pinned", "int8"]
     assert "--pinned" not in _list_options(tmp_path, MeasureSettings(), None)
+
+
+def test_a_self_test_looks_for_modules_in_its_release_in_python_and_in_what_is_installed(board, quick, sign, tmp_path):
+    site = tmp_path / f"home/.local/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    site.mkdir(parents=True)
+    board.environment = {**board.environment, "HOME": str(tmp_path / "home"), "PYTHONUSERBASE": ""}
+    answer = board.install(sign(quick(body="code, reasons = 18, [json.dumps([sys.path, sys.flags.isolated])]")))
+    path, isolated = json.loads(answer.document["measurements"]["reasons"][0])
+    assert isolated == 1
+    assert path[0].endswith(f"releases/{answer.document['bundle_id']}")
+    assert "" not in path
+    of_python = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), sysconfig.get_path("purelib")}
+    assert not [found for found in path[1:] if found.startswith((str(Path.cwd()), str(tmp_path)))]
+    assert of_python & set(path)

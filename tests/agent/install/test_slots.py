@@ -1,64 +1,17 @@
-"""Locks, logs, links and what a killed run leaves, without a process around them."""
+"""Links, and what a killed run leaves, without a process around them."""
 
 import fcntl
-import json
 import os
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from toolchain.agent.clock import format_utc, is_plausible, parse_utc
-from toolchain.agent.durable import write_file, write_link
-from toolchain.agent.errors import ExitCode, ToolchainError
-from toolchain.agent.install.audit import AuditLog, read_tail
+from toolchain.agent.durable import write_file
+from toolchain.agent.install.folder import Folder
 from toolchain.agent.install.in_use import is_in_use
-from toolchain.agent.install.lock import take_lock
 from toolchain.agent.install.settle import settle
 from toolchain.agent.install.slots import Slots
-
-
-@pytest.mark.parametrize("tail", [b"", b"{", b'{"time": "2026', b"\0" * 1000, b'{"a": 1}'])
-def test_a_log_line_that_was_half_written_is_dropped_when_the_log_is_opened(tmp_path, tail):
-    (tmp_path / "log.jsonl").write_bytes(b'{"state": "first"}\n' + tail)
-    log = AuditLog(tmp_path, command="install", who="test")
-    log.write("second", "done", None)
-    log.close()
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_bytes().splitlines()]
-    assert [line["state"] for line in lines] == ["first", "second"]
-
-
-def test_a_whole_log_is_not_changed_by_opening_it(tmp_path):
-    data = b'{"state": "first"}\n'
-    (tmp_path / "log.jsonl").write_bytes(data)
-    AuditLog(tmp_path, command="install", who="test").close()
-    assert (tmp_path / "log.jsonl").read_bytes() == data
-
-
-@settings(max_examples=20)  # each writes to the disk
-@given(who=st.text(), what=st.text())
-def test_whatever_a_log_line_holds_it_is_one_line(tmp_path_factory, who, what):
-    folder = tmp_path_factory.mktemp("log")
-    log = AuditLog(folder, command="install", who=who)
-    log.write("state", "failed", None, what=what)
-    log.close()
-    [line] = read_tail(folder, 10)
-    assert (line["who"], line["what"]) == (who[:200], what)
-    assert (folder / "log.jsonl").read_bytes().count(b"\n") == 1
-
-
-def test_the_tail_of_a_long_log_is_its_last_lines(tmp_path):
-    (tmp_path / "log.jsonl").write_text("".join(json.dumps({"n": n, "x": "y" * 300}) + "\n" for n in range(1000)) + "{")
-    assert [line["n"] for line in read_tail(tmp_path, 3)] == [997, 998, 999]
-
-
-def test_a_lock_is_taken_once_and_free_again_when_its_holder_is_gone(tmp_path):
-    descriptor = take_lock(tmp_path, "first")
-    with pytest.raises(ToolchainError) as caught:
-        take_lock(tmp_path, "second")
-    assert (caught.value.code, "first" in caught.value.found) == (ExitCode.BUSY, True)
-    os.close(descriptor)
-    os.close(take_lock(tmp_path, "third"))
 
 
 def test_a_folder_is_in_use_while_a_process_holds_a_lock_on_it(tmp_path):
@@ -76,7 +29,7 @@ def test_a_file_and_a_link_are_replaced_whole(tmp_path):
         assert (tmp_path / "file").read_bytes() == data
     (tmp_path / "link.new").symlink_to("left by a killed run")
     for target in ("a", "b"):
-        write_link(tmp_path / "link", target)
+        Folder(tmp_path).write_link("link", target)
         assert (tmp_path / "link").readlink().name == target
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
 

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from toolchain.agent.errors import ExitCode, ToolchainError
+from toolchain.agent.install.folder import Folder
 from toolchain.agent.install.trust import EMPTY, Active, is_bundle_id, read_state, write_state
 
 BUNDLE_ID = "5f" * 32
@@ -19,24 +20,24 @@ STATE = dataclasses.replace(
 def refuse(root, document):
     (root / "state.json").write_text(json.dumps(document))
     with pytest.raises(ToolchainError) as caught:
-        read_state(root)
+        read_state(Folder(root))
     assert caught.value.code == ExitCode.MALFORMED
     return caught.value
 
 
 def test_a_board_without_a_file_trusts_nothing_yet(tmp_path):
-    assert read_state(tmp_path) == EMPTY
+    assert read_state(Folder(tmp_path)) == EMPTY
 
 
 def test_what_was_written_is_read_back(tmp_path):
-    write_state(tmp_path, STATE)
-    assert read_state(tmp_path) == STATE
+    write_state(Folder(tmp_path), STATE)
+    assert read_state(Folder(tmp_path)) == STATE
 
 
 def test_a_state_of_the_first_schema_says_nothing_of_what_is_active(tmp_path):
     document = {key: value for key, value in dataclasses.asdict(STATE).items() if key != "active"}
     (tmp_path / "state.json").write_text(json.dumps({**document, "schema": 1}))
-    assert read_state(tmp_path) == dataclasses.replace(STATE, active=None)
+    assert read_state(Folder(tmp_path)) == dataclasses.replace(STATE, active=None)
 
 
 def test_a_state_of_a_newer_schema_is_refused(tmp_path):
@@ -56,8 +57,8 @@ def test_a_state_that_cannot_be_read_says_what_a_new_one_costs(tmp_path):
 def test_a_folder_in_its_place_is_refused(tmp_path):
     (tmp_path / "state.json").mkdir()
     with pytest.raises(ToolchainError) as caught:
-        read_state(tmp_path)
-    assert (caught.value.code, caught.value.found) == (ExitCode.MALFORMED, "Is a directory")
+        read_state(Folder(tmp_path))
+    assert (caught.value.code, caught.value.found) == (ExitCode.MALFORMED, "a folder")
 
 
 @pytest.mark.parametrize("text", ["5F" * 32, "5f" * 31, "5f" * 33, "5f" * 32 + "\n", ""])

@@ -1,4 +1,5 @@
 import json
+import os
 import time
 
 import pytest
@@ -69,3 +70,17 @@ def test_a_place_that_cannot_be_written_is_no_error(tmp_path):
     (tmp_path / "file").write_text("")
     remember_best(tmp_path / "file" / "speed.json", (100, 200))
     assert recall_best(tmp_path / "file" / "speed.json") is None
+
+
+@pytest.mark.parametrize("name", ["speed.json", "speed.json.new"])
+@pytest.mark.parametrize("kind", ["FIFO", "link"])
+def test_a_pipe_or_link_in_its_place_is_replaced_and_not_waited_for_or_written_through(tmp_path, name, kind):
+    (tmp_path / "canary").write_text("{}")
+    if kind == "FIFO":
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).symlink_to(tmp_path / "canary")
+    assert recall_best(tmp_path / "speed.json") is None
+    remember_best(tmp_path / "speed.json", (100, 200))
+    assert recall_best(tmp_path / "speed.json") == (100, 200)
+    assert (tmp_path / "canary").read_text() == "{}"

@@ -55,6 +55,7 @@ _STATUS = {
     "expired": False,
     "reasons": [],
     "log_tail": [{"step": "switch"}],
+    "log_damage": ["log.jsonl, byte 7: no JSON object"],
 }
 _BOARD = {
     "ssh_keygen": "/usr/bin/ssh-keygen",

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from tests.fuzz.reader import Reader
 from tests.made_record import BUNDLE_ID, make_manifest
-from toolchain.agent.install.audit import read_tail
+from toolchain.agent.install.audit import AuditLog
 from toolchain.agent.install.channel import Channel
 from toolchain.agent.install.enroll import enroll_signers, list_signers
+from toolchain.agent.install.folder import Folder
 from toolchain.agent.install.offer import read_offer
 from toolchain.agent.install.receive import list_wanted, receive_files
 from toolchain.agent.install.self_test import _read_verdict
+from toolchain.agent.install.trail import read_trail
 from toolchain.agent.install.trust import EMPTY, Active, read_state
 from toolchain.agent.install.verdict import SCHEMA, Shipped, Verdict, read_verdict
 from toolchain.agent.manifest import encode_manifest, parse_manifest
@@ -104,6 +106,12 @@ def _read_at(path: str, function: Callable[[Path], object]) -> Callable[[bytes, 
     return read
 
 
+def _append(root: Path) -> None:
+    log = AuditLog(Folder(root), command="check", who="test")
+    log.write("check", "done", None)
+    log.close()
+
+
 def _read_self_test(data: bytes, folder: Path) -> object:
     (folder / "samples.json").write_text('{"int8": [1.0]}')
     return _read_verdict(0, data, folder / "samples.json")
@@ -121,13 +129,19 @@ READERS = (
     Reader("received files", _receive, (encode_manifest(_MANIFEST),), _GONE),
     Reader("enrolment", _enroll, (b'{"bytes": %d}\n%s' % (len(_SIGNERS), _SIGNERS),), _GONE | {ExitCode.USAGE}),
     Reader("allowed signers", lambda data, _: list_signers(data, "stdin"), (_SIGNERS,), frozenset({ExitCode.USAGE})),
-    Reader("trust state", _read_at("state.json", read_state), (_encode(_STATE),)),
+    Reader("trust state", _read_at("state.json", lambda root: read_state(Folder(root))), (_encode(_STATE),)),
     Reader(
         "verdict",
-        _read_at(f"verdicts/{BUNDLE_ID}.json", lambda root: read_verdict(root, BUNDLE_ID)),
+        _read_at(f"verdicts/{BUNDLE_ID}.json", lambda root: read_verdict(Folder(root), BUNDLE_ID)),
         (_encode(_VERDICT),),
     ),
-    Reader("log", _read_at("log.jsonl", lambda root: read_tail(root, 5)), (b'{"a": 1}\n{"b": 2}\n',), frozenset()),
+    Reader(
+        "log",
+        _read_at("log.jsonl", lambda root: read_trail(Folder(root), 5)),
+        (b'{"a": 1}\n{"b": 2}\n', b'{"previous": null}\n{"previous": "aa"}\n'),
+        frozenset(),
+    ),
+    Reader("log to go on with", _read_at("log.jsonl", _append), (b'{"a": 1}\n{"b": 2}\n{"c"',), frozenset()),
     # What the self-test reports is its own; what it cannot have said is exit 21.
     Reader("self-test", _read_self_test, (b'{"exit_code": 0, "record": {}}',), frozenset({ExitCode.ROLLED_BACK})),
     Reader("samples", _read_samples, (b'{"int8": [1.0, 2.0]}',), frozenset({ExitCode.ROLLED_BACK})),

@@ -7,6 +7,8 @@ stderr; the exit code is that of the command.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
 from dataclasses import asdict
 from typing import Sequence
@@ -91,8 +93,16 @@ _COMMANDS = {
 
 
 def _run(arguments: Sequence[str]) -> Answer:
+    from .agents import prune_agents
+    from .sites import add_sites
+
     options = build_parser().parse_args(arguments)
     check_numbers(options)
+    os.umask(0o022)  # whatever the account says: nobody else changes what lies here
+    add_sites()
+    if options.root is not None:
+        with contextlib.suppress(OSError):  # a disk that takes nothing is told by the command
+            prune_agents(options.root.absolute())
     code, document = _COMMANDS[options.command](options)
     return code, document if options.run_id is None else {**document, "run_id": options.run_id}
 

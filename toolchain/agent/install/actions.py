@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Callable, List, Optional
 
 from ..bundle_files import MANIFEST_NAME, SHIPPED_LINK, SIGNATURE_NAME
-from ..contents import check_contents
+from ..contents import check_contents_at
 from ..durable import remove_tree, sync_path, sync_tree
 from ..errors import ExitCode, ToolchainError
 from ..manifest import Manifest, compute_bundle_id, parse_manifest
@@ -28,7 +28,7 @@ from .receive import (
     receive_files,
     take_from_releases,
 )
-from .self_test import SelfTest, run_self_test
+from .self_test import SAMPLES_NAME, SelfTest, run_self_test
 from .settle import settle
 from .slots import CURRENT, Slots
 from .trust import EMPTY, TrustState, write_state
@@ -80,6 +80,8 @@ class Deployment:
     wanted: List[WantedFile] = field(default_factory=list)
     result: Optional[SelfTest] = None
     verdict: Optional[Verdict] = None
+    held: Optional[int] = None
+    """The descriptor of the folder that was verified: it is what is proven, and what becomes active."""
     replaced: Optional[str] = None
     """What was active before."""
     is_switched: bool = False
@@ -92,12 +94,20 @@ class Deployment:
             raise RuntimeError(message)
         return self.bundle_id
 
+    @property
+    def held_folder(self) -> int:
+        """The descriptor of what was verified, in the states that come after that."""
+        if self.held is None:
+            message = "nothing was verified yet"
+            raise RuntimeError(message)
+        return self.held
+
 
 def lock(run: Deployment) -> None:
     """Take the board for this process alone."""
     run.slots.create_folders()
-    run.stack.callback(os.close, take_lock(run.slots.root, run.options.who))
-    run.log = AuditLog(run.slots.root, command=run.command, who=run.options.who)
+    run.stack.callback(os.close, take_lock(run.slots.folder, run.options.who))
+    run.log = AuditLog(run.slots.folder, command=run.command, who=run.options.who)
     run.stack.callback(run.log.close)
 
 
@@ -163,13 +173,17 @@ def _list_sources(run: Deployment) -> List[Path]:
 def verify(run: Deployment) -> None:
     """Compare every file with the manifest, and write all of them to the disk."""
     if run.manifest is None:  # what is gone back to must be what was proven
-        run.slots.check_proven(run.id)
+        run.held = run.stack.enter_context(run.slots.hold_release(run.id))
+        run.slots.check_proven(run.id, run.held)
         return
     if run.is_installed:
-        run.slots.check_release(run.id)
+        run.held = run.stack.enter_context(run.slots.hold_release(run.id))
+        run.slots.check_release(run.id, run.held)
         return
     partial = run.slots.find_partial(run.id)
-    check_contents(partial, run.manifest)
+    run.held = os.open(str(partial), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    run.stack.callback(os.close, run.held)
+    check_contents_at(run.held, run.manifest)
     sync_tree(partial)
     sync_path(run.slots.staging)
 
@@ -187,17 +201,18 @@ def self_test(run: Deployment) -> None:
         _prove(run)
     except ToolchainError as error:
         if run.id in run.trust.proven:
-            record_failure(run.slots.root, run.id, error)
+            record_failure(run.slots.folder, run.id, error)
         raise
 
 
 def _prove(run: Deployment) -> None:
     release = run.slots.find_release(run.id)
-    before = read_verdict(run.slots.root, run.id) if run.command == "rollback" else None
+    before = read_verdict(run.slots.folder, run.id) if run.command == "rollback" else None
     run.result = run_self_test(
         release,
         run.options.settings,
-        run.slots.staging / "samples.json",
+        run.slots.staging / SAMPLES_NAME,
+        held=run.held_folder,
         limit_s=run.self_test_limit_s,
         pinned=None if before is None else before.shipped.precision,
     )
@@ -211,12 +226,17 @@ def _prove(run: Deployment) -> None:
 
 def activate(run: Deployment) -> None:
     """Switch `current`, if every file is still as it was verified; verdict and link are there before."""
-    run.slots.check_release(run.id)
+    run.slots.check_release(run.id, run.held_folder)
     run.replaced = run.trust.current
     if run.verdict is not None:
-        write_verdict(run.slots.root, run.verdict)
+        write_verdict(run.slots.folder, run.verdict)
     run.slots.settle_link(run.id)
     run.slots.switch(CURRENT, run.id)
+    try:
+        run.slots.check_held(run.id, run.held_folder)
+    except ToolchainError:  # `current` leads to what nobody proved; a kill right here is settled by the next run
+        run.slots.switch(CURRENT, run.replaced)
+        raise
     run.is_switched = True
 
 
@@ -226,8 +246,11 @@ def record(run: Deployment) -> None:
 
 
 def prune(run: Deployment) -> None:
-    """Remove the oldest releases beyond the count."""
+    """Remove the oldest releases beyond the count, and the engines of those that are gone."""
+    from ..measure.tensorrt.engine_cache import EngineCache
+
     _remove_old(run, keep=run.options.keep)
+    EngineCache(run.slots.root).prune(run.slots.list_releases())
 
 
 def choose(run: Deployment) -> None:
@@ -249,7 +272,7 @@ def _remove_old(run: Deployment, *, keep: int) -> None:
     removable = run.slots.list_removable(kept, run.trust.proven)
     for bundle_id in removable[:excess]:
         run.slots.discard(run.slots.find_release(bundle_id))
-        remove_verdict(run.slots.root, bundle_id)
+        remove_verdict(run.slots.folder, bundle_id)
         proven = tuple(other for other in run.trust.proven if other != bundle_id)
         run.trust = replace(run.trust, proven=proven)
-        write_state(run.slots.root, run.trust)
+        write_state(run.slots.folder, run.trust)

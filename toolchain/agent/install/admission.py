@@ -10,6 +10,7 @@ from ..bundle_files import MANIFEST_NAME, SIGNATURE_NAME
 from ..clock import format_utc, is_plausible, parse_utc, read_time_s
 from ..errors import ExitCode, ToolchainError
 from ..manifest import Manifest
+from .folder import Folder
 from .offer import Offer
 from .signature import ALLOWED_SIGNERS_NAME, REVOKED_KEYS_NAME, verify_signature
 from .slots import Slots
@@ -37,7 +38,7 @@ def authenticate_offer(slots: Slots, offer: Offer, *, is_required: bool) -> Opti
     signature_path = slots.staging / "offered.sig"
     signature_path.write_bytes(offer.signature_bytes)
     try:
-        return _verify(slots.root, offer.manifest_bytes, signature_path)
+        return _verify(slots.folder, offer.manifest_bytes, signature_path)
     finally:
         signature_path.unlink()
 
@@ -53,7 +54,7 @@ def authenticate_release(slots: Slots, bundle_id: str) -> Optional[str]:
         return None
     if not (release / SIGNATURE_NAME).is_file():
         raise _refuse_unsigned()
-    return _verify(slots.root, (release / MANIFEST_NAME).read_bytes(), release / SIGNATURE_NAME)
+    return _verify(slots.folder, (release / MANIFEST_NAME).read_bytes(), release / SIGNATURE_NAME)
 
 
 def _refuse_unsigned() -> ToolchainError:
@@ -62,8 +63,24 @@ def _refuse_unsigned() -> ToolchainError:
     return ToolchainError(ExitCode.SIGNATURE, what, where=SIGNATURE_NAME, expected="a signature", found="none", fix=fix)
 
 
-def _verify(root: Path, manifest_bytes: bytes, signature_path: Path) -> str:
+def _check_trusted(root: Folder, name: str) -> None:
+    # What ssh-keygen is about to read decides who may sign: nobody else may have written it, and it must have an end.
+    try:
+        os.close(root.open(name, os.O_RDONLY, code=ExitCode.SIGNATURE))
+    except OSError as error:
+        what, fix = "it cannot be told whom this board trusts", "make the file readable for the one who deploys"
+        where, expected = str(root.path / name), "a file that can be read"
+        raise ToolchainError(
+            ExitCode.SIGNATURE, what, where=where, expected=expected, found=error.strerror, fix=fix
+        ) from error
+
+
+def _verify(folder: Folder, manifest_bytes: bytes, signature_path: Path) -> str:
+    root = folder.path
     revoked_keys = root / REVOKED_KEYS_NAME
+    for path in (root / ALLOWED_SIGNERS_NAME, revoked_keys):
+        if os.path.lexists(str(path)):
+            _check_trusted(folder, path.name)
     return verify_signature(
         manifest_bytes,
         signature_path,

@@ -12,6 +12,7 @@ from ..errors import ExitCode, ToolchainError
 from ..manifest import read_manifest
 from .expiry import list_reasons
 from .shipped import check_shipped_link, find_shipped_folder
+from .sites import add_sites
 from .slots import CURRENT, Slots
 from .trust import read_state
 from .verdict import check_proven, read_verdict
@@ -20,8 +21,9 @@ from .verdict import check_proven, read_verdict
 def find_python(root: str) -> Optional[str]:
     """Return the Python that measured the active release; None where that is not known, which the answer then says."""
     try:
-        current = Slots(Path(root)).read_link(CURRENT)
-        verdict = None if current is None else read_verdict(Path(root), current)
+        slots = Slots(Path(root))
+        current = slots.read_link(CURRENT)
+        verdict = None if current is None else read_verdict(slots.folder, current)
     except ToolchainError:
         return None
     return verdict.python_path or None if verdict is not None else None
@@ -30,6 +32,7 @@ def find_python(root: str) -> Optional[str]:
 def answer_application(root: str) -> Tuple[ExitCode, str]:
     """Return the exit code and the line for an application that asks about the active release."""
     try:
+        add_sites()
         return _answer(Slots(Path(root).absolute()))
     except ToolchainError as error:
         return error.code, str(error).partition("\n")[0]
@@ -44,8 +47,8 @@ def _answer(slots: Slots) -> Tuple[ExitCode, str]:
     if found != current:
         what = "the active release's manifest is not the one that it was verified with"
         raise ToolchainError(ExitCode.CONTENT, what, fix="deploy the bundle again")
-    verdict = read_verdict(slots.root, current)
-    reasons = list_reasons(slots, read_state(slots.root), current, manifest, verdict)
+    verdict = read_verdict(slots.folder, current)
+    reasons = list_reasons(slots, read_state(slots.folder), current, manifest, verdict)
     if verdict is not None:
         shipped = verdict.shipped
         check_proven(slots.root, manifest, verdict)

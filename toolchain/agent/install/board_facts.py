@@ -11,6 +11,7 @@ from typing import Optional
 
 from ..clock import format_utc, is_plausible, read_time_s
 from ..errors import ToolchainError
+from .folder import Folder
 from .trust import EMPTY, read_state
 
 
@@ -54,7 +55,7 @@ def read_board_facts(root: Optional[Path]) -> BoardFacts:
     disk = None if root is None else os.statvfs(str(_find_existing(root.absolute())))
     now_s = read_time_s()
     try:
-        trust = EMPTY if root is None else read_state(root)
+        trust = EMPTY if root is None else read_state(Folder(root.absolute()))
     except ToolchainError:  # a broken state is told by `status`
         trust = EMPTY
     return BoardFacts(

@@ -14,7 +14,7 @@ from ..temporary import TemporaryFolder
 from .admission import authenticate_release, check_fresh, check_signed_as_declared
 from .audit import AuditLog
 from .lock import take_lock
-from .self_test import SelfTest, run_self_test
+from .self_test import SAMPLES_NAME, SelfTest, run_self_test
 from .slots import CURRENT, Slots
 from .trust import TrustState, read_state
 from .verdict import (
@@ -46,9 +46,9 @@ def check_release(
             ExitCode.USAGE, "no release is active", where=str(root / CURRENT), fix="deploy a bundle first"
         )
     slots.create_folders()
-    descriptor = take_lock(root, who)  # no deploy prunes it meanwhile, or disturbs the measurement
+    descriptor = take_lock(slots.folder, who)  # no deploy prunes it meanwhile, or disturbs the measurement
     try:
-        log = AuditLog(root, command="check", who=who)
+        log = AuditLog(slots.folder, command="check", who=who)
         try:
             return _prove(slots, chosen, settings, limit_s=limit_s, pinned=pinned, log=log)
         finally:
@@ -60,29 +60,31 @@ def check_release(
 def _prove(
     slots: Slots, bundle_id: str, settings: MeasureSettings, *, limit_s: float, pinned: Optional[str], log: AuditLog
 ) -> Tuple[ExitCode, Dict[str, Any]]:
-    trust = read_state(slots.root)
+    trust = read_state(slots.folder)
     try:
-        manifest = slots.check_proven(bundle_id)
-        before = read_verdict(slots.root, bundle_id)
-        signer = _admit(slots, trust, bundle_id, manifest)
-        pinned = _find_pinned(trust, bundle_id, before) or pinned
-        result = _measure(slots.find_release(bundle_id), settings, limit_s=limit_s, pinned=pinned)
+        with slots.hold_release(bundle_id) as held:
+            manifest = slots.check_proven(bundle_id, held)
+            before = read_verdict(slots.folder, bundle_id)
+            signer = _admit(slots, trust, bundle_id, manifest)
+            pinned = _find_pinned(trust, bundle_id, before) or pinned
+            result = _measure(slots.find_release(bundle_id), settings, held=held, limit_s=limit_s, pinned=pinned)
+            slots.check_release(bundle_id, held)
         verdict: Optional[Verdict] = None
         if result.exit_code == ExitCode.PROVEN:
             verdict = give_verdict(slots.root, bundle_id, manifest, result.measurements, signer)
             check_pinned(before, verdict)
         else:
             failure = ToolchainError(result.exit_code, result.find_reason())
-            record_failure(slots.root, bundle_id, failure)
+            record_failure(slots.folder, bundle_id, failure)
             log.write("check", "failed", bundle_id, code=int(failure.code), what=failure.what)
     except ToolchainError as error:
-        record_failure(slots.root, bundle_id, error)
+        record_failure(slots.folder, bundle_id, error)
         log.write("check", "failed", bundle_id, code=int(error.code), what=error.what)
         raise
     # A release that a killed deploy left unproven has no verdict to renew: that deploy has not got to its end. The active
     # one was proven, even where a lost state does not know of it.
     if verdict is not None and bundle_id in (*trust.proven, slots.read_link(CURRENT)):
-        write_verdict(slots.root, verdict)
+        write_verdict(slots.folder, verdict)
         slots.settle_link(bundle_id)
         log.write("check", "done", bundle_id, proven=describe_verdict(verdict))
     return result.exit_code, {
@@ -115,6 +117,7 @@ def _admit(slots: Slots, trust: TrustState, bundle_id: str, manifest: Manifest) 
     return signer
 
 
-def _measure(release: Path, settings: MeasureSettings, *, limit_s: float, pinned: Optional[str]) -> SelfTest:
+def _measure(release: Path, settings: MeasureSettings, *, held: int, limit_s: float, pinned: Optional[str]) -> SelfTest:
     with TemporaryFolder() as folder:
-        return run_self_test(release, settings, folder / "samples.json", limit_s=limit_s, pinned=pinned)
+        samples_path = folder / SAMPLES_NAME
+        return run_self_test(release, settings, samples_path, held=held, limit_s=limit_s, pinned=pinned)

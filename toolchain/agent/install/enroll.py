@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Dict, List, cast
 
 from ..decode import decode, parse_json
-from ..durable import write_file
 from ..errors import ExitCode, ToolchainError
+from ..regular import read_regular
 from .audit import AuditLog
 from .channel import Channel
+from .folder import Folder
 from .lock import take_lock
 from .signature import ALLOWED_SIGNERS_NAME
 
@@ -48,11 +49,12 @@ def list_signers(data: bytes, where: str) -> List[str]:
 
 
 def _read_signers(path: Path) -> List[str]:
-    # What is replaced may be anything.
+    # What is replaced may be anything; what is no file is replaced, or says so then.
     try:
-        return [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    except FileNotFoundError:
+        text = read_regular(path, _SIZE_BYTES_MAX).decode("utf-8", errors="replace")
+    except OSError:
         return []
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def enroll_signers(root: Path, who: str, channel: Channel) -> Dict[str, Any]:
@@ -73,13 +75,14 @@ def enroll_signers(root: Path, who: str, channel: Channel) -> Dict[str, Any]:
         )
     data = channel.read_bytes(header.bytes)
     signers = list_signers(data, "stdin")
-    root.mkdir(parents=True, exist_ok=True)
-    descriptor = take_lock(root, who)
+    folder = Folder(root.absolute())
+    folder.create()
+    descriptor = take_lock(folder, who)
     try:
-        log = AuditLog(root, command="enroll", who=who)
+        log = AuditLog(folder, command="enroll", who=who)
         try:
             replaced = _read_signers(root / ALLOWED_SIGNERS_NAME)
-            write_file(root / ALLOWED_SIGNERS_NAME, data)
+            folder.write(ALLOWED_SIGNERS_NAME, data)
             log.write("enroll", "done", None, signers=signers, replaced=replaced)
         finally:
             log.close()

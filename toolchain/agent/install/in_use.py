@@ -25,7 +25,7 @@ def _list_paths(process: Path) -> Iterator[str]:
 
 
 def _is_flocked(folder: Path) -> bool:
-    descriptor = os.open(str(folder), os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(str(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -13,13 +13,22 @@ from typing import Any, List, Mapping, Optional
 from ..decode import parse_json
 from ..errors import ExitCode, ToolchainError
 from ..measure.settings import MeasureSettings, list_arguments, list_chosen
+from .sites import list_sites
 
-# As `python -m agent` does, but with an alarm(2) that outlives this process, should it be killed.
+# As `python -m agent` does in the folder of a descriptor, but with an alarm(2) that outlives this process, should it be
+# killed, and isolated: of what Python finds by itself, only what is installed.
 _START = (
-    "import runpy, signal, sys\n"
+    "import os, runpy, signal, sys\n"
     "signal.alarm(int(sys.argv.pop(1)))\n"
+    "os.fchdir(int(sys.argv.pop(1)))\n"
+    "names = [os.path.basename(path) for path in sys.path]\n"  # as sites.add_sites does, which is not there
+    "place = min([names.index(name) for name in ('site-packages', 'dist-packages') if name in names] or [len(names)])\n"
+    "sys.path[place:place] = [path for path in sys.argv.pop(1).split(os.pathsep) if path]\n"
+    "sys.path.insert(0, os.getcwd())\n"
     "runpy.run_module('agent', run_name='__main__', alter_sys=True)\n"
 )
+# Where it writes its samples to, in staging.
+SAMPLES_NAME = "samples.json"
 # The alarm comes after our own time limit, which can say what happened.
 _ALARM_AFTER_S = 5
 # Codes by which a child says that it did not get to a verdict, or that we called it wrongly.
@@ -102,23 +111,28 @@ def _list_options(release: Path, settings: MeasureSettings, pinned: Optional[str
 
 
 def run_self_test(
-    release: Path, settings: MeasureSettings, samples_path: Path, *, limit_s: float, pinned: Optional[str] = None
+    release: Path,
+    settings: MeasureSettings,
+    samples_path: Path,
+    *,
+    held: int,
+    limit_s: float,
+    pinned: Optional[str] = None,
 ) -> SelfTest:
     """Return the verdict of `verify` by a release's own agent; its progress goes to our stderr.
 
-    pinned: the precision of the payload that is to pass, and no other.
+    held: the descriptor of the release's folder, in which it works. pinned: the precision of the payload that is to pass,
+    and no other.
 
     Raises ToolchainError: what that agent reports (exit 3, 11, 12, 23), exit 21 where it crashed or said nothing of
     use. An exception in here ends it; should this agent be killed, the child's alarm does, `limit_s` later.
     """
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-    command = [sys.executable, "-B", "-c", _START, str(int(limit_s) + _ALARM_AFTER_S)]
-    command += ["verify", ".", "--samples", str(samples_path.resolve())]
+    command = [sys.executable, "-I", "-B", "-c", _START, str(int(limit_s) + _ALARM_AFTER_S), str(held)]
+    command += [os.pathsep.join(list_sites()), "verify", ".", "--samples", str(samples_path.resolve())]
     command += _list_options(release, settings, pinned)
     process = subprocess.Popen(
         command,
-        cwd=str(release),
-        env=environment,
+        pass_fds=(held,),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     )

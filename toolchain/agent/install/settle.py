@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Optional
 
 from ..bundle_files import SHIPPED_LINK
 from ..durable import TEMPORARY_SUFFIX, move, remove_tree
 from ..errors import ToolchainError
 from ..manifest import read_manifest
+from .folder import Folder
 from .slots import CURRENT, PARTIAL, PREVIOUS, REPLACED, Slots
 from .trust import EMPTY, Active, TrustState, read_state, write_state
 from .verdict import find_verdict, read_verdict
@@ -26,24 +26,24 @@ def _bring_back_replaced(slots: Slots) -> None:
 
 def _settle_links(slots: Slots) -> TrustState:
     # The rename of `current` decides. Where the state does not know of it yet, the state follows.
-    state = read_state(slots.root)
+    state = read_state(slots.folder)
     current = slots.read_link(CURRENT)
-    if current is None and state.current is not None and slots.find_release(state.current).is_dir():
+    if current is None and state.current is not None and slots.has_release(state.current):
         slots.switch(CURRENT, state.current)
         current = state.current
     settled = state
     if current is not None and current != state.current:
         settled = record_switch(slots, state, current)
     previous = settled.previous
-    if previous is not None and not slots.find_release(previous).is_dir():
+    if previous is not None and not slots.has_release(previous):
         previous = None
     if slots.read_link(PREVIOUS) != previous:
         slots.switch(PREVIOUS, previous)
-    proven = tuple(bundle_id for bundle_id in settled.proven if slots.find_release(bundle_id).is_dir())
-    active = None if current is None else describe_active(slots.root, current)
+    proven = tuple(bundle_id for bundle_id in settled.proven if slots.has_release(bundle_id))
+    active = None if current is None else describe_active(slots.folder, current)
     settled = replace(settled, current=current, previous=previous, proven=proven, active=active)
     if settled not in (state, EMPTY):
-        write_state(slots.root, settled)
+        write_state(slots.folder, settled)
     return settled
 
 
@@ -61,7 +61,7 @@ def record_switch(slots: Slots, state: TrustState, current: str) -> TrustState:
     )
 
 
-def describe_active(root: Path, bundle_id: str) -> Optional[Active]:
+def describe_active(root: Folder, bundle_id: str) -> Optional[Active]:
     """Return what was proven of a release; None where its verdict is missing or cannot be read."""
     try:
         verdict = read_verdict(root, bundle_id)
@@ -88,7 +88,7 @@ def _settle_unproven(slots: Slots, state: TrustState, discard: Optional[str]) ->
     found = [bundle_id for bundle_id in slots.list_releases() if bundle_id not in state.proven]
     for bundle_id in found:
         partial = slots.find_partial(bundle_id)
-        if bundle_id == discard or os.path.lexists(str(partial)):
+        if bundle_id == discard or os.path.lexists(str(partial)) or not slots.has_release(bundle_id):
             slots.discard(slots.find_release(bundle_id))
         else:
             remove_tree(slots.find_release(bundle_id) / SHIPPED_LINK)

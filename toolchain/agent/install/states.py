@@ -43,7 +43,7 @@ class State:
 # 18 GB. Where bytes come from the host, every byte starts the limit anew.
 _LOCK = State(
     actions.lock,
-    entry="folders are made, flock(2) on ROOT/lock, the log is opened",
+    entry="folders are made, if nobody else could change them; flock(2) on ROOT/lock, the log is opened",
     failure="exit 17 or 14; nothing was touched",
     recovery="none: the kernel frees the lock of a process that is gone",
     limit_s=10.0,
@@ -78,7 +78,7 @@ _RECEIVE = State(
 )
 _VERIFY = State(
     actions.verify,
-    entry="every file is compared with the manifest, nothing is extra, all is written to the disk",
+    entry="every file is compared with the manifest, nothing is extra, all is written to the disk; the folder is held open",
     failure="exit 11; what was staged goes",
     recovery="staging stays",
     limit_s=900.0,
@@ -113,7 +113,7 @@ _RECORD = State(
 )
 _PRUNE = State(
     actions.prune,
-    entry="the oldest releases beyond the count are removed, but not current, previous and those in use",
+    entry="the oldest releases beyond the count are removed, but not current, previous and those in use; and their engines",
     failure="none: the new release is active",
     recovery="done by the next deploy",
     limit_s=300.0,

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 from ..errors import ExitCode, ToolchainError
-from .audit import read_tail
 from .expiry import list_reasons
 from .settle import describe_active
 from .slots import CURRENT, PREVIOUS, Slots
+from .trail import read_trail
 from .trust import TrustState, read_state
 from .verdict import Verdict, describe_verdict, read_verdict
 
@@ -22,7 +22,7 @@ def describe_state(slots: Slots, trust: TrustState) -> Dict[str, Any]:
     """Return which releases there are, which is active and what of it was proven, and the counter that may not fall."""
     current = slots.read_link(CURRENT)
     # By the verdict, and not by the state, which a run that was killed right after the rename left behind.
-    active = None if current is None else describe_active(slots.root, current)
+    active = None if current is None else describe_active(slots.folder, current)
     return {
         "current": current,
         "previous": slots.read_link(PREVIOUS),
@@ -35,11 +35,13 @@ def describe_state(slots: Slots, trust: TrustState) -> Dict[str, Any]:
 def read_status(root: Path) -> Tuple[ExitCode, Dict[str, Any]]:
     """Return the state of a board, the end of its log, and whether the verdict of the active release holds.
 
+    What is damaged in the log is told, and changes nothing else.
+
     The exit code is 0 where it holds, or no release is active; 11 or 23 where the release is not what was proven, and
     25 where the verdict expired.
     """
     slots = Slots(root)
-    trust = read_state(root)
+    trust = read_state(slots.folder)
     state = describe_state(slots, trust)
     current = state["current"]
     verdict: Optional[Verdict] = None
@@ -53,10 +55,11 @@ def read_status(root: Path) -> Tuple[ExitCode, Dict[str, Any]]:
         )
     if current is not None:
         try:
-            verdict = read_verdict(root, current)
+            verdict = read_verdict(slots.folder, current)
             reasons = list_reasons(slots, trust, current, slots.check_proven(current), verdict)
         except ToolchainError as error:
             damage = error
+    trail = read_trail(slots.folder, _LOG_LINES)
     code = ExitCode.EXPIRED if reasons else ExitCode.PROVEN
     code = code if damage is None else damage.code
     return code, {
@@ -67,5 +70,6 @@ def read_status(root: Path) -> Tuple[ExitCode, Dict[str, Any]]:
         "verdict": None if verdict is None else describe_verdict(verdict),
         "expired": bool(reasons),
         "reasons": reasons,
-        "log_tail": read_tail(root, _LOG_LINES),
+        "log_tail": trail.lines,
+        "log_damage": trail.damage,
     }

@@ -35,7 +35,8 @@ def main(arguments: List[str]) -> int:
     answer = importlib.import_module(f"{agent.name}.install.answer")
     python = answer.find_python(roots[0])
     if python not in (None, sys.executable) and _ASKED not in arguments and os.access(python, os.X_OK):
-        os.execv(python, [python, "-B", str(own), roots[0], _ASKED])  # noqa: S606 - there is nothing for a shell to do
+        flags = ["-I", "-B"] if sys.flags.isolated else ["-B"]
+        os.execv(python, [python, *flags, str(own), roots[0], _ASKED])  # noqa: S606 - there is nothing for a shell to do
     code, line = answer.answer_application(roots[0])
     sys.stdout.buffer.write((line + "\n").encode("utf-8"))
     return int(code)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Dict, Optional, Tuple, cast
 
 from ..decode import decode, parse_json
-from ..durable import write_file
 from ..errors import ExitCode, ToolchainError
+from .folder import Folder
 
 STATE_NAME = "state.json"
 SCHEMA = 2
@@ -50,18 +49,12 @@ def is_bundle_id(text: str) -> bool:
     return _BUNDLE_ID.fullmatch(text) is not None
 
 
-def read_state(root: Path) -> TrustState:
+def read_state(root: Folder) -> TrustState:
     """Return the trust state, the empty one where there is none; raises ToolchainError (exit 23) for a broken file."""
-    path = root / STATE_NAME
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    path = root.path / STATE_NAME
+    data = root.read(STATE_NAME)
+    if data is None:
         return EMPTY
-    except OSError as error:
-        what, fix = "the board's trust state cannot be read", f"move {path} away, or make it readable"
-        raise ToolchainError(
-            ExitCode.MALFORMED, what, where=str(path), expected="a file", found=error.strerror, fix=fix
-        ) from error
     try:
         state = cast("TrustState", decode(TrustState, _upgrade(parse_json(data, STATE_NAME)), STATE_NAME))
     except ToolchainError as error:
@@ -88,6 +81,6 @@ def _upgrade(document: object) -> object:
     return document
 
 
-def write_state(root: Path, state: TrustState) -> None:
+def write_state(root: Folder, state: TrustState) -> None:
     """Replace the trust state in one step."""
-    write_file(root / STATE_NAME, (json.dumps(asdict(state), sort_keys=True) + "\n").encode("utf-8"))
+    root.write(STATE_NAME, (json.dumps(asdict(state), sort_keys=True) + "\n").encode("utf-8"))

@@ -14,11 +14,12 @@ from typing import Any, Dict, Mapping, Optional, cast
 from ..clock import format_utc, parse_utc, read_time_s
 from ..contents import compute_sha256
 from ..decode import decode, parse_json
-from ..durable import remove_tree, write_file
+from ..durable import remove_tree
 from ..errors import ExitCode, ToolchainError
 from ..manifest import Manifest
 from ..measure.environment import Environment, describe_environment, read_environment
 from ..measure.libraries import HashedFile, hash_libraries
+from .folder import Folder
 
 VERDICTS = "verdicts"
 SCHEMA = 1
@@ -86,18 +87,16 @@ def find_verdict(root: Path, bundle_id: str) -> Path:
     return root / VERDICTS / f"{bundle_id}.json"
 
 
-def read_verdict(root: Path, bundle_id: str) -> Optional[Verdict]:
+def _open_verdicts(root: Folder) -> Folder:
+    return Folder(root.path / VERDICTS, within=root)
+
+
+def read_verdict(root: Folder, bundle_id: str) -> Optional[Verdict]:
     """Return the verdict of a release, None where none was recorded; raises ToolchainError (exit 23) for a broken one."""
-    path = find_verdict(root, bundle_id)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    path = find_verdict(root.path, bundle_id)
+    data = _open_verdicts(root).read(path.name)
+    if data is None:
         return None
-    except OSError as error:
-        what, fix = "the verdict of a release cannot be read", "look at what lies there, and deploy the bundle again"
-        raise ToolchainError(
-            ExitCode.MALFORMED, what, where=str(path), expected="a file", found=error.strerror, fix=fix
-        ) from error
     fix = "deploy the bundle again"
     try:
         verdict = cast("Verdict", decode(Verdict, parse_json(data, path.name), path.name))
@@ -130,15 +129,15 @@ def _check_claim(verdict: Verdict, where: str) -> None:
         raise ToolchainError(ExitCode.MALFORMED, what, where=where, expected=expected, found=found, fix=fix)
 
 
-def write_verdict(root: Path, verdict: Verdict) -> None:
+def write_verdict(root: Folder, verdict: Verdict) -> None:
     """Replace the verdict of a release in one step."""
     data = json.dumps(asdict(verdict), sort_keys=True, allow_nan=False) + "\n"
-    write_file(find_verdict(root, verdict.bundle_id), data.encode("utf-8"))
+    _open_verdicts(root).write(find_verdict(root.path, verdict.bundle_id).name, data.encode("utf-8"))
 
 
-def remove_verdict(root: Path, bundle_id: str) -> None:
+def remove_verdict(root: Folder, bundle_id: str) -> None:
     """Remove the verdict of a release, if there is one."""
-    remove_tree(find_verdict(root, bundle_id))
+    remove_tree(find_verdict(root.path, bundle_id))
 
 
 def describe_verdict(verdict: Verdict) -> Dict[str, Any]:
@@ -157,7 +156,7 @@ def describe_verdict(verdict: Verdict) -> Dict[str, Any]:
     }
 
 
-def record_failure(root: Path, bundle_id: str, error: ToolchainError) -> None:
+def record_failure(root: Folder, bundle_id: str, error: ToolchainError) -> None:
     """Write into a verdict that its release could not be proven again; where there is no verdict, there is no claim.
 
     Other errors than _FAILURES say nothing of the payload: a worthless measurement, a full disk; or, such as a revoked

@@ -11,6 +11,8 @@ import platform
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
+from ..durable import write_file
+from ..regular import read_regular
 from .episodes import EPISODES
 
 # Times in ns of the float and of the integer kernel.
@@ -18,6 +20,8 @@ ProbeTimes = Tuple[int, int]
 
 # The name of a memory file, in the root of a cache or of a board.
 SPEED_MEMORY = "machine_speed.json"
+# A machine has some 150 bytes.
+_MEMORY_BYTES_MAX = 1 << 20
 
 # Full speed is within this of the best. On the machine of docs/latency.md the idle kernels scatter by 4 % (10th to 90th
 # percentile, after a run of a payload), and its second speed is 1.3 to 1.6 times slower.
@@ -109,18 +113,16 @@ def remember_best(path: Optional[Path], best_ns: Optional[ProbeTimes]) -> None:
     if path is None or best_ns is None:
         return
     document = {**_read_memory(path), _name_machine(): list(best_ns)}
-    partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
-        partial.replace(path)
+        write_file(path, json.dumps(document, indent=1, sort_keys=True).encode("utf-8"))
     except OSError:  # read-only or full: the next run knows no more than this one did
         return
 
 
 def _read_memory(path: Optional[Path]) -> Dict[str, object]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
+        document = json.loads(read_regular(path, _MEMORY_BYTES_MAX).decode("utf-8")) if path is not None else {}
     except (OSError, ValueError, RecursionError):  # none yet, or damaged: nothing is remembered
         return {}
     return document if isinstance(document, dict) else {}

@@ -183,6 +183,59 @@ def test_a_build_that_fails_leaves_nothing(cache, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+OTHER = dataclasses.replace(KEY, bundle_id="d" * 64)
+
+
+def list_engines(tmp_path):
+    return {path.stem for path in (tmp_path / "engines").glob("*.engine")}
+
+
+def test_the_engines_of_bundles_that_are_gone_go_and_those_that_stay_are_still_pinned(cache, build, tmp_path):
+    cache.open(KEY, build)
+    cache.open(OTHER, build)
+    cache.prune([KEY.bundle_id])
+    assert list_engines(tmp_path) == {KEY.digest()}
+    assert open_again(cache)[2]
+    assert not cache.open(OTHER, build)[2]  # built anew, as what was never there
+    cache.prune([KEY.bundle_id, OTHER.bundle_id])
+    assert list_engines(tmp_path) == {KEY.digest(), OTHER.digest()}
+
+
+def test_an_engine_that_a_power_cut_left_without_its_pin_goes_too(cache, build, tmp_path):
+    cache.open(KEY, build)
+    (tmp_path / "engines/left.engine").write_bytes(b"left")
+    cache.prune([KEY.bundle_id])
+    assert list_engines(tmp_path) == {KEY.digest()}
+
+
+def test_nothing_is_pruned_where_the_pins_cannot_be_read_or_there_are_no_engines(cache, build, tmp_path):
+    cache.prune([])
+    assert list(tmp_path.iterdir()) == []
+    cache.open(KEY, build)
+    (tmp_path / "engines.json").write_bytes(b"{")
+    cache.prune([])
+    assert list_engines(tmp_path) == {KEY.digest()}
+
+
+@pytest.mark.parametrize("name", ["engines.json", "timing"])
+@pytest.mark.parametrize("kind", ["FIFO", "link"])
+def test_a_pipe_or_link_in_the_place_of_a_record_is_not_waited_for_or_followed(cache, build, tmp_path, name, kind):
+    cache.open(KEY, build)
+    path = tmp_path / name if name == "engines.json" else next((tmp_path / "engines").glob("timing-*"))
+    (tmp_path / "canary").write_bytes(path.read_bytes())
+    path.unlink()
+    if kind == "FIFO":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(tmp_path / "canary")
+    if name == "engines.json":
+        assert f"a {kind}" in assert_refused(ExitCode.MALFORMED, lambda: open_again(cache)).found
+    else:
+        cache.open(OTHER, build)
+        assert build.timing_caches == [b"", b""]
+        assert (tmp_path / "canary").read_bytes() == b"t1"
+
+
 def test_only_their_owner_can_read_the_engines(cache, build, tmp_path):
     cache.open(KEY, build)
     assert (tmp_path / "engines").stat().st_mode & 0o077 == 0

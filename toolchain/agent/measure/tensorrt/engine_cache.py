@@ -9,19 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Callable, Dict, Mapping, Optional, Tuple, cast
+from typing import Callable, Collection, Dict, Mapping, Optional, Tuple, cast
 
 from ...decode import decode, parse_json
 from ...durable import write_file
 from ...errors import ExitCode, ToolchainError
+from ...regular import open_regular, read_regular
 from .engine import Built
 
 PINS_NAME = "engines.json"
 SCHEMA = 1
 _FILE_MODE = 0o600
+# A pin has some 500 bytes; a timing cache some MiB for each network.
+_PINS_BYTES_MAX = 16 << 20
+_TIMING_BYTES_MAX = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -93,32 +96,55 @@ class EngineCache:
         write_file(self.find_path(key), built.engine, mode=_FILE_MODE)
         write_file(self._find_timing_path(key), built.timing_cache, mode=_FILE_MODE)
         pins[key.digest()] = pin
-        document = asdict(_Pins(schema=SCHEMA, engines=pins))
-        write_file(
-            self._pins_path, (json.dumps(document, sort_keys=True, indent=1) + "\n").encode("utf-8"), mode=_FILE_MODE
-        )
+        self._write_pins(pins)
         return built.engine, pin, False
+
+    def prune(self, bundle_ids: Collection[str]) -> None:
+        """Remove the engines of all bundles but these; where the pins cannot be read, all stay."""
+        if not self._folder.is_dir() or self._folder.is_symlink():
+            return
+        try:
+            pins = self._read_pins()
+        except ToolchainError:  # told by the next self-test
+            return
+        kept = {digest: pin for digest, pin in pins.items() if pin.key.bundle_id in bundle_ids}
+        # First the pins, then the engines: should the power fail between the two, an engine without a pin goes next time.
+        if kept != pins:
+            self._write_pins(kept)
+        for path in self._folder.glob("*.engine"):
+            if path.stem not in kept:
+                path.unlink()
+
+    def _write_pins(self, pins: Mapping[str, Pin]) -> None:
+        document = asdict(_Pins(schema=SCHEMA, engines=pins))
+        data = (json.dumps(document, sort_keys=True, indent=1) + "\n").encode("utf-8")
+        write_file(self._pins_path, data, mode=_FILE_MODE)
 
     def _read_pins(self) -> Dict[str, Pin]:
         try:
-            data = self._pins_path.read_bytes()
+            data = read_regular(self._pins_path, _PINS_BYTES_MAX)
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise self._refuse_pins(str(error.strerror)) from error
         try:
             pins = cast("_Pins", decode(_Pins, parse_json(data, PINS_NAME), PINS_NAME))
             found = f"schema {pins.schema}"
         except ToolchainError as error:
             pins, found = None, f"{error.where}: {error.found}"
         if pins is None or pins.schema != SCHEMA:
-            raise ToolchainError(
-                ExitCode.MALFORMED,
-                "the board's list of engines cannot be read",
-                where=str(self._pins_path),
-                expected=f"what this agent wrote, schema {SCHEMA}",
-                found=found,
-                fix=f"remove {self._pins_path} and deploy again: every engine is then built and proven anew",
-            )
+            raise self._refuse_pins(found)
         return dict(pins.engines)
+
+    def _refuse_pins(self, found: str) -> ToolchainError:
+        return ToolchainError(
+            ExitCode.MALFORMED,
+            "the board's list of engines cannot be read",
+            where=str(self._pins_path),
+            expected=f"what this agent wrote, schema {SCHEMA}",
+            found=found,
+            fix=f"remove {self._pins_path} and deploy again: every engine is then built and proven anew",
+        )
 
     def _check_key(self, key: EngineKey, pin: Pin) -> None:
         if pin.key == key:
@@ -137,12 +163,12 @@ class EngineCache:
     def _read_engine(self, pin: Pin) -> bytes:
         path = self.find_path(pin.key)
         try:
-            descriptor = os.open(str(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = open_regular(path)
         except OSError as error:
             raise self._refuse(pin, "the engine", str(error.strerror)) from error
         with os.fdopen(descriptor, "rb") as file:
             found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode) or found.st_size != pin.size_bytes:
+            if found.st_size != pin.size_bytes:
                 raise self._refuse(pin, f"{pin.size_bytes} bytes", f"{found.st_size} bytes")
             # What is hashed is what is opened: nobody can change these bytes any more.
             data = file.read(pin.size_bytes)
@@ -166,8 +192,8 @@ class EngineCache:
 
     def _read_timing_cache(self, key: EngineKey) -> bytes:
         try:
-            return self._find_timing_path(key).read_bytes()
-        except FileNotFoundError:
+            return read_regular(self._find_timing_path(key), _TIMING_BYTES_MAX)
+        except OSError:  # none, or nothing of ours: the build takes longer
             return b""
 
 
