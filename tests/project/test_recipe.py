@@ -142,6 +142,10 @@ def test_the_folder_is_that_of_the_file_from_wherever_it_is_named(tmp_path, monk
         (OF_ONNX.replace("[data]", "weights = 'w'\n[data]"), "model.weights", "none", "w", "model.build"),
         (OF_ONNX + "[train]\nepochs = 1", "train", "none", "epochs=1", "model.build"),
         (OF_ONNX + "[[compress]]\nmethod = 'magnitude_pruning'", "compress", "none", "magnitude", "model.build"),
+        (OF_ONNX + "[limits]\nmemory_mb = 0", "limits.memory_mb", "greater than or equal to 1", "0", "correct"),
+        (OF_ONNX + "[limits]\nstep_s = inf", "limits.step_s", "finite", "inf", "correct"),
+        (OF_ONNX + "[limits]\nmemory = 5", "limits.memory", "memory_mb", "memory", "write memory_mb"),
+        (LEAST + "[limits]\nstep_s = 5.0", "limits", "none beside model.build", "step_s", "remove"),
         (LEAST + "metric = 'none'\n[gates]\nmetric_drop_max = 0.0", "metric_drop_max", "none", "0.0", "remove"),
         (LEAST + "metric = 'none'\n[train]\nmetric_min = 0.5", "train.metric_min", "none", "0.5", "remove"),
         (LEAST + "[train]\nmetric_max = 0.5", "train.metric_max", "train.metric_min", "metric_max", "write metric_min"),
@@ -157,6 +161,11 @@ def test_what_is_wrong_is_named_with_its_place_and_what_to_do(tmp_path, text, pl
     assert expected in error.expected
     assert found in error.found
     assert fix in error.fix
+
+
+def test_limits_of_an_onnx_file_may_be_whole_numbers(tmp_path):
+    recipe = read_recipe(write(tmp_path, OF_ONNX + "[limits]\nmemory_mb = 2000\nstep_s = 20\n"))
+    assert recipe.limits.model_dump() == {"memory_mb": 2000, "step_s": 20.0, "total_s": None}
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

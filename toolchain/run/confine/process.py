@@ -31,7 +31,11 @@ class ConfinedProcess:
         with warnings.catch_warnings():
             # The threads of libraries are no more in the child, which uses none of their work (Python 3.12 warns).
             warnings.simplefilter("ignore", DeprecationWarning)
-            self.pid = os.fork()
+            try:
+                self.pid = os.fork()
+            except OSError:
+                self.listen()
+                raise
         if self.pid == 0:
             ends = Ends(events=events, output=output, folder=folder, parent=parent)
             run_confined(work, limits=limits, board=self.board, ends=ends)
