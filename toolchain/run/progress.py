@@ -121,11 +121,10 @@ class Progress:
         self._screen.line(f"note: {text}")
 
     def show_output(self, text: str) -> None:
-        """Show and log a line that a process of ours printed, made printable: nobody vouches for it."""
-        line = "".join(character if character.isprintable() else " " for character in text)
-        self.log("output", text=line)
+        """Show and log a line that a process of ours printed."""
+        self.log("output", text=text)
         self._remove_bars()
-        self._show(line)
+        self._show(text)
 
     def log(self, event: str, **fields: Any) -> None:
         """Append one event to the log: time, stage, event and the fields, which are JSON types or become text."""

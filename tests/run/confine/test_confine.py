@@ -295,7 +295,7 @@ def test_what_it_prints_is_shown_printable_and_no_more_than_a_little(capfd):
 
     assert run(work, progress=Progress(stream=stream)) == ""
     first, second, third, rest = stream.getvalue().split("\n", 3)
-    assert (first, second, third) == ("from  [31mpython", "from below", "\ufffd")
+    assert (first, second, third) == ("from \\x1b[31mpython", "from below", "\ufffd")
     assert len(rest) < 2**16 + 2
     assert capfd.readouterr() == ("", "")
 

@@ -116,6 +116,8 @@ def _tell_error(relay: Relay, error: BaseException) -> None:
 
 
 def _describe(error: BaseException) -> str:
+    if isinstance(error, ToolchainError):
+        return error.found or error.what
     return f"{type(error).__name__}: {error}"
 
 
