@@ -10,8 +10,12 @@ import onnx.parser
 import pytest
 
 from toolchain import stages
+from toolchain.agent.measure.settings import MeasureSettings
+from toolchain.deploy.local import LocalTransport
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.project.find import find_recipe
+from toolchain.pipeline import Order, deploy_model
+from toolchain.project.find import find_recipe, find_target
+from toolchain.project.freshness import Freshness
 from toolchain.project.recipe import LimitsSection, ModelSection
 from toolchain.run.cache import Cache, Entry
 from toolchain.run.progress import Progress
@@ -110,3 +114,16 @@ def test_a_module_of_ones_own_runs_in_this_process(make_run):
     assert stages.run_stages(run, lambda _: os.getpid(), gives=int) != os.getpid()
     run.recipe = run.recipe.model_copy(update={"model": ModelSection(build="model.py:build", weights="w.safetensors")})
     assert stages.run_stages(run, lambda _: os.getpid(), gives=int) == os.getpid()
+
+
+def test_a_deploy_that_a_limit_ends_says_so_in_its_report(make_run, tmp_path):
+    run = make_run(PAD.replace("FACTOR", str(2**31)))
+    out = tmp_path / "out"
+    order = Order(settings=MeasureSettings(), freshness=Freshness(counter=0, expires=None))
+    with LocalTransport(out) as transport, pytest.raises(ToolchainError) as caught:
+        deploy_model(run.recipe, find_target("cpu"), out=out, transport=transport, order=order, progress=run.progress)
+    assert caught.value.code == ExitCode.MALFORMED
+    report = json.loads((out / "report.json").read_text())
+    assert (report["verdict"], report["exit_code"]) == ("fail", 23)
+    assert [stage["name"] for stage in report["stages"]] == ["import", "evidence"]
+    assert "too much memory" in " ".join(report["reasons"])
