@@ -26,7 +26,7 @@ FAMILIES = (
     *structure.FAMILIES,
     attributes.FAMILY,
     *quantization.FAMILIES,
-    sizes.STATIC,
-    sizes.INDICES,
+    *sizes.FAMILIES,
     control_flow.NESTING,
+    control_flow.LOOPS,
 )

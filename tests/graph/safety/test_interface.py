@@ -23,3 +23,12 @@ def test_an_output_that_is_listed_twice_is_refused(parse, refuse):
     model = parse(RELU)
     model.graph.output.append(model.graph.output[0])
     assert "two outputs of one name" in refuse(check_interface, model)
+
+
+@pytest.mark.parametrize("kind", ["input", "output"])
+def test_a_type_that_nobody_knows_is_refused_and_none_at_all_passes(parse, refuse, kind):
+    model = parse(RELU)
+    getattr(model.graph, kind)[0].type.tensor_type.elem_type = 0
+    check_interface(model, "m")
+    getattr(model.graph, kind)[0].type.tensor_type.elem_type = 999
+    assert "found 999" in refuse(check_interface, model)

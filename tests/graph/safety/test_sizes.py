@@ -17,3 +17,9 @@ def test_a_tensor_of_too_many_axes_is_refused(parse, refuse):
     shape = ", ".join(["1"] * 65)
     text = f"g (float[1] x) => (float[A] y) <int64[65] s = {{{shape}}}> {{ t = Expand (x, s) y = Flatten (t) }}"
     assert "axes" in refuse(check_sizes, parse(text))
+
+
+def test_a_type_that_nobody_knows_takes_a_byte(parse):
+    model = parse("g (float[N, 4] x) => (float[N, 4] y) { y = Relu (x) }")
+    model.graph.value_info.add(name="z").type.tensor_type.elem_type = 999
+    check_sizes(model, "m")

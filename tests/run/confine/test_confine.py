@@ -88,6 +88,24 @@ def test_a_model_that_turns_out_larger_may_take_more():
     refuse(lambda _: int(np.ones(900 * MB, np.uint8)[0]), limits=Limits(model_bytes=0))
 
 
+def test_a_block_may_have_less_than_the_rest_and_never_more():
+    def work(_):
+        with inside.limit_memory(20 * MB):
+            try:
+                np.ones(40 * MB, np.uint8)
+            except MemoryError:
+                refused = True
+        with inside.limit_memory(1000 * MB):
+            try:
+                np.ones(600 * MB, np.uint8)
+            except MemoryError:
+                return refused and int(np.ones(40 * MB, np.uint8).sum()) == 40 * MB
+
+    assert run(work)
+    with inside.limit_memory(0):
+        assert np.ones(40 * MB, np.uint8).all()
+
+
 def test_a_step_that_does_not_end_is_ended_and_named():
     error = refuse(lambda _: spin("pass simplify"))
     assert error.what == "the model takes too long"

@@ -41,6 +41,6 @@ def check_sizes(model: onnx.ModelProto, where: str) -> None:
 
 def _measure_element(kind: int) -> int:
     """Return a type's bytes; of one that is unknown, or of strings, 1."""
-    if kind in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING):
+    if kind == onnx.TensorProto.STRING or kind not in helper.get_all_tensor_dtypes():
         return 1
     return max(1, helper.tensor_dtype_to_np_dtype(kind).itemsize)

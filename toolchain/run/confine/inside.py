@@ -120,6 +120,24 @@ def grow_limits(*, model_bytes: int = 0, sample_bytes: int = 0) -> None:
         _apply(_own.board, _own.limits.grow(model_bytes=model_bytes, sample_bytes=sample_bytes))
 
 
+@contextmanager
+def limit_memory(size_bytes: int) -> Iterator[None]:
+    """Allow the block so many bytes of memory beyond what this process has; outside of a confined process, any number."""
+    if _own.board is None:
+        yield
+        return
+    before, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    _, written = _read_mapped_bytes()
+    _lower(
+        resource.RLIMIT_DATA,
+        written + size_bytes if before == resource.RLIM_INFINITY else min(before, written + size_bytes),
+    )
+    try:
+        yield
+    finally:
+        _lower(resource.RLIMIT_DATA, before)
+
+
 def free_memory() -> None:
     """Lift the limits on memory: a GPU's driver reserves address space without measure. Steps stay limited."""
     for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
