@@ -68,7 +68,13 @@ def make_drift(sqnr_db=30.0, nonfinite=0, agreement=0.99, is_scores=True, output
 
 def make_metric(drop):
     return MetricResult(
-        name="top1", reference=0.925, deployed=0.925 - drop, drop=0.925 - (0.925 - drop), samples=SAMPLES
+        name="top1",
+        reference=0.925,
+        deployed=0.925 - drop,
+        drop=0.925 - (0.925 - drop),
+        samples=SAMPLES,
+        drop_lower=drop - 0.001,
+        drop_upper=drop + 0.001,
     )
 
 

@@ -92,6 +92,7 @@ PLACES = [place for place in list_places(as_document()) if place[:1] != ("proven
 FREE = (
     *(("golden", name) for name in ("inputs", "outputs", "targets")),
     *(("gates", name) for name in ("sqnr_db_min", "limits")),
+    ("metric", "options"),
     ("provenance",),
 )
 RECORDS = [place for place in PLACES if isinstance(find(as_document(), place), dict) and place not in FREE]

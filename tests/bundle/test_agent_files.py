@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import toolchain
+from toolchain.agent.manifest import MetricSpec
 from toolchain.bundle.agent_files import list_agent_files
 from toolchain.run.sources import Sources
 
@@ -31,7 +32,7 @@ finally:
 
 
 def list_names(runtime, metric=None):
-    return set(list_agent_files(Sources(PACKAGE), runtime=runtime, metric=metric))
+    return set(list_agent_files(Sources(PACKAGE), runtime=runtime, metric=MetricSpec(name=metric, reference=None)))
 
 
 @pytest.fixture
@@ -83,4 +84,4 @@ def test_neither_the_installer_nor_another_runtime_rides_along(runtime, others):
 
 def test_a_runtime_that_the_agent_does_not_know_is_an_error():
     with pytest.raises(ValueError, match=r"runtimes\.abacus"):
-        list_agent_files(Sources(PACKAGE), runtime="abacus", metric=None)
+        list_agent_files(Sources(PACKAGE), runtime="abacus", metric=MetricSpec(name=None, reference=None))

@@ -8,8 +8,8 @@ SCORES = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
 
 
 def write(folder, scores):
-    batches = [{"scores": scores[:4]}, {"scores": scores[4:]}]
-    write_golden_outputs(folder, batches, samples=6, stacked=False, metric_name=None, targets={})
+    batches = [({}, {"scores": scores[:4]}), ({}, {"scores": scores[4:]})]
+    write_golden_outputs(folder, batches, samples=6, stacked=False, scoring=None, targets={})
     return read_golden_outputs(folder).outputs["scores"]
 
 

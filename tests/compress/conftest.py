@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.objectives import make_objective
+from tests.objectives import make_objective, make_scoring
 from toolchain.compress import Draft, Material, compress_draft
 from toolchain.data.dataset import ImageSamples
 
@@ -88,7 +88,7 @@ def make_material(folder):
     samples = make_samples()
     return Material(
         calibration=samples,
-        metric="top1",
+        scoring=make_scoring(),
         objective=make_objective(),
         load_training=lambda: samples,
         load_teacher=lambda name: build_net(seed=1),

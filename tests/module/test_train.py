@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tests.objectives import learn_labels
+from tests.objectives import learn_labels, make_scoring
 from toolchain.data.dataset import ImageSamples
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.module.fit import FitSettings, fit, measure_metric, start_accelerator
@@ -69,7 +69,7 @@ def kill_at(epoch, step):
 def test_it_learns():
     samples = make_samples()
     model = train(make_model(), samples=samples)
-    assert measure_metric(model, samples, metric="top1", accelerator=start_accelerator()) == 1.0
+    assert measure_metric(model, samples, scoring=make_scoring(), accelerator=start_accelerator()) == 1.0
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
@@ -187,7 +187,7 @@ def test_top1_counts_the_last_incomplete_batch():
     with torch.no_grad():
         constant[1].weight.zero_()
         constant[1].bias.copy_(torch.tensor([1.0, 0.0]))
-    assert measure_metric(constant, samples, metric="top1", accelerator=start_accelerator()) == 129 / 257
+    assert measure_metric(constant, samples, scoring=make_scoring(), accelerator=start_accelerator()) == 129 / 257
 
 
 def augment(images, **kwargs):

@@ -8,7 +8,7 @@ import torch
 from filelock import FileLock
 from torch import nn
 
-from tests.objectives import learn_labels, make_objective
+from tests.objectives import learn_labels, make_objective, make_scoring
 from toolchain.data.npz import ArraySamples
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.module.fit import FitSettings, fit, measure_metric, start_accelerator
@@ -242,8 +242,11 @@ def test_a_sample_whose_scores_are_nan_is_wrong():
         def forward(self, x):
             return torch.full((len(x), 4), torch.nan)
 
-    assert measure_metric(Nan(), samples_of([0, 0]), metric="top1", accelerator=start_accelerator()) == 0.0
-    assert measure_metric(nn.Identity(), samples_of([0, 1]), metric="top1", accelerator=start_accelerator()) == 1.0
+    assert measure_metric(Nan(), samples_of([0, 0]), scoring=make_scoring(), accelerator=start_accelerator()) == 0.0
+    assert (
+        measure_metric(nn.Identity(), samples_of([0, 1]), scoring=make_scoring(), accelerator=start_accelerator())
+        == 1.0
+    )
 
 
 def test_masked_scores_are_compared():
@@ -251,7 +254,7 @@ def test_masked_scores_are_compared():
         def forward(self, x):
             return torch.where(x > 1, x, -torch.inf)
 
-    assert measure_metric(Masked(), samples_of([0, 1]), metric="top1", accelerator=start_accelerator()) == 1.0
+    assert measure_metric(Masked(), samples_of([0, 1]), scoring=make_scoring(), accelerator=start_accelerator()) == 1.0
 
 
 def test_what_a_model_prints_is_not_on_stdout(tmp_path, capsys):

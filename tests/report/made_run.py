@@ -65,7 +65,15 @@ def describe_drift(sqnr_db: float) -> OutputDrift:
 
 
 def describe_metric(deployed: float) -> MetricResult:
-    return MetricResult(name="top1", reference=0.925, deployed=deployed, drop=0.925 - deployed, samples=2000)
+    return MetricResult(
+        name="top1",
+        reference=0.925,
+        deployed=deployed,
+        drop=0.925 - deployed,
+        samples=2000,
+        drop_lower=None,
+        drop_upper=None,
+    )
 
 
 def describe_evaluation(sqnr_db: float, deployed: float) -> Evaluation:

@@ -24,7 +24,9 @@ def test_a_report_has_the_keys_of_the_contract(run):
     report = run.report()
     assert set(report) >= CONTRACT
     assert set(report["artifact"]) == {"path", "size_bytes", "sha256"}
-    assert set(report["metric"]) == {"name", "reference", "deployed", "drop", "samples", "unit", "direction"}
+    assert set(report["metric"]) == {
+        *("name", "reference", "deployed", "drop", "drop_lower", "drop_upper", "samples", "unit", "direction")
+    }
     assert set(report["parity"][0]) >= {"output", "max_abs", "p99_abs", "cosine", "sqnr_db", "nonfinite", "passed"}
     assert set(report["latency"]) >= {"scope", "batch", "threads", "reference", "deployed", "speedup"}
     assert set(report["latency"]["deployed"]) >= {"p50_ms", "p90_ms", "p99_ms", "p90_upper_ms", "samples"}

@@ -4,8 +4,11 @@ import dataclasses
 
 import pytest
 
-from tests.made_record import make_drift, make_evaluation, make_varying
+from tests.made_record import NO_METRIC, make_drift, make_evaluation, make_varying
+from toolchain.agent.manifest import MetricSpec
 from toolchain.report.drift_notes import list_drift_warnings
+
+TOP1 = MetricSpec(name="top1", reference=0.925)
 
 
 @pytest.mark.parametrize(
@@ -18,17 +21,18 @@ from toolchain.report.drift_notes import list_drift_warnings
     ],
 )
 def test_an_output_that_its_sqnr_flatters_is_named(drift, words):
-    (warning,) = list_drift_warnings(make_evaluation(drift=(drift,), metric=None))
+    (warning,) = list_drift_warnings(make_evaluation(drift=(drift,), metric=None), NO_METRIC)
     assert words in warning
 
 
 def test_a_good_output_is_not_spoken_of():
     good = make_drift(is_scores=False, agreement=0.95)
     empty = dataclasses.replace(good, agreement=None, varying=make_varying(None, channels=0))
-    assert list(list_drift_warnings(make_evaluation(drift=(good, empty), metric=None))) == []
+    assert list(list_drift_warnings(make_evaluation(drift=(good, empty), metric=None), NO_METRIC)) == []
 
 
 def test_the_answers_that_a_metric_judges_need_no_warning():
     logits = make_drift(is_scores=False, agreement=0.2)
-    assert list(list_drift_warnings(make_evaluation(drift=(logits,)))) == []
-    assert len(list(list_drift_warnings(make_evaluation(drift=(logits, dataclasses.replace(logits, output="z")))))) == 1
+    assert list(list_drift_warnings(make_evaluation(drift=(logits,)), TOP1)) == []
+    two = make_evaluation(drift=(logits, dataclasses.replace(logits, output="z")))
+    assert len(list(list_drift_warnings(two, TOP1))) == 1

@@ -25,6 +25,8 @@ OF_THE_CHILD = {
     "toolchain.agent.measure.facts",
     "toolchain.agent.measure.version",
     "toolchain.run.progress",
+    "toolchain.run.screen",  # which progress is shown on
+    "toolchain.agent.measure.quantities",
     "toolchain.project.target",
     "toolchain.project.freshness",
 }

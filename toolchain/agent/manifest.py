@@ -14,7 +14,7 @@ from .decode import decode, parse_json
 from .errors import ExitCode, ToolchainError
 from .regular import open_regular_file
 
-SCHEMA = 3
+SCHEMA = 4
 # One of ours has 18 kB, most of it the agent's files, and some 1 kB more for each further input and output. To read the
 # worst one of this size takes 25 MB (python -m tests.agent.test_worst_manifests).
 MANIFEST_SIZE_BYTES_MAX = 512 * 1024
@@ -106,11 +106,21 @@ class Original:
 
 
 @dataclass(frozen=True)
+class DecoderSpec:
+    """What the outputs mean before a metric reads them: a decoder by its name (measure/decoders/), and its options."""
+
+    name: str
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class MetricSpec:
-    """The task metric, and its value for the uncompressed float model in PyTorch, in the metric's unit."""
+    """The task metric with its options, and its value for the uncompressed float model in PyTorch, in the metric's unit."""
 
     name: Optional[str]
     reference: Optional[float]
+    options: Mapping[str, object] = field(default_factory=dict)
+    decoder: Optional[DecoderSpec] = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from toolchain.agent.manifest import MetricSpec
 from toolchain.agent.measure.members import find_outside
 from toolchain.run.sources import Sources
 
@@ -11,14 +12,16 @@ _AGENT = "toolchain.agent"
 _MEASURE = f"{_AGENT}.measure"
 
 
-def list_agent_files(sources: Sources, *, runtime: str, metric: str | None) -> dict[str, Path]:
-    """Return the files that `python -m agent verify` runs with a runtime and a metric, by their path in the agent's folder.
+def list_agent_files(sources: Sources, *, runtime: str, metric: MetricSpec) -> dict[str, Path]:
+    """Return the files that `python -m agent verify` runs with a runtime, a metric and its decoder, by their path in the agent's folder.
 
     A member from outside rides where it will be found, among those of its package. Raises ValueError where the agent has
-    no such runtime or metric.
+    no such member.
     """
-    # Both are imported by their names, which no import statement shows.
-    chosen = [(f"{_MEASURE}.runtimes", runtime), *([] if metric is None else [(f"{_MEASURE}.metrics", metric)])]
+    # They are imported by their names, which no import statement shows.
+    chosen = [(f"{_MEASURE}.runtimes", runtime)]
+    chosen += [] if metric.name is None else [(f"{_MEASURE}.metrics", metric.name)]
+    chosen += [] if metric.decoder is None else [(f"{_MEASURE}.decoders", metric.decoder.name)]
     outside = {f"{package}.{name}": find_outside(package, name) for package, name in chosen}
     joined = {module: path for module, path in outside.items() if path is not None}
     found = sources.list_imports(f"{_AGENT}.__main__", _AGENT, *outside.keys() - joined.keys(), joined=joined)

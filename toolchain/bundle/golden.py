@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.agent.measure.metrics import Targets, find_metric
+from toolchain.agent.measure.metrics import Targets
+from toolchain.agent.measure.scoring import Scoring
 from toolchain.agent.measure.targets import slice_target
 from toolchain.bundle.arrays import ArrayWriter
 from toolchain.graph.float_outputs import FloatOutputs
@@ -30,24 +31,24 @@ class GoldenOutputs:
 
 def write_golden_outputs(
     folder: Path,
-    batches: Iterable[Mapping[str, NDArray[Any]]],
+    batches: Iterable[tuple[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]]]],
     *,
     samples: int,
     stacked: bool,
-    metric_name: str | None,
+    scoring: Scoring | None,
     targets: Targets,
 ) -> None:
-    """Write the model's outputs, batch by batch (n, ...), and its metric against the targets (samples, ...).
+    """Write the model's outputs, and its metric against the targets (samples, ...); of each batch come inputs and outputs (n, ...).
 
     stacked: a batch is one run, its outputs with an axis of samples before their own axes.
     Raises ToolchainError: exit 18 for an output with NaN, or with nothing finite on any sample, exit 23 where a metric lacks a target.
     """
-    tally = None if metric_name is None else find_metric(metric_name).start()
+    tally = None if scoring is None else scoring.start()
     references = FloatOutputs("golden outputs")
     writers: dict[str, ArrayWriter] = {}
     done = 0
     with ExitStack() as stack:
-        for batch in batches:
+        for inputs, batch in batches:
             references.add(batch, first_sample=done, per_sample=True)
             for name, array in batch.items():
                 if name not in writers:
@@ -57,7 +58,9 @@ def write_golden_outputs(
             count = len(next(iter(batch.values())))
             if tally is not None:
                 outputs = {name: array[0] if stacked else array for name, array in batch.items()}
-                tally.add(outputs, {name: slice_target(own, done, done + count) for name, own in targets.items()})
+                tally.add(
+                    outputs, {name: slice_target(own, done, done + count) for name, own in targets.items()}, inputs
+                )
             done += count
         references.finish()
         for writer in writers.values():

@@ -150,7 +150,7 @@ def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
 
 
 def _copy_agent(inputs: BundleInputs, folder: Path) -> None:
-    files = list_agent_files(find_sources(), runtime=inputs.runtime, metric=inputs.metric.name)
+    files = list_agent_files(find_sources(), runtime=inputs.runtime, metric=inputs.metric)
     for name, path in files.items():
         target = folder / "agent" / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from toolchain.agent.measure.metrics import find_metric
+from toolchain.agent.measure.scoring import Scoring
 from toolchain.compress.draft import Draft
 from toolchain.compress.outputs import Inputs, run_model
 from toolchain.compress.pruning.zeros import KeepZerosHook
@@ -52,8 +52,8 @@ class Material:
     """What a method has to work with beside the model."""
 
     calibration: TrainingSamples
-    metric: str | None
-    """The task metric by name; None where the recipe asks for none."""
+    scoring: Scoring | None
+    """How a model is scored by the task metric; None where the recipe asks for none."""
     objective: Objective
     """What its trainings learn."""
     load_training: Callable[[], TrainingSamples | None]
@@ -176,17 +176,17 @@ class Material:
 
     def measure_drop(self, model: nn.Module, reference: float) -> float:
         """Return by how much the task metric on the calibration samples is worse than the reference, in its unit."""
-        metric = self.require_metric("its drop is measured")
-        return find_metric(metric).SCALE.measure_drop(reference, self.measure_metric(model))
+        scale = self.require_metric("its drop is measured").scale
+        return scale.measure_drop(reference, self.measure_metric(model))
 
     def measure_metric(self, model: nn.Module) -> float:
         """Return the task metric of a model on the calibration samples, in its unit."""
-        metric = self.require_metric("it is measured")
-        return measure_metric(model, self.calibration, metric=metric, accelerator=start_accelerator())
+        scoring = self.require_metric("it is measured")
+        return measure_metric(model, self.calibration, scoring=scoring, accelerator=start_accelerator())
 
-    def require_metric(self, why: str) -> str:
-        """Return the name of the task metric; raises ToolchainError (exit 2) where the recipe has none."""
-        if self.metric is None:
+    def require_metric(self, why: str) -> Scoring:
+        """Return how a model is scored; raises ToolchainError (exit 2) where the recipe has none."""
+        if self.scoring is None:
             raise usage(
                 f"the recipe names no task metric, and {why}",
                 where=self.where,
@@ -194,7 +194,7 @@ class Material:
                 found="none",
                 fix="name one, or choose options that need none",
             )
-        return self.metric
+        return self.scoring
 
     def inputs(self, count: int = 1) -> Inputs:
         """Return the first calibration samples, at most `count`: a tensor for each input of the model."""

@@ -11,7 +11,7 @@ from toolchain.agent.measure.drift import OutputDrift
 from toolchain.agent.measure.metrics import find_metric
 from toolchain.agent.measure.parity import OutputParity
 from toolchain.agent.measure.quantiles import Latency, Ratio
-from toolchain.agent.measure.record import CandidateRecord, Evaluation, Record
+from toolchain.agent.measure.record import CandidateRecord, Evaluation, MetricResult, Record
 from toolchain.agent.measure.sqnr import SQNR_DB_LIMIT
 from toolchain.agent.measure.validity import Validity, find_disturbances, has_tail
 from toolchain.agent.measure.verify import LATENCY_SCOPE
@@ -104,15 +104,21 @@ def _check_evaluation(candidate: CandidateRecord, evaluation: Evaluation, manife
         told = [(item.output, item.max_abs, item.sqnr_db, item.nonfinite) for item in evaluation.drift]
         if own != told:
             raise contradict(f"{name}: drift", str(own), str(told))
-    if metric is None:
-        return
+    if metric is not None:
+        _check_metric(metric, evaluation, manifest, f"{name}: metric")
+
+
+def _check_metric(metric: MetricResult, evaluation: Evaluation, manifest: Manifest, where: str) -> None:
     if metric.reference != manifest.metric.reference:
-        raise contradict(f"{name}: metric", str(manifest.metric.reference), str(metric.reference))
+        raise contradict(where, str(manifest.metric.reference), str(metric.reference))
     drop = find_metric(metric.name).SCALE.measure_drop(metric.reference, metric.deployed)
     if not math.isclose(drop, metric.drop, rel_tol=_ROUNDING, abs_tol=_ROUNDING):
-        raise contradict(f"{name}: metric", f"a drop of {drop:g}", f"{metric.drop:g}")
+        raise contradict(where, f"a drop of {drop:g}", f"{metric.drop:g}")
+    bounds = [bound for bound in (metric.drop_lower, metric.drop_upper) if bound is not None]
+    if len(bounds) == 1 or bounds != sorted(bounds):
+        raise contradict(where, "two bounds around the drop, or none", f"{metric.drop_lower}, {metric.drop_upper}")
     if metric.samples != evaluation.samples:
-        raise contradict(f"{name}: metric", f"{evaluation.samples} samples", str(metric.samples))
+        raise contradict(where, f"{evaluation.samples} samples", str(metric.samples))
 
 
 def _check_parity(parity: OutputParity, where: str) -> None:

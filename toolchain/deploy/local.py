@@ -27,7 +27,7 @@ from toolchain.errors import ExitCode, ToolchainError, explain_storage
 from toolchain.project import agent_members
 from toolchain.project.agent_members import use_member
 from toolchain.project.members import Member, find_member, list_members
-from toolchain.project.seams import METRICS, RUNTIMES
+from toolchain.project.seams import DECODERS, METRICS, RUNTIMES
 from toolchain.run.cache import cache_root, hash_file
 
 _PARTIAL = "bundle.partial-"
@@ -126,12 +126,17 @@ def measure_folder(
 
 
 def _list_members(bundle_dir: Path, manifest: Manifest) -> list[str]:
-    """Return how the agent finds the bundle's metric and runtime where they are from outside; unknown ones it refuses.
+    """Return how the agent finds the bundle's metric, decoder and runtime where they are from outside; unknown ones it refuses.
 
     Raises ToolchainError: exit 10 for a file in the bundle itself, which the project's folder may be; exit 11 for a metric
-    that is another one here than in the bundle: the value to compare with is not of it.
+    or decoder that is another one here than in the bundle: the value to compare with is not of it.
     """
-    names = {METRICS: manifest.metric.name, RUNTIMES: manifest.runtime}
+    decoder = manifest.metric.decoder
+    names = {
+        METRICS: manifest.metric.name,
+        DECODERS: None if decoder is None else decoder.name,
+        RUNTIMES: manifest.runtime,
+    }
     for seam, name in names.items():
         if name in list_members(seam):
             member = find_member(seam, name)
@@ -139,8 +144,8 @@ def _list_members(bundle_dir: Path, manifest: Manifest) -> list[str]:
             use_member(seam, name)
             own = f"agent/measure/{seam.name}/{name}.py"
             told = next((entry.sha256 for entry in manifest.files if entry.path == own), None)
-            if seam is METRICS and not member.is_ours and told not in (None, hash_file(member.path)):
-                what, fix = f"the metric {name} is another one here than in the bundle", "deploy the model again"
+            if seam is not RUNTIMES and not member.is_ours and told not in (None, hash_file(member.path)):
+                what, fix = f"the {seam.noun} {name} is another one here than in the bundle", "deploy the model again"
                 raise ToolchainError(
                     ExitCode.CONTENT,
                     what,
@@ -149,7 +154,7 @@ def _list_members(bundle_dir: Path, manifest: Manifest) -> list[str]:
                     found=hash_file(member.path),
                     fix=fix,
                 )
-    return agent_members.list_arguments(metrics=manifest.metric.name, runtimes=manifest.runtime)
+    return agent_members.list_arguments(**{seam.name: name for seam, name in names.items()})
 
 
 def _check_outside(member: Member, bundle_dir: Path) -> None:

@@ -11,8 +11,8 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from toolchain.agent.measure.metrics import find_metric
 from toolchain.agent.measure.quantities import write_value
+from toolchain.agent.measure.scoring import Scoring
 from toolchain.data import Dataset, TrainingSamples, load_dataset
 from toolchain.data.dataset import IMAGE_INPUT, are_pictures
 from toolchain.errors import ExitCode, ToolchainError, usage
@@ -27,6 +27,7 @@ from toolchain.module.weights import save_weights
 from toolchain.project.recipe import Recipe, TrainSection
 from toolchain.run.cache import hash_json, read_versions
 from toolchain.run.provenance import find_git_commit
+from toolchain.tasks.scoring import load_scoring
 
 # What a training depends on beside our own code.
 _LIBRARIES = ("torch", "torchvision", "accelerate", "numpy")
@@ -102,6 +103,7 @@ def train_model(
         accelerator = start_accelerator()
         with accelerator.main_process_first():  # one process downloads
             dataset = _load_data(recipe, section)
+        scoring = load_scoring(recipe)
         objective = load_objective(recipe, label_smoothing=section.label_smoothing)
         samples = _take_training(recipe, section, dataset, objective)
         settings = settings if objective.allows_augmentation else replace(settings, crop_padding=0, flip=False)
@@ -111,9 +113,9 @@ def train_model(
         outputs = _check_outputs(model, objective, dataset, samples)
         git_commit = find_git_commit(recipe.folder)
         watch, learnt = None, samples
-        if recipe.metric_name is not None:
+        if scoring is not None:
             learnt, held = hold_out(samples, section.validation, seed=settings.seed)
-            watch = None if held is None else _make_watch(recipe.metric_name, held, accelerator)
+            watch = None if held is None else _make_watch(scoring, held, accelerator)
         started = time.monotonic()
         fit(
             model,
@@ -134,10 +136,10 @@ def train_model(
             watch=watch,
         )
         duration_s = time.monotonic() - started
-        name, metric = recipe.metric_name, None
-        if name is not None:
-            metric = measure_metric(model, dataset.evaluation, metric=name, accelerator=accelerator)
-        miss = _find_miss(name, metric, section)
+        metric = None
+        if scoring is not None:
+            metric = measure_metric(model, dataset.evaluation, scoring=scoring, accelerator=accelerator)
+        miss = _find_miss(scoring, metric, section)
         passed = miss is None
         path = weights if passed else weights.with_suffix(".rejected.safetensors")
         if accelerator.is_main_process:
@@ -155,7 +157,7 @@ def train_model(
                     "test_sha256": dataset.evaluation.sha256,
                 },
                 "metric": {
-                    "name": name,
+                    "name": recipe.metric_name,
                     "output": outputs[0],
                     "value": metric,
                     "samples": len(dataset.evaluation),
@@ -179,7 +181,7 @@ def train_model(
         )
     return TrainResult(
         weights=path,
-        metric_name=name,
+        metric_name=recipe.metric_name,
         metric=metric,
         samples=len(dataset.evaluation),
         epochs=settings.epochs,
@@ -189,23 +191,23 @@ def train_model(
     )
 
 
-def _make_watch(metric: str, samples: TrainingSamples, accelerator: Accelerator) -> Watch:
+def _make_watch(scoring: Scoring, samples: TrainingSamples, accelerator: Accelerator) -> Watch:
     def measure(model: nn.Module) -> float:
-        return measure_metric(model, samples, metric=metric, accelerator=accelerator)
+        return measure_metric(model, samples, scoring=scoring, accelerator=accelerator)
 
-    return Watch(measure, find_metric(metric).SCALE)
+    return Watch(measure, scoring.scale)
 
 
-def _find_miss(name: str | None, metric: float | None, section: TrainSection) -> tuple[str, str, str] | None:
+def _find_miss(scoring: Scoring | None, metric: float | None, section: TrainSection) -> tuple[str, str, str] | None:
     """Return the key of the recipe that a metric misses, what it asks for and what there is; None where it is reached."""
-    if name is None or metric is None:
+    if scoring is None or metric is None:
         return None
-    scale = find_metric(name).SCALE
+    scale = scoring.scale
     key, words = ("metric_min", "at least") if scale.direction == "higher" else ("metric_max", "at most")
     limit = section.metric_min if scale.direction == "higher" else section.metric_max
     if limit is None or scale.measure_drop(limit, metric) <= 0:
         return None
-    return key, f"{name} of {words} {write_value(limit, scale.unit)}", write_value(metric, scale.unit)
+    return key, f"{scoring.name} of {words} {write_value(limit, scale.unit)}", write_value(metric, scale.unit)
 
 
 def _check_recipe(recipe: Recipe, out: Path | None) -> tuple[TrainSection, Path]:

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
 
-from toolchain.agent.manifest import PRECISIONS, Precision
-from toolchain.errors import ToolchainError, usage
+from toolchain.agent.manifest import Precision
 from toolchain.project.agent_members import use_member
+from toolchain.project.contradictions import find_contradiction
 from toolchain.project.limits import split_limits
 from toolchain.project.members import Member, find_member, list_members, read_text
-from toolchain.project.seams import CALIBRATION_METHODS, METRICS, TASKS
+from toolchain.project.seams import CALIBRATION_METHODS, DECODERS, METRICS, TASKS
 from toolchain.project.toml_file import Section, check_table, read_toml
 from toolchain.run.names import check_path
 
@@ -56,6 +56,19 @@ class TaskSection(Section):
     """FILE.py:FUNCTION, relative to the recipe, in place of the task's: FUNCTION(outputs, targets), both by name."""
     targets: list[str] | None = None
     """What that function reads of each sample; None takes the task's."""
+    metric: str | None = None
+    """The task metric by name, as data.metric says it; where neither says one, the task's own."""
+    metric_options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Options of the metric."""
+
+
+class OutputSection(Section):
+    """What the model's outputs mean."""
+
+    decode: str | None = None
+    """The decoder between the outputs and the metric, by name (agent/measure/decoders/); None takes the task's, "none" is none."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Options of the decoder; of the task's own, those that it does not set itself."""
 
 
 class TrainSection(Section):
@@ -178,6 +191,7 @@ class Recipe(Section):
     model: ModelSection
     data: DataSection
     task: TaskSection = Field(default_factory=TaskSection)
+    output: OutputSection = Field(default_factory=OutputSection)
     train: TrainSection | None = None
     compress: list[dict[str, JsonValue]] = Field(default_factory=list)
     """Compression methods in the order of application: a `method` each, and its options."""
@@ -212,7 +226,7 @@ class Recipe(Section):
     @property
     def metric_name(self) -> str | None:
         """The task metric; None where the recipe asks for none."""
-        named = self.data.metric
+        named = self.task.metric or self.data.metric
         if named is None:
             named = read_text(find_member(TASKS, self.task.name, where=f"{self.path}: task.name"), "METRIC")
         return None if named == "none" else named
@@ -250,139 +264,14 @@ def read_recipe(path: Path) -> Recipe:
         find_member(CALIBRATION_METHODS, recipe.quantize.calibration, where=f"{path}: quantize.calibration")
     find_member(TASKS, recipe.task.name, where=f"{path}: task.name")
     if recipe.metric_name is not None:
-        use_member(METRICS, recipe.metric_name, where=f"{path}: data.metric")
-    problem = _find_contradiction(recipe, path) or _find_task_contradiction(recipe, path)
+        use_member(
+            METRICS,
+            recipe.metric_name,
+            where=f"{path}: {'data.metric' if recipe.task.metric is None else 'task.metric'}",
+        )
+    if recipe.output.decode not in (None, "none"):
+        use_member(DECODERS, recipe.output.decode, where=f"{path}: output.decode")
+    problem = find_contradiction(recipe, path)
     if problem is not None:
         raise problem
     return recipe
-
-
-def _find_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
-    """Return the error for keys that are right each and ask together for what cannot be done."""
-    model, gates = recipe.model, recipe.gates
-    if (model.onnx is None) == (model.build is None):
-        return usage(
-            "a recipe names a builder or an ONNX file",
-            where=f"{path}: model",
-            expected="exactly one of build and onnx",
-            found="both" if model.onnx else "neither",
-            fix="keep the one that the model comes from",
-        )
-    if model.build is not None and model.weights is None:
-        return usage(
-            "a builder needs weights",
-            where=f"{path}: model",
-            expected="weights, the path of a safetensors file",
-            found="none",
-            fix='add weights = "weights.safetensors"; `toolchain train` makes the file',
-        )
-    if (problem := _find_misplaced(recipe, path)) is not None:
-        return problem
-    if (problem := _find_metric_contradiction(recipe, path)) is not None:
-        return problem
-    for precision in sorted(gates.sqnr_db_min.keys() - set(PRECISIONS)):
-        return usage(
-            "there is no such precision",
-            where=f"{path}: gates.sqnr_db_min",
-            expected=f"one of {', '.join(PRECISIONS)}",
-            found=precision,
-            fix="correct its spelling",
-        )
-    return None
-
-
-def _find_misplaced(recipe: Recipe, path: Path) -> ToolchainError | None:
-    """Return the error for what is of a PyTorch model alone beside an ONNX file, or the other way round."""
-    asks_for_module = {
-        "model.weights": recipe.model.weights,
-        "model.build_options": recipe.model.build_options,
-        "task.loss": recipe.task.loss,
-        "train": recipe.train,
-        "compress": recipe.compress,
-        "search": recipe.search,
-    }
-    for key, value in asks_for_module.items():
-        if recipe.model.onnx is not None and value:
-            return usage(
-                f"{key} is for a PyTorch model, and this one is an ONNX file",
-                where=f"{path}: {key}",
-                expected="none beside model.onnx",
-                found=str(value),
-                fix="remove it, or name the builder in model.build",
-            )
-    if recipe.model.onnx is None and recipe.limits != LimitsSection():
-        return usage(
-            "limits are for an ONNX file, and this model is a builder's",
-            where=f"{path}: limits",
-            expected="none beside model.build",
-            found=str(recipe.limits.model_dump(exclude_none=True)),
-            fix="remove them: the builder's own Python runs with your rights, and without limits",
-        )
-    return None
-
-
-def _find_task_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
-    """Return the error for keys of [task] that are for another kind of loss."""
-    task = recipe.task
-    if task.loss is not None and task.options:
-        return usage(
-            "there are options for a loss that is not used",
-            where=f"{path}: task.options",
-            expected="none beside task.loss",
-            found=", ".join(task.options),
-            fix="remove them, or task.loss",
-        )
-    if task.loss is None and task.targets is not None:
-        return usage(
-            "the task's own loss knows its targets",
-            where=f"{path}: task.targets",
-            expected="none without task.loss",
-            found=", ".join(task.targets),
-            fix="remove it, or name a loss of yours in task.loss",
-        )
-    return None
-
-
-def _find_metric_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
-    """Return the error for a limit that is none of the metric's."""
-    section = recipe.train or TrainSection()
-    limits = {
-        "gates.metric_drop_max": recipe.gates.metric_drop_max,
-        "train.metric_min": section.metric_min,
-        "train.metric_max": section.metric_max,
-    }
-    for key, limit in limits.items():
-        if limit is None:
-            continue
-        where = f"{path}: {key}"
-        if recipe.metric_name is None:
-            return usage(
-                "there is a gate on the task metric, and no task metric",
-                where=where,
-                expected='none beside metric = "none"',
-                found=str(limit),
-                fix="remove the gate, or name a metric in data.metric",
-            )
-        if not key.startswith("train"):
-            continue
-        from toolchain.agent.measure.metrics import find_metric
-
-        scale = find_metric(recipe.metric_name).SCALE
-        usable = {"higher": "train.metric_min", "lower": "train.metric_max"}[scale.direction]
-        if key != usable:
-            return usage(
-                f"of {recipe.metric_name}, {scale.direction} values are better",
-                where=where,
-                expected=usable,
-                found=key,
-                fix=f"write {usable.partition('.')[2]}",
-            )
-        if not scale.contains(limit):
-            return usage(
-                f"{recipe.metric_name} has no such value",
-                where=where,
-                expected=f"{min(scale.worst, scale.best):g} to {max(scale.worst, scale.best):g}",
-                found=str(limit),
-                fix=f"correct {key}",
-            )
-    return None

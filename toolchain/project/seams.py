@@ -81,5 +81,5 @@ TASKS = Seam(
     name="tasks",
     noun="task",
     package="toolchain.tasks",
-    needs=("SUMMARY", "METRIC", "TARGETS", "CLASS_AXIS", "MOVES", "Options", "make_loss", "check"),
+    needs=("SUMMARY", "METRIC", "TARGETS", "DECODER", "CLASS_AXIS", "MOVES", "Options", "make_loss", "check"),
 )

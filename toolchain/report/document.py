@@ -100,7 +100,7 @@ def build_report(
         emulated=manifest.emulated,
         warnings=[
             *notes,
-            *_list_warnings(record, judgement, candidate, signature, placement, emulated=manifest.emulated),
+            *_list_warnings(record, judgement, candidate, signature, placement, manifest),
         ],
         artifact=_read_artifact(candidate.payload, bundle_path),
         shipped=_read_shipped(judgement, bundle_path),
@@ -220,13 +220,12 @@ def _list_warnings(
     candidate: CandidateRecord,
     signature: SignatureState,
     placement: Placement,
-    *,
-    emulated: bool,
+    manifest: Manifest,
 ) -> list[str]:
     warnings = []
     if signature != "verified":
         warnings.append(f"the bundle is {'not signed' if signature == 'unsigned' else 'of unchecked signature'}")
-    if emulated:
+    if manifest.emulated:
         warnings.append("the board is emulated: its latency is no measurement and gates nothing")
     for kind, numbers in (("float reference", record.reference.latency), ("artifact", candidate.latency)):
         if numbers.samples and not numbers.steady:
@@ -240,7 +239,7 @@ def _list_warnings(
         ]
         shipped = next(item for item in judgement.candidates if item.status == "shipped")
         warnings += [str(row.reason) for row in shipped.rows if row.status == "undecided"]
-        warnings += [] if candidate.evaluation is None else list_drift_warnings(candidate.evaluation)
+        warnings += [] if candidate.evaluation is None else list_drift_warnings(candidate.evaluation, manifest.metric)
         warnings += _list_fallbacks_of_dla(candidate)
     silent = [item for item in placement["fallbacks"] if item["reason"] is None]
     share = sum(item["share_macs"] or 0.0 for item in silent)

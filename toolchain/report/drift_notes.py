@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from toolchain.agent.manifest import MetricSpec
 from toolchain.agent.measure.gates.drift import DEFAULT_AGREEMENT_MIN
-from toolchain.agent.measure.metrics import find_metric, list_read_outputs
 from toolchain.agent.measure.quantities import write_percent
 from toolchain.agent.measure.record import Evaluation
+from toolchain.agent.measure.scoring import find_scoring
 
 # The error has a tenth of the power in which samples differ: a correlation of 0.95, which a regression's user sees.
 _VARYING_DB_USUAL = 10.0
 
 
-def list_drift_warnings(evaluation: Evaluation) -> Iterator[str]:
+def list_drift_warnings(evaluation: Evaluation, metric: MetricSpec) -> Iterator[str]:
     """Yield a sentence for each output of which a verdict says less than its SQNR does."""
-    names, metric = [output.output for output in evaluation.drift], evaluation.metric
-    read = () if metric is None else list_read_outputs(find_metric(metric.name), names)
+    scoring = find_scoring(metric)
+    read = () if scoring is None else scoring.list_read([output.output for output in evaluation.drift])
     for output in evaluation.drift:
         name, found = output.output, output.varying
         is_judged = output.is_scores or name in read

@@ -81,7 +81,8 @@ class Metric(TypedDict):
     """The task metric on the evaluation samples; values and drop are in its unit.
 
     unit is "fraction", or what stands behind the number, such as "px". direction says which values are better, higher or
-    lower. drop is by how much the deployed artifact is worse, whatever the direction.
+    lower. drop is by how much the deployed artifact is worse, whatever the direction;
+    with 99 % confidence it is drop_lower at the least and drop_upper at the most, null for a metric without an interval.
     """
 
     name: str
@@ -90,6 +91,8 @@ class Metric(TypedDict):
     reference: float
     deployed: float
     drop: float
+    drop_lower: float | None
+    drop_upper: float | None
     samples: int
 
 

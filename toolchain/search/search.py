@@ -46,7 +46,7 @@ def search_recipe(request: SearchRequest, *, open_progress: OpenProgress) -> Pat
     metric = _require_metric(recipe)
     steps = list_steps(recipe)
     with open_progress(None) as progress:
-        reference = measure_reference(recipe, metric, samples=section.stop_samples, progress=progress)
+        reference = measure_reference(recipe, samples=section.stop_samples, progress=progress)
     objectives = Objectives(metric=metric, emulated=request.target.emulated)
     study = Study(
         name=_name_study(request, steps),

@@ -56,7 +56,7 @@ def derive_recipe(recipe: Recipe, draw: Draw) -> Recipe:
     return recipe.model_copy(update={"compress": entries, "search": None}).at(recipe.path, name=recipe.name)
 
 
-def measure_reference(recipe: Recipe, metric: str, *, samples: int, progress: Progress) -> float:
+def measure_reference(recipe: Recipe, *, samples: int, progress: Progress) -> float:
     """Return the float model's metric on the first evaluation samples; it is trained first where it has no weights."""
     run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
     weights = stages.train(run)
@@ -64,7 +64,7 @@ def measure_reference(recipe: Recipe, metric: str, *, samples: int, progress: Pr
         raise TypeError("an ONNX file is not searched")  # the request is checked before
     stages.evidence(run, weights, None)
     with progress.stage("float metric"):
-        return _measure(run, weights, metric, samples)
+        return _measure(run, weights, samples)
 
 
 def run_trial(
@@ -90,7 +90,7 @@ def run_trial(
     weights = stages.compress(run, float_weights)
     if weights is not None and weights != float_weights:
         with progress.stage("metric"):
-            value = _measure(run, weights, stop.metric, stop.samples)
+            value = _measure(run, weights, stop.samples)
             drop = find_metric(stop.metric).SCALE.measure_drop(stop.reference, value)
         if drop > stop.drop_max:
             return {"state": "stopped", "drop": drop}
@@ -134,6 +134,8 @@ class _First:
         return self.samples.batch(start, min(stop, self.count))
 
 
-def _measure(run: stages.Run, weights: Any, metric: str, samples: int) -> float:
+def _measure(run: stages.Run, weights: Any, samples: int) -> float:
+    if run.scoring is None:
+        raise TypeError("a recipe without a metric is not searched")  # the request is checked before
     first = _First(run.data.evaluation, min(samples, run.count_evaluation()))
-    return measure_metric(load_model(run, weights), first, metric=metric, accelerator=start_accelerator())
+    return measure_metric(load_model(run, weights), first, scoring=run.scoring, accelerator=start_accelerator())

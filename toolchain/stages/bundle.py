@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolchain.agent.manifest import BuildSpec, Compatible, Gates, MetricSpec
+from toolchain.agent.manifest import BuildSpec, Compatible, Gates
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.bundle.agent_files import list_agent_files
 from toolchain.project.freshness import Freshness
@@ -15,6 +16,7 @@ from toolchain.project.recipe import Recipe
 from toolchain.project.target import Target
 from toolchain.run.cache import Entry, hash_file
 from toolchain.stages.run import Run
+from toolchain.tasks.scoring import describe_metric
 
 if TYPE_CHECKING:
     from toolchain.bundle import GoldenBatch
@@ -84,7 +86,7 @@ def bundle(
             is_compressed=golden.sha256 != float_golden.sha256,
             golden_stacked=run.recipe.model.onnx is not None,
             targets=run.take_targets(),
-            metric=MetricSpec(name=run.metric_name, reference=read_golden_outputs(float_golden.folder).metric),
+            metric=replace(describe_metric(run.recipe), reference=read_golden_outputs(float_golden.folder).metric),
             gates=merge_gates(run.recipe, target, trained_for_int8=_is_trained_for_int8(candidates)),
             provenance=run.describe_inputs(),
             counter=freshness.counter,
@@ -99,7 +101,7 @@ def bundle(
 
 def _hash_agent(run: Run, runtime: str) -> dict[str, str]:
     """Return the sha256 of the agent's files that ride along: byte by byte, as they lie there, comments and all."""
-    files = list_agent_files(run.sources, runtime=runtime, metric=run.metric_name)
+    files = list_agent_files(run.sources, runtime=runtime, metric=describe_metric(run.recipe))
     return {name: hash_file(path) for name, path in files.items()}
 
 

@@ -60,7 +60,7 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
         **run.identify_calibration(len(run.data.calibration)),
     }
     if "drop_max" in entry:
-        inputs["metric"] = run.metric_name
+        inputs["metric"] = run.describe_metric()
     # What trains, and importances that take gradients, read the training set.
     if not {"finetune", "sparsify", "codebook_finetune", "importance"}.isdisjoint(entry):
         inputs["training"] = _describe_training(run.recipe)
@@ -85,7 +85,7 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
         call = bind_inputs(draft.model, list(calibration.batch(0, 1)))
         material = Material(
             calibration=Arranged(calibration, call.names),
-            metric=run.metric_name,
+            scoring=run.scoring if "drop_max" in entry else None,
             objective=load_objective(run.recipe),
             load_training=lambda: _load_training(run),
             load_teacher=lambda teacher: _load_teacher(run, find_teacher(run.recipe, teacher)),

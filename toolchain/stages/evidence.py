@@ -32,7 +32,7 @@ def evidence(run: Run, weights: Path | None, imported: Entry | None) -> list[str
     run.take_targets()
     inputs = {
         **run.identify_code(__name__, *run.metric_members, libraries=("torchvision",)),
-        "metric": run.metric_name,
+        "metric": run.describe_metric(),
         "evaluation": [run.data.evaluation.sha256, run.count_evaluation()],
         **run.identify_calibration(run.recipe.data.calibration_samples),
         **({} if weights is None else run.identify_model(weights)),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.agent.measure.metrics import find_metric, list_read_outputs
+from toolchain.agent.measure.scoring import Scoring
 from toolchain.agent.measure.targets import LABELS, slice_target
 from toolchain.data.dataset import find_labels, name_sample
 from toolchain.errors import ExitCode, ToolchainError
@@ -45,7 +46,10 @@ def open_imported(run: Run, imported: Entry) -> FloatModel:
 
 def judges_classes(run: Run) -> bool:
     """Return whether the metric compares scores of classes with labels: then more is known of both."""
-    return run.metric_name is not None and find_metric(run.metric_name).TARGETS == (LABELS,)
+    scoring = run.scoring
+    if scoring is None or scoring.is_decoded or scoring.targets != (LABELS,):
+        return False
+    return find_labels(run.data.evaluation) is not None
 
 
 def examine_data(run: Run, model: FloatModel) -> list[str]:
@@ -57,7 +61,7 @@ def examine_data(run: Run, model: FloatModel) -> list[str]:
     from toolchain.data.proof import refuse_worthless, warn_of_weakness
     from toolchain.data.survey import survey_samples
 
-    warnings = [] if run.metric_name is None else _check_outputs(run, run.metric_name, model)
+    warnings = [] if run.scoring is None else _check_outputs(run, run.scoring, model)
     evaluation = survey_samples(run.data.evaluation, run.count_evaluation())
     refuse_worthless(evaluation, where=run.name_data())
     calibrating = min(run.recipe.data.calibration_samples, len(run.data.calibration))
@@ -95,16 +99,16 @@ def judge_model(run: Run, model: FloatModel) -> list[str]:
     return judge_float_model(is_right, labels, chance=measure_chance(metric, labels, classes), where=run.name_data())
 
 
-def _check_outputs(run: Run, metric_name: str, model: FloatModel) -> list[str]:
+def _check_outputs(run: Run, scoring: Scoring, model: FloatModel) -> list[str]:
     """Refuse outputs that the metric cannot read, and labels that are none; return what is in doubt about the others."""
     outputs = model(0)
     targets = {name: slice_target(target, 0, 1) for name, target in run.take_targets().items()}
-    find_metric(metric_name).start().add(outputs, targets)
+    scoring.start().add(outputs, targets, run.data.evaluation.batch(0, 1))
     if not judges_classes(run):
         return []
     from toolchain.data.labels import check_labels, describe_missing_classes
 
-    classes, count = run.data.classes, _read_scores(metric_name, outputs).shape[1]
+    classes, count = run.data.classes, _read_scores(scoring.name, outputs).shape[1]
     check_labels(run.data.evaluation, run.count_evaluation(), outputs=count, where=run.name_data(), classes=classes)
     doubt = describe_missing_classes(classes, outputs=count, where=f"the data set {run.data.name}")
     return [] if doubt is None else [doubt]

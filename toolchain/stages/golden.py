@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from toolchain.errors import usage
 from toolchain.run.cache import Entry
 from toolchain.stages.run import Run
+
+Batch = tuple[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]]]
+"""Inputs and outputs of some samples, each by name."""
 
 # Samples in one run of PyTorch: enough for its speed, few enough for pictures at 224.
 _BATCH = 64
@@ -25,7 +28,7 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
     inputs = {
         **run.identify_code(__name__, *run.metric_members, libraries=("torchvision",)),
         "model": exported.sha256,
-        "metric": run.metric_name,
+        "metric": run.describe_metric(),
         "evaluation": [run.data.evaluation.sha256, count],
     }
 
@@ -37,7 +40,7 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
             check_rows(_run_onnx(run, exported) if weights is None else _run_module(run, weights, count)),
             samples=count,
             stacked=weights is None,
-            metric_name=run.metric_name,
+            scoring=run.scoring,
             targets=run.take_targets(),
         )
         run.keep_evaluation(folder)
@@ -45,10 +48,10 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
     return run.stage("golden", inputs, build)
 
 
-def check_rows(batches: Iterable[dict[str, NDArray[Any]]]) -> Iterator[dict[str, NDArray[Any]]]:
+def check_rows(batches: Iterable[Batch]) -> Iterator[Batch]:
     """Yield the batches; refuse (exit 2) an output whose shape differs from sample to sample: it has no golden form."""
     first: dict[str, tuple[int, ...]] = {}
-    for batch in batches:
+    for inputs, batch in batches:
         for name, array in batch.items():
             row = first.setdefault(name, array.shape[1:])
             if array.shape[1:] != row:
@@ -60,11 +63,11 @@ def check_rows(batches: Iterable[dict[str, NDArray[Any]]]) -> Iterator[dict[str,
                     fix="return a fixed number of results, such as the best 100, and leave the selection to what reads "
                     "them",
                 )
-        yield batch
+        yield inputs, batch
 
 
-def _run_module(run: Run, weights: Path, count: int) -> Iterator[dict[str, NDArray[Any]]]:
-    """Yield the module's outputs (n, ...), batch by batch."""
+def _run_module(run: Run, weights: Path, count: int) -> Iterator[Batch]:
+    """Yield the module's inputs and outputs (n, ...), batch by batch."""
     from toolchain.module.pytorch_run import run_pytorch
     from toolchain.stages.module import load_model
 
@@ -72,12 +75,13 @@ def _run_module(run: Run, weights: Path, count: int) -> Iterator[dict[str, NDArr
     model = load_model(run, weights)
     for start in range(0, count, _BATCH):
         stop = min(start + _BATCH, count)
-        yield run_pytorch(model, run.data.evaluation.batch(start, stop))
+        arrays = run.data.evaluation.batch(start, stop)
+        yield arrays, run_pytorch(model, arrays)
         advance(stop - start)
 
 
-def _run_onnx(run: Run, exported: Entry) -> Iterator[dict[str, NDArray[Any]]]:
-    """Yield the ONNX file's outputs run by run, an axis of samples before their own axes."""
+def _run_onnx(run: Run, exported: Entry) -> Iterator[Batch]:
+    """Yield the ONNX file's inputs and outputs run by run, of the outputs an axis of samples before their own axes."""
     from toolchain.graph.session import open_as_board
 
     path = exported.folder / "model.onnx"
@@ -85,5 +89,5 @@ def _run_onnx(run: Run, exported: Entry) -> Iterator[dict[str, NDArray[Any]]]:
     session = open_as_board(path, threads=1)
     advance = run.progress.steps("golden outputs", len(feeds))
     for feed in feeds:
-        yield {name: array[None] for name, array in session.run(feed).items()}
+        yield feed, {name: array[None] for name, array in session.run(feed).items()}
         advance()

@@ -6,11 +6,12 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolchain.agent.measure.metrics import find_metric
+from toolchain.agent.measure.scoring import Scoring
 from toolchain.agent.measure.targets import TargetArray, slice_target
 from toolchain.agent.measure.traits import find_traits, list_runtimes
 from toolchain.data import Dataset, Samples, load_dataset
@@ -19,10 +20,11 @@ from toolchain.errors import usage
 from toolchain.module.files import identify_files, identify_member
 from toolchain.project.members import Member, find_member
 from toolchain.project.recipe import Recipe
-from toolchain.project.seams import DATA_SETS, LOWERINGS, METRICS, RUNTIMES
+from toolchain.project.seams import DATA_SETS, DECODERS, LOWERINGS, METRICS, RUNTIMES, TASKS
 from toolchain.run.cache import Cache, Entry, find_version, hash_file, read_versions
 from toolchain.run.sources import Sources, find_sources
 from toolchain.run.stage_record import StageRecord
+from toolchain.tasks.scoring import describe_metric, load_scoring
 
 if TYPE_CHECKING:
     from toolchain.data.feeds import Feeds
@@ -143,18 +145,30 @@ class Run:
         """The task metric; None where the recipe asks for none."""
         return self.recipe.metric_name
 
+    @cached_property
+    def scoring(self) -> Scoring | None:
+        """How a model is scored by the task metric; None where the recipe asks for none."""
+        return load_scoring(self.recipe)
+
+    def describe_metric(self) -> dict[str, Any]:
+        """Return the part of a key that stands for the task metric, its decoder and the options of both."""
+        return asdict(describe_metric(self.recipe))
+
     @property
     def metric_members(self) -> tuple[Member, ...]:
-        """The metric that its name chooses, for the keys of the stages that measure it; none without a metric."""
-        return () if self.metric_name is None else (find_member(METRICS, self.metric_name),)
+        """The metric and the decoder that their names choose, and the task that chooses them where the recipe does not."""
+        spec = describe_metric(self.recipe)
+        decoder = None if spec.decoder is None else spec.decoder.name
+        chosen = [(METRICS, spec.name), (DECODERS, decoder), (TASKS, self.recipe.task.name)]
+        return tuple(find_member(seam, name) for seam, name in chosen if name is not None)
 
     def take_targets(self) -> dict[str, TargetArray]:
         """Return what the metric compares with, of the evaluation samples that are used; nothing without a metric.
 
         Raises ToolchainError (exit 2) where the data does not have it.
         """
-        names = () if self.metric_name is None else find_metric(self.metric_name).TARGETS
         targets = self.data.evaluation.targets
+        names = [] if self.scoring is None else self.scoring.list_targets(list(targets))
         for name in names:
             if name not in targets:
                 raise usage(

@@ -33,6 +33,8 @@ class Task(Protocol):
     """What is measured where a recipe says nothing."""
     TARGETS: tuple[str, ...]
     """What the loss compares with, of each sample."""
+    DECODER: str | None
+    """Between the outputs and the metric, where a recipe says nothing (agent/measure/decoders/); None is none."""
     CLASS_AXIS: int | None
     """Along which the first output has the scores of classes that exclude each other; None where it has none."""
     MOVES: Mapping[str, str] | None
@@ -43,6 +45,9 @@ class Task(Protocol):
 
     def make_loss(self, options: Any) -> TaskLoss:
         """Return the loss; it raises ToolchainError (exit 2) for outputs that are none of this task's."""
+
+    def describe_decoder(self, options: Any) -> dict[str, Any]:
+        """Return the options of DECODER; a task without one needs no such function."""
 
     def check(
         self,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SUMMARY = "one class for each sample"
 METRIC = "top1"
 TARGETS = (LABELS,)
+DECODER = None
 CLASS_AXIS = 1
 MOVES: Mapping[str, str] = {}
 

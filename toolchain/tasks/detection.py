@@ -29,6 +29,7 @@ SUMMARY = "boxes with classes"
 METRIC = "map50"
 BOXES, CLASSES = "boxes", "classes"
 TARGETS = (BOXES, CLASSES)
+DECODER = "anchor_free"
 CLASS_AXIS = None
 MOVES: Mapping[str, str] = {BOXES: "boxes"}
 
@@ -41,11 +42,23 @@ class Options(Section):
 
     strides: Annotated[list[int], Field(min_length=1)]
     """Pixels from cell to cell, of each output in their order."""
+    classes: Annotated[int, Field(ge=1)]
     exponential: bool = False
     """Whether a distance is the exponential of its number, or the number; both are in strides."""
     box_weight: Annotated[float, Field(ge=0)] = 2.0
     centre_radius: Annotated[float, Field(gt=0)] = 1.5
     """Cells within so many strides of a box's middle, and inside it, learn it."""
+
+
+def describe_decoder(options: Options) -> dict[str, Any]:
+    """Return the options of the decoder."""
+    return {
+        "form": "ltrb",
+        "classes": options.classes,
+        "strides": options.strides,
+        "exponential": options.exponential,
+        "activated": False,
+    }
 
 
 def make_loss(options: Options) -> TaskLoss:
@@ -83,8 +96,10 @@ def check(
     del classes
     grids = list(outputs.values())
     numbers = {grid.shape[1] if grid.ndim == 4 else 0 for grid in grids}
-    if len(grids) != len(options.strides) or len(numbers) != 1 or min(numbers) <= _SIDES:
-        expected = f"(N, 4 + classes, H, W), and so each of {len(options.strides)} outputs, one for each stride"
+    if len(grids) != len(options.strides) or numbers != {_SIDES + options.classes}:
+        expected = (
+            f"(N, {_SIDES + options.classes}, H, W), and so each of {len(options.strides)} outputs, one for each stride"
+        )
         raise refuse_first("detection", outputs, expected)
     boxes, numbered = samples.targets[BOXES], samples.targets[CLASSES]
     if not isinstance(boxes, Ragged) or not isinstance(numbered, Ragged) or len(boxes.values) != len(numbered.values):
@@ -96,7 +111,7 @@ def check(
             fix="give the ragged targets boxes (rows, 4) and classes (rows,)",
         )
     sizes = boxes.values[:, 2:] - boxes.values[:, :2]
-    known = numbers.pop() - _SIDES
+    known = options.classes
     for wrong, what, expected in (
         (~(sizes > 0).all(axis=1), "a box has no size", "x1 < x2 and y1 < y2"),
         (

@@ -26,6 +26,7 @@ SUMMARY = "vectors that are near each other for the same identity"
 METRIC = "recall_at_k"
 IDENTITY = "identity"
 TARGETS = (IDENTITY,)
+DECODER = None
 CLASS_AXIS = None
 MOVES: Mapping[str, str] = {}
 

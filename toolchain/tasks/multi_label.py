@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toolchain.agent.measure.targets import Ragged
+from toolchain.agent.measure.targets import LABELS, Ragged
 from toolchain.data.dataset import Samples, name_sample
 from toolchain.errors import usage
 from toolchain.project.toml_file import Section
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "any number of classes for each sample"
 METRIC = "f1"
-CLASSES = "sets"
-TARGETS = (CLASSES,)
+TARGETS = (LABELS,)
+DECODER = None
 CLASS_AXIS = None  # the scores of classes do not exclude each other
 MOVES: Mapping[str, str] = {}
 
@@ -37,7 +37,7 @@ def make_loss(options: Options) -> TaskLoss:
 
     def loss(outputs: Mapping[str, Tensor], targets: Mapping[str, TargetTensor]) -> Tensor:
         scores = view_scores("multi_label", outputs)
-        return F.binary_cross_entropy_with_logits(scores, targets[CLASSES].to(scores.dtype))  # type: ignore[union-attr]
+        return F.binary_cross_entropy_with_logits(scores, targets[LABELS].to(scores.dtype))  # type: ignore[union-attr]
 
     return loss
 
@@ -48,7 +48,7 @@ def check(
     """Refuse (exit 2) targets that are not 0 or 1 for each of the first output's scores."""
     del options, classes
     _, scores = take_first(outputs)
-    chosen = samples.targets[CLASSES]
+    chosen = samples.targets[LABELS]
     if isinstance(chosen, Ragged) or scores.ndim < 2 or chosen.shape[1:] != scores.shape[1:2]:
         raise refuse_first("multi_label", outputs, "(N, classes), one for each of the targets' classes")
     wrong = np.flatnonzero(~np.isin(chosen, (0, 1)).reshape(len(chosen), -1).all(axis=1))

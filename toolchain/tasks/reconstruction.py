@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SUMMARY = "the input itself: what cannot be rebuilt is an anomaly"
 METRIC = "auc"
 TARGETS = (INPUT,)
+DECODER = "reconstruction_error"
 CLASS_AXIS = None
 MOVES = None
 
@@ -26,6 +27,11 @@ class Options(Section):
     """Which distance."""
 
     distance: Literal["l1", "l2"] = "l2"
+
+
+def describe_decoder(options: Options) -> dict[str, Any]:
+    """Return the options of the decoder."""
+    return {"error": {"l1": "absolute", "l2": "squared"}[options.distance]}
 
 
 def make_loss(options: Options) -> TaskLoss:

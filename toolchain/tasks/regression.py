@@ -22,6 +22,7 @@ SUMMARY = "numbers for each sample"
 METRIC = "mae"
 VALUES = "values"
 TARGETS = (VALUES,)
+DECODER = None
 CLASS_AXIS = None
 MOVES = None
 

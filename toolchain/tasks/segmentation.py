@@ -27,6 +27,7 @@ SUMMARY = "a class for each place of a picture"
 METRIC = "miou"
 MASK = "mask"
 TARGETS = (MASK,)
+DECODER = "argmax_mask"
 CLASS_AXIS = 1
 MOVES: Mapping[str, str] = {MASK: "mask"}
 
@@ -41,6 +42,12 @@ class Options(Section):
     dice_weight: Annotated[float, Field(ge=0)] = 1.0
     ignore_index: int = 255
     """The class number of places that are nothing's: neither learnt nor measured."""
+
+
+def describe_decoder(options: Options) -> dict[str, Any]:
+    """Return the options of the decoder."""
+    del options
+    return {}
 
 
 def make_loss(options: Options) -> TaskLoss:

@@ -22,6 +22,7 @@ SUMMARY = "a class for each token"
 METRIC = "token_f1"
 TAGS = "tags"
 TARGETS = (TAGS,)
+DECODER = "token_argmax"
 CLASS_AXIS = 2
 MOVES: Mapping[str, str] = {}
 IGNORED = -100
@@ -30,6 +31,12 @@ IGNORED = -100
 
 class Options(Section):
     """There are none."""
+
+
+def describe_decoder(options: Options) -> dict[str, Any]:
+    """Return the options of the decoder."""
+    del options
+    return {}
 
 
 def make_loss(options: Options) -> TaskLoss:

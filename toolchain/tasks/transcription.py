@@ -25,6 +25,7 @@ SUMMARY = "a text for each sample"
 METRIC = "cer"
 TEXT = "text"
 TARGETS = (TEXT,)
+DECODER = "ctc_greedy"
 CLASS_AXIS = 2
 MOVES = None
 
@@ -36,6 +37,11 @@ class Options(Section):
     """The letters, in the order of the scores after the blank's."""
     blank: Annotated[int, Field(ge=0)] = 0
     """Which score says "no letter here"; those behind it are one further."""
+
+
+def describe_decoder(options: Options) -> dict[str, Any]:
+    """Return the options of the decoder."""
+    return {"alphabet": options.alphabet, "blank": options.blank}
 
 
 def make_loss(options: Options) -> TaskLoss:

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from tests.compress.conftest import build_net, make_samples
+from tests.objectives import make_scoring
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.module.fit import measure_metric, start_accelerator
 
@@ -48,9 +49,9 @@ def test_only_the_bits_that_are_listed_are_chosen(compress):
 def test_a_drop_that_is_allowed_is_held_with_fewer_bits(compress):
     samples = make_samples()
     net = build_net()
-    before = measure_metric(net, samples, metric="top1", accelerator=start_accelerator())
+    before = measure_metric(net, samples, scoring=make_scoring(), accelerator=start_accelerator())
     draft = compress(net, method="mixed_precision", drop_max=0.05, samples=16)
-    after = measure_metric(draft.model, samples, metric="top1", accelerator=start_accelerator())
+    after = measure_metric(draft.model, samples, scoring=make_scoring(), accelerator=start_accelerator())
     assert before - after <= 0.05
     assert min(read_bits(draft).values()) < 8
 

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from ..errors import ExitCode, ToolchainError
 from ..manifest import Manifest, TensorSpec
+from .bootstrap import estimate_drop
 from .drift import Drift
 from .levels import LevelArray, find_levels_path
-from .metrics import Metric, Tally, Targets, find_metric, list_metrics
+from .metrics import Targets, list_metrics
 from .npy import map_npy
 from .parity import Parity
 from .record import Evaluation, MetricResult
+from .scoring import Scoring, ScoringTally, find_scoring
 from .session import Session, ShapeRange
 from .targets import TargetArray, join_targets, slice_target
 
@@ -153,7 +155,8 @@ def _map_targets(bundle_dir: Path, manifest: Manifest) -> Dict[str, TargetArray]
             found=name,
             fix=fix,
         )
-    missing = [target for target in find_metric(name).TARGETS if target not in targets]
+    scoring = find_scoring(manifest.metric)
+    missing = [] if scoring is None else [target for target in scoring.targets if target not in targets]
     if missing:
         what, found = f"the metric {name} lacks a target", ", ".join(targets) or "none"
         raise ToolchainError(
@@ -232,20 +235,22 @@ def evaluate_session(
     is_same = golden.originals is golden.outputs
     parity = Parity()
     drift = Drift(parity if is_same else None)
-    metric = None if manifest.metric.name is None else find_metric(manifest.metric.name)
-    tally = None if metric is None else metric.start()
+    scoring = find_scoring(manifest.metric)
+    tallies = None if scoring is None else (scoring.start(), scoring.start())
     done = 0
     try:
         for start in range(0, golden.samples, batch):
             stop = min(start + batch, golden.samples)
-            outputs = session.run(golden.read_inputs(start, stop))
+            inputs = golden.read_inputs(start, stop)
+            outputs = session.run(inputs)
             expected = golden.read_outputs(start, stop)
             parity.add(expected, outputs)
             originals = expected if is_same else golden.read_originals(start, stop)
             drift.add(originals, outputs, stacked=golden.stacked)
-            if tally is not None:
-                named = {spec.name: outputs[spec.name] for spec in manifest.outputs}  # the first is the manifest's
-                tally.add(named, golden.read_targets(start, stop))
+            if tallies is not None:
+                for tally, found in ((tallies[0], originals), (tallies[1], outputs)):
+                    named = {spec.name: found[spec.name] for spec in manifest.outputs}  # the first is the manifest's
+                    tally.add(named, golden.read_targets(start, stop), inputs)
             done = stop
             on_progress(stop, golden.samples)
     except ToolchainError as error:
@@ -257,14 +262,16 @@ def evaluate_session(
         mismatch=None,
         parity=parity.summarize(),
         drift=drift.summarize(),
-        metric=None if metric is None or tally is None else _compare_metric(metric, tally, done, manifest),
+        metric=None if scoring is None or tallies is None else _compare_metric(scoring, *tallies, manifest),
         samples=done,
     )
 
 
-def _compare_metric(metric: Metric, tally: Tally, samples: int, manifest: Manifest) -> Optional[MetricResult]:
-    name, reference = manifest.metric.name, manifest.metric.reference
-    if name is None or reference is None:
+def _compare_metric(
+    scoring: Scoring, original: ScoringTally, tally: ScoringTally, manifest: Manifest
+) -> Optional[MetricResult]:
+    reference = manifest.metric.reference
+    if reference is None:
         return None
     try:
         deployed = tally.compute()
@@ -272,5 +279,13 @@ def _compare_metric(metric: Metric, tally: Tally, samples: int, manifest: Manife
         if error.code != ExitCode.METRIC:
             raise
         return None  # no number, such as a correlation with an output that stands still: the gate refuses the candidate
-    drop = metric.SCALE.measure_drop(reference, deployed)
-    return MetricResult(name=name, reference=reference, deployed=deployed, drop=drop, samples=samples)
+    bounds = estimate_drop(original.metric, tally.metric, scoring.scale)
+    return MetricResult(
+        name=scoring.name,
+        reference=reference,
+        deployed=deployed,
+        drop=scoring.scale.measure_drop(reference, deployed),
+        samples=tally.metric.samples,
+        drop_lower=bounds.lower,
+        drop_upper=bounds.upper,
+    )

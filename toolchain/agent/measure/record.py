@@ -16,7 +16,7 @@ from .quantiles import Latency, Ratio
 from .session import EngineFacts
 from .validity import Validity
 
-RECORD_SCHEMA = 3
+RECORD_SCHEMA = 4
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class ReferenceRecord:
 class MetricResult:
     """The task metric of a candidate, against that of the user's uncompressed float model, in the metric's unit.
 
-    drop: by how much it is worse, whatever the metric's direction; below 0 where it is better.
+    drop: by how much it is worse, whatever the metric's direction; below 0 where it is better. drop_upper: what it is at the
+    most with 99 % confidence, drop_lower at the least (bootstrap.py); None where the metric has no interval.
     """
 
     name: str
@@ -51,6 +52,8 @@ class MetricResult:
     deployed: float
     drop: float
     samples: int
+    drop_lower: Optional[float]
+    drop_upper: Optional[float]
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,15 @@ def test_an_artifact_whose_metric_is_no_number_fails(evaluate, samples):
 @pytest.mark.parametrize(("factor", "status"), [(1.005, "passed"), (10, "failed")])
 def test_an_error_of_tiny_numbers_has_the_same_gate_as_one_of_large_numbers(more_metrics, factor, status):
     for scale in (1e-12, 1.0, 1e12):
-        result = MetricResult(name="error_px", reference=scale, deployed=scale * factor, drop=0.0, samples=70)
+        result = MetricResult(
+            name="error_px",
+            reference=scale,
+            deployed=scale * factor,
+            drop=0.0,
+            samples=70,
+            drop_lower=None,
+            drop_upper=None,
+        )
         evaluation = type("Evaluation", (), {"metric": result, "mismatch": None})
         spec = MetricSpec(name="error_px", reference=result.reference)
         manifest = type("Manifest", (), {"metric": spec, "gates": LOOSE})

@@ -6,8 +6,8 @@ from typing import List, Optional, Sequence, Tuple
 
 from ...errors import ExitCode
 from ..drift import OutputDrift
-from ..metrics import find_metric, list_read_outputs
 from ..quantities import write_percent, write_sqnr
+from ..scoring import find_scoring
 from .case import Case
 from .parity import find_sqnr_db_min
 from .row import Row, skip_row, write_row
@@ -36,7 +36,8 @@ def judge(case: Case) -> Sequence[Row]:
     rows: List[Row] = []
     metric = case.manifest.metric.name
     names = [spec.name for spec in case.manifest.outputs]
-    read = () if metric is None else list_read_outputs(find_metric(metric), names)
+    scoring = find_scoring(case.manifest.metric)
+    read = () if scoring is None else scoring.list_read(names)
     for output in evaluation.drift:
         judge_name = metric if output.output in read else None
         rows += [_judge_distance(case, output, judge_name), *_judge_agreement(case, output, judge_name)]

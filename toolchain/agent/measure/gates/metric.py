@@ -49,4 +49,6 @@ def judge(case: Case) -> Sequence[Row]:
             f"{write_value(reference, scale.unit)}"
         )
     measured = f"{name} drop {write_difference(drop, scale.unit)}"
+    if metric.drop_upper is not None:
+        measured += f", at most {write_difference(metric.drop_upper, scale.unit)} with 99 %"
     return [write_row(NAME, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.METRIC)]
