@@ -2,7 +2,9 @@
 
 import sys
 
+import numpy as np
 import pytest
+import torch
 
 from tests.compress.odd_nets import ODD_NETS, build_odd_net
 from tests.contracts import (
@@ -14,6 +16,7 @@ from tests.contracts import (
     test_metrics,
     test_passes,
     test_runtimes,
+    test_tasks,
 )
 from tests.contracts.claims import find_broken_claims
 from tests.contracts.pages import PAGES, ROOT, read_blocks, run_example
@@ -21,9 +24,12 @@ from tests.contracts.test_data_sets import sources
 from tests.contracts.test_methods import run
 from tests.contracts.test_runtimes import folder
 from toolchain.agent.measure import decoders, gates, members, metrics, runtimes
+from toolchain.data.npz import ArraySamples
+from toolchain.errors import ToolchainError
 from toolchain.project.agent_members import use_member
 from toolchain.project.members import find_member, load_member
 from toolchain.project.seams import DECODERS, LOWERINGS, METRICS, RUNTIMES
+from toolchain.tasks import find_task
 
 __all__ = ["folder", "run", "sources"]
 
@@ -81,6 +87,18 @@ def test_the_metric_keeps_the_contract(written):
     draw = run_example("metric", "tests/agent/measure/metrics/test_largest_error.py", "page.draw").draw
     for check in test_metrics.CHECKS:
         check(metrics.find_metric("largest_error"), draw)
+
+
+def test_the_task_keeps_the_contract(written):
+    test_tasks.test_a_task_names_a_metric_and_a_decoder_that_there_are("counting")
+    test_tasks.test_a_task_is_listed_without_torch("counting")
+    task = find_task("counting")
+    outputs = {"output": torch.zeros(3, 1, requires_grad=True)}
+    loss = task.make_loss(task.Options())
+    assert loss(outputs, {"values": torch.ones(3, 1)}).item() == 1.0  # exp(0) - 1 * 0
+    samples = ArraySamples(arrays={"x": np.zeros((2, 1))}, targets={"values": np.array([[1], [-1]])}, sha256="made")
+    with pytest.raises(ToolchainError, match="below 0"):
+        task.check(task.Options(), {"output": np.zeros((1, 1))}, samples, where="data", classes=None)
 
 
 def test_the_decoder_keeps_the_contract(written):

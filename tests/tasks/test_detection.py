@@ -44,7 +44,7 @@ STRIDES = [4, 8]
 
 
 def test_grids_that_follow_the_gradient_say_each_box_where_its_cells_are():
-    objective = make_objective("detection", strides=STRIDES, exponential=True)
+    objective = make_objective("detection", strides=STRIDES, classes=3, exponential=True)
     grids = {name: torch.nn.Parameter(torch.zeros(shape)) for name, shape in SHAPES.items()}
     optimizer = torch.optim.Adam(grids.values(), lr=0.1)
     for _ in range(200):
@@ -70,7 +70,7 @@ def test_grids_that_follow_the_gradient_say_each_box_where_its_cells_are():
 
 
 def test_a_batch_of_empty_pictures_has_a_loss_with_a_gradient():
-    objective = make_objective("detection", strides=[4])
+    objective = make_objective("detection", strides=[4], classes=1)
     grid = torch.nn.Parameter(torch.zeros(1, 5, 2, 2))
     objective.loss({"grid": grid}, tensors(give([]))).backward()
     assert torch.isfinite(grid.grad).all()
@@ -78,7 +78,7 @@ def test_a_batch_of_empty_pictures_has_a_loss_with_a_gradient():
 
 
 def test_what_fits_is_taken():
-    make_objective("detection", strides=STRIDES).check(zeros(), SCENES, where="data")
+    make_objective("detection", strides=STRIDES, classes=3).check(zeros(), SCENES, where="data")
 
 
 def zeros(**shapes):
@@ -98,7 +98,7 @@ def zeros(**shapes):
 )
 def test_what_does_not_fit_is_refused_before_any_training(outputs, samples, found):
     with pytest.raises(ToolchainError) as caught:
-        make_objective("detection", strides=STRIDES).check(outputs, samples, where="data")
+        make_objective("detection", strides=STRIDES, classes=3).check(outputs, samples, where="data")
     assert (caught.value.code, bool(caught.value.fix)) == (ExitCode.USAGE, True)
     assert found in caught.value.found
 

@@ -52,7 +52,7 @@ MASKS = np.array([[[0, 1], [2, 255]], [[1, 1], [0, 2]]])
 # Options, samples, the shape of the first output.
 CASES = {
     "classification": ({}, give(labels=np.array([0, 2, 1])), (3, 3)),
-    "multi_label": ({}, give(sets=np.array([[0, 1, 1], [1, 0, 0]])), (2, 3)),
+    "multi_label": ({}, give(labels=np.array([[0, 1, 1], [1, 0, 0]])), (2, 3)),
     "regression": ({}, give(values=np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)), (2, 2)),
     "reconstruction": ({}, give(PICTURES), (4, 6)),
     "segmentation": ({}, give(mask=MASKS), (2, 3, 2, 2)),
@@ -118,7 +118,7 @@ def test_samples_without_a_tasks_targets_are_refused(name):
 
 BAD = {
     "a label beyond the outputs": ("classification", {}, give(labels=np.array([0, 3])), (2, 3), "sample 1 has 3"),
-    "half a class": ("multi_label", {}, give(sets=np.array([[0, 2, 1]])), (1, 3), "[0 2 1]"),
+    "half a class": ("multi_label", {}, give(labels=np.array([[0, 2, 1]])), (1, 3), "[0 2 1]"),
     "a value that is none": ("regression", {}, give(values=np.array([[1.0], [np.nan]])), (2, 1), "1 of 2"),
     "a mask of another size": ("segmentation", {}, give(mask=MASKS), (2, 3, 4, 4), "(2, 3, 4, 4)"),
     "a class without scores": ("segmentation", {}, give(mask=MASKS), (2, 2, 2, 2), "2"),

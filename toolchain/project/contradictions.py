@@ -113,6 +113,7 @@ def _find_metric_contradiction(recipe: Recipe, path: Path) -> ToolchainError | N
     section = recipe.train
     limits = {
         "gates.metric_drop_max": recipe.gates.metric_drop_max,
+        "gates.metric_drop_upper_max": recipe.gates.limits.get("metric_drop_upper_max"),
         "train.metric_min": None if section is None else section.metric_min,
         "train.metric_max": None if section is None else section.metric_max,
     }

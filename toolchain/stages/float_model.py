@@ -72,12 +72,20 @@ def examine_data(run: Run, model: FloatModel) -> list[str]:
 def judge_model(run: Run, model: FloatModel) -> list[str]:
     """Refuse a model that is not proven to be better than chance (exit 2), or returns NaN (exit 18); return what cannot be told.
 
-    What a constant answer is worth is known of a metric over class labels alone.
+    What a constant answer is worth is known of a metric over class labels alone; others ask for the targets of other samples.
     """
-    if run.metric_name is None:
+    if run.metric_name is None or run.scoring is None:
         return []
     if not judges_classes(run):
-        return [f"{run.metric_name} knows no chance: whether the float model has learnt anything is not tested"]
+        from toolchain.data.permutation import judge_by_permutation
+
+        evaluation = run.data.evaluation
+        return judge_by_permutation(
+            run.scoring,
+            lambda index: (evaluation.batch(index, index + 1), model(index)),
+            run.take_targets(),
+            where=run.name_data(),
+        )
     from toolchain.data.chance import answers_right, judge_float_model, measure_chance
 
     metric, labels = find_metric(run.metric_name), _take_labels(run)

@@ -369,3 +369,21 @@ def test_a_faster_next_candidate_is_no_reason_for_the_last():
     judged = judge_record(record, make_manifest(gates=dataclasses.replace(STRICT, sqnr_db_min={})))
     assert judged.shipped.precision == "float32"
     assert find_row(judged.candidates[1].rows, "speed").status == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("limit", "upper", "status"),
+    [(0.01, 0.004, "passed"), (0.003, 0.004, "failed"), (0.01, None, "failed"), (0.004, 0.004, "passed")],
+)
+def test_the_bound_of_a_drop_is_gated_where_the_recipe_asks_for_it(limit, upper, status):
+    metric = dataclasses.replace(make_metric(0.001), drop_upper=upper)
+    rows = judge(dataclasses.replace(STRICT, limits={"metric_drop_upper_max": limit}), metric=metric)
+    row = find_row(rows, "metric bound")
+    assert row.status == status
+    assert row.code == (ExitCode.METRIC if status == "failed" else ExitCode.PROVEN)
+
+
+def test_without_the_limit_the_bound_is_told_and_gates_nothing():
+    rows = judge(metric=dataclasses.replace(make_metric(0.001), drop_upper=0.5))
+    assert "at most 50.00 points with 99 %" in find_row(rows, "metric").measured
+    assert not [row for row in rows if row.name == "metric bound"]

@@ -7,11 +7,16 @@ from typing import Sequence
 from ...errors import ExitCode
 from ..metrics import find_metric
 from ..quantities import write_difference, write_value
+from ..record import MetricResult
+from ..scale import Scale
 from .case import Case
+from .limit import Limit
 from .row import Row, skip_row, write_row
 
 NAME = "metric"
 GROUP = "metric"
+# In the metric's unit, as metric_drop_max is; no scale goes beyond this.
+LIMITS = (Limit(name="metric_drop_upper_max", least=0, most=1e300, is_whole=False),)
 
 # MLPerf Inference asks for 99 % of the float model's quality ("Benchmarks", quality targets): one point of a hundred of
 # a fraction, and a hundredth of the float model's value in any other unit.
@@ -51,4 +56,22 @@ def judge(case: Case) -> Sequence[Row]:
     measured = f"{name} drop {write_difference(drop, scale.unit)}"
     if metric.drop_upper is not None:
         measured += f", at most {write_difference(metric.drop_upper, scale.unit)} with 99 %"
-    return [write_row(NAME, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.METRIC)]
+    row = write_row(NAME, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.METRIC)
+    return [row, *_judge_bound(case, metric, scale)]
+
+
+def _judge_bound(case: Case, metric: MetricResult, scale: Scale) -> Sequence[Row]:
+    """Fail (exit 24) a candidate whose drop is not proven to be small enough; a metric without an interval proves nothing."""
+    limit = case.manifest.gates.limits.get("metric_drop_upper_max")
+    if limit is None:
+        return []
+    measured = "no interval"
+    if metric.drop_upper is not None:
+        measured = f"{metric.name} drop at most {write_difference(metric.drop_upper, scale.unit)} with 99 %"
+    required = f"≤ {write_difference(limit, scale.unit)}"
+    failure = None
+    if metric.drop_upper is None or not metric.drop_upper <= limit + _TOLERANCE * limit:
+        failure = f"of {metric.samples} samples {measured}, required {required}"
+    return [
+        write_row(f"{NAME} bound", GROUP, measured=measured, required=required, failure=failure, code=ExitCode.METRIC)
+    ]
