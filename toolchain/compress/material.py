@@ -163,6 +163,7 @@ class Material:
             accelerator=start_accelerator(),
             loss=loss or learn(self.objective.loss),
             targets=self.objective.targets if targets is None else targets,
+            moves=self.objective.moves if targets is None or targets else None,
             hooks=[*hooks, KeepZerosHook(draft.model, draft.list_zero_keepers())],
             checkpoint=self.folder / f"{name}.pt",
             resume=True,

@@ -34,8 +34,13 @@ class Objective:
 
     @property
     def allows_augmentation(self) -> bool:
-        """Whether a picture may be shifted and mirrored without a word to its targets."""
-        return self.targets == self.task.TARGETS and self.task.MOVES == {}
+        """Whether it is known what a picture's targets become where it is shifted and mirrored."""
+        return self.targets == self.task.TARGETS and self.task.MOVES is not None
+
+    @property
+    def moves(self) -> Mapping[str, str]:
+        """The targets that move with a picture, and as what."""
+        return self.task.MOVES if self.allows_augmentation and self.task.MOVES is not None else {}
 
     def check(
         self, outputs: Mapping[str, NDArray[Any]], samples: Samples, *, where: str, classes: Sequence[str] | None = None

@@ -134,6 +134,7 @@ def train_model(
                 "code_sha256": hash_json(identify_files(recipe)),
             },
             watch=watch,
+            moves=objective.moves,
         )
         duration_s = time.monotonic() - started
         metric = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from toolchain.agent.measure.targets import Ragged, TargetArray, take_target_rows
 from toolchain.data.dataset import IMAGE_INPUT, Samples, TrainingSamples, are_pictures
 from toolchain.module.fit.augment import augment_images
+from toolchain.module.fit.move_targets import move_targets
 from toolchain.module.forward import Call, name_outputs
 from toolchain.tasks.itself import INPUT
 
@@ -59,6 +60,8 @@ class Augmentation:
     crop_padding: int = 0
     """Pixels on each side that a random crop may move by."""
     flip: bool = False
+    moves: Mapping[str, str] = field(default_factory=dict)
+    """The targets that move with a picture, and as what (move_targets.py)."""
 
 
 def draw_batches(
@@ -85,17 +88,19 @@ def draw_batches(
         arrays = samples.take(mine)
         inputs = {name: torch.from_numpy(arrays[name]) for name in call.names}
         mirrored = torch.zeros(len(mine), dtype=torch.bool)
+        drawn = take_target_tensors(samples, targets, mine, inputs, device=accelerator.device)
         if are_pictures(arrays):
-            images, mirrored = augment_images(
+            images, moves = augment_images(
                 inputs[IMAGE_INPUT],
                 crop_padding=augmentation.crop_padding,
                 flip=augmentation.flip,
                 generator=generator,
             )
-            inputs[IMAGE_INPUT] = images.contiguous(memory_format=torch.channels_last)
+            inputs[IMAGE_INPUT], mirrored = images.contiguous(memory_format=torch.channels_last), moves.mirrored
+            drawn = move_targets(drawn, augmentation.moves, moves, size=(images.shape[2], images.shape[3]))
         yield Batch(
             inputs={name: tensor.to(accelerator.device) for name, tensor in inputs.items()},
-            targets=take_target_tensors(samples, targets, mine, inputs, device=accelerator.device),
+            targets=drawn,
             indices=mine,
             mirrored=mirrored,
             by_name=call.by_name,

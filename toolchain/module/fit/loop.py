@@ -113,10 +113,12 @@ def fit(
     on_progress: OnProgress | None = None,
     identity: Mapping[str, Any] | None = None,
     watch: Watch | None = None,
+    moves: Mapping[str, str] | None = None,
 ) -> None:
     """Train the model in place; an interrupted run that resumes ends at the same weights as one that was not.
 
     targets: the names of those that the loss reads; a loss that asks a teacher alone needs none.
+    moves: which targets move with the places of a picture, and as what; None where none does.
     watch: looks at the model before the first epoch and after each; the weights of the best are what the model ends with.
     identity: what a checkpoint depends on beside settings and data, such as the code of the model, as JSON types.
 
@@ -140,7 +142,7 @@ def fit(
     schedule = OneCycleLR(optimizer, max_lr=settings.learning_rate, total_steps=settings.epochs * steps)
     state = Checkpoint(model=model, optimizer=optimizer, schedule=schedule, identity=text, watch=watch)
     epochs_done = load_checkpoint(checkpoint, state) if checkpoint is not None and resume else 0
-    augmentation = Augmentation(crop_padding=settings.crop_padding, flip=settings.flip)
+    augmentation = Augmentation(crop_padding=settings.crop_padding, flip=settings.flip, moves=moves or {})
     attributes, infinite = set(vars(model)), _list_infinite(model)
     prepared, prepared_optimizer = accelerator.prepare(model, optimizer)
 
