@@ -5,9 +5,13 @@ import pytest
 
 from tests.contracts.claims import find_broken_claims, pair_claims
 from tests.contracts.outside import PACKAGE, write_plugin
+from tests.data.pictures import write_coco, write_masks, write_yolo
 from tests.data.test_cifar10 import FILES, SIZE_BYTES
+from tests.data.test_csv_table import write_table
+from tests.data.test_csv_text import write_texts
 from tests.data.test_fashion_mnist import write_parts
 from tests.data.test_image_folder import write_pictures
+from tests.data.test_wav_folder import write_sounds
 from toolchain.data import load_dataset
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.members import list_members
@@ -35,6 +39,12 @@ def sources(tmp_path_factory):
         with (folder["cifar10"] / name).open("wb") as file:  # zeros take no room on the disk
             file.write(bytes([number]) + rng.bytes(3072))
             file.truncate(SIZE_BYTES)
+    OPTIONS["coco"] = write_coco(folder["coco"])
+    OPTIONS["yolo_labels"] = write_yolo(folder["yolo_labels"])
+    OPTIONS["mask_pictures"] = write_masks(folder["mask_pictures"])
+    OPTIONS["wav_folder"] = write_sounds(folder["wav_folder"])
+    OPTIONS["csv_table"] = write_table(folder["csv_table"])
+    OPTIONS["csv_text"] = write_texts(folder["csv_text"])
     OPTIONS["cifar10"] = {"folder": str(folder["cifar10"])}
 
 

@@ -7,7 +7,10 @@ from toolchain.project.seams import DATA_SETS
 
 
 def test_a_module_without_load_is_no_data_set():
-    assert list(list_members(DATA_SETS)) == ["cifar10", "fashion_mnist", "fashion_mnist_small", "image_folder", "npz"]
+    assert list(list_members(DATA_SETS)) == [
+        "cifar10", "coco", "csv_table", "csv_text", "fashion_mnist", "fashion_mnist_small", "image_folder",
+        "mask_pictures", "npz", "wav_folder", "yolo_labels",
+    ]  # fmt: skip
 
 
 def test_an_unknown_name_is_a_usage_error_that_lists_the_known():

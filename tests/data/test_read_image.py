@@ -2,14 +2,13 @@
 
 import os
 import struct
-import threading
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from toolchain.data.read_image import _Room, read_image
+from toolchain.data.read_image import read_image
 from toolchain.errors import ExitCode, ToolchainError
 
 # A multiple of the crop's 256/224, so that a picture of 8x8 is shown as it is where nothing is cut.
@@ -183,21 +182,3 @@ def test_texts_that_unpack_to_gigabytes_are_not_unpacked(tmp_path):
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     assert refuse(tmp_path / "a.png").found == "it is a pipe, and no file"
-
-
-def test_large_pictures_are_decoded_one_after_another():
-    room, most, held = _Room(10), [], []
-
-    def decode(pixels):
-        with room.take(pixels):
-            held.append(pixels)
-            most.append(sum(held))
-            held.remove(pixels)
-
-    threads = [threading.Thread(target=decode, args=(pixels,)) for pixels in (10, 6, 5, 10, 4) * 20]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert len(most) == 100
-    assert max(most) <= 10

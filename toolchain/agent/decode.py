@@ -118,7 +118,8 @@ def decode(kind: Any, value: object, where: str) -> Any:
     return _decode_scalar(kind, value, where)
 
 
-def _join_pairs(pairs: List[Tuple[str, object]]) -> Dict[str, object]:
+def join_pairs(pairs: List[Tuple[str, object]]) -> Dict[str, object]:
+    """Return an object of JSON; raises ValueError where a key appears twice, of which readers take different ones."""
     record = dict(pairs)
     if len(record) != len(pairs):
         message = "a key appears twice"
@@ -167,7 +168,7 @@ def _list_items(value: Any) -> Any:
 def _parse(text: str) -> object:
     document: object = json.loads(
         text,
-        object_pairs_hook=_join_pairs,
+        object_pairs_hook=join_pairs,
         parse_constant=_refuse_constant,
         parse_int=_read_int,
         parse_float=_read_float,

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from toolchain.agent.measure.targets import LABELS, TargetArray
-from toolchain.data.dataset import IMAGE_INPUT, Dataset, hash_stats, interleave_classes
+from toolchain.data.class_folders import Files, list_class_files, list_classes
+from toolchain.data.dataset import IMAGE_INPUT, Dataset, hash_stats
+from toolchain.data.picture_files import SUFFIXES
 from toolchain.data.read_image import read_image
-from toolchain.errors import missing, usage
+from toolchain.errors import usage
 from toolchain.project.data_path import DataPath
 from toolchain.project.toml_file import Section, check_table
-from toolchain.run.names import check_path
 
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp"})
+_PICTURES = Files(what="a picture", plural="pictures", suffixes=SUFFIXES)
 
 Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
 
@@ -80,16 +81,7 @@ def load(options: Mapping[str, Any]) -> Dataset:
             found=str(chosen.std),
             fix="give what the training divided by, or leave std out",
         )
-    classes = _list_classes(folder / "train")
-    test_classes = _list_classes(folder / "test")
-    if test_classes != classes:
-        raise usage(
-            "train and test have different classes",
-            where=str(folder),
-            expected="the same folders in both",
-            found="only in one: " + ", ".join(sorted(set(classes) ^ set(test_classes))),
-            fix="make a folder of pictures for these classes in the other part, or remove them from both",
-        )
+    classes = list_classes(folder, _PICTURES)
     train = _list_files(folder / "train", classes, chosen)
     return Dataset(
         name="image_folder",
@@ -101,54 +93,12 @@ def load(options: Mapping[str, Any]) -> Dataset:
     )
 
 
-def _list_classes(folder: Path) -> tuple[str, ...]:
-    if not folder.is_dir():
-        raise missing(
-            f"there is no folder {folder}",
-            fix="put the pictures into FOLDER/train/CLASS/ and FOLDER/test/CLASS/ and set options = { folder = … } "
-            "for the data in the recipe",
-        )
-    classes = tuple(sorted(check_path(entry, "a class").name for entry in folder.iterdir() if entry.is_dir()))
-    if not classes:
-        raise usage(
-            "the folder holds no classes",
-            where=str(folder),
-            expected="one folder per class",
-            fix="put the pictures of each class into a folder of its name",
-        )
-    return classes
-
-
 def _list_files(folder: Path, classes: Sequence[str], options: Options) -> ImageFiles:
-    paths: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        found = sorted(
-            check_path(path, "a picture") for path in (folder / name).iterdir() if path.suffix.lower() in _SUFFIXES
-        )
-        if not found:
-            raise usage(
-                "a class has no pictures",
-                where=str(folder / name),
-                expected=f"files {', '.join(sorted(_SUFFIXES))}",
-                fix="put pictures into it, or remove the folder from train and test",
-            )
-        if (other := next((path for path in found if not path.is_file()), None)) is not None:
-            raise usage(
-                "what is a picture by its name is no file",
-                where=str(other),
-                expected="a file, or a link to one",
-                found="a link to nothing" if other.is_symlink() else "a folder, a pipe or a device",
-                fix="remove it, or give it another name",
-            )
-        paths += found
-        labels += [label] * len(found)
-    order = interleave_classes(np.array(labels, dtype=np.int64))
-    ordered = [paths[index] for index in order]
+    paths, labels = list_class_files(folder, classes, _PICTURES)
     what = f"image_folder upright {folder.name}: {options.size}, mean {options.mean}, std {options.std}"
     return ImageFiles(
-        paths=ordered,
-        targets={LABELS: np.array(labels, dtype=np.int64)[order]},
-        sha256=hash_stats(what, folder, ordered),
+        paths=paths,
+        targets={LABELS: labels},
+        sha256=hash_stats(what, folder, paths),
         options=options,
     )

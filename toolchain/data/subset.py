@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.agent.measure.targets import TargetArray, take_target_rows
 from toolchain.data.dataset import TrainingSamples, find_labels, name_sample
+from toolchain.data.file_rows import FileRows
 
 HALVED_MIN = 16
 """Fewer samples stay together: half of them would neither calibrate nor prove anything."""
@@ -30,7 +31,7 @@ class Subset:
     @property
     def targets(self) -> Mapping[str, TargetArray]:
         """What a model should answer, by name."""
-        return {name: take_target_rows(target, self.indices) for name, target in self.samples.targets.items()}
+        return {name: _choose(target, self.indices) for name, target in self.samples.targets.items()}
 
     @property
     def sha256(self) -> str:
@@ -48,6 +49,13 @@ class Subset:
     def name_sample(self, index: int) -> str:
         """Return what a sample is called in the whole part."""
         return name_sample(self.samples, int(self.indices[index]))
+
+
+def _choose(target: TargetArray, indices: NDArray[np.int64]) -> TargetArray:
+    # What lies in files stays there.
+    if isinstance(target, FileRows):
+        return cast("TargetArray", target.choose(indices))
+    return take_target_rows(target, indices)
 
 
 def halve_samples(samples: TrainingSamples) -> tuple[Subset, Subset]:

@@ -1,0 +1,172 @@
+"""How a picture becomes a model's input: its size, its colours, its normalization; and where its points come to lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from toolchain.data.open_picture import open_picture, turn_upright
+from toolchain.errors import usage
+from toolchain.project.toml_file import Section
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_RGB = 3
+# Of a side; a batch of 50 pictures of 4096 x 4096 would take 10 GB.
+_SIDE_MAX = 4096
+
+Side = Annotated[int, Field(ge=1, le=_SIDE_MAX)]
+Channels = Annotated[list[float], Field(min_length=1, max_length=_RGB)]
+
+
+class PictureOptions(Section):
+    """What the model expects of a picture: the options that data sets of pictures share."""
+
+    width: Side
+    height: Side
+    """Of the model's input, in pixels."""
+    resize: Literal["letterbox", "stretch"] = "letterbox"
+    """Letterbox keeps the shape and fills what is left on both sides; stretch takes the whole input."""
+    fill: Annotated[int, Field(ge=0, le=255)] = 114
+    """What a letterbox fills with; 114 is the habit of YOLO."""
+    colour: Literal["rgb", "grey"] = "rgb"
+    # Values are in [0, 1] before: these leave them there.
+    mean: Channels = Field(default=[0.0])
+    std: Channels = Field(default=[1.0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where a picture lies in the input: its left upper corner, and its size there, in pixels of the input."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    source_width: int
+    source_height: int
+
+    @property
+    def scale(self) -> NDArray[np.float64]:
+        """Pixels of the input for one of the picture, `(2,)`: to the right and down."""
+        return np.array([self.width / self.source_width, self.height / self.source_height])
+
+    def move_points(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return where points x, y `(..., 2)` of the picture lie in the input."""
+        moved: NDArray[np.float64] = points * self.scale + (self.left, self.top)
+        return moved
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framing:
+    """The way from a picture file to an input, the same for all of a data set."""
+
+    width: int
+    height: int
+    letterbox: bool
+    fill: int
+    grey: bool
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def place(self, width: int, height: int) -> Placement:
+        """Return where a picture of this size comes to lie."""
+        wide, high = self.width, self.height
+        if self.letterbox:
+            scale = min(self.width / width, self.height / height)
+            wide = min(self.width, max(1, round(width * scale)))
+            high = min(self.height, max(1, round(height * scale)))
+        return Placement(
+            left=(self.width - wide) // 2,
+            top=(self.height - high) // 2,
+            width=wide,
+            height=high,
+            source_width=width,
+            source_height=height,
+        )
+
+    def read_picture(self, path: Path) -> NDArray[np.uint8]:
+        """Return a picture file as it lies in the input, `(H, W, C)`; raises ToolchainError as open_picture does."""
+        from PIL import Image
+
+        mode = "L" if self.grey else "RGB"
+        with open_picture(path, lambda *_: (self.width, self.height)) as stored:
+            image = turn_upright(stored, path)
+            plain = image if image.mode == mode else image.convert(mode)
+            pixels = self._lay(plain, Image.Resampling.BILINEAR, fill=self.fill)
+        return pixels[..., None] if self.grey else pixels
+
+    def read_mask(self, path: Path, *, ignore: int) -> NDArray[np.uint8]:
+        """Return the class numbers of a mask file as they lie in the input, `(H, W)`, ignored where the picture is not.
+
+        They are its numbers of palette or its grey. Raises ToolchainError as open_picture does, and exit 2 for colours.
+        """
+        from PIL import Image
+
+        with open_picture(path, lambda *_: (self.width, self.height)) as stored:
+            if stored.mode not in ("P", "L", "1"):
+                raise usage(
+                    "the mask has colours",
+                    where=str(path),
+                    expected="a class number for each pixel: a palette, or grey of 8 bits",
+                    found=f"{stored.format} of mode {stored.mode}",
+                    fix="store the number of its class in each pixel, as grey",
+                )
+            upright = turn_upright(stored, path)
+            numbers = Image.fromarray(np.asarray(upright).astype(np.uint8))
+            return self._lay(numbers, Image.Resampling.NEAREST, fill=ignore)
+
+    def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return pictures `(n, H, W, C)` as a model takes them: float32 `(n, C, H, W)`."""
+        mean, std = (np.array(values, dtype=np.float32) for values in (self.mean, self.std))
+        normalized = (pixels.astype(np.float32) / np.float32(255) - mean) / std
+        return np.ascontiguousarray(normalized.transpose(0, 3, 1, 2))
+
+    def _lay(self, image: Image.Image, filter_: Any, *, fill: int) -> NDArray[np.uint8]:
+        at = self.place(*image.size)
+        resized = np.asarray(image.resize((at.width, at.height), filter_))
+        laid = np.full((self.height, self.width, *resized.shape[2:]), fill, dtype=np.uint8)
+        laid[at.top : at.top + at.height, at.left : at.left + at.width] = resized
+        return laid
+
+
+def make_framing(options: PictureOptions) -> Framing:
+    """Return the way that options describe; raises ToolchainError (exit 2) where they do not fit each other."""
+    channels = 1 if options.colour == "grey" else _RGB
+    for name, values in (("mean", options.mean), ("std", options.std)):
+        _check_channels(name, values, channels)
+    if 0 in options.std:
+        raise usage(
+            "a standard deviation is 0",
+            where="data.options.std",
+            expected="what the training divided by",
+            found=str(options.std),
+            fix="give what the training divided by, or leave std out",
+        )
+    return Framing(
+        width=options.width,
+        height=options.height,
+        letterbox=options.resize == "letterbox",
+        fill=options.fill,
+        grey=options.colour == "grey",
+        mean=tuple(options.mean),
+        std=tuple(options.std),
+    )
+
+
+def _check_channels(name: str, values: Sequence[float], channels: int) -> None:
+    if len(values) not in (1, channels):
+        raise usage(
+            f"{name} does not fit the colours",
+            where=f"data.options.{name}",
+            expected="1 number" if channels == 1 else f"1 number for all channels, or {channels}",
+            found=str(len(values)),
+            fix=f"correct {name}, or colour",
+        )

@@ -1,0 +1,123 @@
+"""WAV files: in a folder for each class, or with a text for each file; of one rate, one channel and one length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from toolchain.agent.measure.targets import LABELS, TargetArray
+from toolchain.data.class_folders import Files, list_class_files, list_classes
+from toolchain.data.dataset import IMAGE_INPUT, Dataset, hash_files, hash_stats
+from toolchain.data.faults import Faults, Kind, refuse_without
+from toolchain.data.picture_files import list_files
+from toolchain.data.read_sound import read_header, read_sound
+from toolchain.data.transcripts import FILE, read_transcripts
+from toolchain.errors import ToolchainError
+from toolchain.project.data_path import DataPath
+from toolchain.project.toml_file import Section, check_table
+
+_SOUNDS = Files(what="a sound", plural="WAV files", suffixes=frozenset({".wav"}))
+# A minute of 192 kHz and more; a batch of 50 takes 3 GB.
+_LENGTH_MAX = 1 << 24
+
+_UNREADABLE = Kind(
+    "a sound that cannot be read", "copy it again, or convert it: sox OLD -e signed-integer -b 16 NEW.wav"
+)
+_OTHER_RATE = Kind("a sound of another rate", "convert it: sox OLD -r RATE NEW.wav, or correct data.options.rate_hz")
+_CHANNELS = Kind("a sound of several channels", "keep one: sox OLD NEW.wav remix 1")
+_EMPTY = Kind("a sound without a sample", "remove the file")
+
+
+class Options(Section):
+    """Where the sounds are, and what the model expects of them."""
+
+    folder: DataPath
+    rate_hz: Annotated[int, Field(ge=1)]
+    """Of every file; another one is refused."""
+    length_samples: Annotated[int, Field(ge=1, le=_LENGTH_MAX)]
+    """Of the model's input: longer sounds are cut at their end, shorter ones get zeros there."""
+    targets: Literal["classes", "texts"] = "classes"
+    """Whether the folders in train and test are classes, or a file texts.tsv there has a text for each sound."""
+
+
+@dataclass(frozen=True)
+class SoundFiles:
+    """WAV files, decoded when they are taken."""
+
+    paths: Sequence[Path]
+    targets: Mapping[str, TargetArray]
+    sha256: str
+    length_samples: int
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
+        """Return the sounds start to stop, float32 `(n, samples)` in [-1, 1]."""
+        return self._read(self.paths[start:stop])
+
+    def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """Return the sounds at the indices `(n,)`."""
+        return self._read([self.paths[index] for index in indices])
+
+    def name_sample(self, index: int) -> str:
+        """Return the path of a sound."""
+        return str(self.paths[index])
+
+    def _read(self, paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
+        with ThreadPoolExecutor() as pool:
+            return {IMAGE_INPUT: np.stack(list(pool.map(lambda path: read_sound(path, self.length_samples), paths)))}
+
+
+def load(options: Mapping[str, Any]) -> Dataset:
+    """Return the sounds, with their classes or their texts."""
+    chosen = check_table(Options, options, what="the options of wav_folder", where="data.options")
+    folder, faults = Path(chosen.folder), Faults()
+    classes = list_classes(folder, _SOUNDS) if chosen.targets == "classes" else None
+    train, evaluation = (_make_part(folder / part, classes, chosen, faults) for part in ("train", "test"))
+    faults.refuse()
+    return Dataset(
+        name="wav_folder", train=train, calibration=train, evaluation=evaluation, classes=classes, licence=None
+    )
+
+
+def _make_part(folder: Path, classes: Sequence[str] | None, options: Options, faults: Faults) -> SoundFiles:
+    targets: dict[str, TargetArray] = {}
+    if classes is not None:
+        paths, targets[LABELS] = list_class_files(folder, classes, _SOUNDS)
+        what = "wav_folder classes"
+    else:
+        texts = read_transcripts(folder, list_files(folder, _SOUNDS.suffixes, what="a sound"), faults)
+        paths, targets["text"] = texts.paths, texts.values
+        what = hash_files("wav_folder texts", [folder / FILE])
+    for path in paths:
+        _check_sound(path, options, faults)
+    if classes is None and not faults:
+        refuse_without(len(paths), what="text", where=str(folder / FILE))
+    return SoundFiles(
+        paths=paths,
+        targets=targets,
+        sha256=hash_stats(f"{what} {folder.name}: {options.length_samples} of {options.rate_hz} Hz", folder, paths),
+        length_samples=options.length_samples,
+    )
+
+
+def _check_sound(path: Path, options: Options, faults: Faults) -> None:
+    try:
+        sound = read_header(path)
+    except ToolchainError as error:
+        faults.add(_UNREADABLE, str(path), expected=error.expected or "a WAV file", found=error.found or error.what)
+        return
+    if sound.rate_hz != options.rate_hz:
+        faults.add(_OTHER_RATE, str(path), expected=f"{options.rate_hz} Hz", found=f"{sound.rate_hz} Hz")
+    if sound.channels != 1:
+        faults.add(_CHANNELS, str(path), expected="1 channel", found=f"{sound.channels}")
+    if sound.samples == 0:
+        faults.add(_EMPTY, str(path), expected="1 sample or more", found="none")
