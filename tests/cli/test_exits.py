@@ -2,12 +2,14 @@ import errno
 import json
 import os
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 
 import pytest
 import typer
 
+from toolchain.cli import exits
 from toolchain.cli.exits import run_command
 from toolchain.errors import ExitCode, ToolchainError, usage
 
@@ -163,3 +165,34 @@ def test_a_traceback_that_cannot_be_kept_hides_nothing(run, tmp_path):
     code, _, stderr = run(KeyError("depth"))
     assert code == 1
     assert stderr.startswith("unexpected error: KeyError: 'depth'\n  the traceback could not be kept in ")
+
+
+def start_command(body, *, closed, environment):
+    """Return how a process ended that runs a command with these of its standard streams closed, as `>&-` leaves them."""
+    program = (
+        "import sys, typer\nfrom toolchain.cli.exits import run_command\napp = typer.Typer(add_completion=False)\n"
+    )
+    program += f"@app.command()\ndef command():\n    {body}\nsys.exit(run_command(app))\n"
+    words = [sys.executable, "-c", program]
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *words], env=environment, check=False, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("closed", ["", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_command_whose_streams_are_closed_ends_as_any_other(tmp_path, closed):
+    """As a service's may be; `os.open` would else make a file of ours its stdout, and `sys.stdout` is None."""
+    body = "sys.stdout.write('said'); sys.stderr.flush(); assert open('/dev/null').fileno() > 2; return 19"
+    done = start_command(body, closed=closed, environment={**os.environ, "TOOLCHAIN_CACHE": str(tmp_path)})
+    assert done.returncode == 19
+    assert done.stdout == ("said" if ">&-" not in closed.split() else "")
+
+
+def test_what_nobody_foresaw_is_a_message_where_its_traceback_cannot_be_kept(run, monkeypatch):
+    def refuse():
+        raise usage("the user has no home folder", fix="set HOME")
+
+    monkeypatch.setattr(exits, "cache_root", refuse)
+    code, stdout, stderr = run(KeyError("depth"))
+    assert (code, stdout) == (1, "")
+    assert "the traceback could not be kept: the user has no home folder" in stderr

@@ -1,11 +1,16 @@
 import io
 from dataclasses import asdict
 
+import numpy as np
+import onnx
 import pytest
 
 from toolchain.agent.measure.quantiles import Ratio
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.measure.bench import bench_payloads, print_bench
+from toolchain.measure.payload import confine_payloads, read_data
+from toolchain.run.confine import limits
+from toolchain.run.progress import Progress
 
 
 def bench(*paths, on_progress=lambda step, done, total: None):
@@ -32,6 +37,41 @@ def test_without_data_nothing_is_measured(write_model):
     with pytest.raises(ToolchainError) as caught:
         bench(write_model("float32"))
     assert caught.value.code == ExitCode.USAGE
+
+
+def write_loop(path, trips):
+    """Write a model that counts in a loop, and data for it."""
+    parts = f"""<ir_version: 8, opset_import: ["" : 17]>
+        agraph (float[n] input) => (float[n] out) <int64 lim = {{{trips}}}, bool yes = {{1}}> {{
+            out = Loop <body = b (int64 i, bool c, float[n] x) => (bool co, float[n] xo) {{
+                co = Less (i, lim)
+                xo = Relu (x)
+            }}> ("", yes, input)
+        }}"""
+    onnx.save(onnx.parser.parse_model(parts), path)
+    np.savez(path.with_suffix(".npz"), input=np.ones((1, 1), np.float32))
+
+
+@pytest.mark.parametrize(("trips", "ends"), [(3, True), (2**62, False)])
+def test_a_model_whose_run_never_ends_is_refused_at_the_limit_of_a_step(tmp_path, monkeypatch, trips, ends):
+    monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(limits, "_STEP_BASE_S", 1.0)
+    path = tmp_path / "loop.onnx"
+    write_loop(path, trips)
+
+    def work(on_progress):
+        return bench_payloads([path], data=read_data(path.with_suffix(".npz")), threads=1, on_progress=on_progress)
+
+    if ends:
+        assert (
+            confine_payloads([path], work, progress=Progress(stream=io.StringIO(), quiet=True))[0]["latency"]["samples"]
+            > 0
+        )
+        return
+    with pytest.raises(ToolchainError, match="takes too long") as caught:
+        confine_payloads([path], work, progress=Progress(stream=io.StringIO(), quiet=True))
+    assert caught.value.code == ExitCode.MALFORMED
+    assert "a run of one sample" in caught.value.found
 
 
 LATENCY = {

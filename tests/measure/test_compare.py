@@ -8,6 +8,7 @@ from onnx import numpy_helper
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower.fp16 import convert_to_float16
 from toolchain.measure.compare import compare_models, print_comparison
+from toolchain.measure.payload import read_data
 from toolchain.optimize import name_nodes
 
 
@@ -59,7 +60,7 @@ def test_the_layer_where_int8_leaves_float_is_named(write_model, make_bundle, tm
     assert not any(row["leaves"] for row in rows)
     samples = tmp_path / "data.npz"
     np.savez(samples, input=np.random.default_rng(0).normal(size=(8, 3, 8, 8)).astype(np.float32))
-    rows = compare_models(path, tmp_path / "broken.onnx", data=samples, layers=True, on_progress=Steps())
+    rows = compare_models(path, tmp_path / "broken.onnx", data=read_data(samples), layers=True, on_progress=Steps())
     assert [(row["output"], row["op"]) for row in rows if row["leaves"]] == [("logits", "Gemm")]
     stream = io.StringIO()
     print_comparison(rows, stream=stream)
@@ -71,7 +72,7 @@ def test_float16_is_compared_tensor_by_tensor_as_a_gpu_rounds_it(write_model, tm
     onnx.save(convert_to_float16(name_nodes.apply(onnx.load(path)).model), tmp_path / "half.onnx")
     samples = tmp_path / "data.npz"
     np.savez(samples, input=np.random.default_rng(0).normal(size=(8, 3, 8, 8)).astype(np.float32))
-    rows = compare_models(path, tmp_path / "half.onnx", data=samples, layers=True, on_progress=Steps())
+    rows = compare_models(path, tmp_path / "half.onnx", data=read_data(samples), layers=True, on_progress=Steps())
     assert [row["output"] for row in rows] == ["hidden", "active", "pooled", "flat", "logits"]
     assert all(50 < row["sqnr_db"] < 90 for row in rows)
 

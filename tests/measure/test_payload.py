@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,9 @@ from tests.native_board import make_key
 from toolchain.agent.manifest import read_manifest
 from toolchain.bundle.sign import sign_manifest
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.measure.payload import choose_feeds, open_payload
+from toolchain.measure.payload import choose_feeds, confine_payloads, open_payload, read_data
+from toolchain.run.confine import limits
+from toolchain.run.progress import Progress
 
 
 @pytest.fixture
@@ -17,7 +21,7 @@ def data(samples, tmp_path):
 
 
 def open_path(path, data=None, samples=8):
-    return open_payload(path, data=data, threads=1, samples=samples)
+    return open_payload(path, data=read_data(data), threads=1, samples=samples)
 
 
 def refuse(code, call, *arguments, **options):
@@ -95,6 +99,19 @@ def test_data_of_another_shape_is_refused(write_model, tmp_path):
     np.savez(tmp_path / "bad.npz", input=np.zeros((4, 1, 8, 8), np.float32))
     error = refuse(ExitCode.USAGE, open_path, write_model("float32"), tmp_path / "bad.npz")
     assert error.where == str(tmp_path / "bad.npz")
+
+
+def test_data_takes_nothing_of_what_a_model_may_take(write_model, tmp_path, monkeypatch):
+    """A thousand pictures have a gigabyte; they are the user's, and no reason to refuse a model of a kilobyte."""
+    monkeypatch.setattr(limits, "_MEMORY_BASE_BYTES", 256 * 2**20)
+    count = 300 * 2**20 // (3 * 8 * 8 * 4)
+    np.savez(tmp_path / "large.npz", input=np.zeros((count, 3, 8, 8), np.float32))
+    data, path = read_data(tmp_path / "large.npz"), write_model("float32")
+
+    def work(on_progress):
+        return [{"runs": len(open_payload(path, data=data, threads=1, samples=3).feeds)}]
+
+    assert confine_payloads([path], work, progress=Progress(stream=io.StringIO(), quiet=True)) == [{"runs": 3}]
 
 
 def test_a_bundle_beside_the_signature_of_another_manifest_is_refused(make_bundle, tmp_path):

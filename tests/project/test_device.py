@@ -52,6 +52,16 @@ def test_paths_are_relative_to_the_file_or_to_the_home_folder(write, tmp_path, m
     assert farm.resolve(farm.sign) == Path("/home/someone/.ssh/key")
 
 
+def test_a_home_folder_of_nobody_is_refused_with_its_place(tmp_path):
+    text = '[farm]\ntarget = "cpu"\nhost = "farm"\nsign = "~nobody-of-this-name/key"\n'
+    (tmp_path / "devices.toml").write_text(text)
+    farm = read_devices(tmp_path / "devices.toml")["farm"]
+    with pytest.raises(ToolchainError, match="~nobody-of-this-name") as caught:
+        farm.resolve(farm.sign)
+    assert caught.value.code is ExitCode.USAGE
+    assert caught.value.where == f"{tmp_path / 'devices.toml'}: farm"
+
+
 def test_without_the_file_there_are_no_devices(tmp_path):
     assert read_devices(tmp_path / "devices.toml") == {}
 

@@ -1,10 +1,12 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.find import find_recipe, find_target, list_models, list_targets
+from toolchain.project.npz_file import read_arrays
 
 RECIPE = """
 [model]
@@ -133,6 +135,16 @@ def test_an_onnx_file_is_judged_by_top_1_where_its_data_has_labels(project, labe
     recipe = find_recipe("net.onnx", calibration=project / "data.npz")
     assert recipe.data.metric == ("top1" if labelled else "none")
     assert (recipe.name, recipe.folder / recipe.model.onnx) == ("net", path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_calibration_data_that_is_no_file_is_not_called_missing(project, make):
+    (project / "net.onnx").touch()
+    make(project / "odd.npz")
+    path = find_recipe("net.onnx", calibration=project / "odd.npz").data.options["path"]
+    with pytest.raises(ToolchainError, match="it is a (pipe|folder), and no file") as caught:
+        read_arrays(Path(path))
+    assert caught.value.code == ExitCode.MALFORMED
 
 
 def test_calibration_data_beside_a_recipe_is_refused(project):

@@ -314,6 +314,17 @@ def test_the_root_is_where_the_environment_says(monkeypatch, tmp_path):
     assert cache_root() == tmp_path / ".cache" / "edge-toolchain"
 
 
+def test_a_user_without_a_home_folder_is_told_to_name_one(monkeypatch):
+    for name in ("HOME", "XDG_CACHE_HOME", "TOOLCHAIN_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**30)  # which no list of users has
+    with pytest.raises(ToolchainError, match="no home folder") as caught:
+        cache_root()
+    assert caught.value.code is ExitCode.USAGE
+    monkeypatch.setenv("TOOLCHAIN_CACHE", "/elsewhere")
+    assert cache_root() == Path("/elsewhere")
+
+
 def test_the_hash_of_sources_changes_with_a_file_and_with_its_name(tmp_path):
     folder = tmp_path / "code"
     folder.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -27,6 +28,7 @@ def run_command(app: typer.Typer) -> int:
 
     A command that was asked for --json and ends in an error prints {"exit_code", "error"}, as a report.json holds them.
     """
+    _open_closed_streams()
     remove_orphans()
     with _listen_for_interrupts() as interrupts, escape_stderr():
         outcome = _run(app)
@@ -40,6 +42,21 @@ def run_command(app: typer.Typer) -> int:
     if "--json" in sys.argv[1:]:
         write_json({"exit_code": int(outcome.code), "error": outcome.to_dict()})
     return int(outcome.code)
+
+
+def _open_closed_streams() -> None:
+    """Give this process the standard streams that whoever started it had closed, such as `>&-`; what is written is lost.
+
+    Without, the next file that is opened would be its stdout, and libraries would write into that.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:  # as Python leaves it
+            nothing = os.open(os.devnull, os.O_RDWR)
+            if nothing != number:
+                os.dup2(nothing, number)
+                os.close(nothing)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115 - as long as the process
 
 
 def _run(app: typer.Typer) -> int | ToolchainError:
@@ -101,13 +118,15 @@ def explain(error: Exception) -> ToolchainError:
 
 def _explain_unexpected(error: BaseException) -> ToolchainError:
     """Return the error for what nobody foresaw; its traceback goes to a file, because it is for us."""
-    path = cache_root() / "traceback.txt"
     try:
+        path = cache_root() / "traceback.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(escape_lines("".join(traceback.format_exception(error))), encoding="utf-8")
         where = f"the traceback is in {path}"
     except OSError as reason:
-        where = f"the traceback could not be kept in {path}: {reason.strerror}"
+        where = f"the traceback could not be kept in {reason.filename}: {reason.strerror}"
+    except ToolchainError as reason:
+        where = f"the traceback could not be kept: {reason.what}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     what = ": ".join([type(error).__name__, *lines[:1]])
     return ToolchainError(ExitCode.UNEXPECTED, what, where=where, fix="report it with that file")

@@ -28,10 +28,12 @@ def compare(
 ) -> int:
     """Compare what two models return for the same real data."""
     from toolchain.measure.compare import compare_models, print_comparison
-    from toolchain.measure.payload import confine_payloads
+    from toolchain.measure.payload import confine_payloads, read_data
+
+    samples = read_data(data)
 
     def work(on_progress: OnProgress) -> list[dict[str, Any]]:
-        return compare_models(a, b, data=data, layers=layers, on_progress=on_progress, sqnr_db_min=sqnr_db_min)
+        return compare_models(a, b, data=samples, layers=layers, on_progress=on_progress, sqnr_db_min=sqnr_db_min)
 
     with show_progress(quiet=quiet) as progress:
         rows = confine_payloads([a, b], work, progress=progress)
@@ -68,10 +70,12 @@ def bench(
 ) -> int:
     """Measure latency, interleaved, with confidence bounds."""
     from toolchain.measure.bench import bench_payloads, print_bench
-    from toolchain.measure.payload import confine_payloads
+    from toolchain.measure.payload import confine_payloads, read_data
+
+    samples = read_data(data)
 
     def work(on_progress: OnProgress) -> list[dict[str, Any]]:
-        return bench_payloads(payloads, data=data, threads=threads, on_progress=on_progress)
+        return bench_payloads(payloads, data=samples, threads=threads, on_progress=on_progress)
 
     with show_progress(quiet=quiet) as progress:
         rows = confine_payloads(payloads, work, progress=progress)

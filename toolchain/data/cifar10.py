@@ -18,6 +18,7 @@ from toolchain.data.dataset import Dataset, ImageSamples, hash_files
 from toolchain.errors import malformed, missing
 from toolchain.project.data_path import DataPath
 from toolchain.project.toml_file import Section, check_table
+from toolchain.run.cache import find_home
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -42,8 +43,8 @@ class Options(Section):
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return CIFAR-10 as pictures of 3x32x32."""
     chosen = check_table(Options, options, what="the options of cifar10", where="data.options")
-    default = Path.home() / ".cache/edge-toolchain/datasets/cifar-10-batches-bin"
-    folder = default if chosen.folder is None else Path(chosen.folder)
+    default = ".cache/edge-toolchain/datasets/cifar-10-batches-bin"
+    folder = find_home() / default if chosen.folder is None else Path(chosen.folder)
     train = _read_part(folder, "train", _TRAIN_FILES)
     return Dataset(
         name="cifar10",

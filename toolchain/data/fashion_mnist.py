@@ -15,6 +15,7 @@ from toolchain.data.idx import read_idx
 from toolchain.errors import malformed, missing
 from toolchain.project.data_path import DataPath
 from toolchain.project.toml_file import Section, check_table
+from toolchain.run.cache import find_home
 
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -58,7 +59,7 @@ def transform_images(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _cache_folder() -> Path:
-    return Path.home() / ".cache/edge-toolchain/datasets"
+    return find_home() / ".cache/edge-toolchain/datasets"
 
 
 def _file_names(part: str) -> tuple[str, str]:

@@ -11,8 +11,10 @@ from toolchain.agent.measure.latency import measure_latency
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.agent.measure.session import Session
 from toolchain.deploy.transport import OnProgress
-from toolchain.measure.payload import Arrays, choose_feeds, open_payload
+from toolchain.graph.session import RUN
+from toolchain.measure.payload import Arrays, Data, choose_feeds, open_payload
 from toolchain.run.cache import cache_root
+from toolchain.run.confine import inside
 from toolchain.run.screen import Screen
 
 # In characters: wider than a terminal may be, for a path that is cut is of no use.
@@ -20,7 +22,7 @@ _WIDTH = 200
 
 
 def bench_payloads(
-    paths: Sequence[Path], *, data: Path | None, threads: int, on_progress: OnProgress
+    paths: Sequence[Path], *, data: Data | None, threads: int, on_progress: OnProgress
 ) -> list[dict[str, Any]]:
     """Return one row per payload: latency with upper bounds, and the speedup of the first over it.
 
@@ -29,6 +31,9 @@ def bench_payloads(
     """
     payloads = [open_payload(path, data=data, threads=threads, samples=1) for path in paths]
     feed = choose_feeds(payloads)[0]
+    for payload in payloads:
+        with inside.step(RUN):  # timed runs are none: one that never ends is ended here, and not after minutes
+            payload.session.run(feed)
     # Two of one path are two sessions: what such a pair differs by is what the measurement is worth.
     names = [f"{index}: {path}" for index, path in enumerate(paths)]
     measurement = measure_latency(

@@ -19,7 +19,7 @@ from toolchain.graph.session import HostSession
 from toolchain.graph.shapes import infer_shapes
 from toolchain.graph.view import read_names
 from toolchain.lower.fp16_emulation import emulate_float16
-from toolchain.measure.payload import choose_feeds, open_payload
+from toolchain.measure.payload import Data, choose_feeds, open_payload
 from toolchain.run.screen import Screen
 
 # Enough to rank tensors by their error; a verdict takes the whole evaluation set.
@@ -32,7 +32,7 @@ def compare_models(
     a: Path,
     b: Path,
     *,
-    data: Path | None,
+    data: Data | None,
     layers: bool,
     on_progress: OnProgress,
     sqnr_db_min: float = DEFAULT_SQNR_DB_MIN["int8"],

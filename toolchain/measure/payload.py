@@ -17,7 +17,7 @@ from toolchain.agent.measure.payloads import describe_difference
 from toolchain.agent.measure.session import BuildRequest, Session, open_session
 from toolchain.agent.measure.tensorrt.engine_cache import find_user_root
 from toolchain.agent.measure.traits import find_traits
-from toolchain.data import load_dataset
+from toolchain.data import Samples, load_dataset
 from toolchain.data.dataset import measure_arrays
 from toolchain.data.feeds import bind_feeds
 from toolchain.deploy.transport import OnProgress
@@ -45,11 +45,30 @@ class Payload:
     feeds: Sequence[Arrays]
 
 
-def open_payload(path: Path, *, data: Path | None, threads: int, samples: int) -> Payload:
+@dataclass(frozen=True)
+class Data:
+    """The samples of a file that the user named."""
+
+    path: Path
+    samples: Samples
+
+
+def read_data(path: Path | None) -> Data | None:
+    """Return the data of an .npz file for payloads that bring none; None without a file.
+
+    It is read before anything is confined, because it is the user's own: what a model may take is no matter of its size.
+    Raises ToolchainError: exit 3 for data that is missing, 23 for a file that is corrupt or unsafe.
+    """
+    if path is None:
+        return None
+    return Data(path=path, samples=load_dataset("npz", {"path": str(path.resolve())}).evaluation)
+
+
+def open_payload(path: Path, *, data: Data | None, threads: int, samples: int) -> Payload:
     """Return the model of an ONNX file, or of a bundle's preferred candidate, with at most so many samples.
 
-    Raises ToolchainError before the runtime sees a file: exit 2 for a path that is neither, 3 for data that is
-    missing, 10 for a signature of another manifest, 11 for a bundle that differs from its manifest, 23 for a malformed file.
+    Raises ToolchainError before the runtime sees a file: exit 2 for a path that is neither, 10 for a signature of another
+    manifest, 11 for a bundle that differs from its manifest, 23 for a malformed file.
     """
     if (path / MANIFEST_NAME).is_file():
         return _open_bundle(path, threads, samples)
@@ -64,10 +83,9 @@ def open_payload(path: Path, *, data: Path | None, threads: int, samples: int) -
     read_onnx(path)  # for its checks: nobody vouches for the file
     if data is None:
         return Payload(name=path, path=path, session=open_as_board(path, threads=threads, is_timed=True), feeds=())
-    dataset = load_dataset("npz", {"path": str(data.resolve())})
-    inside.grow_limits(sample_bytes=measure_arrays(dataset.evaluation.batch(0, 1)))
+    inside.grow_limits(sample_bytes=measure_arrays(data.samples.batch(0, 1)))
     session = open_as_board(path, threads=threads, is_timed=True)
-    feeds = bind_feeds(dataset.evaluation, session.inputs, by_name=True, where=str(data), count=samples)
+    feeds = bind_feeds(data.samples, session.inputs, by_name=True, where=str(data.path), count=samples)
     return Payload(name=path, path=path, session=session, feeds=feeds)
 
 

@@ -54,7 +54,11 @@ class Device(Section):
 
     def resolve(self, path: Path) -> Path:
         """Return a path of devices.toml as it is meant: relative to that file."""
-        return self._folder / path.expanduser()
+        try:
+            return self._folder / path.expanduser()
+        except RuntimeError as error:
+            where = f"{self._folder / DEVICES_FILE}: {self._name}"
+            raise _wrong(where, "a path, ~/ for the home folder", str(path), "write the whole path") from error
 
 
 def read_devices(path: Path) -> dict[str, Device]:

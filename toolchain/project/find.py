@@ -136,7 +136,7 @@ def _write_onnx_recipe(path: Path, calibration: Path | None, *, evaluates: bool)
             found="none",
             fix="give real samples; random ones prove nothing",
         )
-    if not calibration.is_file():
+    if not calibration.exists():  # what is no regular file, its reader explains
         raise missing(f"there is no file {calibration}", fix="check the path, or write the file with numpy.savez")
     check_path(path.resolve(), "the ONNX file")
     options: dict[str, JsonValue] = {"path": str(check_path(calibration.resolve(), "the calibration data"))}

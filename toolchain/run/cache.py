@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.agent.durable import sync_path
-from toolchain.errors import missing
+from toolchain.errors import missing, usage
 from toolchain.run.cache_folder import lock_entry, mark_running, open_root, open_stage
 from toolchain.run.prune import ENTRY, PARTIAL, UNUSED_DAYS_MAX, WORK, clear_partials, prune_cache, read_size_max_gb
 from toolchain.run.regular_file import open_regular, read_regular
@@ -117,7 +117,21 @@ def cache_root() -> Path:
     """Return the folder of the cache: $TOOLCHAIN_CACHE, or edge-toolchain in the user's cache folder."""
     if configured := os.environ.get("TOOLCHAIN_CACHE"):
         return Path(configured)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-toolchain"
+    return Path(os.environ.get("XDG_CACHE_HOME") or find_home() / ".cache") / "edge-toolchain"
+
+
+def find_home() -> Path:
+    """Return the user's home folder; raises ToolchainError (exit 2) for a user of a container or service that has none."""
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise usage(
+            "the user has no home folder",
+            where="HOME",
+            expected="a folder; TOOLCHAIN_CACHE or XDG_CACHE_HOME for the cache alone",
+            found=f"none, and no user {os.geteuid()} on this machine",
+            fix="set HOME, or TOOLCHAIN_CACHE, to a folder of your own",
+        ) from error
 
 
 def hash_file(path: Path) -> str:

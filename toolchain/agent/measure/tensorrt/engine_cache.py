@@ -207,4 +207,5 @@ def find_root(bundle_dir: Path) -> Path:
 
 def find_user_root() -> Path:
     """Return where the engines of bundles are kept that are no release of a board: in the user's cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "edge-toolchain"
+    # Path.expanduser raises for a user without a home folder, as a container or service may have.
+    return Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache")) / "edge-toolchain"  # noqa: PTH111
