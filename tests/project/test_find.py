@@ -133,7 +133,7 @@ def test_an_onnx_file_is_judged_by_top_1_where_its_data_has_labels(project, labe
     np.savez(project / "data.npz", **arrays)
     path = write_onnx(project / "net.onnx")
     recipe = find_recipe("net.onnx", calibration=project / "data.npz")
-    assert recipe.data.metric == ("top1" if labelled else "none")
+    assert recipe.metric_name == ("top1" if labelled else None)
     assert (recipe.name, recipe.folder / recipe.model.onnx) == ("net", path)
 
 
@@ -142,7 +142,7 @@ def test_calibration_data_that_is_no_file_is_not_called_missing(project, make):
     (project / "net.onnx").touch()
     make(project / "odd.npz")
     path = find_recipe("net.onnx", calibration=project / "odd.npz").data.options["path"]
-    with pytest.raises(ToolchainError, match="it is a (pipe|folder), and no file") as caught:
+    with pytest.raises(ToolchainError, match=r"it is a (pipe|folder), and no file") as caught:
         read_arrays(Path(path))
     assert caught.value.code == ExitCode.MALFORMED
 
