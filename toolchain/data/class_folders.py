@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.data.dataset import interleave_classes
-from toolchain.data.picture_files import check_file
+from toolchain.data.list_files import check_file
 from toolchain.errors import missing, usage
 from toolchain.run.names import check_path
 

@@ -16,8 +16,8 @@ from toolchain.data.boxes import Boxes, is_box, measure_picture, stack_placement
 from toolchain.data.coco_annotations import Annotations, Picture, read_annotations
 from toolchain.data.dataset import Dataset, hash_files, hash_stats
 from toolchain.data.faults import Faults, Kind, refuse_without
+from toolchain.data.file_samples import FileSamples
 from toolchain.data.framing import Framing, PictureOptions, Placement, make_framing
-from toolchain.data.picture_files import PictureFiles
 from toolchain.errors import usage
 from toolchain.project.data_path import DataPath
 from toolchain.project.toml_file import check_table
@@ -119,14 +119,15 @@ def _check_part(found: Annotations, folder: Path, framing: Framing, faults: Faul
     return part
 
 
-def _make_samples(part: _Part, framing: Framing, options: Options) -> PictureFiles:
+def _make_samples(part: _Part, framing: Framing, options: Options) -> FileSamples:
     refuse_without(len(part.rows), what="box", where=str(part.found.path))
     what = f"coco {framing} points {options.points}, crowds {part.with_crowds}"
-    return PictureFiles(
+    return FileSamples(
         paths=part.paths,
         targets=_make_targets(part, options),
         sha256=hash_stats(hash_files(what, [part.found.path]), part.folder, part.paths),
-        framing=framing,
+        read=framing.read_picture,
+        finish=framing.normalize,
     )
 
 

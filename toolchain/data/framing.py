@@ -125,9 +125,7 @@ class Framing:
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return pictures `(n, H, W, C)` as a model takes them: float32 `(n, C, H, W)`."""
-        mean, std = (np.array(values, dtype=np.float32) for values in (self.mean, self.std))
-        normalized = (pixels.astype(np.float32) / np.float32(255) - mean) / std
-        return np.ascontiguousarray(normalized.transpose(0, 3, 1, 2))
+        return normalize_pictures(pixels, mean=self.mean, std=self.std)
 
     def _lay(self, image: Image.Image, filter_: Any, *, fill: int) -> NDArray[np.uint8]:
         at = self.place(*image.size)
@@ -142,14 +140,7 @@ def make_framing(options: PictureOptions) -> Framing:
     channels = 1 if options.colour == "grey" else _RGB
     for name, values in (("mean", options.mean), ("std", options.std)):
         _check_channels(name, values, channels)
-    if 0 in options.std:
-        raise usage(
-            "a standard deviation is 0",
-            where="data.options.std",
-            expected="what the training divided by",
-            found=str(options.std),
-            fix="give what the training divided by, or leave std out",
-        )
+    check_std(options.std)
     return Framing(
         width=options.width,
         height=options.height,
@@ -159,6 +150,27 @@ def make_framing(options: PictureOptions) -> Framing:
         mean=tuple(options.mean),
         std=tuple(options.std),
     )
+
+
+def normalize_pictures(
+    pixels: NDArray[np.uint8], *, mean: Sequence[float], std: Sequence[float]
+) -> NDArray[np.float32]:
+    """Return pictures `(n, H, W, C)`, as values in [0, 1] less mean and divided by std: float32 `(n, C, H, W)`."""
+    means, stds = (np.array(values, dtype=np.float32) for values in (mean, std))
+    normalized = (pixels.astype(np.float32) / np.float32(255) - means) / stds
+    return np.ascontiguousarray(normalized.transpose(0, 3, 1, 2))
+
+
+def check_std(std: Sequence[float]) -> None:
+    """Refuse (exit 2) a standard deviation of 0."""
+    if 0 in std:
+        raise usage(
+            "a standard deviation is 0",
+            where="data.options.std",
+            expected="what the training divided by",
+            found=str(std),
+            fix="give what the training divided by, or leave std out",
+        )
 
 
 def _check_channels(name: str, values: Sequence[float], channels: int) -> None:

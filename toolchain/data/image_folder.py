@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from toolchain.agent.measure.targets import LABELS, TargetArray
+from toolchain.agent.measure.targets import LABELS
 from toolchain.data.class_folders import Files, list_class_files, list_classes
-from toolchain.data.dataset import IMAGE_INPUT, Dataset, hash_stats
-from toolchain.data.picture_files import SUFFIXES
+from toolchain.data.dataset import Dataset, hash_stats
+from toolchain.data.file_samples import FileSamples
+from toolchain.data.framing import check_std, normalize_pictures
+from toolchain.data.list_files import PICTURES
 from toolchain.data.read_image import read_image
-from toolchain.errors import usage
 from toolchain.project.data_path import DataPath
 from toolchain.project.toml_file import Section, check_table
 
-_PICTURES = Files(what="a picture", plural="pictures", suffixes=SUFFIXES)
+_PICTURES = Files(what="a picture", plural="pictures", suffixes=PICTURES)
 
 Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
 
@@ -37,50 +35,11 @@ class Options(Section):
     std: Channels = Field(default=[0.229, 0.224, 0.225])
 
 
-@dataclass(frozen=True)
-class ImageFiles:
-    """Labelled picture files, with the classes in turn."""
-
-    paths: Sequence[Path]
-    targets: Mapping[str, TargetArray]
-    sha256: str
-    options: Options
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
-        """Return the pictures start to stop."""
-        return self._read(self.paths[start:stop])
-
-    def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """Return the pictures at the indices `(n,)`."""
-        return self._read([self.paths[index] for index in indices])
-
-    def name_sample(self, index: int) -> str:
-        """Return the path of a picture."""
-        return str(self.paths[index])
-
-    def _read(self, paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
-        size = self.options.size
-        with ThreadPoolExecutor() as pool:  # decoding runs outside the interpreter's lock
-            images = np.stack(list(pool.map(lambda path: read_image(path, size), paths)))
-        mean, std = (np.array(values, dtype=np.float32) for values in (self.options.mean, self.options.std))
-        normalized = (images.astype(np.float32) / np.float32(255) - mean) / std
-        return {IMAGE_INPUT: np.ascontiguousarray(normalized.transpose(0, 3, 1, 2))}
-
-
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return the pictures of a folder; the classes are the names of the folders in train, sorted."""
     chosen = check_table(Options, options, what="the options of image_folder", where="data.options")
     folder = Path(chosen.folder)
-    if 0 in chosen.std:
-        raise usage(
-            "a standard deviation is 0",
-            where="data.options.std",
-            found=str(chosen.std),
-            fix="give what the training divided by, or leave std out",
-        )
+    check_std(chosen.std)
     classes = list_classes(folder, _PICTURES)
     train = _list_files(folder / "train", classes, chosen)
     return Dataset(
@@ -93,12 +52,13 @@ def load(options: Mapping[str, Any]) -> Dataset:
     )
 
 
-def _list_files(folder: Path, classes: Sequence[str], options: Options) -> ImageFiles:
+def _list_files(folder: Path, classes: Sequence[str], options: Options) -> FileSamples:
     paths, labels = list_class_files(folder, classes, _PICTURES)
     what = f"image_folder upright {folder.name}: {options.size}, mean {options.mean}, std {options.std}"
-    return ImageFiles(
+    return FileSamples(
         paths=paths,
         targets={LABELS: labels},
         sha256=hash_stats(what, folder, paths),
-        options=options,
+        read=partial(read_image, size=options.size),
+        finish=partial(normalize_pictures, mean=options.mean, std=options.std),
     )

@@ -16,8 +16,9 @@ from toolchain.data.boxes import measure_picture
 from toolchain.data.dataset import Dataset, hash_stats
 from toolchain.data.faults import Faults, Kind, refuse_without
 from toolchain.data.file_rows import FileRows
+from toolchain.data.file_samples import FileSamples
 from toolchain.data.framing import Framing, PictureOptions, make_framing
-from toolchain.data.picture_files import SUFFIXES, PictureFiles, list_files
+from toolchain.data.list_files import PICTURES, list_files
 from toolchain.data.stems import pair_stems
 from toolchain.errors import usage
 from toolchain.project.data_path import DataPath
@@ -97,7 +98,7 @@ def load(options: Mapping[str, Any]) -> Dataset:
 
 
 def _check_part(folder: Path, masks: Path, faults: Faults) -> _Part:
-    paths = list_files(folder, SUFFIXES, what="a picture")
+    paths = list_files(folder, PICTURES, what="a picture")
     pairs = pair_stems(folder, paths, masks, list_files(masks, _MASK_SUFFIXES, what="a mask"), faults)
     part = _Part(folder, masks, paths, [])
     for path in paths:
@@ -113,15 +114,16 @@ def _check_part(folder: Path, masks: Path, faults: Faults) -> _Part:
     return part
 
 
-def _make_samples(part: _Part, framing: Framing, options: Options) -> PictureFiles:
+def _make_samples(part: _Part, framing: Framing, options: Options) -> FileSamples:
     read = _MaskReader(framing=framing, classes=len(options.names))
     rows = FileRows(part.masks, read, shape=(framing.height, framing.width), dtype=np.uint8)
     what = f"mask_pictures {framing} names {options.names}"
-    return PictureFiles(
+    return FileSamples(
         paths=part.paths,
         targets={"mask": cast("TargetArray", rows)},
         sha256=hash_stats(hash_stats(what, part.folder, part.paths), part.masks_folder, part.masks),
-        framing=framing,
+        read=framing.read_picture,
+        finish=framing.normalize,
     )
 
 

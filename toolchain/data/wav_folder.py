@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from toolchain.agent.measure.targets import LABELS, TargetArray
 from toolchain.data.class_folders import Files, list_class_files, list_classes
-from toolchain.data.dataset import IMAGE_INPUT, Dataset, hash_files, hash_stats
+from toolchain.data.dataset import Dataset, hash_files, hash_stats
 from toolchain.data.faults import Faults, Kind, refuse_without
-from toolchain.data.picture_files import list_files
+from toolchain.data.file_samples import FileSamples
+from toolchain.data.list_files import list_files
 from toolchain.data.read_sound import read_header, read_sound
 from toolchain.data.transcripts import FILE, read_transcripts
 from toolchain.errors import ToolchainError
@@ -47,35 +45,6 @@ class Options(Section):
     """Whether the folders in train and test are classes, or a file texts.tsv there has a text for each sound."""
 
 
-@dataclass(frozen=True)
-class SoundFiles:
-    """WAV files, decoded when they are taken."""
-
-    paths: Sequence[Path]
-    targets: Mapping[str, TargetArray]
-    sha256: str
-    length_samples: int
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
-        """Return the sounds start to stop, float32 `(n, samples)` in [-1, 1]."""
-        return self._read(self.paths[start:stop])
-
-    def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """Return the sounds at the indices `(n,)`."""
-        return self._read([self.paths[index] for index in indices])
-
-    def name_sample(self, index: int) -> str:
-        """Return the path of a sound."""
-        return str(self.paths[index])
-
-    def _read(self, paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
-        with ThreadPoolExecutor() as pool:
-            return {IMAGE_INPUT: np.stack(list(pool.map(lambda path: read_sound(path, self.length_samples), paths)))}
-
-
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return the sounds, with their classes or their texts."""
     chosen = check_table(Options, options, what="the options of wav_folder", where="data.options")
@@ -88,7 +57,7 @@ def load(options: Mapping[str, Any]) -> Dataset:
     )
 
 
-def _make_part(folder: Path, classes: Sequence[str] | None, options: Options, faults: Faults) -> SoundFiles:
+def _make_part(folder: Path, classes: Sequence[str] | None, options: Options, faults: Faults) -> FileSamples:
     targets: dict[str, TargetArray] = {}
     if classes is not None:
         paths, targets[LABELS] = list_class_files(folder, classes, _SOUNDS)
@@ -101,11 +70,11 @@ def _make_part(folder: Path, classes: Sequence[str] | None, options: Options, fa
         _check_sound(path, options, faults)
     if classes is None and not faults:
         refuse_without(len(paths), what="text", where=str(folder / FILE))
-    return SoundFiles(
+    return FileSamples(
         paths=paths,
         targets=targets,
         sha256=hash_stats(f"{what} {folder.name}: {options.length_samples} of {options.rate_hz} Hz", folder, paths),
-        length_samples=options.length_samples,
+        read=partial(read_sound, length=options.length_samples),
     )
 
 

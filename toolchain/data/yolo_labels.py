@@ -12,8 +12,9 @@ from pydantic import Field
 from toolchain.data.boxes import Boxes, is_box, measure_picture
 from toolchain.data.dataset import Dataset, hash_stats
 from toolchain.data.faults import Faults, Kind, refuse_without
+from toolchain.data.file_samples import FileSamples
 from toolchain.data.framing import Framing, PictureOptions, Placement, make_framing
-from toolchain.data.picture_files import SUFFIXES, PictureFiles, list_files
+from toolchain.data.list_files import PICTURES, list_files
 from toolchain.data.stems import pair_stems
 from toolchain.project.data_path import DataPath
 from toolchain.project.toml_file import check_table
@@ -80,7 +81,7 @@ class _Part:
 
 
 def _check_part(folder: Path, labels: Path, framing: Framing, faults: Faults, classes: int) -> _Part:
-    paths = list_files(folder, SUFFIXES, what="a picture")
+    paths = list_files(folder, PICTURES, what="a picture")
     found = [path for path in list_files(labels, frozenset({_LABEL}), what="a label file") if path.name != _NAMES]
     pairs = pair_stems(folder, paths, labels, found, faults)
     part = _Part(folder, labels, paths, found, [], Boxes())
@@ -129,13 +130,14 @@ def _read_row(line: str) -> tuple[int, list[float]] | None:
         return None
 
 
-def _make_samples(part: _Part, framing: Framing, options: Options) -> PictureFiles:
+def _make_samples(part: _Part, framing: Framing, options: Options) -> FileSamples:
     refuse_without(len(part.boxes), what="box", where=str(part.labels))
     boxes, classes, _ = part.boxes.make_targets(part.placements, part.boxes.sort())
     what = f"yolo_labels {framing} names {options.names}"
-    return PictureFiles(
+    return FileSamples(
         paths=part.paths,
         targets={"boxes": boxes, "classes": classes},
         sha256=hash_stats(hash_stats(what, part.folder, part.paths), part.labels, part.found),
-        framing=framing,
+        read=framing.read_picture,
+        finish=framing.normalize,
     )

@@ -1,54 +1,15 @@
-"""Pictures in files, decoded when they are taken; and the files of a folder."""
+"""The files of a folder, by their endings."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from toolchain.agent.measure.targets import TargetArray
-from toolchain.data.dataset import IMAGE_INPUT
-from toolchain.data.framing import Framing
 from toolchain.errors import missing, usage
 from toolchain.run.names import check_path
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp"})
-
-
-@dataclass(frozen=True)
-class PictureFiles:
-    """Picture files in their order, and what is known of each."""
-
-    paths: Sequence[Path]
-    targets: Mapping[str, TargetArray]
-    sha256: str
-    framing: Framing
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
-        """Return the pictures start to stop."""
-        return self._read(self.paths[start:stop])
-
-    def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """Return the pictures at the indices `(n,)`."""
-        return self._read([self.paths[index] for index in indices])
-
-    def name_sample(self, index: int) -> str:
-        """Return the path of a picture."""
-        return str(self.paths[index])
-
-    def _read(self, paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
-        with ThreadPoolExecutor() as pool:  # decoding runs outside the interpreter's lock
-            pixels = np.stack(list(pool.map(self.framing.read_picture, paths)))
-        return {IMAGE_INPUT: self.framing.normalize(pixels)}
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp"})
 
 
 def list_files(folder: Path, suffixes: frozenset[str], *, what: str) -> list[Path]:
