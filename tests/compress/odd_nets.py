@@ -270,7 +270,8 @@ def build_odd_net(name):
 def make_odd_samples(name, count=32):
     """Return labelled samples that the net takes: pictures, and a state beside them where it has two inputs."""
     generator = np.random.default_rng(0)
-    arrays = {"input": generator.normal(size=(count, 3, 8, 8)).astype(np.float32)}
+    first = "picture" if name == "two_inputs" else "input"
+    arrays = {first: generator.normal(size=(count, 3, 8, 8)).astype(np.float32)}
     if name == "two_inputs":
         arrays["state"] = generator.normal(size=(count, 5)).astype(np.float32)
     return ArraySamples(arrays=arrays, targets={"labels": np.arange(count) % 2}, sha256=f"made for {name}")

@@ -46,14 +46,6 @@ _CANNOT = {
         "equalization": ("branching",),
         "qat": ("branching",),
     },
-    "is no plain classifier": {
-        "gradual_pruning": ("two_inputs", "dict_output", "tuple_output", "nested_output"),
-        "channel_sparsity": ("dict_output", "tuple_output", "nested_output"),
-        "qat": ("two_inputs", "dict_output", "tuple_output", "nested_output"),
-    },
-    "the student is no classifier": {
-        "distillation": ("two_inputs", "dict_output", "tuple_output", "nested_output"),
-    },
     "weights are frozen": {
         "gradual_pruning": ("all_frozen",),
         "qat": ("all_frozen",),
