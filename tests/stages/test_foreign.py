@@ -98,6 +98,20 @@ def test_the_recipe_says_what_a_model_may_take(make_run):
     assert stages.run_stages(run, stages.optimize_alone, gives=Entry).folder.is_dir()
 
 
+COMPUTED_SCALE = """
+<ir_version: 8, opset_import: ["" : 17]>
+net (float[N, 3] input) => (float[N, 3] out) <float a = {1.5}, float b = {TAKEN}> {
+    scale = Sub (a, b) q = QuantizeLinear (input, scale) out = DequantizeLinear (q, scale)
+}
+"""
+
+
+def test_a_scale_that_only_a_pass_computes_is_refused_where_it_is_none(make_run):
+    assert "scale" in refuse(make_run(COMPUTED_SCALE.replace("TAKEN", "1.5"))).what
+    run = make_run(COMPUTED_SCALE.replace("TAKEN", "1.25"))
+    assert stages.run_stages(run, stages.optimize_alone, gives=Entry).folder.is_dir()
+
+
 def test_notes_come_back_for_the_report(make_run):
     run = make_run(LOOP.replace("FACTOR", "10"))
 

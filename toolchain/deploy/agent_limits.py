@@ -18,8 +18,9 @@ _MEMORY_PER_PAYLOAD_BYTE = 12
 _MEMORY_PER_BATCH_BYTE = 1000
 # What is left to others where the machine is small.
 _MACHINE_SHARE = 0.75
-# CPU time between two signs of progress: a payload opened, one batch run. Of a small model each takes a second at most.
-_STEP_BASE_S = 60.0
+# CPU time of a thread between two signs of progress: a payload opened, one batch run, two seconds of warming up for each of
+# three payloads.
+_STEP_BASE_S = 10.0
 _STEP_PER_PAYLOAD_MB_S = 5.0
 _STEP_PER_BATCH_MB_S = 60.0
 # Wall time for it, on a machine that is busy with other things.
@@ -51,7 +52,8 @@ def find_limits(manifest: Manifest) -> AgentLimits:
     sample_bytes = sum(sizes[path] for path in inputs) / manifest.golden.samples * _LEVEL_BYTES
     batch_bytes = sample_bytes * min(_BATCH_SAMPLES, manifest.golden.samples)
     asked = _MEMORY_BASE_BYTES + _MEMORY_PER_PAYLOAD_BYTE * payload_bytes + _MEMORY_PER_BATCH_BYTE * batch_bytes
-    step_s = _STEP_BASE_S + (_STEP_PER_PAYLOAD_MB_S * payload_bytes + _STEP_PER_BATCH_MB_S * batch_bytes) / _MB
+    threads = min(manifest.threads, os.cpu_count() or 1)
+    step_s = threads * _STEP_BASE_S + (_STEP_PER_PAYLOAD_MB_S * payload_bytes + _STEP_PER_BATCH_MB_S * batch_bytes) / _MB
     return AgentLimits(
         memory_bytes=min(int(asked), machine_bytes), step_cpu_s=step_s, step_wall_s=_IDLE_FACTOR * step_s
     )

@@ -27,6 +27,7 @@ def optimize(run: Run, exported: Entry) -> Entry:
         from toolchain import optimize as ours
         from toolchain.graph.file import read_onnx, write_onnx
         from toolchain.graph.opset import describe_opset
+        from toolchain.graph.safety.quantization import check_scales
 
         path = exported.folder / "model.onnx"
         passes = (*ours.PASSES, *map(load_member, asked))
@@ -34,6 +35,8 @@ def optimize(run: Run, exported: Entry) -> Entry:
         feeds = run.bind_calibration(path, PARITY_SAMPLES)
         model = read_onnx(path, trusted=True)
         result = ours.optimize(model, list(feeds), passes=passes, on_pass=lambda _: advance())
+        if run.recipe.model.onnx is not None:  # a pass may have computed what no check of the file could see
+            check_scales(result.model, str(run.recipe.folder / run.recipe.model.onnx))
         write_onnx(result.model, folder / "model.onnx", step="optimize")
         document = {"opset": describe_opset(result.model), "passes": [asdict(record) for record in result.passes]}
         write_json(folder / "optimize.json", document)
