@@ -107,7 +107,9 @@ net (float[N, 3] input) => (float[N, 3] out) <float a = {1.5}, float b = {TAKEN}
 
 
 def test_a_scale_that_only_a_pass_computes_is_refused_where_it_is_none(make_run):
-    assert "scale" in refuse(make_run(COMPUTED_SCALE.replace("TAKEN", "1.5"))).what
+    with pytest.raises(ToolchainError, match="a scale is not positive") as caught:
+        stages.run_stages(make_run(COMPUTED_SCALE.replace("TAKEN", "1.5")), stages.optimize_alone, gives=Entry)
+    assert caught.value.code == ExitCode.MALFORMED
     run = make_run(COMPUTED_SCALE.replace("TAKEN", "1.25"))
     assert stages.run_stages(run, stages.optimize_alone, gives=Entry).folder.is_dir()
 

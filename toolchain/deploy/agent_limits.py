@@ -53,7 +53,9 @@ def find_limits(manifest: Manifest) -> AgentLimits:
     batch_bytes = sample_bytes * min(_BATCH_SAMPLES, manifest.golden.samples)
     asked = _MEMORY_BASE_BYTES + _MEMORY_PER_PAYLOAD_BYTE * payload_bytes + _MEMORY_PER_BATCH_BYTE * batch_bytes
     threads = min(manifest.threads, os.cpu_count() or 1)
-    step_s = threads * _STEP_BASE_S + (_STEP_PER_PAYLOAD_MB_S * payload_bytes + _STEP_PER_BATCH_MB_S * batch_bytes) / _MB
+    step_s = (
+        threads * _STEP_BASE_S + (_STEP_PER_PAYLOAD_MB_S * payload_bytes + _STEP_PER_BATCH_MB_S * batch_bytes) / _MB
+    )
     return AgentLimits(
         memory_bytes=min(int(asked), machine_bytes), step_cpu_s=step_s, step_wall_s=_IDLE_FACTOR * step_s
     )
