@@ -32,8 +32,8 @@ def optimize(run: Run, exported: Entry) -> Entry:
         passes = (*ours.PASSES, *map(load_member, asked))
         advance = run.progress.steps("optimize", len(passes))
         feeds = run.bind_calibration(path, PARITY_SAMPLES)
-        model = read_onnx(path, trusted=True)
-        result = ours.optimize(model, list(feeds), passes=passes, on_pass=lambda _: advance())
+        # No name of ours holds the model as it came: beside what the passes made of it, it would be held to the end.
+        result = ours.optimize(read_onnx(path, trusted=True), list(feeds), passes=passes, on_pass=lambda _: advance())
         write_onnx(result.model, folder / "model.onnx", step="optimize")
         document = {"opset": describe_opset(result.model), "passes": [asdict(record) for record in result.passes]}
         write_json(folder / "optimize.json", document)
