@@ -1,8 +1,8 @@
-"""Runs the soak, or a part of it, and keeps what was measured in benchmarks/results/CPU/soak_PART.json.
+"""Runs the soak, or a part of it, and keeps what was measured in benchmarks/results/CPU/soak_PART.jsonl.
 
     python -m benchmarks.soak [deploys] [calibration] [large]
 
-CPU is this machine's. The exit code is 1 where something grew, or took more than it may.
+CPU is this machine's. A file has a line for each thing that was measured, and last one about all of them. The exit code is 1 where something grew, or took more than it may.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from benchmarks.__main__ import RESULTS, name_cpu
@@ -21,6 +22,12 @@ _PARTS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "calibration": calibration.measure,
     "large": large.measure,
 }
+
+
+def write_lines(document: Mapping[str, Any], path: Path) -> None:
+    """Write the rows of a part, and then the rest of what it says."""
+    rest = {key: value for key, value in document.items() if key != "rows"}
+    path.write_text("".join(json.dumps(row) + "\n" for row in (*document["rows"], rest)), encoding="utf-8")
 
 
 def main() -> int:
@@ -35,7 +42,7 @@ def main() -> int:
     problems = []
     for part in parts:
         document = _PARTS[part]()
-        (results / f"soak_{part}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        write_lines(document, results / f"soak_{part}.jsonl")
         problems += [f"{part}: {problem}" for problem in document["problems"]]
     sys.stdout.write("\n".join(problems or ["nothing grew, and nothing took more than it may"]) + "\n")
     return 1 if problems else 0

@@ -54,6 +54,6 @@ def measure() -> dict[str, Any]:
         "wall_s": round(ended.wall_s, 1),
         "exit_code": ended.exit_code,
         "precision": report["precision"],
-        "stages": [{"name": stage["name"], "duration_s": stage["duration_s"]} for stage in report["stages"]],
         "problems": problems,
+        "rows": [{"stage": stage["name"], "duration_s": stage["duration_s"]} for stage in report["stages"]],
     }

@@ -30,11 +30,11 @@ class Leftovers:
     """What there is after a deploy."""
 
     board_files: int
-    """Below ROOT, log included."""
+    """Below ROOT, without logs."""
     board_bytes: int
-    """Below ROOT without log: each file once, whatever names it has."""
+    """Of those: each file once, whatever names it has."""
     log_bytes: int
-    """Of ROOT/log.jsonl and what it is rotated into."""
+    """Of ROOT/log.jsonl and the logs of before."""
     cache_files: int
     cache_bytes: int
     out_files: int
@@ -63,7 +63,7 @@ def find_growth(rows: Sequence[Leftovers], *, warm_up: int, bounds: Bounds) -> l
     if len(rows) <= warm_up:
         raise ValueError(f"{len(rows)} deploys show nothing after a warm-up of {warm_up}")
     first, later = rows[:warm_up], rows[warm_up:]
-    peak = max(row.peak_bytes for row in first)
+    peak = first[-1].peak_bytes  # the first ones built what the later ones find in the cache
     allowed = {
         **{name: max(getattr(row, name) for row in first) + more for name, more in _ALLOWANCES.items()},
         "peak_bytes": peak + int(peak * _MORE_PEAK_SHARE),
@@ -108,11 +108,11 @@ class Places:
 def count_leftovers(places: Places, *, peak_bytes: int) -> Leftovers:
     """Return what lies there now, once the processes that are about to end have ended."""
     processes = _wait_for_end(places)
-    board = _list_files(places.root)
-    logs = [path for path in board if path.name.startswith("log.")]
+    logs = sorted(places.root.glob("log.*"))
+    board = [path for path in _list_files(places.root) if path not in logs]
     return Leftovers(
         board_files=len(board),
-        board_bytes=_measure([path for path in board if path not in logs]),
+        board_bytes=_measure(board),
         log_bytes=_measure(logs),
         cache_files=len(_list_files(places.cache)),
         cache_bytes=_measure(_list_files(places.cache)),
