@@ -17,7 +17,7 @@ VENV      := .venv
 PIP       := $(VENV)/bin/python -m pip
 TOOLCHAIN := $(VENV)/bin/toolchain
 
-.PHONY: setup deploy train test test-power test-board wheel-test fuzz check bench board board-stop clean
+.PHONY: setup deploy train test test-power test-board wheel-test fuzz soak check bench board board-stop clean
 
 setup: $(VENV)/.installed
 
@@ -45,6 +45,10 @@ wheel-test: $(VENV)/.installed-dev
 fuzz: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m tests.hostile_models.run
 	$(VENV)/bin/python -m tests.fuzz.run --seconds $(FUZZ_S)
+
+# What is long and what is large (docs/soak.md): fifty deploys, ten thousand samples, a model of a gigabyte. Half an hour.
+soak: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m benchmarks.soak
 
 # Power cuts during a deploy, on a disk of its own (docs/boards.md); it needs root.
 test-power: $(VENV)/.installed-dev

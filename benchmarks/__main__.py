@@ -18,7 +18,7 @@ from toolchain.agent.measure.facts import read_cpu
 from toolchain.lower.cpu_scheme import VNNI
 
 _NAMES = ("flow", "calibration", "lowering", "packing", "fusion", "wild", "board_overhead", "harness")
-_RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results"
 _MISSING = 3
 
 
@@ -29,7 +29,7 @@ def main() -> int:
     names = parser.parse_args().names or _NAMES
     if unknown := [name for name in names if not Path(__file__).with_name(f"{name}.py").is_file()]:
         parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(_NAMES)}")
-    results = _RESULTS / _name_cpu()
+    results = RESULTS / name_cpu()
     results.mkdir(parents=True, exist_ok=True)
     failed = []
     for name in names:
@@ -55,7 +55,7 @@ def _run(name: str, lines: Path) -> bool:
     return process.returncode == 0
 
 
-def _name_cpu() -> str:
+def name_cpu() -> str:
     """Return a folder's name for this CPU; one that multiplies int8 in one instruction is another CPU than one that cannot."""
     _, cpu, features = read_cpu()
     vnni = " vnni" if VNNI & set(features) else ""

@@ -39,7 +39,8 @@ def assert_unreachable(connection):
 class NativeBoard:
     """An sshd with the user's own account; what is deployed lies in `root`."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *, environment=None):
+        """environment: what commands on the board have beside their own."""
         if _SSHD is None:
             pytest.skip("there is no sshd: apt-get install openssh-server")
         self.folder = folder
@@ -65,7 +66,7 @@ class NativeBoard:
             "PasswordAuthentication": "no",
             "KbdInteractiveAuthentication": "no",
             # bash reads a user's .bashrc for a command over ssh, unless another shell started it.
-            "SetEnv": "SHLVL=2",
+            "SetEnv": " ".join(f"{name}={value}" for name, value in {"SHLVL": 2, **(environment or {})}.items()),
         }
         (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in lines.items()))
         lines = {
@@ -93,6 +94,11 @@ class NativeBoard:
                 return
             time.sleep(0.01)
         pytest.fail(f"sshd does not start: {log.read_text()}")
+
+    @property
+    def process_id(self):
+        """Of the sshd that waits for connections."""
+        return self._sshd.pid
 
     def stop(self):
         """Switch the board off: no sshd, no session."""

@@ -4,8 +4,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from toolchain.data import load_dataset
+from toolchain.data import load_dataset, npz
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.project import npz_file
+from toolchain.project.stored_rows import StoredRows
 
 
 def write(path, **arrays):
@@ -234,3 +236,32 @@ def test_a_target_that_is_not_one_for_every_sample_is_exit_2(tmp_path, changes, 
     assert caught.value.code is ExitCode.USAGE
     assert word in str(caught.value)
     assert caught.value.fix
+
+
+def test_samples_that_stay_in_the_file_are_the_same_as_in_memory(tmp_path, monkeypatch):
+    arrays = {"x": np.random.default_rng(0).normal(size=(20, 3)), "i": np.arange(20), "labels": np.arange(20) % 3}
+    options = write(tmp_path / "a.npz", **arrays) | {"split": True}
+    in_memory = load_dataset("npz", options)
+    monkeypatch.setattr(npz_file, "_STORED_MIN", 0)
+    stored = load_dataset("npz", options)
+    assert all(isinstance(array, StoredRows) for array in stored.calibration.samples.arrays.values())
+    for part in ("calibration", "evaluation"):
+        one, other = getattr(in_memory, part), getattr(stored, part)
+        assert (one.sha256, len(one)) == (other.sha256, len(other))
+        assert one.targets["labels"].tolist() == other.targets["labels"].tolist()
+        for name in ("x", "i"):
+            assert np.array_equal(one.batch(2, 7)[name], other.batch(2, 7)[name])
+            assert np.array_equal(one.take(np.array([5, 1]))[name], other.take(np.array([5, 1]))[name])
+
+
+def test_a_number_that_is_none_is_found_in_any_block_of_a_large_array(tmp_path, monkeypatch):
+    monkeypatch.setattr(npz, "_BLOCK_BYTES", 64)
+    values = np.zeros((20, 3))
+    load_dataset("npz", write(tmp_path / "a.npz", x=values))
+    values[13, 1], values[17, 2] = -np.inf, np.inf
+    error = refuse(write(tmp_path / "a.npz", x=values))
+    assert error.found == "-inf in sample 13; 2 of 20 samples"
+    values[17, 2] = 0
+    load_dataset("npz", write(tmp_path / "a.npz", x=values))  # a mask
+    values[2, 0] = 1
+    assert refuse(write(tmp_path / "a.npz", x=values)).found == "-inf in sample 13; 1 of 20 samples"

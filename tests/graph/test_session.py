@@ -158,3 +158,17 @@ def test_a_profile_has_every_run_of_the_kernels_that_a_board_takes():
     operators = list_run_operators(parse(PAIRED))
     assert "MatMul" not in operators
     assert operators.count("QuantizeLinear") == 2
+
+
+def test_a_large_model_is_opened_from_a_file_that_is_gone_then(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    opened = []
+    monkeypatch.setattr(
+        session, "_open", lambda source, *rest, own=session._open: opened.append(source) or own(source, *rest)
+    )
+    expected = HostSession(parse(MODEL), fused=False, tensors=["a", "y"]).run(BATCH)
+    monkeypatch.setattr(session, "_FILE_MIN_BYTES", 1)
+    found = HostSession(parse(MODEL), fused=False, tensors=["a", "y"]).run(BATCH)
+    assert {name: array.tolist() for name, array in found.items()} == {n: a.tolist() for n, a in expected.items()}
+    assert list(map(type, opened)) == [bytes, str]
+    assert list(tmp_path.iterdir()) == []

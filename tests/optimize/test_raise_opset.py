@@ -3,6 +3,7 @@ import pytest
 
 from tests.optimize.conftest import parse_model
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.graph import set_aside
 from toolchain.graph.opset import describe_opset, read_opset
 from toolchain.optimize import raise_opset
 
@@ -17,6 +18,16 @@ def test_an_older_model_is_raised_to_21_and_computes_the_same(assert_acts, opset
     )
     raised = assert_acts(raise_opset, model)
     assert read_opset(raised) == 21
+
+
+@pytest.mark.parametrize("opset", [7, 11, 17])
+def test_large_weights_that_the_converter_does_not_see_come_back_as_they_were(assert_acts, monkeypatch, opset):
+    graph = "g (float[N, 4] x) => (float[N, 2] y) <float[4, 3] a, float[3] b, float[3, 2] c> { p = MatMul (x, a) s = Add (p, b) y = MatMul (s, c) }"
+    model = parse_model(graph, opset, ir_version=8)
+    expected = assert_acts(raise_opset, model)
+    monkeypatch.setattr(set_aside, "ASIDE_MIN_BYTES", 20)
+    assert set_aside.list_large_weights(model) == ["a", "c"]
+    assert assert_acts(raise_opset, model) == expected
 
 
 @pytest.mark.parametrize("opset", [21, 22, 24])

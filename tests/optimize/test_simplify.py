@@ -1,8 +1,10 @@
 import numpy as np
 import onnx
+import pytest
 from onnx import numpy_helper
 
 from tests.optimize.conftest import list_operators, parse_model
+from toolchain.graph import set_aside
 from toolchain.optimize import simplify
 
 NORM = """
@@ -150,3 +152,53 @@ def test_what_fills_a_large_tensor_is_not_folded(assert_acts):
         "{ e = Expand (w, shape) i = Identity (x) y = Add (i, e) }"
     )
     assert measure_weights(assert_acts(simplify, model)) < 2000
+
+
+@pytest.fixture
+def very_large(monkeypatch):
+    """Take any model for one of gigabytes, with large weights."""
+    monkeypatch.setattr(simplify, "_VERY_LARGE_BYTES", 0)
+    monkeypatch.setattr(set_aside, "ASIDE_MIN_BYTES", 1)
+
+
+def count_seen(monkeypatch):
+    """Return a list of how many initializers onnxsim is given."""
+    seen, own = [], simplify.onnxsim.simplify
+
+    def watch(model, **options):
+        seen.append(len(model.graph.initializer))
+        return own(model, **options)
+
+    monkeypatch.setattr(simplify.onnxsim, "simplify", watch)
+    return seen
+
+
+PRODUCTS = """g (float[N, 4] x, int64[N] i) => (float[N, 4] y, float[N, 3] e)
+<float[4, 4] a, float[4, 4] b, float[5, 3] table>
+{ p = MatMul (x, a) j = Identity (p) r = Relu (j) y = Gemm (r, b) e = Gather (table, i) }"""
+
+
+def test_weights_that_only_multiply_a_very_large_model_keeps_to_itself(assert_acts, monkeypatch, very_large):
+    seen = count_seen(monkeypatch)
+    model = parse_model(PRODUCTS)
+    result = assert_acts(simplify, model)
+    assert list_operators(result) == ["MatMul", "Relu", "Gemm", "Gather"]
+    assert list(result.graph.initializer) == list(model.graph.initializer)
+    assert list(result.graph.input) == list(model.graph.input)
+    assert set(seen) == {0}
+
+
+@pytest.mark.parametrize(
+    ("graph", "operators"),
+    [
+        (NORM, ["Conv", "Relu"]),
+        ("g (float[N, 4] x) => (float[N, 3] y) <float[3, 4] w> { t = Transpose (w) y = MatMul (x, t) }", ["MatMul"]),
+        (
+            "g (float[N, 4] x) => (float[N, 4] y) <float[1, 4] a, float[4, 4] w> { c = MatMul (a, w) y = Add (x, c) }",
+            ["Add"],
+        ),
+    ],
+    ids=["normalization", "transposed", "product of constants"],
+)
+def test_what_is_folded_of_a_very_large_model_is_folded_as_ever(assert_acts, very_large, graph, operators):
+    assert list_operators(assert_acts(simplify, parse_model(graph))) == operators

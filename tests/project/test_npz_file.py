@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.project.npz_file import list_names, read_arrays
+from toolchain.project import npz_file
+from toolchain.project.npz_file import list_names, open_arrays, read_arrays
+from toolchain.project.stored_rows import StoredRows
 
 ARRAYS = {
     "x": np.arange(6, dtype="<f4").reshape(2, 3),
@@ -76,6 +78,50 @@ def test_arrays_are_what_numpy_reads(tmp_path, save):
             )
             assert np.array_equal(read[name], expected)
             assert read[name].flags.aligned
+
+
+@pytest.fixture
+def all_stored(monkeypatch):
+    """Leave arrays of any size in their file."""
+    monkeypatch.setattr(npz_file, "_STORED_MIN", 0)
+
+
+def test_arrays_that_stay_in_the_file_are_what_numpy_reads(tmp_path, all_stored):
+    np.savez(tmp_path / "a.npz", **ARRAYS)
+    opened = open_arrays(tmp_path / "a.npz")
+    stored = {name for name, array in opened.items() if isinstance(array, StoredRows)}
+    # The others have no rows, or lie in another order.
+    assert stored == ARRAYS.keys() - {"of Fortran", "a scalar", "nothing"}
+    with np.load(tmp_path / "a.npz") as archive:
+        for name, expected in archive.items():
+            assert np.array_equal(opened[name][...], expected)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_only_large_arrays_that_are_not_compressed_stay_in_the_file(tmp_path, monkeypatch, save):
+    monkeypatch.setattr(npz_file, "_STORED_MIN", 1000)
+    save(tmp_path / "a.npz", small=np.zeros(10), large=np.zeros(200))
+    opened = open_arrays(tmp_path / "a.npz")
+    assert isinstance(opened["small"], np.ndarray)
+    assert isinstance(opened["large"], StoredRows) == (save is np.savez)
+
+
+def test_a_damaged_byte_of_what_stays_in_the_file_is_refused(tmp_path, all_stored):
+    path = write(tmp_path / "a.npz", ("x.npy", X))
+    open_arrays(path)
+    change(path, ARRAYS["x"].tobytes(), ARRAYS["x"].tobytes()[:-1] + b"\x00")
+    with pytest.raises(ToolchainError, match="CRC"):
+        open_arrays(path)
+
+
+def test_what_a_local_header_has_more_is_passed_over(tmp_path, all_stored):
+    info = zipfile.ZipInfo("x.npy")
+    info.extra = struct.pack("<HH", 0x9999, 4) + b"more"
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr(info, X)
+    opened = open_arrays(tmp_path / "a.npz")["x"]
+    assert isinstance(opened, StoredRows)
+    assert np.array_equal(opened[...], ARRAYS["x"])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ A ragged target NAME is the two arrays NAME.values and NAME.offsets (agent/measu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,8 @@ from toolchain.data.labels import read_labels
 from toolchain.data.subset import HALVED_MIN, halve_samples
 from toolchain.errors import ToolchainError, usage
 from toolchain.project.data_path import DataPath
-from toolchain.project.npz_file import read_arrays
+from toolchain.project.npz_file import open_arrays
+from toolchain.project.stored_rows import StoredRows
 from toolchain.project.toml_file import Section, check_table
 
 
@@ -36,11 +38,18 @@ class Options(Section):
     """Calibrate with one half of the samples and evaluate on the other, where there are 16 or more."""
 
 
+Rows = NDArray[Any] | StoredRows
+"""An array whose first axis is the samples."""
+
+# Looked at together.
+_BLOCK_BYTES = 16 << 20
+
+
 @dataclass(frozen=True)
 class ArraySamples:
-    """Arrays in memory, as they are in the file."""
+    """Arrays as they are in the file; large ones stay there."""
 
-    arrays: Mapping[str, NDArray[Any]]
+    arrays: Mapping[str, Rows]
     """One per model input, `(N, …)`."""
     targets: Mapping[str, TargetArray]
     sha256: str
@@ -104,7 +113,7 @@ def _make_dataset(calibration: Samples, evaluation: Samples, *, train: ArraySamp
 
 
 def _load_samples(path: Path, names: Sequence[str] | None) -> ArraySamples:
-    arrays = read_arrays(path)
+    arrays = open_arrays(path)
     found = _pop_targets(arrays, names, path)
     if not arrays:
         raise usage(
@@ -141,7 +150,7 @@ def _load_samples(path: Path, names: Sequence[str] | None) -> ArraySamples:
     )
 
 
-def _pop_targets(arrays: dict[str, NDArray[Any]], names: Sequence[str] | None, path: Path) -> dict[str, NDArray[Any]]:
+def _pop_targets(arrays: dict[str, Rows], names: Sequence[str] | None, path: Path) -> dict[str, NDArray[Any]]:
     """Take the arrays of the targets out of those of a file; raises ToolchainError (exit 2) where one is not there."""
     found: dict[str, NDArray[Any]] = {}
     for name in (LABELS,) if names is None else names:
@@ -154,7 +163,7 @@ def _pop_targets(arrays: dict[str, NDArray[Any]], names: Sequence[str] | None, p
                 found=", ".join(arrays),
                 fix="correct data.options.targets, or add the array",
             )
-        found |= {key: arrays.pop(key) for key in own}
+        found |= {key: arrays.pop(key)[...] for key in own}
     return found
 
 
@@ -173,19 +182,27 @@ def _read_targets(found: Mapping[str, NDArray[Any]], samples: int, path: Path) -
     return targets
 
 
-def _check_finite(name: str, array: NDArray[Any], path: Path) -> None:
+def _check_finite(name: str, array: Rows, path: Path) -> None:
     """Refuse what is no number; -inf is one in a mask that is added to scores, which has no value above 0."""
     if not np.issubdtype(array.dtype, np.floating):
         return
-    wrong = ~np.isfinite(array)
-    if not wrong.any() or bool((array <= 0).all()):
+    broken: list[int] = []
+    first: object = None
+    is_mask = True
+    count = max(1, _BLOCK_BYTES // max(1, array.dtype.itemsize * math.prod(array.shape[1:])))
+    for start in range(0, len(array), count):
+        block = array[start : start + count]
+        wrong = ~np.isfinite(block)
+        is_mask = is_mask and bool((block <= 0).all())
+        if wrong.any():
+            first = block[wrong].flat[0] if first is None else first
+            broken.extend((start + np.flatnonzero(wrong.reshape(len(block), -1).any(axis=1))).tolist())
+    if not broken or is_mask:
         return
-    samples = np.flatnonzero(wrong.reshape(len(array), -1).any(axis=1))
     raise usage(
         "an input holds NaN or infinity",
         where=f"{path}: {name}",
         expected="finite numbers; -inf only in a mask of numbers of 0 and less",
-        found=f"{array[samples[0]][wrong[samples[0]]].flat[0]} in sample {samples[0]}; {len(samples)} of {len(array)} "
-        "samples",
+        found=f"{first} in sample {broken[0]}; {len(broken)} of {len(array)} samples",
         fix="leave out the samples that are broken",
     )

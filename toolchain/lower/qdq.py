@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from toolchain.graph.names import OnnxNames
+from toolchain.graph.set_aside import copy_without_weights
 from toolchain.graph.view import GraphView, read_names, rename_reads
 from toolchain.lower.affine import (
     AffineParameters,
@@ -46,16 +48,17 @@ def write_qdq(
 
     Raises KeyError where the plan names a node or tensor that the model or the ranges lack.
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    result = copy_without_weights(model)
     parameters = resolve_parameters(plan, ranges, scheme)
-    emission = _Emission(GraphView.from_model(result), plan, parameters, scheme)
+    view = replace(GraphView.from_model(result), initializers=weights)
+    emission = _Emission(view, OnnxNames.from_model(model), plan, parameters, scheme)
     nodes = emission.drop_bypassed(list(emission.nodes()))
     nodes = [*emission.restore_weights(nodes), *nodes]
     made = {name for node in nodes for name in node.output}
     used = {name for node in nodes for name in read_names(node)} | {value.name for value in result.graph.output}
-    initializers = [t for t in [*result.graph.initializer, *emission.initializers] if t.name in used - made]
-    replaced = {t.name for t in result.graph.initializer} - used
+    initializers = [t for t in [*weights.values(), *emission.initializers] if t.name in used - made]
+    replaced = weights.keys() - used
     inputs = [value for value in result.graph.input if value.name not in replaced]
     for field, values in (("node", nodes), ("initializer", initializers), ("input", inputs)):
         result.graph.ClearField(field)
@@ -83,11 +86,16 @@ class _Emission:
     """The nodes of the new graph, in an order that can run: each pair stands right behind its tensor's producer."""
 
     def __init__(
-        self, view: GraphView, plan: QdqPlan, parameters: Mapping[str, AffineParameters], scheme: Scheme
+        self,
+        view: GraphView,
+        names: OnnxNames,
+        plan: QdqPlan,
+        parameters: Mapping[str, AffineParameters],
+        scheme: Scheme,
     ) -> None:
         self.initializers: list[onnx.TensorProto] = []
         self._view = view
-        self._names = OnnxNames.from_model(view.model)
+        self._names = names
         self._planned = {node.name: node for node in plan.nodes}
         self._returned = {node.output for node in plan.nodes if node.output is not None}
         self._parameters = parameters

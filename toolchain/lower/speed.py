@@ -117,13 +117,15 @@ def _try_sets(
     """
     plain: tuple[str, ...] = ()
     runtime = _name_kernels(bench)
-    sessions = {plain: open_as_board(bench.build(keep_float), runtime=runtime, threads=threads, is_timed=True)}
-    for proposal in proposals:
-        sessions[proposal] = open_as_board(
-            bench.build(keep_float | frozenset(proposal)), runtime=runtime, threads=threads, is_timed=True
+    sessions = {}
+    # What takes most memory while it is opened, the most layers in float, comes before the others' sessions are there.
+    for layers in sorted([plain, *proposals], key=len, reverse=True):
+        sessions[layers] = open_as_board(
+            bench.build(keep_float | frozenset(layers)), runtime=runtime, threads=threads, is_timed=True
         )
-        on_step()
-    runs = {_name_trial(proposal): _bind_run(session, bench.feeds[0]) for proposal, session in sessions.items()}
+        if layers:
+            on_step()
+    runs = {_name_trial(layers): _bind_run(sessions[layers], bench.feeds[0]) for layers in [plain, *proposals]}
 
     def judge(measurement: Measurement) -> list[SpeedTrial]:
         ratios = {proposal: measurement.compare(_name_trial(plain), _name_trial(proposal)) for proposal in proposals}

@@ -17,6 +17,7 @@ from onnx import helper, version_converter
 
 from toolchain.errors import first_line, usage
 from toolchain.graph.opset import OPSET, POOLING_OPSET, find_newer, pools_averages, read_opset
+from toolchain.graph.set_aside import list_large_weights, put_weights_back, set_weights_aside
 from toolchain.graph.view import ONNX_DOMAINS
 from toolchain.graph.walk import iter_nodes
 from toolchain.optimize.applied import Applied
@@ -52,8 +53,9 @@ def apply(model: onnx.ModelProto) -> Applied:
 
 
 def _raise_to(model: onnx.ModelProto, version: int, goal: int) -> onnx.ModelProto:
+    large = list_large_weights(model)  # the converter holds a model six times
     try:
-        converted: onnx.ModelProto = version_converter.convert_version(model, goal)
+        converted: onnx.ModelProto = version_converter.convert_version(set_weights_aside(model, large), goal)
     except (RuntimeError, version_converter.ConvertError) as error:
         match = _NO_ADAPTER.search(str(error))
         raise usage(
@@ -63,6 +65,7 @@ def _raise_to(model: onnx.ModelProto, version: int, goal: int) -> onnx.ModelProt
             found=f"opset {version}: {first_line(error)}",
             fix=f"export the model again with opset {goal}",
         ) from error
+    converted = put_weights_back(converted, model, large)
     if version < _RESIZE_OPSET:
         for node in iter_nodes(converted):
             if node.op_type == "Resize":

@@ -22,8 +22,8 @@ from typing import Any
 
 import onnx
 from google.protobuf.message import Message
-from onnx import helper
 
+from toolchain.graph.set_aside import list_large_weights, put_weights_back, set_weights_aside
 from toolchain.graph.view import read_names
 from toolchain.graph.walk import iter_nodes, iter_tensors
 from toolchain.optimize.applied import Applied
@@ -36,6 +36,10 @@ _BATCHED_GEMM = "fuse_matmul_add_bias_into_gemm_batched"
 # inner branch before the nodes that it reads from, and fails (voice activity model silero_vad, opset 15).
 _CONSTANT_IF = "eliminate_if_with_const_cond"
 
+
+# Half of what a file may have. Others are given as they are: their weights are fused with what stands beside them.
+_VERY_LARGE_BYTES = 2**28
+_LEAVES_WEIGHTS = frozenset({"MatMul", "Gemm", "Gather"})
 
 # A model may grow by small constants.
 _GROWTH_MAX_BYTES = 1024
@@ -77,34 +81,44 @@ def apply(model: onnx.ModelProto) -> Applied:
 
 def _simplify(model: onnx.ModelProto, **options: Any) -> onnx.ModelProto:
     skipped = [_BATCHED_GEMM, _CONSTANT_IF] if _nests_ifs(model) else [_BATCHED_GEMM]
-    simplified, _ = onnxsim.simplify(model, skipped_optimizers=skipped, certify=False, **options)
+    aside = _list_untouched(model)
+    given = set_weights_aside(model, aside) if aside else model
+    simplified, _ = onnxsim.simplify(given, skipped_optimizers=skipped, certify=False, **options)
     result: onnx.ModelProto = simplified
+    if aside:
+        read = {name for node in result.graph.node for name in read_names(node)}
+        result = put_weights_back(result, model, aside & read)
     # onnxsim notes its options in the model.
     del result.metadata_props[:]
     result.metadata_props.extend(model.metadata_props)
     return result
 
 
+def _list_untouched(model: onnx.ModelProto) -> set[str]:
+    """Return the weights of a very large model that onnxsim, which holds a model six times, would not touch.
+
+    Those of multiplications whose other side is no constant, and of tables that are looked up.
+    """
+    if model.ByteSize() < _VERY_LARGE_BYTES:
+        return set()
+    taken = {value.name for value in (*model.graph.input, *model.graph.output)}
+    untouched = set(list_large_weights(model)) - taken
+    constant = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        others = [name for name in node.input if name not in constant]
+        if node.op_type not in _LEAVES_WEIGHTS or not others:
+            untouched -= set(read_names(node))
+    return untouched
+
+
 def _simplify_sparing(model: onnx.ModelProto) -> onnx.ModelProto:
     """Simplify with shared weights as inputs, which cannot be folded, and without folding large tensors."""
-    hidden = onnx.ModelProto()
-    hidden.CopyFrom(model)
     readers = Counter(name for node in model.graph.node for name in set(read_names(node)))
     taken = {value.name for value in (*model.graph.input, *model.graph.output)}
     shared = [tensor for tensor in model.graph.initializer if readers[tensor.name] > 1 and tensor.name not in taken]
     names = {tensor.name for tensor in shared}
-    rest = [tensor for tensor in model.graph.initializer if tensor.name not in names]
-    hidden.graph.ClearField("initializer")
-    hidden.graph.initializer.extend(rest)
-    hidden.graph.input.extend(
-        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in shared
-    )
-    result = _simplify(hidden, tensor_size_threshold=_FOLDED_MAX)
-    inputs = [value for value in result.graph.input if value.name not in names]
-    result.graph.ClearField("input")
-    result.graph.input.extend(inputs)
-    result.graph.initializer.extend(shared)
-    return result
+    result = _simplify(set_weights_aside(model, names), tensor_size_threshold=_FOLDED_MAX)
+    return put_weights_back(result, model, names)
 
 
 def _measure_weights(model: onnx.ModelProto) -> int:
@@ -134,7 +148,7 @@ def _describe(model: onnx.ModelProto) -> tuple[Any, ...]:
         (node.op_type, node.domain, list(node.input), list(node.output), sorted(map(_serialize, node.attribute)))
         for node in model.graph.node
     ]
-    return nodes, {tensor.name: _serialize(tensor) for tensor in model.graph.initializer}
+    return nodes, {tensor.name: hashlib.sha256(_serialize(tensor)).digest() for tensor in model.graph.initializer}
 
 
 def _serialize(message: Message) -> bytes:

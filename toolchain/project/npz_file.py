@@ -5,6 +5,7 @@ An .npz file is a zip of .npy files. Numbers that a member declares are believed
 
 from __future__ import annotations
 
+import os
 import struct
 import zipfile
 import zlib
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from toolchain.agent.measure.npy import NpyHeader, read_header
 from toolchain.errors import malformed, missing
+from toolchain.project.stored_rows import StoredRows
 from toolchain.run.regular_file import open_regular
 
 _SUFFIX = ".npy"
@@ -27,6 +29,9 @@ _PIECE_MAX = 4 << 20
 _MEMBERS_MAX = 4096
 # A zip's local header without the name (APPNOTE.TXT 4.3.7).
 _LOCAL_BYTES = 30
+_LOCAL_LENGTHS = 26  # of the name, and of what else stands there
+# Smaller ones are read at once: what is trained on is taken row by row, in any order.
+_STORED_MIN = 32 << 20
 # Zeros shrink a thousandfold: 7 MiB declared 7.5 GiB. Normalized pictures of Fashion-MNIST, a third of which is one value,
 # shrink by 9; what shrinks more is small, or can be stored as it is, which has no limit.
 _UNPACKED_MAX = 256 << 20
@@ -47,6 +52,20 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """
     with _open_archive(path) as archive:
         return {info.filename.removesuffix(_SUFFIX): _read_member(archive, info) for info in archive.infolist()}
+
+
+def open_arrays(path: Path) -> dict[str, NDArray[Any] | StoredRows]:
+    """Return the arrays of a file as read_arrays does; large ones, where they are not compressed, stay in the file.
+
+    All of it is read once, for the checksums.
+    """
+    with _open_archive(path) as archive:
+        return {
+            info.filename.removesuffix(_SUFFIX): _open_member(archive, info, path)
+            if info.compress_type == zipfile.ZIP_STORED and info.file_size >= _STORED_MIN
+            else _read_member(archive, info)
+            for info in archive.infolist()
+        }
 
 
 @contextmanager
@@ -83,7 +102,7 @@ class _Pieces:
     """A file of which nothing is read at once that is larger than the list of a few thousand members."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+        self.seek, self.tell, self.seekable, self.fileno = file.seek, file.tell, file.seekable, file.fileno
         self._read = file.read
 
     def read(self, size: int = -1) -> bytes:
@@ -130,14 +149,39 @@ def _find_problem(info: zipfile.ZipInfo) -> str | None:
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
     with archive.open(info) as file:
-        try:
-            header = read_header(file)
-        except ValueError as error:
-            raise ValueError(f"{info.filename[:80]}: {error}") from error
-        declared = header.size_bytes + header.data_bytes
-        if declared != info.file_size:
-            raise ValueError(f"{info.filename[:80]}: {info.file_size:,} bytes, and its header declares {declared:,}")
-        return _fill_array(header, file)
+        return _fill_array(_read_header(info, file), file)
+
+
+def _read_header(info: zipfile.ZipInfo, file: IO[bytes]) -> NpyHeader:
+    try:
+        header = read_header(file)
+    except ValueError as error:
+        raise ValueError(f"{info.filename[:80]}: {error}") from error
+    declared = header.size_bytes + header.data_bytes
+    if declared != info.file_size:
+        raise ValueError(f"{info.filename[:80]}: {info.file_size:,} bytes, and its header declares {declared:,}")
+    return header
+
+
+def _open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDArray[Any] | StoredRows:
+    """Return a member's array that stays in the file, where its rows lie one behind the other."""
+    with archive.open(info) as member:
+        header = _read_header(info, member)
+        if header.is_fortran or not header.shape or 0 in header.shape:
+            return _fill_array(header, member)
+        while member.read(_PIECE_MAX):  # to the end, where its checksum is compared
+            pass
+    descriptor = cast("_Pieces", archive.fp).fileno()
+    file = os.fdopen(os.dup(descriptor), "rb")
+    try:
+        # As zipfile does: the local header may have more or less behind it than the list of members says.
+        local = os.pread(descriptor, _LOCAL_BYTES, info.header_offset)
+        behind = sum(struct.unpack("<HH", local[_LOCAL_LENGTHS:]))
+        offset = info.header_offset + _LOCAL_BYTES + behind + header.size_bytes
+        return StoredRows(file, path, offset=offset, dtype=header.dtype, shape=header.shape)
+    except BaseException:
+        file.close()
+        raise
 
 
 def _fill_array(header: NpyHeader, file: IO[bytes]) -> NDArray[Any]:

@@ -33,8 +33,8 @@ def optimize(run: Run, exported: Entry) -> Entry:
         passes = (*ours.PASSES, *map(load_member, asked))
         advance = run.progress.steps("optimize", len(passes))
         feeds = run.bind_calibration(path, PARITY_SAMPLES)
-        model = read_onnx(path, trusted=True)
-        result = ours.optimize(model, list(feeds), passes=passes, on_pass=lambda _: advance())
+        # No name of ours holds the model as it came: beside what the passes made of it, it would be held to the end.
+        result = ours.optimize(read_onnx(path, trusted=True), list(feeds), passes=passes, on_pass=lambda _: advance())
         if run.recipe.model.onnx is not None:  # a pass may have computed what no check of the file could see
             check_scales(result.model, str(run.recipe.folder / run.recipe.model.onnx))
         write_onnx(result.model, folder / "model.onnx", step="optimize")

@@ -1,0 +1,1 @@
+"""Long and large: what many deploys leave behind, and what much data and a large model take."""
