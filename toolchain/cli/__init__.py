@@ -11,6 +11,7 @@ import sys
 
 import typer
 
+from toolchain.agent.command import keep_runtimes_silent
 from toolchain.cli import cache, devices, flow, lists, measure, model
 from toolchain.cli.exits import run_command
 from toolchain.cli.refused import DeployCommand
@@ -43,4 +44,5 @@ def main() -> None:
     # PyTorch's OpenMP threads spin while they wait. Where another process wants the cores, that is ruin: resnet8 over
     # 2,000 pictures took 23.6 s, and 1.9 s with threads that sleep (2 cores at load 5).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    keep_runtimes_silent()
     sys.exit(run_command(create_app()))
