@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.agent.measure.targets import TargetArray, take_target_rows
 from toolchain.data.dataset import TrainingSamples, find_labels, name_sample
+from toolchain.data.drawn_rows import DrawnRows
 
 HALVED_MIN = 16
 """Fewer samples stay together: half of them would neither calibrate nor prove anything."""
@@ -27,10 +29,10 @@ class Subset:
     def __len__(self) -> int:
         return len(self.indices)
 
-    @property
+    @cached_property
     def targets(self) -> Mapping[str, TargetArray]:
         """What a model should answer, by name."""
-        return {name: take_target_rows(target, self.indices) for name, target in self.samples.targets.items()}
+        return {name: _choose(target, self.indices) for name, target in self.samples.targets.items()}
 
     @property
     def sha256(self) -> str:
@@ -48,6 +50,13 @@ class Subset:
     def name_sample(self, index: int) -> str:
         """Return what a sample is called in the whole part."""
         return name_sample(self.samples, int(self.indices[index]))
+
+
+def _choose(target: TargetArray, indices: NDArray[np.int64]) -> TargetArray:
+    # Rows that are made or read when they are taken stay so.
+    if isinstance(target, DrawnRows):
+        return cast("TargetArray", target.choose(indices))
+    return take_target_rows(target, indices)
 
 
 def halve_samples(samples: TrainingSamples) -> tuple[Subset, Subset]:
