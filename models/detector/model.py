@@ -70,9 +70,9 @@ class Detector(nn.Module):
         self.fine_head = Head(fine, fine, classes)
         self.coarse_head = Head(coarse, coarse, classes)
 
-    def forward(self, input: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Return the grids of pictures `(N, 1, 96, 96)`: 24x24 cells of 4 pixels, and 12x12 of 8."""
-        fine = self.fine(self.stem(input))
+        fine = self.fine(self.stem(x))
         coarse = self.coarse(fine)
         coarse = (coarse + self.to_coarse(self.context(coarse))).relu()
         fine = (fine + self.to_fine(coarse)).relu()

@@ -43,9 +43,9 @@ class Segmenter(nn.Module):
         # 4x4 with a stride of 2: each pixel is made of four cells, so that no grid of 2x2 shows.
         self.scores = nn.ConvTranspose2d(first, classes, 4, 2, padding=1)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Return the scores `(N, classes, 96, 96)` of pictures `(N, 1, 96, 96)`."""
-        first = self.first(input)
+        first = self.first(x)
         second = self.second(first)
         second = self.to_second(self.third(second), second)
         scores: Tensor = self.scores(self.to_first(second, first))

@@ -99,13 +99,13 @@ def draw_scene(
 def _draw_clutter(garments: Sequence[Garment], rng: np.random.Generator) -> NDArray[np.float64]:
     """Return a background `(96, 96)` that brightens to one side, with bars, boxes and pieces of garments on it."""
     rise = np.arange(SIDE) / SIDE
-    low, across, down = rng.integers(0, (90, 60, 60))
-    scene = low + across * rise + (down * rise)[:, None]
+    low, to_right, to_bottom = rng.integers(0, (90, 60, 60)).tolist()
+    scene: NDArray[np.float64] = low + to_right * rise + (to_bottom * rise)[:, None]
     for left, top, width, height, grey in rng.integers(
         (0, 0, 2, 2, 0), (SIDE, SIDE, 40, 14, 200), size=(int(rng.integers(_SHAPES[0], _SHAPES[1] + 1)), 5)
     ).tolist():
-        width, height = (height, width) if grey % 2 else (width, height)
-        part = scene[top : top + height, left : left + width]
+        across, down = (height, width) if grey % 2 else (width, height)
+        part = scene[top : top + down, left : left + across]
         part[:] = (part + grey) / 2
     for _ in range(int(rng.integers(_FRAGMENTS[0], _FRAGMENTS[1] + 1))):
         pixels = garments[int(rng.integers(len(garments)))].pixels
@@ -143,4 +143,5 @@ def _interpolate(rows: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     at = np.clip((np.arange(count) + 0.5) * (len(rows) / count) - 0.5, 0, len(rows) - 1)
     first = np.minimum(at.astype(np.int64), len(rows) - 2)
     share = (at - first)[:, None]
-    return rows[first] * (1 - share) + rows[first + 1] * share
+    between: NDArray[np.float64] = rows[first] * (1 - share) + rows[first + 1] * share
+    return between

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,12 +44,12 @@ class Options(Section):
     """The data set that they are of: the part in the repository, or all, which has to be on the machine."""
     download: bool = False
     """Let torchvision download fashion_mnist where it is missing."""
-    classes: Annotated[list[str], Field(min_length=2)] = ["Trouser", "Pullover", "Dress", "Sneaker", "Bag"]
+    classes: list[str] = Field(default=["Trouser", "Pullover", "Dress", "Sneaker", "Bag"], min_length=2)
     """What is to be found, in the order of their numbers; pieces of the others are clutter."""
     train_scenes: int = Field(default=8192, ge=16, le=10**6)
     """To learn from; the first of them calibrate."""
     evaluation_scenes: int = Field(default=1000, ge=16, le=10**6)
-    targets: Annotated[list[Target], Field(min_length=1)] = ["boxes", "classes", "mask"]
+    targets: list[Target] = Field(default=["boxes", "classes", "mask"], min_length=1)
 
 
 @dataclass(frozen=True)
