@@ -17,7 +17,7 @@ from pathlib import Path
 from toolchain.agent.measure.facts import read_cpu
 from toolchain.lower.cpu_scheme import VNNI
 
-_NAMES = ("flow", "calibration", "lowering", "packing", "fusion", "wild", "board_overhead", "harness")
+_NAMES = ("flow", "calibration", "lowering", "packing", "fusion", "wild", "board_overhead", "harness", "tasks")
 RESULTS = Path(__file__).parent / "results"
 _MISSING = 3
 

@@ -7,7 +7,7 @@ from PIL import Image
 from tests.data.pictures import write_masks, write_picture
 from toolchain.agent.measure.targets import slice_target, take_target_rows
 from toolchain.data import load_dataset
-from toolchain.data.file_rows import FileRows
+from toolchain.data.drawn_rows import DrawnRows
 from toolchain.data.subset import Subset
 from toolchain.errors import ExitCode, ToolchainError
 
@@ -41,7 +41,7 @@ def test_masks_are_taken_in_any_order_and_a_subset_reads_none(tmp_path):
     for path in (tmp_path / "train/masks").iterdir():
         path.unlink()
     subset = Subset(train, order).targets["mask"]
-    assert isinstance(subset, FileRows)
+    assert isinstance(subset, DrawnRows)
     assert subset.shape == (2, 16, 32)
 
 

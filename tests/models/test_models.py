@@ -10,6 +10,7 @@ from toolchain.data import load_dataset
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.module.builder import build_model
 from toolchain.module.fit import measure_metric, start_accelerator
+from toolchain.module.forward import name_outputs
 from toolchain.module.weights import load_weights
 from toolchain.project.recipe import read_recipe
 
@@ -17,13 +18,22 @@ MODELS = Path(__file__).parents[2] / "models"
 RECIPES = sorted(MODELS.glob("*/*.toml"))
 
 
+# Of each model, a picture and what it makes of one: its outputs in their order.
+SHAPES = {
+    "mobilenet_v2": ((3, 224, 224), [(1000,)]),
+    "resnet8": ((3, 32, 32), [(10,)]),
+    "resnet18": ((3, 32, 32), [(10,)]),
+    "detector": ((1, 96, 96), [(9, 24, 24), (9, 12, 12)]),
+    "segmenter": ((1, 96, 96), [(6, 96, 96)]),
+}
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_recipe_builds_a_model_that_takes_its_pictures(path):
-    model = build_model(read_recipe(path)).eval()
-    side = 224 if path.parent.name == "mobilenet_v2" else 32
+    picture, shapes = SHAPES[path.parent.name]
     with torch.inference_mode():
-        output = model(torch.zeros(2, 3, side, side))
-    assert output.shape == (2, 1000 if path.parent.name == "mobilenet_v2" else 10)
+        outputs = name_outputs(build_model(read_recipe(path)).eval()(torch.zeros(2, *picture)))
+    assert [tuple(output.shape) for output in outputs.values()] == [(2, *shape) for shape in shapes]
 
 
 def test_resnet8_has_the_parameters_of_its_paper():

@@ -44,8 +44,8 @@ def train(
     finally:
         stop_accelerator()
     if os.environ.get("RANK", "0") == "0":  # of several processes, one speaks
-        first, *others = result.outputs
-        of = f" (output {first}; not trained: {', '.join(others)})" if others else ""
+        others = result.unmeasured
+        of = f" (output {', '.join(result.measured)}; not measured: {', '.join(others)})" if others else ""
         measured = "trained"
         if result.metric_name is not None:
             value = write_value(result.metric, find_metric(result.metric_name).SCALE.unit)

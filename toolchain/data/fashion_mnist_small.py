@@ -22,6 +22,19 @@ FILE = Path(__file__).with_name("fashion_mnist_small.npz")
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return the part of Fashion-MNIST in this folder; it has no options."""
     check_table(Section, options, what="the options of fashion_mnist_small", where="data.options")
+    calibration, evaluation = load_parts()
+    return Dataset(
+        name="fashion_mnist_small",
+        train=None,
+        calibration=calibration,
+        evaluation=evaluation,
+        classes=CLASSES,
+        licence=LICENCE,
+    )
+
+
+def load_parts() -> tuple[ImageSamples, ImageSamples]:
+    """Return the pictures for calibration, which are of the training part, and those for evaluation."""
     arrays = read_arrays(FILE)
 
     def take_part(part: str) -> ImageSamples:
@@ -38,11 +51,4 @@ def load(options: Mapping[str, Any]) -> Dataset:
         targets = {LABELS: labels.astype(np.int64)}
         return ImageSamples(images=images, targets=targets, sha256=sha256, transform=transform_images)
 
-    return Dataset(
-        name="fashion_mnist_small",
-        train=None,
-        calibration=take_part("calibration"),
-        evaluation=take_part("evaluation"),
-        classes=CLASSES,
-        licence=LICENCE,
-    )
+    return take_part("calibration"), take_part("evaluation")

@@ -14,8 +14,8 @@ from pydantic import Field
 from toolchain.agent.measure.targets import TargetArray
 from toolchain.data.boxes import measure_picture
 from toolchain.data.dataset import Dataset, hash_stats
+from toolchain.data.drawn_rows import DrawnRows
 from toolchain.data.faults import Faults, Kind, refuse_without
-from toolchain.data.file_rows import FileRows
 from toolchain.data.file_samples import FileSamples
 from toolchain.data.framing import Framing, PictureOptions, make_framing
 from toolchain.data.list_files import PICTURES, list_files
@@ -86,7 +86,7 @@ def load(options: Mapping[str, Any]) -> Dataset:
     ]
     faults.refuse()
     train, evaluation = (_make_samples(part, framing, chosen) for part in parts)
-    _refuse_empty(cast("FileRows", evaluation.targets["mask"]), parts[1].masks_folder)
+    _refuse_empty(cast("DrawnRows", evaluation.targets["mask"]), parts[1].masks_folder)
     return Dataset(
         name="mask_pictures",
         train=train,
@@ -116,7 +116,7 @@ def _check_part(folder: Path, masks: Path, faults: Faults) -> _Part:
 
 def _make_samples(part: _Part, framing: Framing, options: Options) -> FileSamples:
     read = _MaskReader(framing=framing, classes=len(options.names))
-    rows = FileRows(part.masks, read, shape=(framing.height, framing.width), dtype=np.uint8)
+    rows = DrawnRows(part.masks, read, shape=(framing.height, framing.width), dtype=np.uint8)
     what = f"mask_pictures {framing} names {options.names}"
     return FileSamples(
         paths=part.paths,
@@ -127,7 +127,7 @@ def _make_samples(part: _Part, framing: Framing, options: Options) -> FileSample
     )
 
 
-def _refuse_empty(masks: FileRows, folder: Path) -> None:
+def _refuse_empty(masks: DrawnRows, folder: Path) -> None:
     """Refuse (exit 2) masks of the first class alone; mostly the first of them shows that they are not."""
     found = any(((mask := masks[index]) != 0)[mask != IGNORE].any() for index in range(len(masks)))
     refuse_without(int(found), what="place of a class after the first", where=str(folder))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from toolchain.agent.measure.targets import TargetArray, take_target_rows
 from toolchain.data.dataset import TrainingSamples, find_labels, name_sample
-from toolchain.data.file_rows import FileRows
+from toolchain.data.drawn_rows import DrawnRows
 
 HALVED_MIN = 16
 """Fewer samples stay together: half of them would neither calibrate nor prove anything."""
@@ -28,7 +29,7 @@ class Subset:
     def __len__(self) -> int:
         return len(self.indices)
 
-    @property
+    @cached_property
     def targets(self) -> Mapping[str, TargetArray]:
         """What a model should answer, by name."""
         return {name: _choose(target, self.indices) for name, target in self.samples.targets.items()}
@@ -52,8 +53,8 @@ class Subset:
 
 
 def _choose(target: TargetArray, indices: NDArray[np.int64]) -> TargetArray:
-    # What lies in files stays there.
-    if isinstance(target, FileRows):
+    # Rows that are made or read when they are taken stay so.
+    if isinstance(target, DrawnRows):
         return cast("TargetArray", target.choose(indices))
     return take_target_rows(target, indices)
 

@@ -197,6 +197,8 @@ def fit_shapes(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             continue
         if isinstance(module, nn.Conv2d) and weight.ndim == 4:
             module.out_channels, module.in_channels = weight.shape[0], weight.shape[1] * module.groups
+        elif isinstance(module, nn.ConvTranspose2d) and weight.ndim == 4:
+            module.in_channels, module.out_channels = weight.shape[0], weight.shape[1] * module.groups
         elif isinstance(module, nn.Linear) and weight.ndim == 2:
             module.out_features, module.in_features = weight.shape
         elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and weight.ndim == 1:

@@ -46,8 +46,10 @@ class TrainResult:
     """That the metric was measured on."""
     epochs: int
     duration_s: float
-    outputs: tuple[str, ...]
-    """The model's; the first is the one that was trained and measured."""
+    measured: tuple[str, ...]
+    """The outputs that the metric reads."""
+    unmeasured: tuple[str, ...]
+    """The others."""
     has_learnt: bool
     """Whether any epoch was better than the untrained model, on what was held out; true where nothing was."""
 
@@ -71,8 +73,7 @@ def train_model(
         resume: Go on from the checkpoint that an interrupted run left, where there is one.
         on_progress: Called after each step, in the main process only.
 
-    Under `accelerate launch` or torchrun, every process calls this; the main one writes. Of several outputs the first
-    is trained.
+    Under `accelerate launch` or torchrun, every process calls this; the main one writes.
 
     Raises ToolchainError: a recipe that cannot be trained (exit 2), missing data (exit 3), another training of the same
     model into the same folder (exit 17), a metric that misses train.metric_min or metric_max (exit 24; the weights lie beside as
@@ -112,6 +113,7 @@ def train_model(
         materialize(model, samples.batch(0, 1))
         outputs = _check_outputs(model, objective, dataset, samples)
         git_commit = find_git_commit(recipe.folder)
+        measured = outputs if scoring is None else tuple(scoring.list_read(outputs))
         watch, learnt = None, samples
         if scoring is not None:
             learnt, held = hold_out(samples, section.validation, seed=settings.seed)
@@ -159,7 +161,7 @@ def train_model(
                 },
                 "metric": {
                     "name": recipe.metric_name,
-                    "output": outputs[0],
+                    "output": ", ".join(measured),
                     "value": metric,
                     "samples": len(dataset.evaluation),
                 },
@@ -187,7 +189,8 @@ def train_model(
         samples=len(dataset.evaluation),
         epochs=settings.epochs,
         duration_s=duration_s,
-        outputs=outputs,
+        measured=measured,
+        unmeasured=tuple(name for name in outputs if name not in measured),
         has_learnt=watch is None or watch.has_learnt,
     )
 

@@ -65,6 +65,32 @@ def test_a_part_of_bound_layers_is_refused():
     refuse(build_net(), "from all layers that share them\n.*also .*blocks.0.conv2", layers=["stem"])
 
 
+class Up(nn.Module):
+    """Down and up again, with a shortcut around both."""
+
+    def __init__(self, groups):
+        super().__init__()
+        self.stem, self.down = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 8, 3, 2, padding=1)
+        self.up, self.last = nn.ConvTranspose2d(8, 16, 2, 2, groups=groups), nn.Conv2d(16, 4, 1)
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.last(x + self.up(self.down(x)))
+
+
+def test_a_transposed_convolution_loses_the_channels_that_it_reads_and_those_beside_a_shortcut(tmp_path):
+    model = Up(groups=1).eval()
+    draft = Draft(model)
+    remove_channels(draft, (PICTURE,), {group.root: [0, 3] for group in find(model)}, method="test")
+    up = draft.model.up
+    assert (up.in_channels, up.out_channels, tuple(up.weight.shape)) == (6, 14, (6, 14, 2, 2))
+    assert_reloads(draft, lambda: Up(groups=1), tmp_path)
+
+
+def test_a_grouped_transposed_convolution_keeps_its_channels():
+    refuse(Up(groups=2), "up has them too")
+
+
 def test_attention_heads_are_refused_by_name_with_what_is_left_to_prune():
     refuse(NETWORKS["transformer"](), r"layers.\d.attention has them too\n(.*\n)*.*leaves .*layers.0.mlp.0")
 

@@ -20,7 +20,7 @@ from toolchain.errors import ToolchainError, usage
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
 
 # Whose smaller shapes a weights file gives back (toolchain/module/structure.py).
-_SERVED = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)
+_SERVED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)
 
 # What building the graph or running a model raises when the model's own code cannot be followed.
 _FAILURES = (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError, ArithmeticError)
@@ -256,7 +256,9 @@ def _find_unserved(group: ChannelGroup, tied: Collection[str]) -> Member | None:
     for member in group.members:
         if member.name in tied:
             return member
-        served = isinstance(member.module, _SERVED)
+        # Of a grouped transposed convolution, no part of the weights would say how many groups it lost.
+        is_grouped = isinstance(member.module, nn.ConvTranspose2d) and member.module.groups > 1
+        served = isinstance(member.module, _SERVED) and not is_grouped
         if not served and (isinstance(member.module, nn.Parameter) or any(True for _ in member.module.parameters())):
             return member
     return None

@@ -1,0 +1,124 @@
+"""What becomes of one model of each task on the CPU: its metric as a float model and as shipped, speed and size.
+
+    python -m benchmarks.tasks [MODEL ...]
+    python -m benchmarks.tasks --page LINES.jsonl
+
+The first prints a JSON line a model, from the report of `toolchain deploy MODEL --target cpu`; the second writes such lines as
+the table of docs/tasks.md. A model that does not pass has its row too, with its exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from toolchain.agent.measure.quantities import write_difference, write_value
+from toolchain.project.find import find_recipe
+
+MODELS: tuple[str, ...] = (
+    "resnet8",
+    "detector",
+    "models/detector/pruned.toml",
+    "models/detector/distilled.toml",
+    "models/detector/qat.toml",
+    "segmenter",
+)
+"""In the order of the table: names of models, or paths of recipes from the root of the repository."""
+
+PAGE = Path(__file__).parents[1] / "docs/tasks.md"
+_BEGIN, _END = "<!-- table: python -m benchmarks.tasks -->\n", "<!-- end of the table -->\n"
+_HEAD = (
+    "| task | model | metric | float | shipped as | as shipped | drop (99 % interval) | faster than float | bytes | verdict |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+)
+
+
+def deploy_model(model: str, out: Path) -> dict[str, Any]:
+    """Return the row of a model; what was not measured is None."""
+    done = subprocess.run(
+        [sys.executable, "-m", "toolchain", "deploy", model, "--target", "cpu", "--quiet", "--json", "--out", str(out)],
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    recipe = find_recipe(model)
+    return describe_row(recipe.task.name, recipe.name, done.returncode, json.loads(done.stdout or b"{}"))
+
+
+def describe_row(task: str, model: str, exit_code: int, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of a report as `toolchain deploy --json` prints it."""
+    metric, latency = report.get("metric") or {}, report.get("latency") or {}
+    numbers = ("name", "unit", "reference", "deployed", "drop", "drop_lower", "drop_upper", "samples")
+    return {
+        "task": task,
+        "model": model,
+        "exit_code": exit_code,
+        "verdict": report.get("verdict"),
+        "reasons": report.get("reasons"),
+        "precision": report.get("precision"),
+        "metric": {key: metric.get(key) for key in numbers},
+        "sqnr_db": {row["output"]: row["sqnr_db"] for row in report.get("parity") or []},
+        **{key: latency.get(key) for key in ("speedup", "speedup_low", "speedup_high")},
+        "size_bytes": (report.get("artifact") or {}).get("size_bytes"),
+    }
+
+
+def write_table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the table of docs/tasks.md."""
+    return "\n".join((*_HEAD, *map(_write_row, rows))) + "\n"
+
+
+def replace_table(page: str, table: str) -> str:
+    """Return a page with another table between its two marks."""
+    before, begin, rest = page.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
+def _write_row(row: Mapping[str, Any]) -> str:
+    metric, unit = row["metric"], row["metric"]["unit"]
+    drop = speed = None
+    if metric["drop"] is not None:
+        drop = write_difference(metric["drop"], unit)
+        if metric["drop_lower"] is not None:
+            drop += (
+                f" ({write_difference(metric['drop_lower'], unit)} to {write_difference(metric['drop_upper'], unit)})"
+            )
+    if row["speedup"] is not None:
+        speed = f"{row['speedup']:.2f}×"
+        if row["speedup_low"] is not None:
+            speed += f" ({row['speedup_low']:.2f} to {row['speedup_high']:.2f})"
+    values = [None if metric[key] is None else write_value(metric[key], unit) for key in ("reference", "deployed")]
+    size = None if row["size_bytes"] is None else f"{row['size_bytes']:,}"
+    verdict = row["verdict"] if row["exit_code"] == 0 else f"{row['verdict']} (exit {row['exit_code']})"
+    cells: Sequence[str | None] = (
+        row["task"], f"`{row['model']}`", f"`{metric['name']}`", values[0], row["precision"], values[1], drop, speed, size,
+        verdict,
+    )  # fmt: skip
+    return "| " + " | ".join("–" if cell is None else cell for cell in cells) + " |"
+
+
+def main() -> None:
+    """Print a row for each model, or write the page."""
+    parser = argparse.ArgumentParser("python -m benchmarks.tasks")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
+    parser.add_argument("--page", type=Path, metavar="LINES.jsonl", help="write these rows into docs/tasks.md")
+    options = parser.parse_args()
+    if options.page is not None:
+        rows = [json.loads(line) for line in options.page.read_text(encoding="utf-8").splitlines()]
+        page = replace_table(PAGE.read_text(encoding="utf-8"), write_table(rows))
+        PAGE.write_text(page, encoding="utf-8")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for index, model in enumerate(options.models or MODELS):
+            sys.stdout.write(json.dumps(deploy_model(model, Path(folder) / str(index))) + "\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
