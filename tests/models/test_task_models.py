@@ -23,11 +23,12 @@ from toolchain.run.progress import Progress
 from toolchain.tasks.scoring import load_scoring
 
 MODELS = Path(__file__).parents[2] / "models"
-NAMES = ["tabular", "anomaly", "reader"]
+NAMES = ["tabular", "anomaly", "reader", "language"]
 # Those of which the data is all there is; of the others so many samples say what thousands do, to a point or two.
 FEW = {
     "anomaly": {"train_samples": 64, "test_samples": 300},
     "reader": {"train_samples": 64, "test_samples": 200},
+    "language": {"train_samples": 70, "test_samples": 350},
 }
 ROOM = 0.02
 BYTES_MAX = 1_000_000
