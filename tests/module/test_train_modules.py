@@ -308,3 +308,55 @@ def test_a_second_training_of_a_model_is_refused_while_the_first_one_runs(tmp_pa
 def test_a_training_that_failed_holds_no_lock(tmp_path):
     refuse(write_project(tmp_path, model="def build():\n    return None\n"))
     train_model(write_project(tmp_path), epochs=1)
+
+
+_NORMAL_ALONE = """
+[task]
+name = "reconstruction"
+[train]
+epochs = 1
+batch_size = 50
+validation = 0.4
+"""
+_MODEL_OF_BOTH = """
+from torch import nn
+def build(*, width=8):
+    return nn.Linear(width, width)
+"""
+
+
+def train_on_normal_samples(folder, data):
+    (folder / "model.py").write_text(_MODEL_OF_BOTH)
+    head = '[model]\nbuild = "model.py:build"\nweights = "weights.safetensors"\n'
+    (folder / "recipe.toml").write_text(head + data + _NORMAL_ALONE)
+    result = train_model(read_recipe(folder / "recipe.toml"))
+    return result, json.loads((folder / "weights.json").read_text())
+
+
+def write_rows(folder, name, anomalous):
+    rows = np.random.default_rng(len(name)).normal(size=(len(anomalous), 8)).astype(np.float32)
+    np.savez(folder / f"{name}.npz", row=rows * (1 + anomalous[:, None]).astype(np.float32), anomalous=anomalous)
+
+
+def test_normal_samples_that_say_that_they_are_normal_are_learned_without_a_watch(tmp_path):
+    write_rows(tmp_path, "learn", np.zeros(300, dtype=np.int64))
+    write_rows(tmp_path, "test", np.arange(60) % 2)
+    data = '[data]\nname = "npz"\noptions = { path = "learn.npz", evaluation = "test.npz", targets = ["anomalous"] }\n'
+    result, provenance = train_on_normal_samples(tmp_path, data)
+    assert (result.metric_name, result.has_learnt) == ("auc", True)
+    assert provenance["validation"] is None
+
+
+def test_normal_samples_without_a_word_on_it_are_learned_without_a_watch(tmp_path):
+    data = (
+        'build_options = { width = 640 }\n[data]\nname = "machine_sound"\n'
+        "options = { train_samples = 300, test_samples = 20 }\n"
+    )
+    assert train_on_normal_samples(tmp_path, data)[1]["validation"] is None
+
+
+def test_samples_of_both_kinds_are_watched(tmp_path):
+    write_rows(tmp_path, "learn", np.arange(300) % 2)
+    write_rows(tmp_path, "test", np.arange(60) % 2)
+    data = '[data]\nname = "npz"\noptions = { path = "learn.npz", evaluation = "test.npz", targets = ["anomalous"] }\n'
+    assert train_on_normal_samples(tmp_path, data)[1]["validation"] == {"share": 0.4, "best_epoch": 1}

@@ -116,8 +116,9 @@ def train_model(
         measured = outputs if scoring is None else tuple(scoring.list_read(outputs))
         watch, learnt = None, samples
         if scoring is not None:
-            learnt, held = hold_out(samples, section.validation, seed=settings.seed)
-            watch = None if held is None else _make_watch(scoring, held, accelerator)
+            kept, held = hold_out(samples, section.validation, seed=settings.seed)
+            if held is not None and _can_measure(scoring, model, held, accelerator):
+                watch, learnt = _make_watch(scoring, held, accelerator), kept
         started = time.monotonic()
         fit(
             model,
@@ -193,6 +194,19 @@ def train_model(
         unmeasured=tuple(name for name in outputs if name not in measured),
         has_learnt=watch is None or watch.has_learnt,
     )
+
+
+def _can_measure(scoring: Scoring, model: nn.Module, held: TrainingSamples, accelerator: Accelerator) -> bool:
+    """Return whether what is held out tells models apart: what learns from normal samples alone has no anomaly there."""
+    if any(name not in held.targets for name in scoring.targets):
+        return False
+    try:
+        measure_metric(model, held, scoring=scoring, accelerator=accelerator)
+    except ToolchainError as error:
+        if error.code is ExitCode.INVALID:
+            return False
+        raise
+    return True
 
 
 def _make_watch(scoring: Scoring, samples: TrainingSamples, accelerator: Accelerator) -> Watch:
