@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tests.compress.conftest import build_net
-from tests.objectives import learn_labels
+from tests.objectives import learn_labels, make_objective
 from toolchain.compress import Draft, compress_draft
 from toolchain.compress.material import FinetuneSection
 from toolchain.compress.quantization.batch_norm import fold_batch_norms
@@ -89,3 +89,18 @@ def test_a_model_that_cannot_be_traced_is_refused(material):
     with pytest.raises(ToolchainError, match="cannot follow") as caught:
         fold_batch_norms(Draft(Dynamic()), material, method="qat")
     assert caught.value.code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize("has_training", [True, False])
+def test_what_learns_its_own_input_needs_no_target_to_be_trained(material, has_training):
+    calibration = dataclasses.replace(material.calibration, targets={})
+    own = dataclasses.replace(
+        material,
+        objective=make_objective("reconstruction"),
+        calibration=calibration,
+        load_training=lambda: calibration if has_training else None,
+    )
+    assert own.take_training() is calibration
+    with pytest.raises(ToolchainError) as caught:
+        own.take_training(["input", "labels"])
+    assert "labels" in caught.value.expected

@@ -30,6 +30,7 @@ from toolchain.module.fit import (
 )
 from toolchain.module.objective import Objective
 from toolchain.project.toml_file import Section
+from toolchain.tasks.itself import INPUT
 
 if TYPE_CHECKING:
     from toolchain.run.progress import Advance
@@ -94,6 +95,7 @@ class Material:
         Raises ToolchainError (exit 2) where there is none.
         """
         targets = self.objective.targets if targets is None else targets
+        targets = [name for name in targets if name != INPUT]  # which every sample has
         samples = self.load_training()
         if samples is None and not targets:
             return self.calibration
