@@ -83,6 +83,26 @@ def test_a_layer_without_a_scale_is_refused_by_name(compress, name):
         compress(NETWORKS[name](), method="channel_sparsity", sparsify=SPARSIFY)
 
 
+def test_a_transposed_convolution_without_a_scale_beside_a_shortcut_is_refused():
+    """Its share of the channel would stay when the scale of the other one is zero."""
+
+    class Up(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.down = nn.Sequential(nn.Conv2d(3, 16, 1), nn.BatchNorm2d(16)), nn.Conv2d(16, 8, 2, 2)
+            self.up, self.last = nn.ConvTranspose2d(8, 16, 2, 2), nn.Conv2d(16, 4, 1)
+
+        def forward(self, x):
+            x = self.stem(x)
+            return self.last(x + self.up(self.down(x)))
+
+    groups = find_channel_groups(
+        Up(), (torch.rand(1, 3, 8, 8),), LayerOptions(skip=["down"]), method="test", kinds=(nn.Conv2d,)
+    )
+    with pytest.raises(ToolchainError, match=r"found 1 for stem.0, up"):
+        [_gather_scales(group) for group in groups]
+
+
 def test_it_needs_a_training(compress):
     with pytest.raises(ToolchainError, match="sparsify"):
         compress(build_net(), method="channel_sparsity")

@@ -60,12 +60,15 @@ def apply(draft: Draft, options: Options, material: Material) -> Collection[str]
 def _gather_scales(group: ChannelGroup) -> Lasso:
     """Return the scales of a group's channels, those at the same place of every section together."""
     norms = [member for member in group.members if isinstance(member.module, BatchNorm) and member.module.affine]
-    if len(norms) < len(group.layers):
+    grown = {
+        member.name for member in group.members if member.is_output and isinstance(member.module, nn.ConvTranspose2d)
+    }
+    if len(norms) < len(writers := [*group.layers, *sorted(grown)]):
         raise usage(
             f"{_METHOD} finds no scale for every layer that writes the channels of {group.root}",
             where=f"{_METHOD}: layers",
             expected="a batch normalization behind each of them",
-            found=f"{len(norms)} for {', '.join(group.layers)}",
+            found=f"{len(norms)} for {', '.join(writers)}",
             fix=f'skip = ["{group.root}"]',
         )
     return Lasso(
