@@ -58,7 +58,7 @@ _CANNOT = {
         ),
     },
     "finds no channels to remove": {
-        "structured_pruning": ("conv1d", "transposed", "tied_weight", "lstm", "attention"),
+        "structured_pruning": ("conv1d", "tied_weight", "lstm", "attention"),
         "channel_sparsity": (
             "conv1d", "transposed", "two_inputs", "frozen_stem", "shared_module", "tied_weight", "lstm", "attention",
             "group_norm", "no_norm", "keyword_block", "residual", "all_frozen",

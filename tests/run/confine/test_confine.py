@@ -2,11 +2,11 @@
 
 import io
 import json
+import mmap
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -88,22 +88,25 @@ def test_a_model_that_turns_out_larger_may_take_more():
     refuse(lambda _: int(np.ones(900 * MB, np.uint8)[0]), limits=Limits(model_bytes=0))
 
 
+def is_had(size_bytes):
+    """Whether so much is had of the system: a heap may have some left from before."""
+    try:
+        with mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS):
+            return True
+    except OSError:
+        return False
+
+
 def test_a_block_may_have_less_than_the_rest_and_never_more():
     def work(_):
         with inside.limit_memory(20 * MB):
-            try:
-                np.ones(40 * MB, np.uint8)
-            except MemoryError:
-                refused = True
+            found = [is_had(10 * MB), is_had(40 * MB)]
         with inside.limit_memory(1000 * MB):
-            try:
-                np.ones(600 * MB, np.uint8)
-            except MemoryError:
-                return refused and int(np.ones(40 * MB, np.uint8).sum()) == 40 * MB
+            return [*found, is_had(40 * MB), is_had(600 * MB)]
 
-    assert run(work)
+    assert run(work) == [True, False, True, False]
     with inside.limit_memory(0):
-        assert np.ones(40 * MB, np.uint8).all()
+        assert is_had(40 * MB)
 
 
 def test_a_step_that_does_not_end_is_ended_and_named():
@@ -347,34 +350,16 @@ def test_its_temporary_files_are_gone_with_it(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupt_ends_the_process_before_it_is_passed_on(tmp_path):
-    path = tmp_path / "pid"
-
-    def work(_):
-        path.write_text(str(os.getpid()))
-        spin()
-
-    def interrupt():
-        while not (path.exists() and path.read_text()):
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        run(work, limits=Limits(model_bytes=0, step_s=60.0))
-    thread.join()
-    assert is_gone(int(path.read_text()))
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_parent_that_is_killed_leaves_no_child(tmp_path, number):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_parent_that_is_killed_or_interrupted_leaves_no_child(tmp_path, number):
     code = f"""
-import io, os, time
+import io, os, signal, time
 from pathlib import Path
 from toolchain.run.confine.confine import confine
 from toolchain.run.confine.limits import Limits
 from toolchain.run.progress import Progress
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell may ignore it
 
 def work(_):
     Path({str(tmp_path / "pid")!r}).write_text(str(os.getpid()))
@@ -382,7 +367,7 @@ def work(_):
 
 confine(work, limits=Limits(model_bytes=0), progress=Progress(stream=io.StringIO()), where="x")
 """
-    parent = subprocess.Popen([sys.executable, "-c", code])
+    parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     deadline_s = time.monotonic() + 60
     while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
         assert time.monotonic() < deadline_s
