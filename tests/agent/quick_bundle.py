@@ -6,6 +6,8 @@ import json
 import subprocess
 from dataclasses import dataclass
 
+from toolchain.agent.manifest import SCHEMA
+
 NAMESPACE = "edge-toolchain-bundle"
 COUNTER = 1_790_000_000  # in September 2026
 
@@ -38,7 +40,7 @@ sys.exit(code)
 """
 
 MANIFEST = {
-    "schema": 3,
+    "schema": SCHEMA,
     "counter": COUNTER,
     "expires": None,
     "model": "small",
@@ -62,7 +64,7 @@ MANIFEST = {
         "originals": {"y": "golden/out.npy"},
         "targets": {},
     },
-    "metric": {"name": None, "reference": None},
+    "metric": {"name": None, "reference": None, "options": {}, "decoder": None},
     "gates": {
         "metric_drop_max": None,
         "sqnr_db_min": {},

@@ -141,5 +141,5 @@ def test_an_output_that_is_no_tensor_is_refused_by_name(project, rng):
     model, data = write(project.folder, graph, {"at": np.int64([3, 5])}, samples)
     arguments = ("--target", "cpu", "--precision", "int8", "--calibration", data, "-o", project.folder / "o")
     result = project.run("lower", model, *arguments)
-    assert result.code == 12
+    assert result.code == 23
     assert "parts" in result.stderr
