@@ -3,19 +3,15 @@
 import json
 import shutil
 import subprocess
+import sysconfig
+import venv
 from pathlib import Path
 
 import onnxruntime
 import pytest
 
-from tests.native_board import AGENT_PYTHON, make_key
+from tests.native_board import make_key
 from toolchain.agent.contents import compute_sha256
-
-# In front of Python's own modules where a test fills it: another runtime, another clock.
-WRAPPER = """\
-#!/bin/sh
-PYTHONPATH={site} exec {python} "$@"
-"""
 
 
 class Lab:
@@ -25,10 +21,13 @@ class Lab:
         self.project, self.native, self.root = project, native, native.root
         self.site = native.folder / "site"
         self.site.mkdir()
-        wrapper = native.folder / "python"
-        wrapper.write_text(WRAPPER.format(site=self.site, python=AGENT_PYTHON))
-        wrapper.chmod(0o755)
-        (project.folder / "devices.toml").write_text(native.describe(python=str(wrapper)))
+        # The agent runs isolated, so that no variable leads it there: it is installed in the board's own Python.
+        environment = native.folder / "environment"
+        venv.create(environment, with_pip=False, symlinks=True)
+        installed = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
+        (installed / "first.pth").write_text(f"{self.site}\n{sysconfig.get_path('purelib')}\n")
+        self.python = environment / "bin/python"
+        (project.folder / "devices.toml").write_text(native.describe(python=str(self.python)))
 
     def run(self, *arguments):
         return self.project.run(*arguments, "--device", "native")
@@ -55,7 +54,7 @@ class Lab:
 
     def ask(self):
         """Ask as an application does: with the board's Python, and nothing of ours but what lies there."""
-        command = [self.native.folder / "python", self.root / "still_proven.py", self.root]
+        command = [self.python, self.root / "still_proven.py", self.root]
         done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
         assert done.stderr == ""
         return done.returncode, done.stdout
