@@ -28,6 +28,10 @@ MODELS: tuple[str, ...] = (
     "models/detector/distilled.toml",
     "models/detector/qat.toml",
     "segmenter",
+    "tabular",
+    "anomaly",
+    "reader",
+    "language",
 )
 """In the order of the table: names of models, or paths of recipes from the root of the repository."""
 
