@@ -22,6 +22,7 @@ from toolchain.errors import usage
 from toolchain.module.fit.batches import Augmentation, Batch, draw_batches
 from toolchain.module.fit.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from toolchain.module.fit.failure import check_trainable, explain_divergence, failures_explained
+from toolchain.module.fit.narrow_maps import NarrowMapsInFloat32
 from toolchain.module.fit.watch import Watch
 from toolchain.module.forward import bind_inputs
 from toolchain.tasks import check_targets
@@ -238,7 +239,8 @@ def _compute_gradients(model: nn.Module, batch: Batch, loss: Loss, accelerator: 
 
     Raises ToolchainError (exit 2) where nothing of the loss depends on what is to be trained.
     """
-    value = loss(model, batch)
+    with NarrowMapsInFloat32():
+        value = loss(model, batch)
     if not value.requires_grad:
         raise usage(
             "the loss does not depend on anything that is to be trained",
