@@ -77,10 +77,10 @@ def write_table(rows: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join((*_HEAD, *map(_write_row, rows))) + "\n"
 
 
-def replace_table(page: str, table: str) -> str:
-    """Return a page with another table between its two marks."""
-    before, begin, rest = page.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+def replace_table(page: str, table: str, *, begin: str = _BEGIN, end: str = _END) -> str:
+    """Return a page with another table between two marks of it."""
+    before, begin, rest = page.partition(begin)
+    _, end, after = rest.partition(end)
     return f"{before}{begin}\n{table}\n{end}{after}"
 
 
