@@ -90,11 +90,14 @@ def test_files_links_and_second_names_are_counted_and_bytes_once(tmp_path):
 
 def test_a_process_that_is_left_is_found_by_its_mark_whatever_session_it_is_in():
     mark = uuid.uuid4().hex
-    process = subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: mark}, start_new_session=True)
-    try:
+    # `cat` answers when it runs: while exec is under way, a process has no environment to be read.
+    with subprocess.Popen(
+        ["cat"], env={**os.environ, MARK: mark}, start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        assert process.stdout.read(1) == b"\n"
         assert list_marked(mark) == [process.pid]
         assert list_marked(uuid.uuid4().hex) == []
-    finally:
         process.kill()
-        process.wait()
     assert list_marked(mark) == []
