@@ -7,7 +7,7 @@ from onnx import numpy_helper
 
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower.fp16 import convert_to_float16
-from toolchain.measure.compare import compare_models, print_comparison
+from toolchain.measure.compare import compare_models, judge_comparison, print_comparison
 from toolchain.measure.payload import read_data
 from toolchain.optimize import name_nodes
 
@@ -115,3 +115,19 @@ def test_the_table_has_a_line_per_tensor():
     lines = stream.getvalue().splitlines()
     assert lines[1].split() == ["logits", "36.7", "0.999900", "0.387", "0.1", "3"]
     assert lines[2].split()[0] == "a/very/long/name/" * 6
+
+
+def test_the_gate_is_on_every_output_and_on_nothing_inside(write_model, make_bundle):
+    rows = compare(write_model("float32"), make_bundle(), layers=True)
+    found_db = rows[-1]["sqnr_db"]
+    assert judge_comparison(rows, found_db) == []
+    assert judge_comparison(rows, found_db + 0.1) == [
+        f"logits keeps {found_db:.1f} dB, the gate is {found_db + 0.1:g} dB"
+    ]
+    inner = [{**row, "sqnr_db": -5.0} if not row["is_output"] else row for row in rows]
+    assert judge_comparison(inner, found_db) == []
+
+
+def test_an_output_with_nan_passes_no_gate():
+    rows = [{"output": "logits", "is_output": True, "sqnr_db": -200.0, "nonfinite": 3}]
+    assert judge_comparison(rows, 20.0)

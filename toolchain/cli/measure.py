@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,16 +19,44 @@ if TYPE_CHECKING:
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="A bundle's folder, or an .onnx file.")],
-    b: Annotated[Path, typer.Argument(help="A bundle's folder, or an .onnx file.")],
+    a: Annotated[Path, typer.Argument(help="A bundle's folder, an .onnx file, or a report.json.")],
+    b: Annotated[Path, typer.Argument(help="What may take its place: of the same kind.")],
     data: Annotated[Path | None, typer.Option(help="An .npz; a bundle brings its own.")] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Also every tensor that both have.")] = False,
-    sqnr_db_min: Annotated[float, typer.Option(help="Name the first layers where B falls under it.")] = 20.0,
+    sqnr_db_min: Annotated[float, typer.Option(help="Of models: what every output must keep.")] = 20.0,
+    gate: Annotated[bool, typer.Option("--gate", help="Exit with another code than 0 where B is worse.")] = False,
+    metric_drop_max: Annotated[float, typer.Option(min=0, help="Of reports: in the unit of the metric.")] = 0.0,
+    slowdown_max: Annotated[float, typer.Option(min=1, help="Of reports: p50 of B over that of A.")] = 1.05,
+    size_growth_max: Annotated[float, typer.Option(min=1, help="Of reports: bytes of B over those of A.")] = 1.05,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Compare what two models return for the same real data."""
-    from toolchain.measure.compare import compare_models, print_comparison
+    """Compare what two models return for the same real data, or what two reports say."""
+    from toolchain.measure.compare_reports import Limits, compare_reports, find_reports, print_reports
+
+    reports = find_reports(a, b)
+    if reports is not None:
+        limits = Limits(metric_drop_max=metric_drop_max, slowdown_max=slowdown_max, size_growth_max=size_growth_max)
+        found = compare_reports(*reports, limits=limits if gate else None)
+        print_rows(found, as_json=as_json, show=print_reports)
+        return int(found.get("exit_code", ExitCode.PROVEN))
+    return _compare_models(
+        a, b, data=data, layers=layers, sqnr_db_min=sqnr_db_min, gate=gate, as_json=as_json, quiet=quiet
+    )
+
+
+def _compare_models(
+    a: Path,
+    b: Path,
+    *,
+    data: Path | None,
+    layers: bool,
+    sqnr_db_min: float,
+    gate: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    from toolchain.measure.compare import compare_models, judge_comparison, print_comparison
     from toolchain.measure.payload import confine_payloads, read_data
 
     samples = read_data(data)
@@ -37,8 +66,9 @@ def compare(
 
     with show_progress(quiet=quiet) as progress:
         rows = confine_payloads([a, b], work, progress=progress)
-    print_rows(rows, as_json=as_json, show=print_comparison)
-    return ExitCode.PROVEN
+    failures = judge_comparison(rows, sqnr_db_min) if gate else None
+    print_rows(rows, as_json=as_json, show=partial(print_comparison, failures=failures))
+    return ExitCode.PARITY if failures else ExitCode.PROVEN
 
 
 def bisect(

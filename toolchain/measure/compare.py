@@ -54,11 +54,21 @@ def compare_models(
         reference, deployed = (session.run(feed) for session in sessions)
         parity.add(reference, deployed)
         on_progress("compare", done, len(feeds))
-    return _mark_layers(models[0], [asdict(row) for row in parity.summarize()], sqnr_db_min)
+    found = [{**asdict(row), "is_output": row.output not in inner} for row in parity.summarize()]
+    return _mark_layers(models[0], found, sqnr_db_min)
 
 
-def print_comparison(rows: Sequence[dict[str, Any]], *, stream: TextIO) -> None:
-    """Print the rows as a table."""
+def judge_comparison(rows: Sequence[Mapping[str, Any]], sqnr_db_min: float) -> list[str]:
+    """Return why B may not stand for A: its outputs that keep less than sqnr_db_min, which all are that hold other NaN."""
+    return [
+        f"{row['output']} keeps {row['sqnr_db']:.1f} dB, the gate is {sqnr_db_min:g} dB"
+        for row in rows
+        if row["is_output"] and not row["sqnr_db"] >= sqnr_db_min
+    ]
+
+
+def print_comparison(rows: Sequence[dict[str, Any]], *, stream: TextIO, failures: Sequence[str] | None = None) -> None:
+    """Print the rows as a table, and below what the gate said, where it was asked."""
     screen = Screen(stream, width=_WIDTH)
     heads = ("tensor", "SQNR dB", "cosine", "max error", "p99 error", "non-finite")
     screen.plain_table(heads, [_write_row(row) for row in rows])
@@ -66,6 +76,10 @@ def print_comparison(rows: Sequence[dict[str, Any]], *, stream: TextIO) -> None:
         if row.get("leaves"):
             place = f"{row['layer']} ({row['op']}), tensor {row['output']}"
             screen.line(f"B leaves A at {place}: {row['sqnr_db']:.1f} dB")
+    if failures is not None:
+        screen.line("FAIL  B is too far from A" if failures else "PASS  B stands for A")
+        for failure in failures:
+            screen.line(f"      {failure}")
 
 
 def _write_row(row: Mapping[str, Any]) -> list[str]:
