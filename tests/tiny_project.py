@@ -24,7 +24,7 @@ _CLASSES = 4
 _TIMEOUT_S = 300  # ends a test that hangs; nothing is measured by it
 
 # What may lie in OUT after any end; everything else is something half-written.
-_OUT_NAMES = {".lock", "bundle", "junit.xml", "log.jsonl", "report.html", "report.json", "statement.json"}
+_OUT_NAMES = {".lock", "bundle", "junit.xml", "summary.md", "log.jsonl", "report.html", "report.json", "statement.json"}
 # Of a run that signs.
 _SIGNATURE = "statement.json.sig"
 

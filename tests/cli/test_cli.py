@@ -94,7 +94,7 @@ def test_a_wrong_command_line_about_a_model_and_target_that_exist_is_reported_wh
     assert "\n  fix: " in stderr
     out = tmp_path / "dist" / "resnet8" / "cpu"
     assert json.loads((out / "report.json").read_text())["exit_code"] == 2
-    assert {path.name for path in out.iterdir()} == {".lock", "junit.xml", "report.html", "report.json"}
+    assert {path.name for path in out.iterdir()} == {".lock", "junit.xml", "report.html", "report.json", "summary.md"}
 
 
 def test_a_bundle_that_is_not_there_is_exit_2(run):

@@ -10,10 +10,10 @@ from toolchain.errors import ExitCode, ToolchainError
 from toolchain.report import write_reports
 
 
-def test_a_run_leaves_three_files_and_nothing_else(run, tmp_path):
+def test_a_run_leaves_four_files_and_nothing_else(run, tmp_path):
     write_reports(tmp_path / "new" / "out", run.report(), run.samples)
     out = tmp_path / "new" / "out"
-    assert sorted(path.name for path in out.iterdir()) == ["junit.xml", "report.html", "report.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["junit.xml", "report.html", "report.json", "summary.md"]
     assert json.loads((out / "report.json").read_text(encoding="utf-8")) == run.report()
     assert "<svg" in (out / "report.html").read_text(encoding="utf-8")
 
@@ -50,7 +50,7 @@ def test_an_out_folder_that_is_a_file_is_a_storage_error(run, tmp_path):
     assert caught.value.code is ExitCode.STORAGE
 
 
-@pytest.mark.parametrize("file", ["report.json", "junit.xml", "report.html"])
+@pytest.mark.parametrize("file", ["report.json", "junit.xml", "summary.md", "report.html"])
 def test_a_failed_write_leaves_no_report_since_the_command_does_not_end_with_the_verdict(
     run, tmp_path, monkeypatch, file
 ):

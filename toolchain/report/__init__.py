@@ -1,4 +1,4 @@
-"""The report of a run: report.json, report.html, junit.xml, and the table on the terminal."""
+"""The report of a run: report.json, report.html, junit.xml, summary.md, and the table on the terminal."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from toolchain.errors import ToolchainError, storage
 from toolchain.report.junit import render_junit
 from toolchain.report.shape import Report
 from toolchain.report.statement import STATEMENT_NAME, STATEMENT_SIGNATURE_NAME
+from toolchain.report.summary import render_summary
 from toolchain.run.atomic import remove_with_partials, write_atomically
 
-__all__ = ["REPORT_FILES", "remove_reports", "write_reports"]
+__all__ = ["REPORT_FILES", "SUMMARY_NAME", "remove_reports", "write_reports"]
 
-REPORT_FILES = ("report.json", "junit.xml", "report.html", STATEMENT_NAME, STATEMENT_SIGNATURE_NAME)
+SUMMARY_NAME = "summary.md"
+
+REPORT_FILES = ("report.json", "junit.xml", SUMMARY_NAME, "report.html", STATEMENT_NAME, STATEMENT_SIGNATURE_NAME)
 """Every file in OUT that says how a run ended; a run begins with none of them."""
 
 
 def write_reports(out_dir: Path, report: Report, samples: Mapping[str, Sequence[float]] | None = None) -> None:
-    """Write report.json, junit.xml and report.html, all of them or none, each whole.
+    """Write report.json, junit.xml, summary.md and report.html, all of them or none, each whole.
 
     What cannot be drawn is said on the page; it changes neither the other files nor the verdict.
 
@@ -39,6 +42,7 @@ def write_reports(out_dir: Path, report: Report, samples: Mapping[str, Sequence[
         (out_dir / "report.html").unlink(missing_ok=True)
         write_atomically(out_dir / "report.json", document.encode())
         write_atomically(out_dir / "junit.xml", render_junit(report))
+        write_atomically(out_dir / SUMMARY_NAME, render_summary(report).encode())
         write_atomically(out_dir / "report.html", _render_page(report, samples or {}).encode())
     except BaseException as error:
         # The command does not end with the verdict's code: a report.json that says "pass" must not outlive that.

@@ -12,6 +12,9 @@ SignatureState = Literal["verified", "unsigned", "not checked"]
 GateStatus = Literal["passed", "failed", "invalid", "undecided", "skipped"]
 CandidateStatus = Literal["shipped", "rejected", "not needed"]
 
+VERDICT_WORDS: dict[Verdict, str] = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID"}
+"""As people read them."""
+
 SCHEMA = 1
 """The version of report.json; it grows when a key changes its meaning or goes away, not when one is added."""
 NO_REASON = "no reason was recorded"

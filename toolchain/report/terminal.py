@@ -5,24 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TextIO
 
-from toolchain.agent.measure.quantities import write_count, write_percent, write_speedup, write_value
-from toolchain.report.quantities import (
-    write_bound,
-    write_change,
-    write_difference,
-    write_duration,
-    write_size,
-    write_size_change,
-)
-from toolchain.report.shape import NO_REASON, GateStatus, Report, RunError, Stage, Verdict
+from toolchain.agent.measure.quantities import write_count, write_percent
+from toolchain.report.numbers import list_numbers
+from toolchain.report.quantities import write_difference, write_duration
+from toolchain.report.shape import NO_REASON, VERDICT_WORDS, GateStatus, Report, RunError, Stage, Verdict
 from toolchain.run.screen import Screen
 
-FILES = ("report.html", "report.json", "junit.xml", "log.jsonl")
+FILES = ("report.html", "report.json", "junit.xml", "summary.md", "log.jsonl")
 # Fits a terminal of 80 columns and stays readable on a wider one.
 WIDTH_MAX = 100
 
 _VERDICT_STYLE: dict[Verdict, str] = {"pass": "bold green", "fail": "bold red", "invalid": "bold yellow"}
-_VERDICT_WORD: dict[Verdict, str] = {"pass": "PASS", "fail": "FAIL", "invalid": "INVALID"}
 _GATE_STYLE: dict[GateStatus, str] = {
     "passed": "green",
     "failed": "red",
@@ -58,7 +51,7 @@ def print_report(report: Report, *, stream: TextIO, out_dir: Path | None = None)
 
 def _print_verdict(page: Screen, report: Report) -> None:
     subject = " ".join(part for part in (report["model"], report["precision"], "on", report["target"]) if part)
-    word = _VERDICT_WORD[report["verdict"]]
+    word = VERDICT_WORDS[report["verdict"]]
     page.paragraph(f"{word}  {subject}  (exit {report['exit_code']})", _VERDICT_STYLE[report["verdict"]])
     if report["verdict"] != "pass":  # then the reasons are those of candidates that were not shipped
         page.pairs([("", reason) for reason in report["reasons"]])
@@ -86,46 +79,7 @@ def _list_facts(report: Report) -> list[tuple[str, str]]:
 
 
 def _print_numbers(page: Screen, report: Report) -> None:
-    rows: list[list[str]] = []
-    metric, artifact, original, latency = (
-        report["metric"],
-        report["artifact"],
-        report["original"],
-        report["latency"],
-    )
-    if metric is not None:
-        values = [write_value(metric[key], metric["unit"]) for key in ("reference", "deployed")]
-        change = write_change(metric["deployed"] - metric["reference"], metric["unit"])
-        rows.append([metric["name"], *values, change])
-    if artifact is not None and original is not None:
-        before_bytes, after_bytes = original["size_bytes"], artifact["size_bytes"]
-        change = write_size_change(before_bytes, after_bytes)
-        rows.append(["size", write_size(before_bytes), write_size(after_bytes), change])
-    if latency is not None and latency["deployed"]["samples"]:
-        before, after = latency["reference"], latency["deployed"]
-        change = write_speedup(latency["speedup"], latency["speedup_low"], latency["speedup_high"])
-        if report["emulated"]:
-            change = "emulated, no measurement"
-        rows += [
-            [
-                "p50, ms",
-                write_bound(before["p50_ms"], before["p50_upper_ms"]),
-                write_bound(after["p50_ms"], after["p50_upper_ms"]),
-                change,
-            ],
-            [
-                "p90, ms",
-                write_bound(before["p90_ms"], before["p90_upper_ms"]),
-                write_bound(after["p90_ms"], after["p90_upper_ms"]),
-                "",
-            ],
-            [
-                "p99, ms",
-                write_bound(before["p99_ms"], before["p99_upper_ms"]),
-                write_bound(after["p99_ms"], after["p99_upper_ms"]),
-                "",
-            ],
-        ]
+    rows, latency = list_numbers(report), report["latency"]
     if rows:
         heads = ["", "float", report["precision"] or "artifact", "change"]
         styles = ("", "", "bold", "")
