@@ -265,12 +265,18 @@ def _find_unserved(group: ChannelGroup, tied: Collection[str]) -> Member | None:
 
 
 def _explain_failure(model: nn.Module, error: Exception, method: str) -> ToolchainError:
+    recurrent = [name for name, module in model.named_modules() if isinstance(module, nn.RNNBase)]
+    if recurrent:  # an LSTM is followed, too, where its outputs keep their order of axes
+        found, fix = f"{recurrent[0]}, a recurrent layer", "use magnitude_pruning, which needs no order of channels"
+    else:
+        found = str(error).splitlines()[0] if str(error) else type(error).__name__
+        fix = "leave this method out of the recipe"
     return usage(
         f"{method} cannot follow which channels depend on each other",
         where=type(model).__name__,
         expected="a model that Torch-Pruning can trace",
-        found=str(error).splitlines()[0] if str(error) else type(error).__name__,
-        fix="leave this method out of the recipe",
+        found=found,
+        fix=fix,
     )
 
 
