@@ -79,7 +79,7 @@ def images():
 
 @pytest.fixture
 def scheme() -> Scheme:
-    # 7-bit weights: they are right on every CPU that the tests may run on.
+    # Weights that do not saturate: they are right on every CPU that the tests may run on.
     return choose_scheme("x86_64", frozenset(), "auto")
 
 

@@ -52,7 +52,12 @@ def test_the_best_of_all_calibration_methods_is_taken(residual, feeds, scheme):
     lowering = lower(residual, feeds, scheme, calibration="auto")
     assert set(lowering.methods_db) == {"minmax", "percentile", "entropy", "mse"}
     best = max(lowering.methods_db, key=lowering.methods_db.get)
-    assert lowering.ranges == lower(residual, feeds, scheme, calibration=best).ranges
+    alone = lower(residual, feeds, scheme, calibration=best).ranges
+    assert {name: (range_.low, range_.high) for name, range_ in lowering.ranges.items()} == {
+        # Bounds alone are taken from the unfused model, whose last bit may differ.
+        name: pytest.approx((range_.low, range_.high), rel=1e-6)
+        for name, range_ in alone.items()
+    }
 
 
 def test_without_measurement_the_same_input_gives_the_same_bytes(residual, feeds, scheme):

@@ -97,3 +97,11 @@ def test_a_cpu_that_takes_fewer_bits_than_were_trained_says_so():
     assert (matched.weight_bits, matched.trained_weight_bits) == (7, None)
     assert "trained for 8-bit" in matched.reason
     assert match_weight_bits(seven, None) is seven
+
+
+def test_weights_trained_for_8_bits_keep_their_grid_where_it_is_safe_and_the_reason_says_that_others_may_not():
+    safe = Scheme("uint8", symmetric=False, weight_bits=8, reason="saturates", saturates=True)
+    matched = match_weight_bits(safe, LearnedRanges(tensors={}, weight_bits=8))
+    assert (matched.weight_bits, matched.trained_weight_bits) == (8, 8)
+    assert "trained for 8-bit" in matched.reason
+    assert match_weight_bits(safe, LearnedRanges(tensors={}, weight_bits=7)).reason == "saturates"

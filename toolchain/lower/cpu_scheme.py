@@ -12,7 +12,8 @@ def choose_scheme(arch: str, cpu_features: frozenset[str], requested: str) -> Sc
     """Return how int8 is stored for a CPU; `requested` is the target's activation_type.
 
     Without VNNI, x86 multiplies uint8 by int8 into saturating int16 (vpmaddubsw): two products of full range
-    overflow, so weights keep 7 bits there. ARM's and VNNI's dot products sum in int32.
+    overflow, so weights keep 7 bits there, or more where a runtime's policy knows which two (lower/safe_scales.py). ARM's
+    and VNNI's dot products sum in int32.
     """
     activation = "uint8" if requested == "auto" else requested
     saturates = arch == "x86_64" and not cpu_features & VNNI
@@ -26,4 +27,5 @@ def choose_scheme(arch: str, cpu_features: frozenset[str], requested: str) -> Sc
         symmetric=False,
         weight_bits=7 if saturates else 8,
         reason=reason,
+        saturates=saturates,
     )

@@ -12,6 +12,7 @@ from toolchain.graph.view import GraphView
 from toolchain.lower.moved_values import find_same_values
 from toolchain.lower.qdq_plan import Scheme
 from toolchain.lower.ranges import TensorRange
+from toolchain.lower.safe_scales import SAFE_BITS
 
 
 def find_learned(
@@ -34,6 +35,8 @@ def match_weight_bits(scheme: Scheme, learned: LearnedRanges | None) -> Scheme:
     """Return the scheme that keeps weights on the grid that they were trained for, where the CPU can multiply it."""
     if learned is None:
         return scheme
-    if learned.weight_bits > scheme.weight_bits:
-        return replace(scheme, reason=f"{scheme.reason}; the model was trained for {learned.weight_bits}-bit weights")
-    return replace(scheme, trained_weight_bits=learned.weight_bits)
+    if learned.weight_bits > (SAFE_BITS if scheme.saturates else scheme.weight_bits):
+        scheme = replace(scheme, reason=f"{scheme.reason}; the model was trained for {learned.weight_bits}-bit weights")
+    return replace(
+        scheme, trained_weight_bits=learned.weight_bits if learned.weight_bits <= scheme.weight_bits else None
+    )

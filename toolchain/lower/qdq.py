@@ -36,6 +36,7 @@ from toolchain.lower.affine import (
 )
 from toolchain.lower.qdq_plan import QdqPlan, Scheme, WeightInput
 from toolchain.lower.ranges import TensorRange
+from toolchain.lower.safe_scales import SAFE_BITS, find_plan_scales
 
 # Elements of a shared bias from which the nodes that quantize it, some 500 bytes, are smaller than int32 and a scale each.
 _FOLDED_BIAS_MIN = 64
@@ -104,6 +105,9 @@ class _Emission:
         self._bypassed: set[str] = set()
         self._weights: dict[tuple[str, int], QuantizedWeight] = {}
         self._least_scales, self._bias_readers = self._read_biases(plan)
+        if scheme.saturates and scheme.weight_bits > SAFE_BITS:
+            for key, scales in find_plan_scales(plan, view).items():
+                self._least_scales[key] = np.maximum(self._least_scales.get(key, 0.0), scales)
 
     def nodes(self) -> Iterator[onnx.NodeProto]:
         graph = self._view.model.graph

@@ -21,6 +21,8 @@ class WeightInput:
     """The initializer that holds it; other nodes may read it too."""
     perm: tuple[int, ...] = ()
     """How a Transpose between initializer and node permutes its axes; empty where there is none."""
+    is_depthwise: bool = False
+    """Each output channel of a Conv reads one input channel, its own."""
 
     @property
     def stored_axis(self) -> int:
@@ -84,5 +86,7 @@ class Scheme:
     """Every scale is also a float16 number, so that a graph in float16 can state it without rounding."""
     folds_constants: bool = True
     """The runtime computes nodes of constants when it opens the model, but no DequantizeLinear; False: the other way."""
+    saturates: bool = False
+    """The CPU adds the products of two neighbours in 16 bits: weights of 8 bits need safe scales (lower/safe_scales.py)."""
     trained_weight_bits: int | None = None
     """A weight that is on a grid of so many bits keeps it; None where no training put it there."""

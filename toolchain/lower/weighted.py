@@ -44,7 +44,8 @@ def _weight_input(view: GraphView, node: onnx.NodeProto) -> WeightInput | None:
     source, perm, rank = found
     bias_index = 2 if len(node.input) > 2 and node.input[2] else None
     if node.op_type == "Conv":
-        return WeightInput(1, 0, bias_index, source, perm)
+        depthwise = _is_depthwise(view, node, source, perm)
+        return WeightInput(1, 0, bias_index, source, perm, is_depthwise=depthwise)
     if node.op_type == "Gemm":
         plain = attribute_int(node, "transA", 0) == 0 and _is_unscaled(node)
         bias = view.constant(node.input[2]) if bias_index is not None else None
@@ -52,6 +53,12 @@ def _weight_input(view: GraphView, node: onnx.NodeProto) -> WeightInput | None:
             return None
         return WeightInput(1, 0 if attribute_int(node, "transB", 0) else 1, bias_index, source, perm)
     return WeightInput(1, 1, None, source, perm) if rank == 2 else None
+
+
+def _is_depthwise(view: GraphView, node: onnx.NodeProto, source: str, perm: tuple[int, ...]) -> bool:
+    dims = view.initializers[source].dims
+    channels, inputs = (dims[axis] for axis in (perm or (0, 1))[:2])
+    return bool(inputs == 1 and attribute_int(node, "group", 1) == channels)
 
 
 def _find_constant(view: GraphView, name: str) -> tuple[str, tuple[int, ...], int] | None:

@@ -43,9 +43,18 @@ _BETWEEN_INT8 = frozenset({"Add", "Mul", "Concat", "GlobalAveragePool", "Average
 
 _ABSORBED = frozenset({"Relu", "Clip"})
 
+_SAFE_WEIGHTS = (
+    "weights of 8 bits, or of as many as are exact: this x86 CPU has no VNNI, its int8 products saturate at 16 bits"
+)
+
 
 def int8_policy(scheme: Scheme, *, kernels: str | None = "onnxruntime") -> Int8Policy:
-    """Return how ONNX Runtime's CPU provider computes in int8; kernels is None where this machine is not the target."""
+    """Return how ONNX Runtime's CPU provider computes in int8; kernels is None where this machine is not the target.
+
+    Where the CPU's products saturate, how its kernels pair them is known: weights keep 8 bits, at scales that are safe.
+    """
+    if scheme.saturates:
+        scheme = replace(scheme, weight_bits=8, reason=f"{scheme.activation_type} activations, {_SAFE_WEIGHTS}")
     return Int8Policy(plan=plan_int8, scheme=scheme, float_ops=_FLOAT_OPS, kernels=kernels)
 
 
