@@ -1,60 +1,95 @@
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from toolchain.lower.layer_search import LayerTime, find_guilty_layers, propose_slow_layers
+from toolchain.lower.trial import Trial
 
 
-def model_with_noise(noise):
-    """Return a measurement in which each int8 layer adds its own noise power to an output of power 1."""
+class Noise:
+    """A model in which each int8 layer adds its own noise power to an output of power 1."""
 
-    def measure(keep_float):
-        power = sum(value for name, value in noise.items() if name not in keep_float)
+    def __init__(self, noise):
+        self.noise = noise
+        self.tried = []
+        self.progress = []
+
+    def measure_db(self, keep_float):
+        power = sum(value for name, value in self.noise.items() if name not in keep_float)
         return math.inf if power == 0 else -10 * math.log10(power)
 
-    return measure
+    def try_out(self, keep_float):
+        self.tried.append(keep_float)
+        sqnr_db = self.measure_db(keep_float)
+        return Trial(passes=sqnr_db >= 20, low_db=sqnr_db)
+
+    def start_steps(self, name, total):
+        counted = [name, 0, total]
+        self.progress.append(counted)
+
+        def advance(count=1):
+            counted[1] += count
+
+        return advance
+
+    def search(self, **options):
+        return find_guilty_layers(
+            list(self.noise),
+            self.try_out,
+            rank_sqnr_db=self.measure_db,
+            start_steps=self.start_steps,
+            **{"sqnr_db_min": 20, **options},
+        )
 
 
 def test_nothing_stays_in_float_when_the_whole_model_passes():
-    result = find_guilty_layers(["a", "b"], model_with_noise({"a": 1e-4, "b": 1e-4}), sqnr_db_min=20)
+    result = Noise({"a": 1e-4, "b": 1e-4}).search()
     assert result.keep_float == ()
     assert result.alone_db == {}
 
 
 def test_the_one_guilty_layer_is_found():
-    noise = {"a": 1e-5, "guilty": 0.5, "c": 1e-5}
-    result = find_guilty_layers(list(noise), model_with_noise(noise), sqnr_db_min=20)
-    assert result.keep_float == ("guilty",)
-    assert result.sqnr_db > 20
+    assert Noise({"a": 1e-5, "guilty": 0.5, "c": 1e-5}).search().keep_float == ("guilty",)
 
 
 def test_everything_stays_in_float_when_no_layer_can_be_int8():
-    noise = dict.fromkeys("abc", 0.9)
-    assert set(find_guilty_layers("abc", model_with_noise(noise), sqnr_db_min=20).keep_float) == set("abc")
+    assert set(Noise(dict.fromkeys("abc", 0.9)).search().keep_float) == set("abc")
 
 
-@given(st.lists(st.floats(1e-9, 1.0), min_size=1, max_size=30))
-def test_the_gate_is_reached_with_the_fewest_layers(powers):
-    noise = {f"layer{index}": power for index, power in enumerate(powers)}
-    measure = model_with_noise(noise)
-    result = find_guilty_layers(list(noise), measure, sqnr_db_min=20)
-    assert measure(frozenset(result.keep_float)) >= 20
+@pytest.mark.parametrize("sqnr_db_min", [20, None])
+@given(powers=st.lists(st.floats(1e-9, 1.0), min_size=1, max_size=30))
+def test_the_gate_is_reached_with_the_fewest_layers(powers, sqnr_db_min):
+    model = Noise({f"layer{index}": power for index, power in enumerate(powers)})
+    result = model.search(sqnr_db_min=sqnr_db_min)
+    assert model.measure_db(frozenset(result.keep_float)) >= 20
     for layer in result.keep_float:
-        assert measure(frozenset(result.keep_float) - {layer}) < 20
+        assert model.measure_db(frozenset(result.keep_float) - {layer}) < 20
+
+
+def test_a_layer_whose_own_noise_is_far_over_the_gate_is_not_tried_again():
+    model = Noise({f"loud{index}": 0.5 for index in range(8)} | {f"quiet{index}": 1e-6 for index in range(8)})
+    assert len(model.search().keep_float) == 8
+    assert len(model.tried) <= 1 + 4  # the model as it is, and the bisection of 16
+
+
+@pytest.mark.parametrize("powers", [[0.5], [0.5, 0.5, 1e-6], [1e-6] * 9 + [0.4], [0.9] * 7])
+def test_every_counter_of_the_progress_ends_at_its_total(powers):
+    model = Noise({f"layer{index}": power for index, power in enumerate(powers)})
+    model.search()
+    assert model.progress
+    assert all(done == total for _, done, total in model.progress)
 
 
 def test_of_two_equally_noisy_layers_the_cheap_one_stays_in_float():
-    noise = {"cheap": 0.009, "dear": 0.009}
-    result = find_guilty_layers(list(noise), model_with_noise(noise), costs={"cheap": 1, "dear": 100}, sqnr_db_min=20)
-    assert result.keep_float == ("cheap",)
+    model = Noise({"cheap": 0.009, "dear": 0.009})
+    assert model.search(costs={"cheap": 1, "dear": 100}).keep_float == ("cheap",)
 
 
 def test_a_layer_that_turns_out_not_to_be_needed_returns_to_int8():
-    noise = {"loud": 0.5, "free": 0.001, "quiet": 0.005}
-    costs = {"loud": 100, "free": -5, "quiet": 100}
-    result = find_guilty_layers(list(noise), model_with_noise(noise), costs=costs, sqnr_db_min=20)
-    assert result.keep_float == ("loud",)
+    model = Noise({"loud": 0.5, "free": 0.001, "quiet": 0.005})
+    assert model.search(costs={"loud": 100, "free": -5, "quiet": 100}).keep_float == ("loud",)
 
 
 def test_proposals_grow_from_the_worst_layer_to_all_slow_ones():

@@ -9,6 +9,7 @@ from onnx import numpy_helper
 from tests.lower.conftest import parse_model
 from toolchain.agent.measure.facts import read_facts
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.lower import trial
 from toolchain.lower.trial import find_kernels, open_emulated
 
 
@@ -27,6 +28,37 @@ def test_noise_from_a_single_sample_lowers_the_bound_far_below_the_estimate(benc
     references[3] = {"scores": -references[3]["scores"]}
     uneven = dataclasses.replace(bench, references=references).measure_outputs_db(frozenset())["scores"]
     assert even.sqnr_db - even.low_db < uneven.sqnr_db - uneven.low_db
+
+
+def watch_runs(bench, monkeypatch):
+    """Return the list that gets an item for each run of a trial."""
+    runs, work = [], trial.measure_powers
+    monkeypatch.setattr(trial, "measure_powers", lambda *arrays: runs.append(arrays) or work(*arrays))
+    return runs
+
+
+def test_a_trial_that_surely_fails_ends_early_and_one_that_passes_looks_at_every_sample(bench, monkeypatch):
+    runs = watch_runs(bench, monkeypatch)
+    assert not bench.try_out(frozenset(), sqnr_db_min=100.0).passes
+    assert len(runs) == 8
+    assert bench.try_out(frozenset(), sqnr_db_min=5.0).passes
+    assert len(runs) == 8 + 16
+
+
+def test_a_single_bad_sample_among_the_last_fails_a_trial_that_the_first_ones_pass(bench):
+    references = [dict(reference) for reference in bench.references]
+    references[-1] = {"scores": -references[-1]["scores"]}
+    uneven = dataclasses.replace(bench, references=references)
+    assert bench.try_out(frozenset(), sqnr_db_min=20.0).passes
+    assert not uneven.try_out(frozenset(), sqnr_db_min=20.0).passes
+
+
+def test_a_single_bad_sample_among_the_first_does_not_end_a_trial(bench, monkeypatch):
+    references = [dict(reference) for reference in bench.references]
+    references[0] = {"scores": references[0]["scores"] * 1.3}
+    runs = watch_runs(bench, monkeypatch)
+    dataclasses.replace(bench, references=references).try_out(frozenset(), sqnr_db_min=20.0)
+    assert len(runs) == 16
 
 
 def test_an_output_that_is_not_finite_has_the_worst_sqnr(bench):

@@ -97,9 +97,10 @@ def lower_fp16(
     bench = empty.on(feeds[:_SEARCH_SAMPLES])
     search = find_guilty_layers(
         layers,
-        bench.measure_sqnr_db,
+        lambda keep: bench.try_out(keep, sqnr_db_min=sqnr_db_min),
+        rank_sqnr_db=bench.measure_sqnr_db,
         sqnr_db_min=sqnr_db_min,
-        on_step=start_steps("search for layers that float16 spoils", len(layers)),
+        start_steps=start_steps,
     )
     reasons |= {
         name: f"spoils an output: alone in float16 it leaves {search.alone_db[name]:.1f} dB of SQNR"

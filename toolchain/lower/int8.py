@@ -7,28 +7,31 @@ machine, stay in float and are listed with the reason.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import onnx
 
+from toolchain.agent.temporary import TemporaryFolder
 from toolchain.errors import usage
 from toolchain.graph.learned_ranges import LearnedRanges, drop_ranges, read_ranges, restore_pairs
+from toolchain.lower.accuracy import keep_accurate
 from toolchain.lower.calibration import choose_ranges, load_method, observe_tensors
 from toolchain.lower.calibration.observation import Observation
 from toolchain.lower.calibration.outliers import Outlier, find_outliers
 from toolchain.lower.float_reasons import explain_float_layers, list_operators
 from toolchain.lower.infinite import explain_infinite
-from toolchain.lower.layer_search import AccuracySearch, LayerTime, find_guilty_layers
+from toolchain.lower.layer_search import LayerTime
 from toolchain.lower.learned import find_learned, match_weight_bits
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.ranges import TensorRange
 from toolchain.lower.request import StartSteps
 from toolchain.lower.speed import LayerTimes, SpeedSearch, find_slow_layers, time_both
+from toolchain.lower.stored_weights import StoredWeights
 from toolchain.lower.trial import Arrays, Bench
 from toolchain.project.recipe import QuantizeSection
 
@@ -37,13 +40,6 @@ _SEARCH_SAMPLES = 32
 
 # Samples that the search did not see, to confirm what it found.
 _CONFIRM_SAMPLES = 96
-
-# A search that its confirmation refutes is done again with a stricter gate, by what was missing and this much, in dB.
-_STRICTER_DB = 0.5
-_SEARCHES = 3
-
-# To rank layers by the noise that each causes alone, which takes as many trials as there are layers.
-_RANK_SAMPLES = 4
 
 
 @dataclass(frozen=True)
@@ -82,21 +78,39 @@ def lower_int8(
     Raises ToolchainError: exit 2 for a layer in keep_float that the model lacks, 18 where the model returns NaN, 23
     where an activation is NaN.
     """
+    with TemporaryFolder() as folder:
+        return _lower(model, feeds, folder, options, policy, sqnr_db_min, threads, start_steps)
+
+
+def _lower(
+    model: onnx.ModelProto,
+    feeds: Sequence[Arrays],
+    folder: Path,
+    options: QuantizeSection,
+    policy: Int8Policy,
+    sqnr_db_min: float,
+    threads: int,
+    start_steps: StartSteps,
+) -> Int8Lowering:
+    """Return the lowering; trials are written into the folder."""
     learned = read_ranges(model)
     model, policy = drop_ranges(model), replace(policy, scheme=match_weight_bits(policy.scheme, learned))
     plan = policy.plan(model, frozenset())
     policy = policy.limit(plan.tensors)
     requested = _find_requested(model, options.keep_float)
-    benches, observations, infinite = _calibrate(model, plan, feeds, options, policy, start_steps, learned)
+    weights = StoredWeights(model, folder)
+    benches, others, observations, infinite = _calibrate(
+        model, plan, feeds, options, policy, start_steps, learned, weights
+    )
     methods_db = {method: bench.measure_sqnr_db(frozenset(infinite)) for method, (_, bench) in benches.items()}
     ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
-    others = bench.on(feeds[_SEARCH_SAMPLES : _SEARCH_SAMPLES + _CONFIRM_SAMPLES])
+    others = replace(others, build=bench.build)
     reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
     known, speed = LayerTimes(), SpeedSearch()
     if is_timed := options.choose_by_measurement and policy.kernels is not None:
         known = time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads)
         known = replace(known, times=_sum_shared(plan, known.times))
-    reasons |= _keep_accurate(bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps)
+    reasons |= keep_accurate(bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps)
     if is_timed:
         on_step = start_steps("search for layers that int8 slows down", len(plan.weighted_layers).bit_length() + 2)
         speed = find_slow_layers(bench, plan, frozenset(reasons), known, threads=threads, on_step=on_step)
@@ -153,9 +167,11 @@ def _calibrate(
     policy: Int8Policy,
     start_steps: StartSteps,
     learned: LearnedRanges | None,
-) -> tuple[dict[str, tuple[Mapping[str, TensorRange], Bench]], Mapping[str, Observation], dict[str, str]]:
-    """Return the ranges by each method that may be taken with the bench to judge them by, what was observed, what is infinite.
+    weights: StoredWeights,
+) -> tuple[dict[str, tuple[Mapping[str, TensorRange], Bench]], Bench, Mapping[str, Observation], dict[str, str]]:
+    """Return the ranges by each method that may be taken with the bench to judge them by.
 
+    Beside them: a bench on the samples that confirm, what was observed, and what is infinite.
     No method is the best for every model: clipping helps where outliers are noise, and hurts where they carry the
     answer. All of them read the same histograms, so that trying them costs one session each. A learned range is never
     replaced by a calibrated one.
@@ -165,11 +181,19 @@ def _calibrate(
     trained = restore_pairs(model, learned) if learned is not None else None
     found: dict[str, dict[str, TensorRange]] = {"learned": known}
     observations: Mapping[str, Observation] = {}
+    returned: dict[int, Arrays] = {}
+
+    def keep_outputs(sample: int, outputs: Arrays) -> None:
+        if sample < _SEARCH_SAMPLES + _CONFIRM_SAMPLES:
+            returned[sample] = outputs
+
     if missing or not known:
         methods = [member.name for member in options.list_calibration_methods()]
         counting = any(load_method(method).COUNTS for method in methods)
         on_batch = start_steps("calibrate", len(feeds))
-        observations = observe_tensors(model, missing, feeds, counting=counting, on_batch=on_batch)
+        observations = observe_tensors(
+            model, missing, feeds, counting=counting, on_batch=on_batch, on_outputs=keep_outputs
+        )
         found = {
             method: choose_ranges(observations, method=method, symmetric=policy.scheme.symmetric) | known
             for method in methods
@@ -181,12 +205,17 @@ def _calibrate(
         references=(),
         trained=trained,
         kernels=policy.kernels,
+        weights=weights,
     )
-    first = empty.on(feeds[:_SEARCH_SAMPLES])
+    references = [returned[sample] for sample in sorted(returned)]
+    first, others = (
+        empty.on(feeds[part], references[part])
+        for part in (slice(_SEARCH_SAMPLES), slice(_SEARCH_SAMPLES, _SEARCH_SAMPLES + _CONFIRM_SAMPLES))
+    )
     benches: dict[str, tuple[Mapping[str, TensorRange], Bench]] = {
         method: (ranges, replace(first, build=partial(policy.write, model, ranges))) for method, ranges in found.items()
     }
-    return benches, observations, explain_infinite(model, plan, observations, policy.scheme)
+    return benches, others, observations, explain_infinite(model, plan, observations, policy.scheme)
 
 
 def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[str, ...]:
@@ -201,47 +230,6 @@ def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[
             fix="lowering.json of an earlier run lists the layers",
         )
     return tuple(keep_float)
-
-
-def _keep_accurate(
-    bench: Bench,
-    others: Bench,
-    plan: QdqPlan,
-    keep: frozenset[str],
-    times: Mapping[str, LayerTime],
-    sqnr_db_min: float,
-    start_steps: StartSteps,
-) -> dict[str, str]:
-    """Return the layers that must stay in float for every output to keep its SQNR, each with the reason.
-
-    The bench searches; the other samples confirm, by their own lower bound, because a search flatters itself on those
-    that it chose by. Confirmed by their SQNR alone, models at the gate missed it on a third set by up to 1.1 dB
-    (docs/wild.md).
-    """
-    layers = [name for name, sharing in plan.deciding_layers.items() if not keep.intersection(sharing)]
-    if not layers:
-        return {}
-    advance = start_steps("search for layers that int8 spoils", len(layers))
-    gate_db = sqnr_db_min
-    search = AccuracySearch((), -math.inf, {})
-    for _ in range(_SEARCHES):
-        search = find_guilty_layers(
-            layers,
-            lambda guilty: bench.measure_sqnr_db(keep | guilty),
-            rank_sqnr_db=lambda guilty: bench.rank_sqnr_db(keep | guilty, samples=_RANK_SAMPLES),
-            known_db=search.alone_db,
-            sqnr_db_min=gate_db,
-            costs={name: time.float_us - time.int8_us for name, time in times.items()},
-            on_step=advance,
-        )
-        missing_db = sqnr_db_min - others.measure_sqnr_db(keep | frozenset(search.keep_float)) if others.feeds else 0.0
-        if missing_db <= 0:
-            break
-        gate_db += missing_db + _STRICTER_DB
-    return {
-        name: f"spoils an output: alone in int8 it leaves {search.alone_db[name]:.1f} dB of SQNR"
-        for name in search.keep_float
-    }
 
 
 def describe_int8(lowering: Int8Lowering, *, notes: Sequence[str] = ()) -> dict[str, Any]:

@@ -6,70 +6,85 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from toolchain.lower.request import StartSteps
+from toolchain.lower.trial import Trial
+
 # The cost of a layer that float does not slow down: small against the microseconds of any other.
 _FREE = 0.01
 
 
+# Noise of a layer alone says what it adds to that of others, but not exactly. Where the sum of both misses the gate by as
+# much, no trial is made.
+_HOPELESS_DB = 6.0
+
+
 @dataclass(frozen=True)
 class AccuracySearch:
-    """What it took to reach the SQNR gate."""
+    """What it took to keep the outputs right."""
 
     keep_float: tuple[str, ...]
     """Layers to keep in float."""
-    sqnr_db: float
-    """The least SQNR over the outputs with these layers in float."""
     alone_db: Mapping[str, float]
     """SQNR with only this layer in int8; empty where everything could be int8."""
 
 
 def find_guilty_layers(
     layers: Sequence[str],
-    measure_sqnr_db: Callable[[frozenset[str]], float],
+    try_out: Callable[[frozenset[str]], Trial],
     *,
-    sqnr_db_min: float,
+    rank_sqnr_db: Callable[[frozenset[str]], float],
+    sqnr_db_min: float | None,
+    start_steps: StartSteps,
     costs: Mapping[str, float] | None = None,
-    rank_sqnr_db: Callable[[frozenset[str]], float] | None = None,
     known_db: Mapping[str, float] | None = None,
-    on_step: Callable[[], None] = lambda: None,
 ) -> AccuracySearch:
-    """Return layers that must stay in float for every output to reach an SQNR, at the least loss of time.
+    """Return layers that must stay in float for the model to pass, at the least loss of time.
 
-    measure_sqnr_db(keep_float) runs the model with those layers in float and returns the least SQNR of its outputs;
-    rank_sqnr_db does the same on fewer samples, for the ranking alone; known_db is the ranking of an earlier search.
-    costs: the time that a layer in float costs
-    (equal where absent). The noise that layers add is treated as independent, so that their powers add up: each layer
-    is measured alone in int8, layers are ranked by noise over cost, the shortest prefix that passes is found by
-    bisection, and then every layer of it that is not needed returns to int8, the costliest first. Each step but the
-    ranking is measured on the whole model.
+    try_out(keep_float) tells whether the model passes with those layers in float; rank_sqnr_db(keep_float) is the SQNR of
+    its worst output by fewer samples, for the ranking alone; known_db is the ranking of an earlier search. sqnr_db_min is
+    the gate, where SQNR decides, None where something else does.
+    costs: the time that a layer in float costs (equal where absent). The noise that layers add is treated as independent,
+    so that their powers add up: each layer is measured alone in int8, layers are ranked by noise over cost, the shortest
+    prefix that passes is found by bisection, and then every layer of it that is not needed returns to int8, the costliest
+    first. Each step but the ranking is a trial of the whole model.
     """
     everything = frozenset(layers)
-    sqnr_db = measure_sqnr_db(frozenset())
-    on_step()
-    if sqnr_db >= sqnr_db_min:
-        return AccuracySearch((), sqnr_db, {})
+    if try_out(frozenset()).passes:
+        return AccuracySearch((), {})
     alone_db = dict(known_db or {})
-    for layer in [layer for layer in layers if layer not in alone_db]:
-        alone_db[layer] = (rank_sqnr_db or measure_sqnr_db)(everything - {layer})
-        on_step()
+    if unknown := [layer for layer in layers if layer not in alone_db]:
+        on_layer = start_steps("measure the noise of each layer", len(unknown))
+        for layer in unknown:
+            alone_db[layer] = rank_sqnr_db(everything - {layer})
+            on_layer()
     cost = {layer: max((costs or {}).get(layer, 1.0), _FREE) for layer in layers}
     ranked = sorted(layers, key=lambda layer: alone_db[layer] + 10 * math.log10(cost[layer]))
-    too_few, enough, enough_db = 0, len(ranked), math.inf
-    while enough - too_few > 1:
-        middle = (too_few + enough) // 2
-        middle_db = measure_sqnr_db(frozenset(ranked[:middle]))
-        on_step()
-        if middle_db >= sqnr_db_min:
-            enough, enough_db = middle, middle_db
-        else:
-            too_few = middle
+    too_few, enough, noise = 0, len(ranked), 0.0
+    on_half = start_steps("find how many layers must stay in float", (enough - 1).bit_length())
+    for _ in range((enough - 1).bit_length()):
+        if enough - too_few > 1:
+            middle = (too_few + enough) // 2
+            trial = try_out(frozenset(ranked[:middle]))
+            if trial.passes:
+                enough, noise = middle, _to_noise(trial.low_db)
+            else:
+                too_few = middle
+        on_half()
     keep = ranked[:enough]
+    noise_max = math.inf if sqnr_db_min is None else _to_noise(sqnr_db_min - _HOPELESS_DB)
+    on_layer = start_steps("return layers to int8 that may", len(keep))
     for layer in sorted(keep, key=lambda layer: -cost[layer]):
-        fewer = frozenset(keep) - {layer}
-        fewer_db = measure_sqnr_db(fewer)
-        on_step()
-        if fewer_db >= sqnr_db_min:
-            keep, enough_db = [name for name in keep if name != layer], fewer_db
-    return AccuracySearch(tuple(keep), enough_db, alone_db)
+        if noise + _to_noise(alone_db[layer]) <= noise_max:
+            trial = try_out(frozenset(keep) - {layer})
+            if trial.passes:
+                keep, noise = [name for name in keep if name != layer], _to_noise(trial.low_db)
+        on_layer()
+    return AccuracySearch(tuple(keep), alone_db)
+
+
+def _to_noise(sqnr_db: float) -> float:
+    """Return the power of the noise over that of the signal."""
+    return float(10.0 ** (-sqnr_db / 10.0))
 
 
 @dataclass(frozen=True)

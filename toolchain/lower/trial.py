@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -14,25 +18,47 @@ from numpy.typing import NDArray
 from toolchain.agent.measure.facts import Facts, is_this_cpu
 from toolchain.agent.measure.libraries import find_module
 from toolchain.agent.measure.parity import check_outputs
-from toolchain.agent.measure.sqnr import measure_powers, to_db
+from toolchain.agent.measure.session import Session
+from toolchain.agent.measure.sqnr import Powers, measure_powers, to_db
 from toolchain.graph.float_outputs import FloatOutputs
 from toolchain.graph.session import HostSession, open_as_board
 from toolchain.lower.fp16_emulation import emulate_float16
+from toolchain.lower.stored_weights import StoredWeights
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
+_Made = TypeVar("_Made")
 
-# Resamples of the bootstrap, and the quantile of them that is taken as the lower bound.
+
+# Resamples of the bootstrap, and the quantile of them that is taken as the bound on either side.
 _DRAWS = 400
-_LOW_QUANTILE = 0.02
+_QUANTILE = 0.02
+
+# A trial looks first when it has so many samples, then at twice as many, and ends where even the upper bound is under the
+# gate. It never ends early because it passes: the one sample that spoils an output may be the last.
+_FIRST_LOOK = 8
+
+# Runtimes whose session may run in several threads at once: as many runs of one thread each take less time than one run
+# after the other on as many threads.
+_CONCURRENT = frozenset({"onnxruntime"})
 
 
 @dataclass(frozen=True)
 class SqnrEstimate:
-    """SQNR of an output in dB on the samples seen, and what it surely keeps on others like them."""
+    """SQNR of an output in dB on the samples seen, and what it surely keeps, and misses, on others like them."""
 
     sqnr_db: float
     low_db: float
+    high_db: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a set of layers in float turned out to be worth."""
+
+    passes: bool
+    low_db: float
+    """What the worst output surely keeps, in dB, on the samples that the trial looked at."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +77,17 @@ class Bench:
     kernels: str | None = None
     """The runtime that trials run on, because its kernels on this machine are those that the model is lowered for."""
 
-    def on(self, feeds: Sequence[Arrays]) -> Bench:
-        """Return the same bench on other samples.
+    weights: StoredWeights | None = None
+    """The model's large weights, which trials are then written without; None writes each whole."""
+
+    def on(self, feeds: Sequence[Arrays], references: Sequence[Arrays] = ()) -> Bench:
+        """Return the same bench on other samples; references: what the float model returned for them, where it is known.
 
         Raises ToolchainError (exit 18) where the model to be kept returns NaN, or an output without a finite value.
         """
-        session = open_emulated(self.model if self.trained is None else self.trained, threads=os.cpu_count() or 1)
-        references = [session.run(dict(feed)) for feed in feeds]
+        if self.trained is not None or len(references) < len(feeds):
+            session = open_emulated(self.model if self.trained is None else self.trained, threads=1)
+            references = list(_do_each(session.run, feeds, workers=_count_cpus()))
         outputs = FloatOutputs("lowering")
         for sample, reference in enumerate(references):
             outputs.add(reference, first_sample=sample)
@@ -66,41 +96,88 @@ class Bench:
 
     def measure_outputs_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> dict[str, SqnrEstimate]:
         """Return the SQNR of every output with these layers in float, on the first `samples` of the feeds, or on all."""
-        model, threads = self.build(keep_float), os.cpu_count() or 1
-        session = (
-            open_emulated(model, threads=threads)
-            if self.kernels is None
-            else open_as_board(model, runtime=self.kernels, threads=threads)
-        )
-        signal: dict[str, list[float]] = defaultdict(list)
-        noise: dict[str, list[float]] = defaultdict(list)
-        for feed, reference in zip(self.feeds[:samples], self.references[:samples], strict=True):
-            outputs = session.run(feed)
-            check_outputs(reference, outputs)
-            for name, array in reference.items():
-                powers = measure_powers(array, outputs[name])
-                signal[name].append(powers.signal)
-                noise[name].append(powers.noise)
-        return {name: _estimate(np.array(signal[name]), np.array(noise[name])) for name in signal}
+        count = len(self.feeds[:samples])
+        *_, estimates = self.measure(keep_float, looks=[count])
+        return estimates
 
-    def measure_sqnr_db(self, keep_float: frozenset[str]) -> float:
+    def measure_sqnr_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> float:
         """Return what the worst output surely keeps, in dB, with these layers in float."""
-        return min(estimate.low_db for estimate in self.measure_outputs_db(keep_float).values())
+        return min(estimate.low_db for estimate in self.measure_outputs_db(keep_float, samples=samples).values())
 
     def rank_sqnr_db(self, keep_float: frozenset[str], *, samples: int) -> float:
         """Return the SQNR of the worst output in dB on the first `samples` of the feeds, without a bound."""
         return min(estimate.sqnr_db for estimate in self.measure_outputs_db(keep_float, samples=samples).values())
 
+    def try_out(self, keep_float: frozenset[str], *, sqnr_db_min: float) -> Trial:
+        """Return whether every output surely keeps an SQNR with these layers in float.
+
+        It ends as soon as it surely fails; what passes was judged by all samples.
+        """
+        looks, low_db = list_looks(len(self.feeds)), -math.inf
+        for estimates in self.measure(keep_float, looks=looks):
+            low_db = min(estimate.low_db for estimate in estimates.values())
+            if min(estimate.high_db for estimate in estimates.values()) < sqnr_db_min:
+                return Trial(passes=False, low_db=low_db)
+        return Trial(passes=low_db >= sqnr_db_min, low_db=low_db)
+
+    def measure(self, keep_float: frozenset[str], *, looks: Sequence[int]) -> Iterator[dict[str, SqnrEstimate]]:
+        """Yield the SQNR of every output over the first samples, as many as each look asks for."""
+        cpus = _count_cpus()
+        workers = cpus if self.kernels is None or self.kernels in _CONCURRENT else 1
+        session = self._open(self.build(keep_float), threads=cpus // workers)
+
+        def measure(feed: Arrays, reference: Arrays) -> dict[str, Powers]:
+            outputs = session.run(feed)
+            check_outputs(reference, outputs)
+            return {name: measure_powers(array, outputs[name]) for name, array in reference.items()}
+
+        signal: dict[str, list[float]] = defaultdict(list)
+        noise: dict[str, list[float]] = defaultdict(list)
+        for first, look in itertools.pairwise([0, *looks]):
+            found = _do_each(measure, self.feeds[first:look], self.references[first:look], workers=workers)
+            for name, powers in itertools.chain.from_iterable(run.items() for run in found):
+                signal[name].append(powers.signal)
+                noise[name].append(powers.noise)
+            yield {name: _estimate(np.array(signal[name]), np.array(noise[name])) for name in signal}
+
+    def _open(self, model: onnx.ModelProto, *, threads: int) -> HostSession | Session:
+        if self.kernels is None:
+            return open_emulated(model, threads=threads)
+        if self.weights is None:
+            return open_as_board(model, runtime=self.kernels, threads=threads)
+        path = self.weights.write(model, "trial.onnx")
+        return open_as_board(path, runtime=self.kernels, threads=threads)
+
+
+def list_looks(samples: int) -> list[int]:
+    """Return after how many samples a trial of so many looks: doubling, and at all of them."""
+    looks = [_FIRST_LOOK * 2**power for power in range(samples.bit_length())]
+    return [*(look for look in looks if look < samples), samples]
+
+
+def _count_cpus() -> int:
+    return os.cpu_count() or 1
+
+
+def _do_each(work: Callable[..., _Made], *items: Iterable[Any], workers: int) -> Iterator[_Made]:
+    """Yield what the work makes of each of the items, in their order, several at a time."""
+    if workers == 1:
+        yield from map(work, *items)
+        return
+    with ThreadPoolExecutor(workers) as executor:
+        yield from executor.map(work, *items)
+
 
 def _estimate(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> SqnrEstimate:
-    """Return the SQNR from the powers of each sample (N,), and its lower bound.
+    """Return the SQNR from the powers of each sample (N,), and its bounds.
 
-    The bound is the percentile bootstrap (Efron 1979) over samples: an output whose noise comes from a few samples has
+    They are the percentile bootstrap (Efron 1979) over samples: an output whose noise comes from a few samples has
     a low one, because other samples may hold more of them.
     """
     draws = np.random.default_rng(0).integers(0, len(signal), (_DRAWS, len(signal)))
-    low = np.quantile(to_db(signal[draws].sum(axis=1), noise[draws].sum(axis=1)), _LOW_QUANTILE)
-    return SqnrEstimate(sqnr_db=float(to_db(signal.sum(), noise.sum())), low_db=float(low))
+    drawn_db = to_db(signal[draws].sum(axis=1), noise[draws].sum(axis=1))
+    low, high = np.quantile(drawn_db, [_QUANTILE, 1.0 - _QUANTILE])
+    return SqnrEstimate(sqnr_db=float(to_db(signal.sum(), noise.sum())), low_db=float(low), high_db=float(high))
 
 
 def find_kernels(runtime: str, facts: Facts) -> str | None:

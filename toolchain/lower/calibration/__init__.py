@@ -70,13 +70,14 @@ def observe_tensors(
     *,
     counting: bool,
     on_batch: Callable[[], None] | None = None,
+    on_outputs: Callable[[int, Batch], None] | None = None,
     threads: int | None = None,
 ) -> dict[str, Observation]:
     """Return what calibration must know of every tensor: its bounds and, where `counting`, its histogram.
 
     `batches` is read once: dicts of one array per model input, first axis = samples. The activations of at most
     `threads` batches are alive at a time (None: one for each CPU), so small batches mean little memory.
-    `on_batch` is called in the calling thread after each batch.
+    `on_batch` is called in the calling thread after each batch, `on_outputs` in another with its number and the outputs.
 
     Raises ToolchainError: exit 2 for batches that are none or do not fit the model's inputs; exit 23 for a model that
     does not open or computes NaN, with the tensor and the batch. Infinities set no range; the observation of their
@@ -84,14 +85,19 @@ def observe_tensors(
     """
     # Bounds alone come unoptimized, because fused and reordered kernels round differently: they equal ONNX Runtime's own.
     # Several runs at once fill the CPU better than one run on several threads.
-    session = HostSession(model, fused=counting, integer_kernels=True, tensors=tensors, threads=1)
+    outputs = [] if on_outputs is None else [value.name for value in model.graph.output]
+    returned = list(dict.fromkeys([*tensors, *outputs]))
+    session = HostSession(model, fused=counting, integer_kernels=True, tensors=returned, threads=1)
     _require_floats(session, tensors)
     observations = {name: Observation(counting=counting) for name in tensors}
 
     def observe(numbered: tuple[int, Batch]) -> None:
         index, batch = numbered
-        for name, values in session.run(batch, where=f"batch {index}").items():
-            if not observations[name].add(values, batch=index):
+        made = session.run(batch, where=f"batch {index}")
+        if on_outputs is not None:
+            on_outputs(index, {name: made[name] for name in outputs})
+        for name, observation in observations.items():
+            if not observation.add(made[name], batch=index):
                 raise malformed(
                     "the model computes NaN on the calibration data",
                     where=f"tensor {name}, sample {index}",
