@@ -26,6 +26,7 @@ from toolchain.cli.outcome import begin_reports, report_errors
 from toolchain.cli.places import find_places
 from toolchain.cli.summary import hand_summaries
 from toolchain.errors import ExitCode, usage
+from toolchain.project.agent_members import use_argument
 from toolchain.project.device import Device, find_devices
 from toolchain.project.find import choose_target, find_recipe, find_target
 from toolchain.report.shape import Report
@@ -108,6 +109,12 @@ def verify(
         Path | None,
         typer.Option(help="An allowed_signers file of OpenSSH: whose bundles are measured here, and no others."),
     ] = None,
+    member: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND:NAME=FILE.py", help="Your file of a metric or decoder that the recipe named as FILE.py:NAME."
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     *,
@@ -116,6 +123,8 @@ def verify(
     """Prove a bundle again: parity, metric, latency. Nothing is rebuilt or sent; a board renews the release's verdict."""
     from toolchain.measure.verify import verify_bundle, verify_on_board
 
+    for text in member or ():
+        use_argument(text)
     units: list[Device | None] = [None] if device is None else [*find_devices(device)]
     if device is not None and signers is not None:
         fix = "leave --signers out; `toolchain enroll` tells a board whose bundles it takes"

@@ -28,6 +28,9 @@ from toolchain.project.seams import Seam
 _NAME = re.compile("[A-Za-z][A-Za-z0-9_]*")
 _PACKAGE = Path(__file__).parent.parent
 
+# Files that recipes name beside themselves (FILE.py:NAME), by seam and name; the agent's registry is one for the process too.
+_named: dict[tuple[Seam, str], Path] = {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
@@ -74,9 +77,23 @@ def list_members(seam: Seam) -> dict[str, Member]:
                 where=member.place,
                 expected=f"another name than that of {other.place}",
                 found=member.name,
-                fix=f"uninstall {member.distribution}" if own is None else f"rename {own.path}",
+                fix=f"uninstall {member.distribution}" if own is None else _write_rename(own),
             )
     return dict(sorted(found.items()))
+
+
+def name_file(seam: Seam, name: str, path: Path) -> None:
+    """Let a file be the member of this name from now on; list_members refuses a name that another has."""
+    known = _named.get((seam, name))
+    if known not in (None, path):
+        raise usage(
+            f"two {seam.noun}s are called {name}",
+            where=str(path),
+            expected=f"another name than that of {known}",
+            found=name,
+            fix=f"rename {name} in one of the files",
+        )
+    _named[seam, name] = path
 
 
 def find_member(seam: Seam, name: object, *, where: str | None = None) -> Member:
@@ -173,6 +190,11 @@ def read_text(member: Member, name: str) -> str:
     )
 
 
+def list_defined(member: Member) -> set[str]:
+    """Return the names that a file defines at its top."""
+    return {name for statement in _parse(member).body for name in _list_targets(statement)}
+
+
 def _check_name(member: Member) -> None:
     """Refuse (exit 2) a name that a board's file or a command line could not have, or that a recipe means otherwise."""
     taken = member.name in member.seam.reserved
@@ -184,8 +206,12 @@ def _check_name(member: Member) -> None:
             if taken
             else "letters of ASCII, digits and _, a letter first",
             found=ascii(member.name),
-            fix=f"rename {member.path}" if member.is_file else f"uninstall {member.distribution}",
+            fix=_write_rename(member) if member.is_file else f"uninstall {member.distribution}",
         )
+
+
+def _write_rename(member: Member) -> str:
+    return f"rename {member.path}" if member.path.stem == member.name else f"rename {member.name} in {member.path}"
 
 
 @functools.cache
@@ -199,20 +225,20 @@ def _find_ours(seam: Seam) -> Iterator[Member]:
     for path in sorted(folder.glob("*.py")):
         module = f"{seam.package}.{path.stem}"
         member = Member(seam=seam, name=path.stem, module=module, path=path, is_ours=True)
-        if path.stem != "__init__" and set(seam.needs) <= _list_defined(member):
+        if path.stem != "__init__" and set(seam.needs) <= list_defined(member):
             yield member
 
 
 def _list_files(seam: Seam) -> Iterator[Member]:
-    """Yield the files of the project's folder; what begins with _ is a member's own business."""
+    """Yield the files of the project's folder, and those that recipes name; what begins with _ is a member's own business."""
     folder = Path.cwd() / seam.folder
-    if not seam.from_outside or not folder.is_dir():
-        return
-    for path in sorted(folder.glob("*.py")):
-        if not path.stem.startswith("_"):
-            digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-            # The path is a part of it: another project's member of the same name is another module.
-            yield Member(seam=seam, name=path.stem, module=f"toolchain_plugin_{digest}.{path.stem}", path=path)
+    files = sorted(folder.glob("*.py")) if seam.from_outside and folder.is_dir() else []
+    found = [(path.stem, path) for path in files if not path.stem.startswith("_")]
+    found += [(name, path) for (kind, name), path in _named.items() if kind == seam and (name, path) not in found]
+    for name, path in found:
+        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        # The path is a part of it: another project's member of the same name is another module.
+        yield Member(seam=seam, name=name, module=f"toolchain_plugin_{digest}.{name}", path=path)
 
 
 def _list_installed(seam: Seam) -> Iterator[Member]:
@@ -261,11 +287,6 @@ def _import_file(member: Member) -> ModuleType:
         del sys.modules[member.module]
         raise
     return module
-
-
-def _list_defined(member: Member) -> set[str]:
-    """Return the names that a file defines at its top."""
-    return {name for statement in _parse(member).body for name in _list_targets(statement)}
 
 
 def _list_targets(statement: ast.stmt) -> list[str]:

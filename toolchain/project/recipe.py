@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue, PrivateAttr, SerializerFunctionWrapHandler, model_serializer
 
 from toolchain.agent.manifest import Precision
-from toolchain.project.agent_members import use_member
+from toolchain.project.agent_members import read_name, use_member
 from toolchain.project.contradictions import find_contradiction
 from toolchain.project.limits import split_limits
 from toolchain.project.members import Member, find_member, list_members, read_text
@@ -39,7 +39,7 @@ class DataSection(Section):
     options: dict[str, JsonValue] = Field(default_factory=dict)
     """Options of the data set, such as the folder of image_folder."""
     metric: str | None = None
-    """The task metric by name (agent/measure/metrics/), or "none"; where nothing is said, the task's own."""
+    """The task metric by name (agent/measure/metrics/) or as FILE.py:NAME of yours, or "none"; else the task's own."""
     calibration_samples: int = Field(default=256, ge=1)
     evaluation_samples: int | None = Field(default=None, ge=1)
     """How many samples of the test part to use; None uses all."""
@@ -66,7 +66,8 @@ class OutputSection(Section):
     """What the model's outputs mean."""
 
     decode: str | None = None
-    """The decoder between the outputs and the metric, by name (agent/measure/decoders/); None takes the task's, "none" is none."""
+    """The decoder between the outputs and the metric, by name (agent/measure/decoders/) or as FILE.py:NAME of yours; None takes
+    the task's, "none" is none."""
     options: dict[str, JsonValue] = Field(default_factory=dict)
     """Options of the decoder; of the task's own, those that it does not set itself."""
 
@@ -229,7 +230,12 @@ class Recipe(Section):
         named = self.task.metric or self.data.metric
         if named is None:
             named = read_text(find_member(TASKS, self.task.name, where=f"{self.path}: task.name"), "METRIC")
-        return None if named == "none" else named
+        return None if named == "none" else read_name(named)
+
+    @property
+    def decoder_name(self) -> str | None:
+        """The decoder that the recipe names, "none" where it wants none; None leaves it to the task."""
+        return None if self.output.decode is None else read_name(self.output.decode)
 
     @property
     def path(self) -> Path:
@@ -266,11 +272,12 @@ def read_recipe(path: Path) -> Recipe:
     if recipe.metric_name is not None:
         use_member(
             METRICS,
-            recipe.metric_name,
+            recipe.task.metric or recipe.data.metric or recipe.metric_name,
             where=f"{path}: {'data.metric' if recipe.task.metric is None else 'task.metric'}",
+            folder=recipe.folder,
         )
     if recipe.output.decode not in (None, "none"):
-        use_member(DECODERS, recipe.output.decode, where=f"{path}: output.decode")
+        use_member(DECODERS, recipe.output.decode, where=f"{path}: output.decode", folder=recipe.folder)
     problem = find_contradiction(recipe, path)
     if problem is not None:
         raise problem

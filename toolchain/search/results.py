@@ -77,6 +77,11 @@ def relocate_recipe(recipe: Recipe, folder: Path) -> dict[str, Any]:
     build, _, function = model["build"].rpartition(":")
     model |= {"build": f"{move(build)}:{function}", "weights": move(model["weights"])}
     data, train = document["data"], document.get("train", {})
+    task, output = document.get("task", {}), document.get("output", {})
+    for table, key in ((task, "loss"), (task, "metric"), (data, "metric"), (output, "decode")):
+        file, colon, own = table.get(key, "").rpartition(":")
+        if colon:
+            table[key] = f"{move(file)}:{own}"
     for name, section in ((data["name"], data), (train.get("data", data["name"]), train)):
         if "options" in section:
             section["options"] = change_paths_of(name, section["options"], move)

@@ -34,11 +34,11 @@ def describe_metric(recipe: Recipe) -> MetricSpec:
 
 
 def _choose_decoder(recipe: Recipe, metric: str) -> DecoderSpec | None:
-    section = recipe.output
-    if section.decode == _NONE:
+    section, named = recipe.output, recipe.decoder_name
+    if named == _NONE:
         return None
-    if section.decode is not None:
-        return DecoderSpec(name=section.decode, options=dict(section.options))
+    if named is not None:
+        return DecoderSpec(name=named, options=dict(section.options))
     task = find_task(recipe.task.name, where=f"{recipe.path}: task.name")
     if task.DECODER is None or metric == _OF_RAW_OUTPUTS or recipe.task.loss is not None:
         return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Dict, Mapping, Sequence
 import numpy as np
 
 from ..errors import ExitCode, ToolchainError
+from .guard import guard_call
 from .options import read_options
 from .parts import describe_rows, refuse_part
 from .targets import Ragged, TargetArray
@@ -21,10 +22,12 @@ class CheckedDecoder:
     def __init__(self, name: str, module: DecoderModule, options: Mapping[str, object]) -> None:
         """Read the options; raises ToolchainError (exit 2) for those that it does not take."""
         kind, member = getattr(module, "Options", None), f"the decoder {name}"
-        given = read_options(kind, options, member=member, where="decoder options")
+        with guard_call("decoder", name):
+            given = read_options(kind, options, member=member, where="decoder options")
         self.OUTPUTS, self._name = module.OUTPUTS, name
         try:
-            self._decoder = module.start(given)
+            with guard_call("decoder", name):
+                self._decoder = module.start(given)
         except ToolchainError:
             raise
         except Exception as error:
@@ -32,14 +35,15 @@ class CheckedDecoder:
 
     def list_read(self, outputs: Sequence[str]) -> Sequence[str]:
         """Return those outputs of a model, in its order, that are read."""
-        read = set(self._decoder.list_read(outputs))
+        with guard_call("decoder", self._name):
+            read = set(self._decoder.list_read(outputs))
         return [name for name in outputs if name in read]
 
     def decode(self, outputs: Arrays, inputs: Arrays) -> Dict[str, TargetArray]:
         """Return what a batch of outputs means; raises ToolchainError (exit 23) where the decoder breaks."""
         try:
             # NaN and infinity are answers, wrong ones: nothing to warn of.
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), guard_call("decoder", self._name):
                 made = dict(self._decoder.decode(outputs, inputs))
         except ToolchainError:
             raise

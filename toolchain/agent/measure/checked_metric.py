@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ExitCode, ToolchainError
+from .guard import guard_call
 from .options import read_options
 
 if TYPE_CHECKING:
@@ -29,13 +30,16 @@ class CheckedMetric:
 
     def _read_options(self) -> Any:
         kind = getattr(self._metric, "Options", None)
-        return read_options(kind, self._given or {}, member=f"the metric {self._name}", where="metric options")
+        with guard_call("metric", self._name):
+            return read_options(kind, self._given or {}, member=f"the metric {self._name}", where="metric options")
 
     def start(self) -> CheckedTally:
         """Return a tally of nothing; raises ToolchainError (exit 2) where an option is lacking."""
         options = self._read_options()
         start: Any = self._metric.start
-        return CheckedTally(self._name, self.SCALE, start() if options is None else start(options))
+        with guard_call("metric", self._name):
+            tally = start() if options is None else start(options)
+        return CheckedTally(self._name, self.SCALE, tally)
 
 
 class CheckedTally:
@@ -57,7 +61,8 @@ class CheckedTally:
     def add(self, outputs: Outputs, targets: Targets) -> None:
         """Add a batch; raises ToolchainError (exit 23) where the metric breaks."""
         try:
-            self._tally.add(outputs, targets)
+            with guard_call("metric", self._name):
+                self._tally.add(outputs, targets)
             self.samples += max((len(target) for target in targets.values()), default=0)
         except ToolchainError:
             raise
@@ -67,7 +72,8 @@ class CheckedTally:
     def compute(self, counts: Optional[NDArray[np.int64]] = None) -> float:
         """Return the metric; raises ToolchainError (exit 24) where it is no number of its scale."""
         try:
-            value = self._tally.compute() if counts is None else self._tally.compute(counts)
+            with guard_call("metric", self._name):
+                value = self._tally.compute() if counts is None else self._tally.compute(counts)
         except ToolchainError:
             raise
         except Exception as error:

@@ -146,7 +146,8 @@ def _map_targets(bundle_dir: Path, manifest: Manifest) -> Dict[str, TargetArray]
     if name is None:
         return targets
     if name not in list_metrics():
-        what, fix = f"the bundle's metric {name!r} is unknown", "write the bundle again, with this agent in it"
+        what = f"the bundle's metric {name!r} is unknown"
+        fix = "name its file with --member metrics:NAME=FILE.py, or write the bundle again, with this agent in it"
         raise ToolchainError(
             ExitCode.MALFORMED,
             what,

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from ...errors import ExitCode, ToolchainError
 from ..checked_decoder import CheckedDecoder
+from ..functions import find_decoder_in
+from ..guard import guard_call
 from ..members import import_member, list_members
 from ..targets import TargetArray
 
@@ -70,8 +72,11 @@ def find_decoder(name: str, options: Mapping[str, object]) -> CheckedDecoder:
             fix=f"write {near[0]}" if near else "correct the name",
         )
     try:
-        module = cast("DecoderModule", import_member(sys.modules[__name__], name))
+        with guard_call("decoder", name):
+            module = cast("DecoderModule", find_decoder_in(import_member(sys.modules[__name__], name), name))
         names = module.OUTPUTS
+    except ToolchainError:
+        raise
     except Exception as error:
         raise _refuse(
             name, "a module that needs numpy and the agent alone", f"{type(error).__name__}: {error}"

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ...errors import ExitCode, ToolchainError
 from ..checked_metric import CheckedMetric
+from ..guard import guard_call
 from ..members import import_member, list_members
 from ..scale import Scale
 from ..targets import Ragged, TargetArray
@@ -73,14 +74,20 @@ def find_metric(name: str, options: Optional[Mapping[str, object]] = None) -> Ch
     metric or option, and for a metric that breaks as it is imported or defines something else.
     """
     check_metric(name, "metric")
+    from ..functions import find_metric_in  # it has a tally, which reads this package
+
     try:
-        module = cast("Metric", import_member(sys.modules[__name__], name))
+        with guard_call("metric", name):
+            module = cast("Metric", find_metric_in(import_member(sys.modules[__name__], name), name))
+        scale, outputs, targets = module.SCALE, module.OUTPUTS, module.TARGETS
+    except ToolchainError:
+        raise
     except Exception as error:
         raise _refuse_metric(name, "a module that needs numpy and the agent alone", error) from error
-    if not isinstance(module.SCALE, Scale) or not module.SCALE.has_direction:
-        raise _refuse_metric(name, "SCALE, a Scale of two bounds", module.SCALE)
+    if not isinstance(scale, Scale) or not scale.has_direction:
+        raise _refuse_metric(name, "SCALE, a Scale of two bounds", scale)
     optional = getattr(module, "OPTIONAL_TARGETS", ())
-    for constant, names in (("OUTPUTS", module.OUTPUTS), ("TARGETS", module.TARGETS), ("OPTIONAL_TARGETS", optional)):
+    for constant, names in (("OUTPUTS", outputs), ("TARGETS", targets), ("OPTIONAL_TARGETS", optional)):
         # A text alone would be read letter by letter.
         if not isinstance(names, tuple) or not all(isinstance(item, str) for item in names):
             raise _refuse_metric(name, f"{constant}, a tuple of names", names)

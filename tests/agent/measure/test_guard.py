@@ -1,0 +1,73 @@
+import contextlib
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from toolchain.agent.errors import ExitCode, ToolchainError
+from toolchain.agent.measure import guard
+
+ENDLESS = """
+from toolchain.agent.measure import guard
+guard.CALL_LIMIT_S, guard._AGAIN_S = 0.05, 0.01
+with guard.guard_call("metric", "within_two"):
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:
+            pass
+"""
+
+
+def refuse(call):
+    with pytest.raises(ToolchainError) as caught, guard.guard_call("metric", "within_two"):
+        call()
+    assert caught.value.fix
+    return caught.value
+
+
+def test_what_returns_goes_on_and_its_prints_are_no_answer(capsys):
+    with guard.guard_call("metric", "within_two"):
+        sys.stdout.write('{"verdict": "pass"}\n')
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", '{"verdict": "pass"}\n')
+
+
+@pytest.mark.parametrize("code", [None, 0, 1, "done"])
+def test_what_ends_the_process_is_an_error_and_no_end(code):
+    assert refuse(lambda: sys.exit(code)).code == ExitCode.USAGE
+
+
+def test_what_raises_is_told_as_it_is():
+    with pytest.raises(ZeroDivisionError), guard.guard_call("metric", "within_two"):
+        raise ZeroDivisionError
+
+
+def test_what_does_not_end_is_ended_even_where_it_catches_exceptions(monkeypatch):
+    monkeypatch.setattr(guard, "CALL_LIMIT_S", 0.05)
+
+    def run():
+        while True:
+            with contextlib.suppress(Exception):  # as somebody else's code may
+                time.sleep(1)
+
+    error = refuse(run)
+    assert (error.code, error.what) == (ExitCode.USAGE, "the metric within_two does not end")
+
+
+def test_what_catches_everything_ends_with_its_process():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", ENDLESS], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (ExitCode.USAGE, "the metric within_two does not end\n")
+
+
+def test_no_limit_is_left_behind(monkeypatch):
+    monkeypatch.setattr(guard, "CALL_LIMIT_S", 0.05)
+    with guard.guard_call("metric", "within_two"):
+        pass
+    time.sleep(0.1)
