@@ -13,8 +13,8 @@ from toolchain.agent.bundle_files import MANIFEST_NAME
 from toolchain.agent.contents import check_contents
 from toolchain.agent.manifest import compute_bundle_id, parse_manifest, read_manifest_bytes
 from toolchain.agent.measure.golden import open_golden
-from toolchain.agent.measure.payloads import describe_difference
 from toolchain.agent.measure.session import BuildRequest, Session, open_session
+from toolchain.agent.measure.shapes import describe_difference
 from toolchain.agent.measure.tensorrt.engine_cache import find_user_root
 from toolchain.agent.measure.traits import find_traits
 from toolchain.data import Samples, load_dataset

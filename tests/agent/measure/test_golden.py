@@ -7,7 +7,7 @@ import pytest
 
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import TensorSpec, read_manifest
-from toolchain.agent.measure.golden import evaluate_session, find_fixed_batch, open_golden
+from toolchain.agent.measure.golden import evaluate_session, open_golden
 from toolchain.agent.measure.session import ShapeRange, open_session
 from toolchain.bundle import GoldenBatch
 
@@ -126,20 +126,6 @@ def test_an_array_shorter_than_its_header_says_is_refused(make_bundle):
     path = bundle / "golden/output-0.npy"
     path.write_bytes(path.read_bytes()[:-8])
     assert_malformed(lambda: open_all(bundle))
-
-
-@pytest.mark.parametrize(
-    ("shapes", "expected"), [([(None, 3)], None), ([(4, 3), (4,)], 4), ([(4, 3), (None, 2)], 4), ([(1,)], 1)]
-)
-def test_the_batch_is_the_first_axis_of_all_inputs(shapes, expected):
-    specs = [TensorSpec(name=str(index), dtype="float32", shape=shape) for index, shape in enumerate(shapes)]
-    assert find_fixed_batch(specs) == expected
-
-
-@pytest.mark.parametrize("shapes", [[(4, 3), (5,)], [()], [(0, 3)]])
-def test_inputs_without_a_common_first_axis_are_refused(shapes):
-    specs = [TensorSpec(name=str(index), dtype="float32", shape=shape) for index, shape in enumerate(shapes)]
-    assert_malformed(lambda: find_fixed_batch(specs))
 
 
 def test_stacked_samples_are_run_one_by_one_as_they_are(make_bundle, samples):

@@ -9,7 +9,6 @@ from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import Compatible, Gates, MetricSpec, TensorSpec, read_manifest
 from toolchain.agent.measure import payloads
 from toolchain.agent.measure.latency import Measurement
-from toolchain.agent.measure.payloads import describe_difference
 from toolchain.agent.measure.quantiles import Ratio, summarize_latency
 from toolchain.agent.measure.record import read_record
 from toolchain.agent.measure.validity import Validity
@@ -257,37 +256,6 @@ def test_a_payload_with_a_renamed_output_fails_parity(make_bundle, write_model):
     assert verification.judgement.exit_code == ExitCode.PARITY
     assert "scores" in verification.judgement.reasons[0]
     assert verification.record.candidates[0].evaluation.parity == ()
-
-
-def make_specs(*shapes, dtype="float32"):
-    return [TensorSpec(name=f"t{index}", dtype=dtype, shape=shape) for index, shape in enumerate(shapes)]
-
-
-@pytest.mark.parametrize(
-    ("expected", "found"),
-    [
-        (make_specs((None, 3)), make_specs((1, 3))),
-        (make_specs((1, 3)), make_specs((None, 3))),
-        (make_specs((), (2,)), make_specs((), (2,))),
-    ],
-)
-def test_shapes_that_may_be_the_same_are_no_difference(expected, found):
-    assert describe_difference(expected, found) is None
-
-
-@pytest.mark.parametrize(
-    ("expected", "found"),
-    [
-        (make_specs((2, 3)), make_specs((2, 4))),
-        (make_specs((2, 3)), make_specs((2,))),
-        (make_specs((2,)), make_specs((2, 3))),
-        (make_specs((2,)), make_specs((2,), dtype="float16")),
-        (make_specs((2,)), make_specs((2,), (2,))),
-        (make_specs((2,), (2,)), make_specs((2,))),
-    ],
-)
-def test_other_names_types_and_shapes_are_differences(expected, found):
-    assert describe_difference(expected, found)
 
 
 @pytest.mark.parametrize(("busy", "made", "verdict"), [(0, 1, "pass"), (1, 2, "pass"), (9, 3, "invalid")])

@@ -20,6 +20,7 @@ from .parity import Parity
 from .record import Evaluation, MetricResult
 from .scoring import Scoring, ScoringTally, find_scoring
 from .session import Session, ShapeRange
+from .shapes import find_fixed_batch
 from .targets import TargetArray, join_targets, slice_target
 
 # Throughput of the evaluation; the activations of 64 images at 224 take some hundred megabytes at the most.
@@ -192,25 +193,6 @@ def open_golden(bundle_dir: Path, manifest: Manifest) -> GoldenArrays:
         originals=outputs if is_same else _map_outputs(bundle_dir, manifest, golden.originals),
         targets=_map_targets(bundle_dir, manifest),
     )
-
-
-def find_fixed_batch(inputs: Sequence[TensorSpec]) -> Optional[int]:
-    """Return the size of the first axis that a payload insists on, or None; raises (exit 23) where inputs disagree."""
-    sizes = {spec.shape[0] if spec.shape else 0 for spec in inputs} - {None}
-    if not sizes:
-        return None
-    size = sizes.pop()
-    if sizes or not size:
-        shapes = ", ".join(f"{spec.name} {spec.shape}" for spec in inputs)
-        raise ToolchainError(
-            ExitCode.MALFORMED,
-            "the inputs have no common batch axis",
-            where="inputs",
-            expected="the same first axis",
-            found=shapes,
-            fix="export the model with inputs of one batch size, or with a dynamic first axis in each",
-        )
-    return size
 
 
 def evaluate_session(

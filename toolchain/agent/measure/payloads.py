@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from ..errors import ExitCode, ToolchainError
-from ..manifest import Manifest, TensorSpec
+from ..manifest import Manifest
 from .conditions import Conditions, read_conditions
 from .golden import GoldenArrays
 from .latency import UNDECIDED, Measurement, decide, measure_latency
@@ -16,6 +16,7 @@ from .placement import Placement
 from .quantiles import Latency, Ratio, summarize_latency
 from .session import BuildRequest, Session, find_runtime, open_session
 from .settings import MeasureSettings
+from .shapes import describe_difference
 from .validity import Validity, find_contention, find_validity
 
 OnProgress = Callable[[str, int, int], None]
@@ -65,21 +66,6 @@ def list_references(manifest: Manifest) -> Sequence[str]:
     """Return the paths of the float models that candidates are held against: the user's own file, and ours of it."""
     original = manifest.original.path
     return list(dict.fromkeys([*([] if original is None else [original]), manifest.reference]))
-
-
-def describe_difference(expected: Sequence[TensorSpec], found: Sequence[TensorSpec]) -> Optional[str]:
-    """Return the first difference of names, dtypes or shapes in words, or None; an axis of any size fits every size."""
-    by_name = {spec.name: spec for spec in found}
-    names = sorted(spec.name for spec in expected)
-    if sorted(by_name) != names:
-        return f"the names are {', '.join(sorted(by_name))}, expected {', '.join(names)}"
-    for spec in expected:
-        other = by_name[spec.name]
-        if spec.dtype != other.dtype:
-            return f"{spec.name} is {other.dtype}, expected {spec.dtype}"
-        if not spec.takes(other.shape):
-            return f"{spec.name} has the shape {other.shape}, expected {spec.shape}"
-    return None
 
 
 def _request_builds(

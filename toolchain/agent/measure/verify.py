@@ -15,9 +15,10 @@ from .environment import describe_environment, read_environment
 from .facts import Facts, check_compatible, read_facts
 from .golden import GoldenArrays, evaluate_session, open_golden
 from .judge import Judgement, judge_one, judge_record, settles
-from .payloads import OnProgress, Payloads, describe_difference, list_references, measure_payloads
+from .payloads import OnProgress, Payloads, list_references, measure_payloads
 from .record import RECORD_SCHEMA, CandidateRecord, Evaluation, Payload, Record, ReferenceRecord
 from .settings import DEFAULTS, MeasureSettings
+from .shapes import describe_difference
 
 LATENCY_SCOPE = "session.run, host memory to host memory"
 
