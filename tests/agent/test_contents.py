@@ -8,7 +8,7 @@ from toolchain.agent import contents
 from toolchain.agent.contents import check_contents
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import read_manifest
-from toolchain.agent.regular import open_regular_file
+from toolchain.agent.regular import open_folder, open_regular_file
 
 
 @pytest.fixture
@@ -168,8 +168,12 @@ def test_a_file_that_grows_as_it_is_read_is_read_no_further(bundle, monkeypatch)
 
         return Growing()
 
+    def check():
+        with open_folder(bundle) as folder:
+            contents.check_file_at(folder, entry)
+
     monkeypatch.setattr(contents, "open_regular_file", open_growing)
-    contents.check_file(bundle, entry)  # the bytes that were there are those of the manifest
+    check()  # the bytes that were there are those of the manifest
     monkeypatch.undo()
     with pytest.raises(ToolchainError):
-        contents.check_file(bundle, entry)
+        check()

@@ -74,13 +74,11 @@ def _refuse_item(path: str, mode: int) -> ToolchainError:
     return _differ(path, "a regular file", "a link" if stat.S_ISLNK(mode) else "a special file")
 
 
-def check_file(bundle_dir: Path, entry: FileEntry) -> None:
-    """Refuse (exit 11) a file that is not as its entry says."""
-    with open_folder(bundle_dir) as bundle:
-        _check_file_at(bundle, entry)
+def check_file_at(bundle: int, entry: FileEntry) -> os.stat_result:
+    """Refuse (exit 11) a file, in a folder that is open, that is not as its entry says.
 
-
-def _check_file_at(bundle: int, entry: FileEntry) -> None:
+    Return what fstat(2) said of it before it was read.
+    """
     try:
         file = open_regular_file(entry.path, folder=bundle)
     except OSError as error:
@@ -88,12 +86,14 @@ def _check_file_at(bundle: int, entry: FileEntry) -> None:
             raise
         raise _differ(entry.path, "a regular file", "none, or a link") from error
     with file:
-        size_bytes = os.fstat(file.fileno()).st_size
+        status = os.fstat(file.fileno())
+        size_bytes = status.st_size
         if size_bytes != entry.size_bytes:
             raise _differ(entry.path, f"{entry.size_bytes} bytes", f"{size_bytes} bytes")
         sha256 = _hash(file, entry.size_bytes)
     if sha256 != entry.sha256:
         raise _differ(entry.path, f"sha256 {entry.sha256}", f"sha256 {sha256}")
+    return status
 
 
 def _hash(file: BinaryIO, size_bytes: int) -> str:
@@ -136,4 +136,4 @@ def check_contents_at(bundle: int, manifest: Manifest) -> None:
         if entry.path not in seen:
             raise _differ(entry.path, "the file", "none")
     for entry in manifest.files:
-        _check_file_at(bundle, entry)
+        check_file_at(bundle, entry)

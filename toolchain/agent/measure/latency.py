@@ -162,7 +162,7 @@ def _time_block(run: _Run, runs: int, clock: _Clock) -> List[int]:
     return block
 
 
-def _warm_up(run: _Run, clock: _Clock) -> Tuple[bool, float]:
+def run_until_steady(run: _Run, clock: _Clock = time.perf_counter_ns) -> Tuple[bool, float]:
     """Run until steady; return whether it became so, and the latest median in ns."""
     start_ns = clock()
     medians = [float(_time_block(run, 1, clock)[0])]
@@ -210,7 +210,7 @@ def measure_latency(
     start_ns = clock()
     probe = probe or make_probe(clock)
     remembered = recall_best(memory)
-    warm = {name: _warm_up(run, clock) for name, run in runs.items()}
+    warm = {name: run_until_steady(run, clock) for name, run in runs.items()}
     steady = {name: is_steady for name, (is_steady, _) in warm.items()}
     block_max = math.ceil(samples / _ROUNDS)
     lengths = {name: min(_fit_runs(run_ns), block_max) for name, (_, run_ns) in warm.items()}
