@@ -1,0 +1,47 @@
+"""A board with two releases, of which the second is active; each test has a copy of its own."""
+
+import shutil
+
+import pytest
+
+from tests.agent.application.boards import ApplicationBoard, make_board, make_frames, make_payload_bundle
+from tests.agent.quick_bundle import COUNTER
+from tests.agent.surroundings import make_keys
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory):
+    """Return the private keys of three signers by name."""
+    return make_keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="session")
+def bytecode(tmp_path_factory):
+    """Return the folder in which the agents' processes keep their bytecode."""
+    return tmp_path_factory.mktemp("bytecode")
+
+
+@pytest.fixture(scope="session")
+def bundles():
+    """Return two bundles whose payloads answer differently."""
+    return make_payload_bundle("float32"), make_payload_bundle("negated", counter=COUNTER + 1)
+
+
+@pytest.fixture(scope="session")
+def template(keys, bytecode, bundles, tmp_path_factory):
+    """Return the root of a board with both; for copying only."""
+    return make_board(tmp_path_factory.mktemp("template") / "root", keys, bytecode, *bundles).root
+
+
+@pytest.fixture
+def board(template, bytecode, tmp_path):
+    """Return a board on which the second bundle is active and the first the previous one."""
+    (tmp_path / "board").mkdir()
+    shutil.copytree(template, tmp_path / "board/root", symlinks=True)
+    return ApplicationBoard(tmp_path / "board/root", bytecode)
+
+
+@pytest.fixture(scope="session")
+def frames():
+    """Return a few frames (6, 3, 8, 8)."""
+    return make_frames()
