@@ -17,7 +17,7 @@ VENV      := .venv
 PIP       := $(VENV)/bin/python -m pip
 TOOLCHAIN := $(VENV)/bin/toolchain
 
-.PHONY: setup deploy train test test-power test-board wheel-test fuzz soak check bench board board-stop clean
+.PHONY: setup deploy train test test-power test-board wheel-test app-test fuzz soak check bench board board-stop clean
 
 setup: $(VENV)/.installed
 
@@ -39,6 +39,11 @@ test: $(VENV)/.installed-dev
 # What users install: the wheel, where the checkout cannot be seen.
 wheel-test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m tests.wheel.run
+
+# The application's side (docs/application.md): its wheel, and C++17 with sanitizers, held against Python's answers. It needs
+# cmake, g++, libssl-dev, nlohmann-json3-dev and npm.
+app-test: $(VENV)/.installed-dev build/app/headers
+	EDGE_APP_HEADERS=$(CURDIR)/build/app/headers $(VENV)/bin/python -m pytest tests/app
 
 # Every reader of outside bytes, on bytes of nobody's; the tests have a few examples of each. Before that, every bad model
 # file that there is a generator of, those that take long too.
@@ -77,6 +82,9 @@ board-stop: setup
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+
+build/app/headers:
+	$(VENV)/bin/python app/cpp/headers.py $@
 
 # A stamp is written last, so an installation that was interrupted is done again.
 $(VENV)/bin/python:

@@ -1,0 +1,167 @@
+// Opens the model that was proven on this board, in the application's own process (docs/application.md).
+//
+//     edge_app::Model model("/opt/edge");
+//     edge_app::Outputs answers = model({{"input", edge_app::view(pixels, {1, 3, 96, 96})}});
+//
+// C++17, ONNX Runtime's C API, OpenSSL, nlohmann-json. Whether the verdict holds is asked of the board's own agent.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace edge_app {
+
+// The exit codes of every command of the toolchain (docs/boards.md).
+enum class Code : int {
+  kUnexpected = 1,
+  kUsage = 2,
+  kMissing = 3,
+  kSignature = 10,
+  kContent = 11,
+  kIncompatible = 12,
+  kReplay = 13,
+  kStorage = 14,
+  kBusy = 17,
+  kMalformed = 23,
+  kExpired = 25,
+};
+
+// What happened, where, what was expected and found, the fix; what() has all of it.
+class Error : public std::runtime_error {
+ public:
+  Error(Code code, const std::string& happened, const std::string& where, const std::string& expected,
+        const std::string& found, const std::string& fix);
+  Code code;
+  std::string happened, where, expected, found, fix;
+};
+
+// The verdict holds no more, or there is none.
+class ExpiredError : public Error {
+ public:
+  using Error::Error;
+};
+
+// A frame is not what the payload takes; the model goes on with the next one.
+class FrameError : public Error {
+ public:
+  using Error::Error;
+};
+
+// An input or output: dtype is numpy's name of it, -1 is an axis of any size.
+struct TensorSpec {
+  std::string name, dtype;
+  std::vector<int64_t> shape;
+};
+
+// An array that somebody else owns, in C order.
+struct TensorView {
+  std::string dtype;
+  std::vector<int64_t> shape;
+  const void* data = nullptr;
+};
+
+struct Tensor {
+  std::string dtype;
+  std::vector<int64_t> shape;
+  std::vector<uint8_t> bytes;
+
+  // As numbers of a type; throws Error (2) where the tensor has others.
+  template <typename Number>
+  const Number* as() const;
+};
+
+using Inputs = std::map<std::string, TensorView>;
+using Outputs = std::map<std::string, Tensor>;
+
+template <typename Number>
+struct Dtype;
+template <>
+struct Dtype<float> { static constexpr const char* name = "float32"; };
+template <>
+struct Dtype<double> { static constexpr const char* name = "float64"; };
+template <>
+struct Dtype<int8_t> { static constexpr const char* name = "int8"; };
+template <>
+struct Dtype<uint8_t> { static constexpr const char* name = "uint8"; };
+template <>
+struct Dtype<int16_t> { static constexpr const char* name = "int16"; };
+template <>
+struct Dtype<int32_t> { static constexpr const char* name = "int32"; };
+template <>
+struct Dtype<int64_t> { static constexpr const char* name = "int64"; };
+template <>
+struct Dtype<bool> { static constexpr const char* name = "bool"; };
+
+// The size of the vector must be that of the shape; throws FrameError.
+template <typename Number>
+TensorView view(const std::vector<Number>& numbers, std::vector<int64_t> shape);
+
+struct Options {
+  // Opens a release whose verdict holds no more all the same; reasons() says why. One without a verdict never opens.
+  bool warns_of_unproven = false;
+  // How often to look for a new release, on a thread of the model's own; 0 looks at refresh() alone.
+  std::chrono::milliseconds check_interval{1000};
+  // Runs once before the first frame.
+  bool warms_up = true;
+  // After which the board's agent is taken for one that does not answer.
+  std::chrono::milliseconds agent_limit{60000};
+};
+
+struct Release {
+  std::string bundle_id, model, precision, path, sha256, proven_at;
+};
+
+// May be called by several threads. Every call is answered by one release: by the new one as soon as that is open.
+class Model {
+ public:
+  // Opens the payload that was proven of the active release, and never another; throws Error.
+  explicit Model(const std::string& root, Options options = {});
+  ~Model();
+  Model(Model&&) noexcept;
+  Model& operator=(Model&&) noexcept;
+
+  // The payload's outputs as they are; throws FrameError for inputs of another name, type or size.
+  Outputs operator()(const Inputs& inputs) const;
+
+  Release release() const;
+  std::vector<TensorSpec> inputs() const;
+  std::vector<TensorSpec> outputs() const;
+  int threads() const;
+  // Why the verdict holds no more, a line each; nothing where it holds.
+  std::vector<std::string> reasons() const;
+  // What stands against the newest release; nothing where all is well.
+  std::optional<Error> trouble() const;
+  // Looks now whether another release is active, and opens it; returns whether another one answers. Throws Error where
+  // it cannot be opened; the old one goes on.
+  bool refresh();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// How many numbers a shape has; throws FrameError for one with an axis below 0.
+int64_t count_numbers(const std::vector<int64_t>& shape);
+[[noreturn]] void refuse_numbers(const std::string& expected, const std::string& found);
+
+template <typename Number>
+const Number* Tensor::as() const {
+  if (dtype != Dtype<Number>::name) refuse_numbers(dtype, Dtype<Number>::name);
+  return reinterpret_cast<const Number*>(bytes.data());
+}
+
+template <typename Number>
+TensorView view(const std::vector<Number>& numbers, std::vector<int64_t> shape) {
+  const int64_t count = count_numbers(shape);
+  if (count != static_cast<int64_t>(numbers.size()))
+    refuse_numbers(std::to_string(count) + " numbers", std::to_string(numbers.size()));
+  return {Dtype<Number>::name, std::move(shape), numbers.data()};
+}
+
+}  // namespace edge_app

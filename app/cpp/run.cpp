@@ -1,0 +1,106 @@
+// Runs the proven model of a board on a file of frames, as a check and as an example:
+//
+//     edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--warn] [--agent-limit-ms N]
+//
+// FRAMES has the bytes of an input, sample after sample, in C order; ANSWERS.NAME gets those of each output. It exits with
+// 0, or with the code of the error (docs/boards.md). With --repeat it runs all of them so often, with --changes
+// until the release has changed so often; a line on stderr says which one answers.
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "edge_app.h"
+
+namespace {
+
+using edge_app::Inputs;
+using edge_app::Model;
+using edge_app::TensorSpec;
+
+size_t count_bytes(const std::string& dtype) {
+  if (dtype == "bool" || dtype == "int8" || dtype == "uint8") return 1;
+  if (dtype == "float16" || dtype == "int16" || dtype == "uint16") return 2;
+  return dtype == "float64" || dtype == "int64" || dtype == "uint64" ? 8 : 4;
+}
+
+std::vector<char> read(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file)
+    throw edge_app::Error(edge_app::Code::kUsage, "the frames cannot be read", path, "a file", "none", "correct the path");
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+int run(int count, char** words) {
+  std::string root, answers;
+  std::map<std::string, std::vector<char>> frames;
+  edge_app::Options options;
+  int64_t batch = 1, repeat = 1, changes = 0;
+  for (int index = 1; index < count; ++index) {
+    const std::string word = words[index];
+    const size_t equals = word.find('=');
+    if (word == "--warn") options.warns_of_unproven = true;
+    else if (word == "--agent-limit-ms" && index + 1 < count) options.agent_limit = std::chrono::milliseconds(std::atoll(words[++index]));
+    else if (word == "--batch" && index + 1 < count) batch = std::atoll(words[++index]);
+    else if (word == "--changes" && index + 1 < count) changes = std::atoll(words[++index]);
+    else if (word == "--repeat" && index + 1 < count) repeat = std::atoll(words[++index]);
+    else if (equals != std::string::npos && !root.empty()) frames[word.substr(0, equals)] = read(word.substr(equals + 1));
+    else if (root.empty()) root = word;
+    else answers = word;
+  }
+  if (root.empty() || answers.empty() || batch < 1 || repeat < 1) {
+    std::cerr << "usage: edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--warn] [--agent-limit-ms N]\n";
+    return 2;
+  }
+  if (repeat > 1 || changes > 0) options.check_interval = std::chrono::milliseconds(20);
+  Model model(root, options);
+  for (const std::string& reason : model.reasons()) std::cerr << "warning: " << reason << "\n";
+  std::map<std::string, std::ofstream> files;
+  for (const TensorSpec& spec : model.outputs()) files[spec.name].open(answers + "." + spec.name, std::ios::binary);
+  std::string last;
+  int64_t answered = 0;
+  for (int64_t turn = 0, seen = -1; turn < repeat || seen < changes; ++turn) {
+    for (int64_t start = 0, samples = 1; start < samples; start += batch) {
+      Inputs inputs;
+      for (const TensorSpec& spec : model.inputs()) {
+        const std::vector<char>& bytes = frames[spec.name];
+        std::vector<int64_t> shape = spec.shape;
+        shape[0] = 1;
+        const size_t row = static_cast<size_t>(edge_app::count_numbers(shape)) * count_bytes(spec.dtype);
+        samples = static_cast<int64_t>(bytes.size() / row);
+        shape[0] = std::min(batch, samples - start);
+        inputs[spec.name] = {spec.dtype, shape, bytes.data() + static_cast<size_t>(start) * row};
+      }
+      const edge_app::Outputs outputs = model(inputs);
+      ++answered;
+      if (turn == 0)
+        for (const auto& [name, tensor] : outputs)
+          files[name].write(reinterpret_cast<const char*>(tensor.bytes.data()),
+                            static_cast<std::streamsize>(tensor.bytes.size()));
+    }
+    if (const std::string now = model.release().bundle_id; now != last) {
+      std::cerr << "release " << (last = now) << std::endl;
+      ++seen;
+    }
+  }
+  if (const auto trouble = model.trouble()) std::cerr << "warning: " << trouble->what() << "\n";
+  const edge_app::Release release = model.release();
+  std::cout << release.model << " " << release.precision << ": " << release.path << ", sha256 " << release.sha256 << ", "
+            << answered << " frames\n";
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  try {
+    return run(count, words);
+  } catch (const edge_app::Error& error) {
+    std::cerr << error.what() << "\n";
+    return static_cast<int>(error.code);
+  } catch (const std::exception& error) {
+    std::cerr << "unexpected error: " << error.what() << "\n";
+    return 1;
+  }
+}

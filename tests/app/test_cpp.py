@@ -1,0 +1,197 @@
+"""The C++ side, built with sanitizers: opens what Python opens, refuses what Python refuses, and answers bit for bit alike.
+
+`make app-test` gets the headers and runs these.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.agent.application.boards import make_board, make_payload_bundle, run_bare
+from toolchain.agent.application.model import open_current
+from toolchain.agent.errors import ExitCode
+from toolchain.agent.install.verdict import SCHEMA as VERDICT_SCHEMA
+from toolchain.agent.manifest import SCHEMA as MANIFEST_SCHEMA
+from toolchain.agent.measure.libraries import find_libraries
+
+_REPOSITORY = Path(__file__).parents[2]
+_SOURCE = _REPOSITORY / "app/cpp"
+_HEADERS = os.environ.get("EDGE_APP_HEADERS")
+
+needs_headers = pytest.mark.skipif(_HEADERS is None, reason="make app-test gets ONNX Runtime's headers, and runs this")
+
+
+def test_it_knows_the_schemas_that_the_agent_writes():
+    text = (_SOURCE / "edge_app.cpp").read_text()
+    found = dict(re.findall(r"constexpr int (k\w+Schema) = (\d+);", text))
+    assert found == {"kManifestSchema": str(MANIFEST_SCHEMA), "kVerdictSchema": str(VERDICT_SCHEMA)}
+
+
+@pytest.fixture(scope="session")
+def command():
+    """Return edge_app_run, built with AddressSanitizer against the very library that Python's package has."""
+    library = next(path for name, path in find_libraries("onnxruntime").items() if "/libonnxruntime.so." in name)
+    folder = _REPOSITORY / "build/app/sanitized"
+    options = {"ONNXRUNTIME_INCLUDE": _HEADERS, "ONNXRUNTIME_LIBRARY": library, "EDGE_APP_SANITIZE": "ON"}
+    defined = [f"-D{name}={value}" for name, value in options.items()]
+    subprocess.run(["cmake", "-S", _SOURCE, "-B", folder, *defined], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "--build", folder], check=True, stdout=subprocess.DEVNULL)
+    return folder / "edge_app_run"
+
+
+@pytest.fixture
+def asked(board):
+    """Return the board, with the agent's answer where a deploy from a host puts it."""
+    (board.root / "still_proven.py").symlink_to(_REPOSITORY / "toolchain/agent/install/still_proven.py")
+    return board
+
+
+@pytest.fixture
+def run(command, frames, tmp_path):
+    """Return a function that runs the frames on a board, and returns exit code, answers and what was said."""
+    (tmp_path / "frames").write_bytes(frames.tobytes())
+
+    def start(root, *options):
+        words = [command, root, tmp_path / "answers", f"input={tmp_path / 'frames'}", *options]
+        # What was not given back is told at the end, and changes the exit code.
+        return subprocess.Popen(
+            list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+        )
+
+    def run_all(root, *options):
+        process = start(root, *options)
+        out, err = process.communicate(timeout=120)
+        assert "Sanitizer" not in err, err
+        path = tmp_path / "answers.logits"
+        answers = np.fromfile(path, np.float32).reshape(-1, 4) if process.returncode == 0 else None
+        return process.returncode, answers, out + err
+
+    run_all.start = start
+    return run_all
+
+
+@needs_headers
+@pytest.mark.parametrize("kind", ["int8", "float32"])
+def test_it_answers_bit_for_bit_as_python_on_the_golden_inputs(kind, keys, bytecode, frames, run, tmp_path):
+    board = make_board(tmp_path / "own", keys, bytecode, make_payload_bundle(kind))
+    (board.root / "still_proven.py").symlink_to(_REPOSITORY / "toolchain/agent/install/still_proven.py")
+    golden = np.load(board.release / "golden/in.npy")
+    assert np.array_equal(golden, frames)
+    with open_current(board.root, check_interval_s=None) as model:
+        code, answers, words = run(board.root, "--batch", "4")
+        expected = np.concatenate([model(golden[:4])["logits"], model(golden[4:])["logits"]])
+        assert (code, "warning" in words) == (0, False), words
+        assert np.array_equal(answers, expected)
+        assert model.release.sha256 in words
+
+
+def change_a_byte(board):
+    data = bytearray(board.payload.read_bytes())
+    data[-1] ^= 1
+    board.payload.write_bytes(data)
+
+
+def link_payload(board):
+    shutil.move(board.payload, board.root.parent / "moved.onnx")
+    board.payload.symlink_to(board.root.parent / "moved.onnx")
+
+
+def write_newer(board):
+    manifest = json.loads((board.release / "manifest.json").read_text())
+    data = json.dumps({**manifest, "schema": 99}).encode()
+    newer = hashlib.sha256(data).hexdigest()
+    shutil.copytree(board.release, board.root / "releases" / newer, symlinks=True)
+    (board.root / "releases" / newer / "manifest.json").write_bytes(data)
+    board.link(f"releases/{newer}")
+
+
+def fail_in_place(verdict):
+    verdict["failure"] = {"time": "2026-11-01T00:00:00Z", "exit_code": 18, "reason": "parity is too low"}
+
+
+@needs_headers
+@pytest.mark.parametrize(
+    ("change", "code", "word"),
+    [
+        (change_a_byte, ExitCode.CONTENT, "sha256"),
+        (link_payload, ExitCode.CONTENT, "link"),
+        (lambda board: board.payload.unlink(), ExitCode.CONTENT, "payload"),
+        (lambda board: board.payload.chmod(0o666), ExitCode.CONTENT, "0666"),
+        (lambda board: board.release.chmod(0o777), ExitCode.CONTENT, "0777"),
+        (lambda board: board.root.chmod(0o777), ExitCode.STORAGE, "0777"),
+        (write_newer, ExitCode.MALFORMED, "found 99"),
+        (lambda board: board.edit_verdict(lambda v: v.update(exit_code=18)), ExitCode.MALFORMED, "exit code 18"),
+        (lambda board: board.edit_verdict(lambda v: v.update(time=7)), ExitCode.MALFORMED, "type must be string"),
+        (lambda board: board.edit_verdict(lambda v: v["shipped"].update(sha256="0")), ExitCode.CONTENT, "verdict"),
+        (lambda board: (board.release / "manifest.json").write_text("{"), ExitCode.CONTENT, "manifest"),
+        (lambda board: shutil.rmtree(board.release), ExitCode.CONTENT, "gone"),
+        (lambda board: (board.root / "current").unlink(), ExitCode.USAGE, "no release is active"),
+        (lambda board: board.link("../../etc"), ExitCode.MALFORMED, "../../etc"),
+        (lambda board: shutil.rmtree(board.root), ExitCode.USAGE, "no board"),
+        (
+            lambda board: next((board.root / "verdicts").glob(f"{board.current}*")).unlink(),
+            ExitCode.EXPIRED,
+            "no verdict",
+        ),
+        (lambda board: (board.root / "still_proven.py").unlink(), ExitCode.EXPIRED, "still_proven.py"),
+        (lambda board: board.edit_verdict(fail_in_place), ExitCode.EXPIRED, "parity is too low"),
+        (lambda board: board.edit_verdict(lambda v: v.update(python_path="/nowhere")), ExitCode.EXPIRED, "/nowhere"),
+        (
+            lambda board: board.edit_verdict(lambda v: v["environment"]["libraries"].clear()),
+            ExitCode.EXPIRED,
+            "a library that was not measured",
+        ),
+    ],
+)
+def test_what_is_not_proven_is_refused_in_words_with_the_code_of_the_contract(asked, run, change, code, word):
+    change(asked)
+    found, _, words = run(asked.root)
+    assert (found, word in words, "fix: " in words) == (code, True, True), words
+
+
+@needs_headers
+def test_a_verdict_that_holds_no_more_is_warned_of_where_that_is_asked_for(asked, frames, run):
+    expected = run_bare(str(asked.payload), frames)
+    asked.edit_verdict(fail_in_place)
+    code, answers, words = run(asked.root, "--warn", "--batch", "6")
+    assert (code, "warning: expired: tried again" in words) == (0, True)
+    assert np.array_equal(answers, expected)
+
+
+@needs_headers
+def test_an_agent_that_does_not_answer_is_given_up(asked, run):
+    (asked.root / "still_proven.py").unlink()
+    (asked.root / "still_proven.py").write_text("import time\ntime.sleep(600)\n")
+    code, _, words = run(asked.root, "--agent-limit-ms", "500")
+    assert (code, "does not answer" in words) == (ExitCode.UNEXPECTED, True)
+
+
+@needs_headers
+def test_a_frame_of_another_size_is_refused(asked, run, tmp_path):
+    (tmp_path / "frames").write_bytes(b"short")
+    code, _, words = run(asked.root)
+    assert (code, "expected (any, 3, 8, 8), found (0, 3, 8, 8)" in words) == (ExitCode.USAGE, True)
+
+
+@needs_headers
+def test_releases_change_under_load_and_no_frame_is_lost(asked, bundles, run):
+    changes, ids = 3, [bundle.id for bundle in bundles]
+    seen = []
+    with run.start(asked.root, "--changes", changes) as process:
+        for line in process.stderr:
+            assert line.startswith("release "), line
+            seen.append(line.split()[1])
+            assert asked.current == seen[-1]
+            if len(seen) <= changes:
+                asked.switch(ids[len(seen) % 2 - 1])
+        out = process.stdout.read()
+    assert (process.returncode, len(seen)) == (0, changes + 1)
+    frames = int(re.search(r"(\d+) frames", out)[1])
+    assert (frames % 6, frames > 6 * changes) == (0, True)
