@@ -4,27 +4,12 @@ import sys
 
 import pytest
 
-from toolchain.cli import create_app, main
+from toolchain.cli import create_app
 
 COMMANDS = {
     *("deploy", "lower", "verify", "compare", "bench", "compress", "export", "train", "doctor"),
-    *("models", "targets", "devices", "methods", "status", "rollback", "enroll", "bisect", "cache"),
+    *("models", "targets", "devices", "methods", "status", "rollback", "enroll", "bisect", "cache", "convert"),
 }
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Return a function that runs the command line in this process, in an empty folder, and returns how it ended."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path / "cache"))
-
-    def run_command_line(*arguments):
-        monkeypatch.setattr(sys, "argv", ["toolchain", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return (caught.value.code, *capsys.readouterr())
-
-    return run_command_line
 
 
 def test_there_are_the_commands_of_the_contract():

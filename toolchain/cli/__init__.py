@@ -12,14 +12,14 @@ import sys
 import typer
 
 from toolchain.agent.command import keep_runtimes_silent
-from toolchain.cli import cache, devices, flow, lists, measure, model
+from toolchain.cli import begin, cache, devices, flow, lists, measure, model
 from toolchain.cli.exits import run_command
 from toolchain.cli.refused import DeployCommand
 
 COMMANDS = (
     *(flow.lower, flow.verify),
     *(measure.compare, measure.bisect, measure.bench),
-    *(model.compress, model.export, model.train),
+    *(begin.convert, model.compress, model.export, model.train),
     *(devices.devices, devices.status, devices.rollback, devices.enroll),
     *(measure.doctor, cache.cache, lists.models, lists.targets, lists.methods),
 )

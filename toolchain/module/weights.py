@@ -25,7 +25,7 @@ from toolchain.run.atomic import write_atomically
 _PICKLE_STARTS = {b"PK\x03\x04": "a zip file with a pickle in it, as torch.save writes it", b"\x80": "a pickle"}
 
 _LISTED_MAX = 3  # enough to recognize the mistake
-_EDITS_KEY = "edge_toolchain.edits"
+EDITS_KEY = "edge_toolchain.edits"
 
 
 def load_weights(model: nn.Module, path: Path) -> list[Edit]:
@@ -51,14 +51,14 @@ def load_weights(model: nn.Module, path: Path) -> list[Edit]:
             fix=_how_to_get(path),
         ) from error
     edits: list[Edit] = []
-    if _EDITS_KEY in header:
-        edits = parse_edits(header[_EDITS_KEY], where=str(path))
+    if EDITS_KEY in header:
+        edits = parse_edits(header[EDITS_KEY], where=str(path))
         for edit in edits:
             apply_edit(model, edit, where=str(path))
         fit_shapes(model, tensors)
-    expected = _read_state(model)
-    tied = _find_tied(expected)
-    _fill_tied(tensors, tied)
+    expected = read_state(model)
+    tied = find_tied(expected)
+    fill_tied(tensors, tied)
     _check_tensors(path, expected, tensors)
     _check_tied(path, tensors, tied)
     model.load_state_dict(tensors)
@@ -74,8 +74,8 @@ def save_weights(
 
     Raises ToolchainError (exit 14) when the disk is full or not writable; nothing half-written is left.
     """
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in _read_state(model).items()}
-    content = save(tensors, metadata=None if edits is None else {_EDITS_KEY: dump_edits(edits)})
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in read_state(model).items()}
+    content = save(tensors, metadata=None if edits is None else {EDITS_KEY: dump_edits(edits)})
     sha256 = hashlib.sha256(content).hexdigest()
     write_atomically(path, content)
     text = encode_json({**provenance, "weights_sha256": sha256}, indent=2)
@@ -83,7 +83,7 @@ def save_weights(
     return sha256
 
 
-def _read_state(model: nn.Module) -> dict[str, Tensor]:
+def read_state(model: nn.Module) -> dict[str, Tensor]:
     """Return the model's tensors by name; raises ToolchainError (exit 2) for state that no weights file can hold."""
     state = model.state_dict()
     for name, value in state.items():
@@ -106,7 +106,7 @@ def _read_state(model: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def _find_tied(state: Mapping[str, Tensor]) -> list[list[str]]:
+def find_tied(state: Mapping[str, Tensor]) -> list[list[str]]:
     """Return the groups of names that are one and the same tensor."""
     groups: dict[object, list[str]] = {}
     for name, tensor in state.items():
@@ -116,7 +116,7 @@ def _find_tied(state: Mapping[str, Tensor]) -> list[list[str]]:
     return [names for names in groups.values() if len(names) > 1]
 
 
-def _fill_tied(tensors: dict[str, Tensor], tied: Sequence[Sequence[str]]) -> None:
+def fill_tied(tensors: dict[str, Tensor], tied: Sequence[Sequence[str]]) -> None:
     """Give every name of a tied tensor what the file has under one of them, as safetensors.save_model writes it."""
     for names in tied:
         present = [name for name in names if name in tensors]
@@ -155,8 +155,8 @@ def _refuse_pickle(path: Path) -> None:
                 where=str(path),
                 expected="a safetensors file",
                 found=kind,
-                fix="where you trust the file, rename it and convert it: safetensors.torch.save_file("
-                f"torch.load('RENAMED', weights_only=True), {path.name!r})",
+                fix=f"toolchain convert {path} --model MODEL -o NEW.safetensors makes one of it without running code; name "
+                "that in model.weights of the recipe",
             )
 
 
@@ -167,12 +167,12 @@ def _check_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[st
             where=str(path),
             expected=f"also {_list_first(sorted(expected.keys() - found.keys()))}",
             found=f"also {_list_first(sorted(found.keys() - expected.keys()))}",
-            fix="check model.build_options in the recipe, or bring the weights of this model",
+            fix="check model.build_options in the recipe; `toolchain convert` takes prefixes off names, and tables apart",
         )
     differing = [
         name
         for name, tensor in found.items()
-        if tensor.shape != expected[name].shape or not _is_exact(tensor.dtype, expected[name].dtype)
+        if tensor.shape != expected[name].shape or not is_exact(tensor.dtype, expected[name].dtype)
     ]
     if differing:
         raise malformed(
@@ -182,7 +182,7 @@ def _check_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[st
             found=_list_first([f"{name} {_describe(found[name])}" for name in differing]),
             fix="check model.build_options in the recipe, such as num_classes",
         )
-    broken = [name for name, tensor in found.items() if not _is_finite(tensor, expected[name])]
+    broken = [name for name, tensor in found.items() if not is_finite(tensor, expected[name])]
     if broken:
         raise malformed(
             "the weights hold NaN or infinity",
@@ -193,13 +193,13 @@ def _check_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[st
         )
 
 
-def _is_finite(found: Tensor, built: Tensor) -> bool:
+def is_finite(found: Tensor, built: Tensor) -> bool:
     """Return whether a tensor holds no NaN, and infinities only where the builder puts the same, as in a mask."""
     wrong = ~torch.isfinite(found)
     return not bool(wrong.any()) or torch.equal(found[wrong], built[wrong].to(found.dtype))
 
 
-def _is_exact(found: torch.dtype, expected: torch.dtype) -> bool:
+def is_exact(found: torch.dtype, expected: torch.dtype) -> bool:
     """Return whether a value of one type is kept exactly in the other: float16 in float32 is."""
     same_kind = found.is_floating_point == expected.is_floating_point
     return same_kind and torch.promote_types(found, expected) == expected
