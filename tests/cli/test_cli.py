@@ -8,7 +8,20 @@ from toolchain.cli import create_app
 
 COMMANDS = {
     *("deploy", "lower", "verify", "compare", "bench", "compress", "export", "train", "doctor"),
-    *("models", "targets", "devices", "methods", "status", "rollback", "enroll", "bisect", "cache", "convert"),
+    *(
+        "models",
+        "targets",
+        "devices",
+        "methods",
+        "status",
+        "rollback",
+        "enroll",
+        "bisect",
+        "cache",
+        "convert",
+        "init",
+        "schema",
+    ),
 }
 
 

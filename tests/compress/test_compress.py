@@ -7,9 +7,9 @@ from torch import nn
 from tests.compress.conftest import build_net
 from tests.objectives import learn_labels, make_objective
 from toolchain.compress import Draft, compress_draft
-from toolchain.compress.material import FinetuneSection
 from toolchain.compress.quantization.batch_norm import fold_batch_norms
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.project.compress_entry import FinetuneSection
 
 
 @pytest.mark.parametrize(

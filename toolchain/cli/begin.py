@@ -1,4 +1,4 @@
-"""The commands that a model of one's own begins with: convert."""
+"""The commands that a model of one's own begins with: init, convert."""
 
 from __future__ import annotations
 
@@ -22,6 +22,28 @@ if TYPE_CHECKING:
 
 # What is left out of a checkpoint is named in full in the file beside the weights.
 _LISTED_MAX = 12
+
+
+def init(
+    name: Annotated[str, typer.Argument(help="What the model is called: it becomes models/NAME.")],
+    source: Annotated[
+        str, typer.Option("--from", help="FILE.py or FILE.py:FUNCTION that builds it, an .onnx file, or a checkpoint.")
+    ],
+    data: Annotated[
+        Path | None, typer.Option(help="An .npz of real samples: one array per input, and targets such as labels.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="With a Python file: a checkpoint, which is converted.")] = None,
+    take: Annotated[str | None, typer.Option(help="Which weights of the checkpoint, where it holds several.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Write models/NAME with a recipe from a model that is there, and say what was guessed and what is missing."""
+    from toolchain.begin.init import begin_model
+
+    with show_progress(quiet=quiet) as progress:
+        begun = begin_model(name, source, data=data, weights=weights, take=take, progress=progress)
+    print_rows(asdict(begun), as_json=as_json, show=_print_begun)
+    return ExitCode.PROVEN
 
 
 def convert(
@@ -89,6 +111,16 @@ def _build(recipe: Recipe) -> nn.Module:
         data = load_dataset(recipe.data.name, recipe.data.options, folder=recipe.folder)
         materialize(model, data.calibration.batch(0, 1))
     return model
+
+
+def _print_begun(begun: dict[str, Any], *, stream: TextIO) -> None:
+    screen = Screen(stream)
+    screen.line(begun["recipe"])
+    for text in begun["said"]:
+        screen.line(f"  {text}")
+    for text in begun["missing"]:
+        screen.line(f"missing: {text}")
+    screen.line(f"{'then' if begun['missing'] else 'next'}: {begun['next']}")
 
 
 def _print_conversion(done: dict[str, Any], *, stream: TextIO) -> None:

@@ -7,8 +7,9 @@ apply(draft, options, material).
 from toolchain.compress.compress import compress_draft, read_entry
 from toolchain.compress.draft import Draft
 from toolchain.compress.equality import check_equal
-from toolchain.compress.material import FinetuneSection, Material
+from toolchain.compress.material import Material
 from toolchain.compress.reach import Reach
+from toolchain.project.compress_entry import FinetuneSection
 
 __all__ = [
     "Draft",

@@ -9,13 +9,14 @@ from pydantic import BaseModel
 
 from toolchain.compress.draft import Draft
 from toolchain.compress.layers import list_ties
-from toolchain.compress.material import FinetuneSection, Material
+from toolchain.compress.material import Material
 from toolchain.compress.prepare import prepare_draft
 from toolchain.compress.reach import Reach, measure_reach, take_inventory
 from toolchain.errors import usage
+from toolchain.project.compress_entry import EntrySection, FinetuneSection
 from toolchain.project.members import Member, blame_member, find_member, load_member
 from toolchain.project.seams import METHODS
-from toolchain.project.toml_file import Section, check_table
+from toolchain.project.toml_file import check_table
 
 
 class Method(Protocol):
@@ -34,12 +35,6 @@ class Method(Protocol):
         """
 
 
-class _Common(Section):
-    """What every entry may have beside its method's options."""
-
-    finetune: FinetuneSection | None = None
-
-
 def read_entry(entry: Mapping[str, Any], where: str) -> tuple[str, Any, FinetuneSection | None]:
     """Return an entry's method, its options and its training.
 
@@ -48,11 +43,11 @@ def read_entry(entry: Mapping[str, Any], where: str) -> tuple[str, Any, Finetune
     table = dict(entry)
     name = table.pop("method", None)
     method = _load_method(name, where)
-    common = {key: table.pop(key) for key in _Common.model_fields if key in table}
+    common = {key: table.pop(key) for key in EntrySection.model_fields if key in table}
     return (
         str(name),
         check_table(method.Options, table, what=f"the options of {name}", where=where),
-        check_table(_Common, common, what="the entry", where=where).finetune,
+        check_table(EntrySection, common, what="the entry", where=where).finetune,
     )
 
 

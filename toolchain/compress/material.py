@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import nn
 
 from toolchain.agent.measure.scoring import Scoring
@@ -29,23 +28,11 @@ from toolchain.module.fit import (
     start_accelerator,
 )
 from toolchain.module.objective import Objective
-from toolchain.project.toml_file import Section
+from toolchain.project.compress_entry import FinetuneSection
 from toolchain.tasks.itself import INPUT
 
 if TYPE_CHECKING:
     from toolchain.run.progress import Advance
-
-
-class FinetuneSection(Section):
-    """How to win accuracy back after a method, or how long a method that trains takes."""
-
-    epochs: int = Field(ge=1)
-    learning_rate: float = Field(default=0.01, gt=0)
-    """The peak of the one-cycle schedule; a tenth of what trains from scratch."""
-    batch_size: int = Field(default=128, ge=1)
-    weight_decay: float = Field(default=5e-4, ge=0)
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    seed: int = 0
 
 
 @dataclass(frozen=True)

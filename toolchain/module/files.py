@@ -49,6 +49,13 @@ def identify_files(recipe: Recipe) -> list[object]:
     ]
 
 
+def list_own_files(path: Path) -> list[Path]:
+    """Return a Python file of a user's and every other one of theirs that it imports or names; nothing of it is run."""
+    sources, _ = _follow_imports(path)
+    read = {file for source in sources for file in _find_named_files(source, path.parent, [])}
+    return sorted({path, *sources, *read})
+
+
 @dataclass(frozen=True)
 class MemberCode:
     """The code of a member from outside: its Python files, and what changes when it changes, as JSON types."""

@@ -25,7 +25,7 @@ def train(run: Run) -> Path | None:
         raise missing(
             f"{recipe.name} has no weights",
             where=str(weights),
-            fix="bring a safetensors file of the model's state dict; the README beside the recipe says how",
+            fix=f"toolchain convert CHECKPOINT --model {recipe.name}, or as the README beside the recipe says",
         )
     from toolchain.module.builder import build_model
     from toolchain.module.fit.show import show_training

@@ -71,7 +71,7 @@ def _count_packed_attention(shapes: Sequence[Shape], output: Shape, weight: int)
 _Rule = Tuple[CountMacs, int]
 
 # What counts the MACs of an operator, and the index of its weights among its inputs.
-_RULES: Dict[str, _Rule] = {
+RULES: Dict[str, _Rule] = {
     "Conv": (count_conv, 1),
     "FusedConv": (count_conv, 1),
     "NhwcConv": (count_conv, 1),
@@ -117,7 +117,7 @@ def _read_layer(event: Mapping[str, Any]) -> Layer:
     op = arguments["op_name"]
     kinds, shapes = _split_types(arguments["input_type_shape"])
     _, outputs = _split_types(arguments["output_type_shape"])
-    count, weight = _RULES[op]
+    count, weight = RULES[op]
     if op == "Attention" and len(shapes) > 1 and len(shapes[1]) == 2:
         count = _count_packed_attention
     kind = kinds[0] if kinds else "unknown"
@@ -137,7 +137,7 @@ def read_layers(events: Iterable[Mapping[str, Any]]) -> Tuple[Layer, ...]:
     layers: Dict[Tuple[str, str], Layer] = {}
     for event in events:
         is_kernel = event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
-        if not is_kernel or event["args"].get("op_name") not in _RULES:
+        if not is_kernel or event["args"].get("op_name") not in RULES:
             continue
         layer = _read_layer(event)
         before = layers.get((layer.name, layer.op))

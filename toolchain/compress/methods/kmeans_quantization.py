@@ -13,10 +13,11 @@ from pydantic import Field
 
 from toolchain.compress.draft import Draft
 from toolchain.compress.layers import LayerOptions
-from toolchain.compress.material import FinetuneSection, Material
+from toolchain.compress.material import Material
 from toolchain.compress.quantization.codebook import TrainCodebooks, choose_codebook
 from toolchain.compress.quantization.deployed import fold_and_select
 from toolchain.compress.quantization.linear_grid import Bits
+from toolchain.project.compress_entry import FinetuneSection
 
 SUMMARY = "share 2^bits values among the weights of a layer, by optimal 1-D k-means; the codebook can be trained"
 TRAINS = False
