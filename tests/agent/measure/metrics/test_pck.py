@@ -3,6 +3,7 @@ import pytest
 
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.measure.metrics import find_metric
+from toolchain.agent.measure.targets import Ragged
 
 
 def draw(generator, count, *, perfect):
@@ -71,3 +72,20 @@ def test_points_of_another_shape_are_refused(points):
 
 def test_a_visible_point_nowhere_is_refused():
     refuse(ExitCode.MALFORMED, {"points": np.zeros((1, 1, 2))}, {"points": np.array([[[np.nan, 0, 1]]])})
+
+
+def test_persons_may_be_ragged_with_one_a_sample_and_nobody_has_no_point():
+    outputs, targets = draw(np.random.default_rng(0), 6, perfect=False)
+    points = targets["points"].copy()
+    points[2] = 0
+    ragged = Ragged(np.delete(points, 2, axis=0), np.array([0, 1, 2, 2, 3, 4, 5]))
+    assert measure(outputs, {"points": ragged}) == measure(outputs, {"points": points})
+    several = Ragged(points, np.array([0, 1, 2, 2, 4, 5, 6]))
+    refuse(ExitCode.MALFORMED, outputs, {"points": several})
+
+
+def test_the_order_of_samples_does_not_matter():
+    outputs, targets = draw(np.random.default_rng(1), 30, perfect=False)
+    order = np.random.default_rng(2).permutation(30)
+    moved = measure({"points": outputs["points"][order]}, {"points": targets["points"][order]})
+    assert moved == measure(outputs, targets)

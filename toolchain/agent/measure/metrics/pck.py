@@ -13,10 +13,12 @@ import numpy as np
 from ..parts import NUMBERS, expect_array, refuse_part
 from ..scale import FRACTION
 from ..tallies.ratio import Ratio
+from ..targets import Ragged, TargetArray
 from . import Outputs, Tally, Targets, take_output, take_target
 
 POINTS = "points"
-"""The target `(N, points, 3)`: x and y in pixels, and whether it is visible (above 0). The output has x, y and may have more."""
+"""The target `(N, points, 3)`, or Ragged with one person a sample at most: x and y in pixels, and whether it is visible
+(above 0). The output has x, y and may have more."""
 
 SCALE = FRACTION
 OUTPUTS = (POINTS,)
@@ -43,7 +45,7 @@ class _Found(Ratio):
     def add(self, outputs: Outputs, targets: Targets) -> None:
         """Add points (n, points, 2 or 3) and points (n, points, 3)."""
         where, output = f"targets: {POINTS}", f"the output {POINTS}"
-        truth = expect_array("pck", take_target("pck", targets, POINTS), where, (None, None, 3), NUMBERS)
+        truth = expect_array("pck", _take_persons(targets, where), where, (None, None, 3), NUMBERS)
         answer = take_output("pck", outputs, POINTS, "heat_maps or points")
         found = expect_array("pck", answer, output, (len(truth), truth.shape[1], None), NUMBERS)
         if found.shape[2] not in (2, 3):
@@ -59,6 +61,20 @@ class _Found(Ratio):
         away = found[..., :2].astype(np.float64) - places
         near = np.sqrt(np.square(away).sum(axis=2)) <= reach[:, None]
         self.add_samples((near & visible).sum(axis=1), visible.sum(axis=1))
+
+
+def _take_persons(targets: Targets, where: str) -> TargetArray:
+    """Return the points as one person a sample; of a sample without anybody, no point is visible."""
+    points = take_target("pck", targets, POINTS)
+    if not isinstance(points, Ragged) or points.values.ndim != 3:
+        return points
+    counts = np.diff(points.offsets)
+    if bool((counts > 1).any()):
+        expected, fix = "one person a sample at most", "cut a picture of each person, or measure oks_map"
+        raise refuse_part("pck", where, expected=expected, found=f"{counts.max()} in one", fix=fix)
+    persons = np.zeros((len(points), *points.values.shape[1:]), points.values.dtype)
+    persons[counts == 1] = points.values
+    return persons
 
 
 def start(options: Options) -> Tally:

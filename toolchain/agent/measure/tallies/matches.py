@@ -26,13 +26,18 @@ Compare = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
 
 
 def match_greedily(
-    similarity: NDArray[np.float64], crowd: NDArray[np.bool_], thresholds: NDArray[np.float64]
+    similarity: NDArray[np.float64],
+    crowd: NDArray[np.bool_],
+    thresholds: NDArray[np.float64],
+    left_out: Optional[NDArray[np.bool_]] = None,
 ) -> Tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which detections are right, and which count for nothing, (found, thresholds) both.
 
     similarity: (found, true), the detections from the highest score down. Each takes the most similar truth that is left;
-    one that only lies in a crowd counts for nothing. NaN is similar to nothing.
+    one that only lies in a crowd counts for nothing, and so does one, the first, of each truth that is left_out (true,).
+    NaN is similar to nothing.
     """
+    aside = crowd if left_out is None else crowd | left_out
     right = np.zeros((len(similarity), len(thresholds)), bool)
     ignored = right.copy()
     # Equal boxes have a similarity of 1 less a rounding.
@@ -41,12 +46,14 @@ def match_greedily(
     last = similarity.shape[1] - 1
     for place, row in enumerate(similarity):
         enough = row >= least
-        free = enough & ~taken & ~crowd
+        free = enough & ~taken & ~aside
         right[place] = free.any(axis=1)
-        # Of equally similar ones the last, as there.
-        best = last - np.where(free, row, -1.0)[:, ::-1].argmax(axis=1)
-        taken[right[place], best[right[place]]] = True
-        ignored[place] = ~right[place] & (enough & crowd).any(axis=1)
+        spare = enough & aside & (crowd | ~taken)
+        ignored[place] = ~right[place] & spare.any(axis=1)
+        for usable, chosen in ((free, right[place]), (spare, ignored[place])):
+            # Of equally similar ones the last, as there.
+            best = last - np.where(usable, row, -1.0)[:, ::-1].argmax(axis=1)
+            taken[chosen, best[chosen]] = True
     return right, ignored
 
 
@@ -88,8 +95,13 @@ class Matches:
         true_classes: NDArray[Any],
         crowd: NDArray[np.bool_],
         compare: Compare,
+        left_out: Optional[NDArray[np.bool_]] = None,
     ) -> None:
-        """Add the detections (found,) and the truth (true,) of a sample; a NaN score is the highest, and wrong."""
+        """Add the detections (found,) and the truth (true,) of a sample; a NaN score is the highest, and wrong.
+
+        left_out: truth that counts for nothing, nor does the detection that finds it.
+        """
+        aside = np.zeros_like(crowd) if left_out is None else left_out
         # Of one type: older numpy compares int64 with uint64 as floats.
         classes, true_classes = classes.astype(np.int64), true_classes.astype(np.int64)
         broken = np.isnan(scores)
@@ -103,12 +115,14 @@ class Matches:
             places, members = np.flatnonzero(classes[kept] == label), np.flatnonzero(true_classes == label)
             if len(places):
                 similarity = np.where(broken[kept[places], None], -1.0, compare(kept[places], members))
-                right[places], ignored[places] = match_greedily(similarity, crowd[members], self._thresholds)
+                right[places], ignored[places] = match_greedily(
+                    similarity, crowd[members], self._thresholds, aside[members]
+                )
         sample = np.full(len(kept), self._samples)
         self._found.add(np.stack([sample, classes[kept]], axis=1))
         self._scores.add(scores[kept])
         self._flags.add(np.stack([right, ~right & ~ignored], axis=1))
-        true = true_classes[~crowd]
+        true = true_classes[~(crowd | aside)]
         self._true.add(np.stack([np.full(len(true), self._samples), true], axis=1))
         self._samples += 1
         self._arranged = None
