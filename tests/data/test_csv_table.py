@@ -70,7 +70,11 @@ def test_an_evaluation_without_an_anomaly_is_refused_and_a_training_is_not(tmp_p
     load_dataset("csv_table", options)
     error = refuse(write_table(tmp_path, bad, good, anomalous="odd") | {"label": None})
     assert error.code is ExitCode.USAGE
-    assert "anomalous" in error.what
+    assert error.what == "no sample has a 1 as anomalous"
+    broken = "a,odd\n1,1\n2,1\n"
+    error = refuse(write_table(tmp_path, bad, broken, anomalous="odd") | {"label": None})
+    assert error.what == "no sample has a 0 as anomalous"
+    assert error.where.endswith("evaluation.csv")
 
 
 @pytest.mark.parametrize(

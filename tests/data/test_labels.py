@@ -1,6 +1,11 @@
 import numpy as np
 import pytest
 
+from tests.data.test_csv_table import write_table
+from tests.data.test_csv_text import write_texts
+from tests.data.test_image_folder import write_pictures
+from tests.data.test_wav_folder import write_sounds
+from tests.objectives import make_objective
 from toolchain.data import load_dataset
 from toolchain.data.dataset import ImageSamples
 from toolchain.data.labels import check_labels, describe_missing_classes, read_labels
@@ -74,3 +79,53 @@ def test_fewer_named_classes_than_outputs_are_a_doubt_and_as_many_are_none():
     assert "2 classes and the model 3 outputs" in describe_missing_classes(("a", "b"), outputs=3, where="it")
     assert describe_missing_classes(("a", "b"), outputs=2, where="it") is None
     assert describe_missing_classes(None, outputs=3, where="it") is None
+
+
+def test_samples_of_one_class_are_refused_with_the_first_and_the_last_of_them():
+    check_labels(label(1, 1, 0), outputs=2, where="here")
+    error = refuse(check_labels, label(1, 1, 1), outputs=2, classes=("no", "yes"))
+    assert error.what == "the samples are all of one class"
+    assert error.found == "class 1 (yes) from sample 0 to sample 2: 3 samples"
+    part = refuse(check_labels, label(1, 1, 1, 0), 3, outputs=2)
+    assert part.found.endswith("3 samples that are used, of 4")
+    assert "mix" in part.fix
+
+
+def test_one_sample_and_one_output_have_no_other_class():
+    check_labels(label(1), outputs=2, where="here")
+    check_labels(label(0, 0, 0), outputs=1, where="here")
+
+
+def load_table(folder, *, classes):
+    rows = [f"{number},{number % classes}\n" for number in range(4)]
+    return "csv_table", write_table(folder, evaluation="a,y\n" + "".join(rows), train="a,y\n1,0\n2,1\n")
+
+
+def load_texts(folder, *, classes):
+    rows = [f"ja,{('de', 'en')[number % classes]}\n" for number in range(4)]
+    return "csv_text", write_texts(folder, evaluation="text,label\n" + "".join(rows))
+
+
+def load_sounds(folder, *, classes):
+    return "wav_folder", write_sounds(folder, classes=("no", "yes")[:classes])
+
+
+def load_pictures(folder, *, classes):
+    return "image_folder", write_pictures(folder, ("cat", "dog")[:classes], (4, 2)[:classes])
+
+
+@pytest.mark.parametrize(
+    ("load", "first"),
+    [(load_table, "line 2"), (load_texts, "line 2"), (load_sounds, "no/0.wav"), (load_pictures, "cat/0.png")],
+)
+def test_an_evaluation_of_one_class_is_refused_by_file_and_row_in_every_loader(tmp_path, load, first):
+    for classes in (1, 2):
+        folder = tmp_path / str(classes)
+        folder.mkdir()
+        samples = load_dataset(*load(folder, classes=classes)).evaluation
+        if classes == 2:
+            make_objective().check({"y": np.zeros((1, 2))}, samples, where="here")
+            check_labels(samples, outputs=2, where="here")
+            return
+        assert first in refuse(check_labels, samples, outputs=2).found
+        assert first in refuse(make_objective().check, {"y": np.zeros((1, 2))}, samples).found

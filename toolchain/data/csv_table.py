@@ -172,7 +172,9 @@ def _make_samples(part: _Part, options: Options) -> TableRows:
         targets["anomalous"] = np.frombuffer(part.anomalous, dtype=np.int64)
         # What is learned from is normal, as a rule; what is evaluated on has both kinds.
         if part.path == Path(options.evaluation):
-            refuse_without(int(sum(part.anomalous)), what="1 as anomalous", where=str(part.path))
+            anomalies = sum(part.anomalous)
+            refuse_without(anomalies, what="1 as anomalous", where=str(part.path))
+            refuse_without(count - anomalies, what="0 as anomalous", where=str(part.path))
     kinds = targets.get(LABELS, targets.get("anomalous"))
     order = interleave_classes(kinds) if isinstance(kinds, np.ndarray) else np.arange(count)
     lines = np.frombuffer(part.lines, dtype=np.int64)

@@ -49,7 +49,7 @@ def check_labels(
     where: str,
     classes: Sequence[str] | None = None,
 ) -> None:
-    """Refuse labels that are none of the model's outputs, and samples without any.
+    """Refuse labels that are none of the model's outputs, samples without any, and several that are all of one class.
 
     Args:
         samples: With a label each.
@@ -72,6 +72,7 @@ def check_labels(
     labels = labels[:count]
     wrong = np.flatnonzero((labels < 0) | (labels >= outputs))
     if len(wrong) == 0:
+        _refuse_one_class(labels, samples, outputs=outputs, where=where, classes=classes)
         return
     one_based = outputs > 1 and int(labels.min()) == 1 and int(labels.max()) == outputs
     raise usage(
@@ -82,6 +83,27 @@ def check_labels(
         fix="count classes from 0: labels - 1"
         if one_based
         else "bring the data that the model was trained for, or a model with an output for every class",
+    )
+
+
+def _refuse_one_class(
+    labels: NDArray[np.int64], samples: Samples, *, outputs: int, where: str, classes: Sequence[str] | None
+) -> None:
+    """Refuse (exit 2) samples that whoever always gives the same answer has right, all of them."""
+    if outputs < 2 or len(labels) < 2 or bool((labels != labels[0]).any()):
+        return
+    label = int(labels[0])
+    name = f" ({classes[label]})" if classes is not None and label < len(classes) else ""
+    more = "" if len(labels) == len(samples) else f" that are used, of {len(samples)}"
+    raise usage(
+        "the samples are all of one class",
+        where=where,
+        expected="samples of two classes or more: of one alone, any constant answer is right",
+        found=f"class {label}{name} from {name_sample(samples, 0)} to {name_sample(samples, len(labels) - 1)}: "
+        f"{len(labels)} samples{more}",
+        fix="mix the classes in the file, and give samples of each"
+        if more
+        else "give samples of every class that the model tells apart",
     )
 
 
