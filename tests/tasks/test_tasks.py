@@ -74,7 +74,7 @@ def test_every_task_of_the_toolchain_is_tried_here():
     assert {name for name, member in list_members(TASKS).items() if member.is_ours} <= {*CASES, *ELSEWHERE}
 
 
-ELSEWHERE = {"detection", "keypoints"}
+ELSEWHERE = {"detection", "keypoints", "keypoint_regression"}
 """Those with a test file of their own."""
 
 

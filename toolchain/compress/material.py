@@ -147,7 +147,7 @@ class Material:
             FitSettings(
                 **settings.model_dump(),
                 crop_padding=self.crop_padding if augmented else 0,
-                flip=self.flip and augmented,
+                flip=self.flip and self.objective.allows_mirroring,
             ),
             accelerator=start_accelerator(),
             loss=loss or learn(self.objective.loss),

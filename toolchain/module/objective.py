@@ -16,7 +16,14 @@ from toolchain.errors import usage
 from toolchain.module.builder import load_function
 from toolchain.project.recipe import Recipe
 from toolchain.project.toml_file import Section
-from toolchain.tasks import check_options, check_targets, find_task
+from toolchain.tasks import (
+    Movement,
+    allows_mirroring,
+    check_options,
+    check_targets,
+    find_movements,
+    find_task,
+)
 
 if TYPE_CHECKING:
     from toolchain.tasks import TargetTensor, Task, TaskLoss
@@ -38,9 +45,14 @@ class Objective:
         return self.targets == self.task.TARGETS and self.task.MOVES is not None
 
     @property
-    def moves(self) -> Mapping[str, str]:
-        """The targets that move with a picture, and as what."""
-        return self.task.MOVES if self.allows_augmentation and self.task.MOVES is not None else {}
+    def allows_mirroring(self) -> bool:
+        """Whether it is known what they become in a mirror."""
+        return self.allows_augmentation and allows_mirroring(self.task, self.options)
+
+    @property
+    def moves(self) -> Mapping[str, Movement]:
+        """The targets that move with a picture, and how."""
+        return find_movements(self.task, self.options) if self.allows_augmentation else {}
 
     def check(
         self, outputs: Mapping[str, NDArray[Any]], samples: Samples, *, where: str, classes: Sequence[str] | None = None

@@ -107,7 +107,8 @@ def train_model(
         scoring = load_scoring(recipe)
         objective = load_objective(recipe, label_smoothing=section.label_smoothing)
         samples = _take_training(recipe, section, dataset, objective)
-        settings = settings if objective.allows_augmentation else replace(settings, crop_padding=0, flip=False)
+        settings = settings if objective.allows_augmentation else replace(settings, crop_padding=0)
+        settings = replace(settings, flip=settings.flip and objective.allows_mirroring)
         torch.manual_seed(settings.seed)
         model = build_model(recipe)
         materialize(model, samples.batch(0, 1))
@@ -270,6 +271,15 @@ def _take_training(recipe: Recipe, section: TrainSection, dataset: Dataset, obje
             expected=f"none for the task {recipe.task.name}",
             found=f"{min(asked)} = {getattr(section, min(asked))}",
             fix="remove crop_padding and flip",
+        )
+    if "flip" in asked and not objective.allows_mirroring:
+        raise usage(
+            "the recipe asks for mirrored pictures, and nobody knows which points change places there",
+            where=f"{recipe.path}: train.flip",
+            expected="pairs of points in task.options",
+            found="flip = true",
+            fix="give task.options.pairs, such as [[1, 2]] for the left and the right eye, or [] where no point has a "
+            "side; or remove flip",
         )
     if asked and not are_pictures(dataset.train.batch(0, 1)):
         raise usage(

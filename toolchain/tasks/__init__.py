@@ -7,6 +7,7 @@ A task says which targets a model learns from, and its loss. What is measured of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from toolchain.data.dataset import Samples
@@ -25,6 +26,19 @@ if TYPE_CHECKING:
     """From a model's outputs and a batch's targets, both by name, to the mean over the samples, a scalar."""
 
 
+_POINTS = "points"
+
+
+@dataclass(frozen=True)
+class Movement:
+    """How a target moves with the places of a picture."""
+
+    kind: str
+    """What it is: "boxes", "mask" or "points" (module/fit/move_targets.py)."""
+    pairs: tuple[tuple[int, int], ...] = ()
+    """Of points, those that change places in a mirror: the left hand and the right one."""
+
+
 class Task(Protocol):
     """A module of this folder. Importing it needs no torch; its loss may."""
 
@@ -38,8 +52,8 @@ class Task(Protocol):
     CLASS_AXIS: int | None
     """Along which the first output has the scores of classes that exclude each other; None where it has none."""
     MOVES: Mapping[str, str] | None
-    """Which targets move with the places of a picture, and as what ("boxes", "mask"); None where that is not known,
-    so that a picture must stay as it is."""
+    """Which targets move with the places of a picture, and as what ("boxes", "mask", "points"); None where that is not
+    known, so that a picture must stay as it is."""
     Options: type[Section]
     """Of the loss: task.options in a recipe."""
 
@@ -48,6 +62,12 @@ class Task(Protocol):
 
     def describe_decoder(self, options: Any) -> dict[str, Any]:
         """Return the options of DECODER; a task without one needs no such function."""
+
+    def list_pairs(self, options: Any) -> tuple[tuple[int, int], ...] | None:
+        """Return which points change places in a mirror; None where that is not known, and no picture may be mirrored.
+
+        A task whose MOVES has no "points" needs no such function.
+        """
 
     def check(
         self,
@@ -72,6 +92,27 @@ def find_task(name: str, *, where: str = "task.name") -> Task:
 def find_task_member(name: str) -> Member:
     """Return the module of the task of this name, unloaded; raises ToolchainError (exit 2) for an unknown one."""
     return find_member(TASKS, name, where="task.name")
+
+
+def find_movements(task: Task, options: Section | None) -> Mapping[str, Movement]:
+    """Return how the targets of a task move with a picture; options: of its loss, None with the user's own loss."""
+    pairs = _list_pairs(task, options) or ()
+    return {
+        name: Movement(kind, pairs) if kind == _POINTS else Movement(kind) for name, kind in (task.MOVES or {}).items()
+    }
+
+
+def allows_mirroring(task: Task, options: Section | None) -> bool:
+    """Return whether it is known what the targets of a task are in a mirror."""
+    if task.MOVES is None:
+        return False
+    return _POINTS not in task.MOVES.values() or _list_pairs(task, options) is not None
+
+
+def _list_pairs(task: Task, options: Section | None) -> tuple[tuple[int, int], ...] | None:
+    if options is None or _POINTS not in (task.MOVES or {}).values():
+        return None
+    return task.list_pairs(options)
 
 
 def check_options(name: str, options: Mapping[str, Any], *, where: str) -> Section:

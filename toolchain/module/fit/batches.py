@@ -17,6 +17,7 @@ from toolchain.data.dataset import IMAGE_INPUT, Samples, TrainingSamples, are_pi
 from toolchain.module.fit.augment import augment_images
 from toolchain.module.fit.move_targets import move_targets
 from toolchain.module.forward import Call, name_outputs
+from toolchain.tasks import Movement
 from toolchain.tasks.itself import INPUT
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ class Augmentation:
     crop_padding: int = 0
     """Pixels on each side that a random crop may move by."""
     flip: bool = False
-    moves: Mapping[str, str] = field(default_factory=dict)
-    """The targets that move with a picture, and as what (move_targets.py)."""
+    moves: Mapping[str, Movement] = field(default_factory=dict)
+    """The targets that move with a picture, and how (move_targets.py)."""
 
 
 def draw_batches(

@@ -25,7 +25,7 @@ from toolchain.module.fit.failure import check_trainable, explain_divergence, fa
 from toolchain.module.fit.narrow_maps import NarrowMapsInFloat32
 from toolchain.module.fit.watch import Watch
 from toolchain.module.forward import bind_inputs
-from toolchain.tasks import check_targets
+from toolchain.tasks import Movement, check_targets
 
 if TYPE_CHECKING:
     from toolchain.tasks import TaskLoss
@@ -114,12 +114,12 @@ def fit(
     on_progress: OnProgress | None = None,
     identity: Mapping[str, Any] | None = None,
     watch: Watch | None = None,
-    moves: Mapping[str, str] | None = None,
+    moves: Mapping[str, Movement] | None = None,
 ) -> None:
     """Train the model in place; an interrupted run that resumes ends at the same weights as one that was not.
 
     targets: the names of those that the loss reads; a loss that asks a teacher alone needs none.
-    moves: which targets move with the places of a picture, and as what; None where none does.
+    moves: which targets move with the places of a picture, and how; None where none does.
     watch: looks at the model before the first epoch and after each; the weights of the best are what the model ends with.
     identity: what a checkpoint depends on beside settings and data, such as the code of the model, as JSON types.
 

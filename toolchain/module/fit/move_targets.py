@@ -1,8 +1,8 @@
-"""Targets that lie on a picture, moved with it when it is augmented: boxes and masks, by torchvision's own kernels."""
+"""Targets that lie on a picture, moved with it when it is augmented: boxes and masks, by torchvision's own kernels, and points."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional as v2
 from torchvision.tv_tensors import BoundingBoxes, BoundingBoxFormat
 
 from toolchain.module.fit.augment import Moves
+from toolchain.tasks import Movement
 
 if TYPE_CHECKING:
     from toolchain.tasks import TargetTensor
@@ -22,18 +23,25 @@ _SIDE_MIN_PX = 1.0
 
 
 def move_targets(
-    targets: Mapping[str, TargetTensor], kinds: Mapping[str, str], moves: Moves, *, size: tuple[int, int]
+    targets: Mapping[str, TargetTensor], movements: Mapping[str, Movement], moves: Moves, *, size: tuple[int, int]
 ) -> dict[str, TargetTensor]:
     """Return the targets of pictures of this size (height, width) after they were moved.
 
-    kinds: what each target is that moves, "boxes" (x1, y1, x2, y2) or "mask" (N, H, W). A box of which nothing is left goes,
-    and with it its row in the other ragged targets. Raises ValueError for another kind.
+    movements: of each target that moves; its kind is "boxes" (x1, y1, x2, y2), "mask" (N, H, W) or "points" (x, y and whether
+    it is visible). A box of which nothing is left goes, and with it its row in the other ragged targets; a point that leaves
+    the picture is not visible any more. Raises ValueError for another kind.
     """
     moved = dict(targets)
-    for name, kind in kinds.items():
+    for name, movement in movements.items():
+        kind = movement.kind
         if kind == "mask":
             masks: Any = targets[name]
             moved[name] = torch.stack([_move_mask(mask, moves, index) for index, mask in enumerate(masks)])
+        elif kind == "points":
+            placed = [
+                _move_points(rows, moves, index, size, movement.pairs) for index, rows in enumerate(targets[name])
+            ]
+            moved[name] = placed if isinstance(targets[name], list) else torch.stack(placed)
         elif kind == "boxes":
             for index, boxes in enumerate(targets[name]):
                 kept, rows = _move_boxes(boxes, moves, index, size)
@@ -68,3 +76,23 @@ def _move_boxes(boxes: Tensor, moves: Moves, index: int, size: tuple[int, int]) 
     corners = placed.as_subclass(Tensor)
     rows = ((corners[:, 2:] - corners[:, :2]) >= _SIDE_MIN_PX).all(dim=1)
     return corners[rows], rows
+
+
+def _move_points(
+    points: Tensor, moves: Moves, index: int, size: tuple[int, int], pairs: Sequence[tuple[int, int]]
+) -> Tensor:
+    """Return points x, y, visible `(…, points, 3)`; of a mirrored picture, left ones have changed places with right ones."""
+    height, width = size
+    x = points[..., 0] + moves.padding - int(moves.left[index])
+    y = points[..., 1] + moves.padding - int(moves.top[index])
+    if bool(moves.mirrored[index]):
+        x = width - 1 - x  # a point is the middle of its pixel: the first pixel is 0
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    seen = torch.where(inside, points[..., 2], 0)
+    placed = torch.stack([x, y, seen.to(x.dtype)], dim=-1)
+    if bool(moves.mirrored[index]):
+        order = list(range(points.shape[-2]))
+        for left, right in pairs:
+            order[left], order[right] = right, left
+        placed = placed[..., order, :]
+    return placed
