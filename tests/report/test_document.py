@@ -25,7 +25,8 @@ def test_a_report_has_the_keys_of_the_contract(run):
     assert set(report) >= CONTRACT
     assert set(report["artifact"]) == {"path", "size_bytes", "sha256"}
     assert set(report["metric"]) == {
-        *("name", "reference", "deployed", "drop", "drop_lower", "drop_upper", "samples", "unit", "direction")
+        *("name", "reference", "deployed", "drop", "drop_lower", "drop_upper", "samples", "unit", "direction"),
+        "truth",
     }
     assert set(report["parity"][0]) >= {"output", "max_abs", "p99_abs", "cosine", "sqnr_db", "nonfinite", "passed"}
     assert set(report["latency"]) >= {"scope", "batch", "threads", "reference", "deployed", "speedup"}

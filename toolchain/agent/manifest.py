@@ -14,7 +14,7 @@ from .decode import decode, parse_json
 from .errors import ExitCode, ToolchainError
 from .regular import open_regular_file
 
-SCHEMA = 4
+SCHEMA = 5
 # One of ours has 18 kB, most of it the agent's files, and some 1 kB more for each further input and output. To read the
 # worst one of this size takes 25 MB (python -m tests.agent.test_worst_manifests).
 MANIFEST_SIZE_BYTES_MAX = 512 * 1024
@@ -105,6 +105,11 @@ class Original:
     sha256: str
 
 
+# What a metric compares with.
+TRUTH_LABELS, TRUTH_FLOAT = "labels", "float"
+TRUTHS = (TRUTH_LABELS, TRUTH_FLOAT)
+
+
 @dataclass(frozen=True)
 class DecoderSpec:
     """What the outputs mean before a metric reads them: a decoder by its name (measure/decoders/), and its options."""
@@ -115,12 +120,16 @@ class DecoderSpec:
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """The task metric with its options, and its value for the uncompressed float model in PyTorch, in the metric's unit."""
+    """The task metric with its options, and its value for the uncompressed float model in PyTorch, in the metric's unit.
+
+    truth: what the targets are, "labels" or "float": the answers of the uncompressed float model itself.
+    """
 
     name: Optional[str]
     reference: Optional[float]
     options: Mapping[str, object] = field(default_factory=dict)
     decoder: Optional[DecoderSpec] = None
+    truth: str = TRUTH_LABELS
 
 
 @dataclass(frozen=True)
@@ -248,6 +257,7 @@ def _check_manifest(manifest: Manifest) -> None:
     _check_tensors(manifest.outputs, golden.outputs, "outputs")
     _check_tensors(manifest.outputs, golden.originals, "originals")
     require((metric.name is None) == (metric.reference is None), "metric", "name and reference, or neither", metric)
+    require(metric.truth in TRUTHS, "metric.truth", " or ".join(TRUTHS), metric.truth)
     require(metric.name is None or golden.targets, "golden.targets", "targets for the metric", "none")
     gate = manifest.gates.metric_drop_max
     require(gate is None or metric.name is not None, "gates.metric_drop_max", "no gate without a metric", gate)

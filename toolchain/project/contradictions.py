@@ -96,6 +96,8 @@ def _find_task_contradiction(recipe: Recipe, path: Path) -> ToolchainError | Non
             found=", ".join(task.targets),
             fix="remove it, or name a loss of yours in task.loss",
         )
+    if task.truth == "float" and (problem := _find_label_reader(recipe, path)) is not None:
+        return problem
     data = recipe.data
     if task.metric is not None and data.metric not in (None, task.metric):
         return usage(
@@ -105,6 +107,27 @@ def _find_task_contradiction(recipe: Recipe, path: Path) -> ToolchainError | Non
             found=f"{task.metric} and {data.metric}",
             fix="remove one of them",
         )
+    return None
+
+
+def _find_label_reader(recipe: Recipe, path: Path) -> ToolchainError | None:
+    """Return the error for what compares with labels, of a recipe that compares with the float model's answers."""
+    section = recipe.train
+    asked = {
+        "data.metric": "none" if recipe.metric_name is None else None,
+        "train.metric_min": None if section is None else section.metric_min,
+        "train.metric_max": None if section is None else section.metric_max,
+        "compress.drop_max": next((entry["drop_max"] for entry in recipe.compress if "drop_max" in entry), None),
+    }
+    for key, value in asked.items():
+        if value is not None:
+            return usage(
+                f'task.truth = "float" compares with the float model\'s own answers, and {key} with none of them',
+                where=f"{path}: {key}",
+                expected="a metric to compare them by" if key == "data.metric" else 'none beside task.truth = "float"',
+                found=str(value),
+                fix="name a metric, or remove task.truth" if key == "data.metric" else f"remove {key}, or give labels",
+            )
     return None
 
 

@@ -60,6 +60,8 @@ class TaskSection(Section):
     """The task metric by name, as data.metric says it; where neither says one, the task's own."""
     metric_options: dict[str, JsonValue] = Field(default_factory=dict)
     """Options of the metric."""
+    truth: Literal["labels", "float"] = "labels"
+    """What the metric compares with: the data's targets, or the answers of the float model itself, where there are none."""
 
 
 class OutputSection(Section):

@@ -112,7 +112,7 @@ def build_report(
             size_bytes=manifest.original.size_bytes,
             sha256=manifest.original.sha256,
         ),
-        metric=None if evaluation is None or evaluation.metric is None else _read_metric(evaluation.metric),
+        metric=None if evaluation is None or evaluation.metric is None else _read_metric(evaluation.metric, manifest),
         parity=[] if evaluation is None else _read_parity(evaluation.parity, judged, manifest),
         drift=[] if evaluation is None else [cast(Drift, asdict(output)) for output in evaluation.drift],
         latency=latency,
@@ -170,9 +170,12 @@ def _read_parity(outputs: Sequence[OutputParity], judged: JudgedCandidate, manif
     ]
 
 
-def _read_metric(result: MetricResult) -> Metric:
+def _read_metric(result: MetricResult, manifest: Manifest) -> Metric:
     scale = find_metric(result.name).SCALE
-    return cast(Metric, {**_list_fields(result), "unit": scale.unit, "direction": scale.direction})
+    return cast(
+        Metric,
+        {**_list_fields(result), "truth": manifest.metric.truth, "unit": scale.unit, "direction": scale.direction},
+    )
 
 
 def _read_latency(record: Record, candidate: CandidateRecord) -> Latency:

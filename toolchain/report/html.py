@@ -19,6 +19,7 @@ from toolchain.agent.measure.quantities import (
 )
 from toolchain.agent.measure.scale import FRACTION_UNIT
 from toolchain.report.quantities import (
+    name_metric,
     write_bound,
     write_change,
     write_cosine,
@@ -87,6 +88,7 @@ def render_html(report: Report, *, drawings: Sequence[Drawing], drawing_problem:
         cosine=write_cosine,
         duration=write_duration,
         count=write_count,
+        name_metric=name_metric,
         colour=lambda precision: precision if precision in _COLOURED else "other",
     )
     return environment.get_template(TEMPLATE).render(
@@ -121,7 +123,7 @@ def summarize(report: Report) -> str:
     if artifact is not None and original is not None:
         parts.append(write_size_change(original["size_bytes"], artifact["size_bytes"]))
     if metric is not None:
-        parts.append(f"{metric['name']} {_write_metric_change(metric)}")
+        parts.append(f"{name_metric(metric)} {_write_metric_change(metric)}")
     against = f" Against the float model: {', '.join(parts)}." if parts else ""
     opening = "is proven" if report["verdict"] == "pass" else "did not reach its gates"
     return f"The artifact {opening} on this device.{against}"
@@ -155,7 +157,7 @@ def list_figures(report: Report) -> list[Figure]:
         figures.append(
             Figure(
                 value=value,
-                label=f"{unit} of {metric['name']}".strip() if unit else metric["name"],
+                label=f"{unit} of {name_metric(metric)}".strip() if unit else name_metric(metric),
                 detail=f"{before} to {after}, {write_count(metric['samples'], 'sample')}",
             )
         )
@@ -195,7 +197,7 @@ def list_bars(report: Report) -> list[Bar]:
         if unit == FRACTION_UNIT and metric["direction"] == "higher":
             bars.append(
                 Bar(
-                    label=metric["name"],
+                    label=name_metric(metric),
                     reference=write_value(metric["reference"], unit),
                     deployed=write_value(metric["deployed"], unit),
                     reference_share=metric["reference"],
@@ -205,7 +207,7 @@ def list_bars(report: Report) -> list[Bar]:
         elif min(metric["reference"], metric["deployed"]) >= 0:  # a bar starts at zero
             bars.append(
                 _compare(
-                    metric["name"], metric["reference"], metric["deployed"], lambda value: write_value(value, unit)
+                    name_metric(metric), metric["reference"], metric["deployed"], lambda value: write_value(value, unit)
                 )
             )
     if artifact is not None and original is not None:

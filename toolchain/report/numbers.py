@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from toolchain.agent.measure.quantities import write_speedup, write_value
-from toolchain.report.quantities import write_bound, write_change, write_size, write_size_change
+from toolchain.report.quantities import name_metric, write_bound, write_change, write_size, write_size_change
 from toolchain.report.shape import Report
 
 
@@ -19,7 +19,7 @@ def list_numbers(report: Report) -> list[list[str]]:
     if metric is not None:
         values = [write_value(metric[key], metric["unit"]) for key in ("reference", "deployed")]
         change = write_change(metric["deployed"] - metric["reference"], metric["unit"])
-        rows.append([metric["name"], *values, change])
+        rows.append([name_metric(metric), *values, change])
     if artifact is not None and original is not None:
         before_bytes, after_bytes = original["size_bytes"], artifact["size_bytes"]
         change = write_size_change(before_bytes, after_bytes)

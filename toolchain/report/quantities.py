@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from toolchain.agent.measure.quantities import ABSENT, TIMES, write_digits
 from toolchain.agent.measure.quantities import write_difference as write_difference_of_metric
+from toolchain.report.shape import Metric
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -23,6 +24,11 @@ def write_bound(value_ms: float | None, upper_ms: float | None) -> str:
     if value_ms is None:
         return ABSENT
     return write_digits(value_ms) + ("" if upper_ms is None else f" (≤ {write_digits(upper_ms)})")
+
+
+def name_metric(metric: Metric) -> str:
+    """Return what a metric is called: its name, and where the truth is the float model's answers, that it is agreement."""
+    return metric["name"] if metric["truth"] == "labels" else f"agreement with float, {metric['name']}"
 
 
 def write_change(difference: float, unit: str) -> str:

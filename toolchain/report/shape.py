@@ -83,12 +83,14 @@ class Shipped(Artifact):
 class Metric(TypedDict):
     """The task metric on the evaluation samples; values and drop are in its unit.
 
+    truth is what they are held against: the data's labels, or the answers of the uncompressed float model itself.
     unit is "fraction", or what stands behind the number, such as "px". direction says which values are better, higher or
     lower. drop is by how much the deployed artifact is worse, whatever the direction;
     with 99 % confidence it is drop_lower at the least and drop_upper at the most, null for a metric without an interval.
     """
 
     name: str
+    truth: Literal["labels", "float"]
     unit: str
     direction: Literal["higher", "lower"]
     reference: float

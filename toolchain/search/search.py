@@ -173,6 +173,14 @@ def _require_metric(recipe: Recipe) -> str:
             found="none",
             fix="search another recipe, or name its metric",
         )
+    if recipe.task.truth == "float":
+        raise usage(
+            "a search needs labels",
+            where=f"{recipe.path}: task.truth",
+            expected='"labels"',
+            found='"float"',
+            fix="search with a data set that has targets",
+        )
     return recipe.metric_name
 
 

@@ -60,6 +60,7 @@ def bundle(
 
         # The inputs and outputs of an ONNX file; what the board runs it with need not be here.
         session = open_as_board(reference.folder / "model.onnx", threads=target.threads)
+        own = read_golden_outputs(float_golden.folder)
         inputs = BundleInputs(
             model=run.recipe.name,
             target=target.name,
@@ -85,8 +86,8 @@ def bundle(
             golden_samples=run.count_evaluation(),
             is_compressed=golden.sha256 != float_golden.sha256,
             golden_stacked=run.recipe.model.onnx is not None,
-            targets=run.take_targets(),
-            metric=replace(describe_metric(run.recipe), reference=read_golden_outputs(float_golden.folder).metric),
+            targets={**run.take_targets(), **own.answers},
+            metric=replace(describe_metric(run.recipe), reference=own.metric),
             gates=merge_gates(run.recipe, target, trained_for_int8=_is_trained_for_int8(candidates)),
             provenance=run.describe_inputs(),
             counter=freshness.counter,

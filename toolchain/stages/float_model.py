@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolchain.agent.measure.metrics import find_metric, list_read_outputs
+from toolchain.agent.measure.metrics import Targets, find_metric, list_read_outputs
 from toolchain.agent.measure.scoring import Scoring
 from toolchain.agent.measure.targets import LABELS, slice_target
 from toolchain.data.dataset import find_labels, name_sample
@@ -47,7 +47,7 @@ def open_imported(run: Run, imported: Entry) -> FloatModel:
 def judges_classes(run: Run) -> bool:
     """Return whether the metric compares scores of classes with labels: then more is known of both."""
     scoring = run.scoring
-    if scoring is None or scoring.is_decoded or scoring.targets != (LABELS,):
+    if scoring is None or run.answer is not None or scoring.is_decoded or scoring.targets != (LABELS,):
         return False
     return find_labels(run.data.evaluation) is not None
 
@@ -76,6 +76,8 @@ def judge_model(run: Run, model: FloatModel) -> list[str]:
     """
     if run.metric_name is None or run.scoring is None:
         return []
+    if run.answer is not None:
+        return _judge_own_answers(run, run.scoring, run.answer, model)
     if not judges_classes(run):
         from toolchain.data.permutation import judge_by_permutation
 
@@ -107,11 +109,29 @@ def judge_model(run: Run, model: FloatModel) -> list[str]:
     return judge_float_model(is_right, labels, chance=measure_chance(metric, labels, classes), where=run.name_data())
 
 
+def _judge_own_answers(
+    run: Run, scoring: Scoring, answer: Callable[[Targets], Targets], model: FloatModel
+) -> list[str]:
+    from toolchain.data.agreement_proof import judge_own_answers
+
+    evaluation = run.data.evaluation
+    return judge_own_answers(
+        scoring,
+        lambda index: scoring.decode(model(index), evaluation.batch(index, index + 1)),
+        answer,
+        samples=run.count_evaluation(),
+        drop_max=run.recipe.gates.metric_drop_max,
+        where=run.name_data(),
+    )
+
+
 def _check_outputs(run: Run, scoring: Scoring, model: FloatModel) -> list[str]:
     """Refuse outputs that the metric cannot read, and labels that are none; return what is in doubt about the others."""
-    outputs = model(0)
-    targets = {name: slice_target(target, 0, 1) for name, target in run.take_targets().items()}
-    scoring.start().add(outputs, targets, run.data.evaluation.batch(0, 1))
+    outputs, inputs = model(0), run.data.evaluation.batch(0, 1)
+    targets: Targets = {name: slice_target(target, 0, 1) for name, target in run.take_targets().items()}
+    if run.answer is not None:
+        targets = run.answer(scoring.decode(outputs, inputs))
+    scoring.start().add(outputs, targets, inputs)
     if not judges_classes(run):
         return []
     from toolchain.data.labels import check_labels, describe_missing_classes

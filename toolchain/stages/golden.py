@@ -42,6 +42,7 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
             stacked=weights is None,
             scoring=run.scoring,
             targets=run.take_targets(),
+            answer=run.answer,
         )
         run.keep_evaluation(folder)
 

@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolchain.agent.manifest import TRUTH_FLOAT
+from toolchain.agent.measure.metrics import Targets
 from toolchain.agent.measure.scoring import Scoring
 from toolchain.agent.measure.targets import TargetArray, slice_target
 from toolchain.agent.measure.traits import find_traits, list_runtimes
@@ -24,6 +26,7 @@ from toolchain.project.seams import DATA_SETS, DECODERS, LOWERINGS, METRICS, RUN
 from toolchain.run.cache import Cache, Entry, find_version, hash_file, read_versions
 from toolchain.run.sources import Sources, find_sources
 from toolchain.run.stage_record import StageRecord
+from toolchain.tasks.own_answers import make_answer
 from toolchain.tasks.scoring import describe_metric, load_scoring
 
 if TYPE_CHECKING:
@@ -150,6 +153,13 @@ class Run:
         """How a model is scored by the task metric; None where the recipe asks for none."""
         return load_scoring(self.recipe)
 
+    @cached_property
+    def answer(self) -> Callable[[Targets], Targets] | None:
+        """What makes the float model's answers the targets, from what the metric reads; None where the data has them."""
+        if self.scoring is None or self.recipe.task.truth != TRUTH_FLOAT:
+            return None
+        return make_answer(self.recipe, self.scoring)
+
     def describe_metric(self) -> dict[str, Any]:
         """Return the part of a key that stands for the task metric, its decoder and the options of both."""
         return asdict(describe_metric(self.recipe))
@@ -163,12 +173,13 @@ class Run:
         return tuple(find_member(seam, name) for seam, name in chosen if name is not None)
 
     def take_targets(self) -> dict[str, TargetArray]:
-        """Return what the metric compares with, of the evaluation samples that are used; nothing without a metric.
+        """Return what the metric compares with, of the evaluation samples that are used; nothing where the data is not asked.
 
         Raises ToolchainError (exit 2) where the data does not have it.
         """
         targets = self.data.evaluation.targets
-        names = [] if self.scoring is None else self.scoring.list_targets(list(targets))
+        has_labels = self.scoring is not None and self.answer is None
+        names = self.scoring.list_targets(list(targets)) if self.scoring is not None and has_labels else []
         for name in names:
             if name not in targets:
                 raise usage(
@@ -176,7 +187,8 @@ class Run:
                     where=self.name_data(),
                     expected=f"{name} of each evaluation sample",
                     found=f"a data set without {name}",
-                    fix=f'add the {name}, or set data.metric = "none", which judges without them',
+                    fix=f'add the {name}; or set task.truth = "float", which takes the float model\'s own answers for them, or '
+                    'data.metric = "none"',
                 )
         return {name: slice_target(targets[name], 0, self.count_evaluation()) for name in names}
 

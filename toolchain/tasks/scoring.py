@@ -30,7 +30,13 @@ def describe_metric(recipe: Recipe) -> MetricSpec:
     """Return the metric, its decoder and the options of both as a manifest has them, without a model's value."""
     name = recipe.metric_name
     decoder = None if name is None else _choose_decoder(recipe, name)
-    return MetricSpec(name=name, reference=None, options=dict(recipe.task.metric_options), decoder=decoder)
+    return MetricSpec(
+        name=name,
+        reference=None,
+        options=dict(recipe.task.metric_options),
+        decoder=decoder,
+        truth=recipe.task.truth,
+    )
 
 
 def _choose_decoder(recipe: Recipe, metric: str) -> DecoderSpec | None:

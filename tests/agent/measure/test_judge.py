@@ -138,6 +138,14 @@ def test_without_a_limit_the_metric_may_drop_by_a_point_and_no_more():
     assert find_row(judge(loose, metric=make_metric(0.1)), "metric").status == "passed"
 
 
+def test_of_the_float_models_own_answers_nine_of_ten_stay_and_every_row_says_that_it_is_agreement():
+    spec = dataclasses.replace(make_manifest().metric, truth="float")
+    for drop, status, text in ((0.099, "passed", "measured"), (0.101, "failed", "reason")):
+        row = find_row(judge(NO_GATES, manifest={"metric": spec}, metric=make_metric(drop)), "metric")
+        assert (row.status, row.required) == (status, "≤ 10.00 points (default)")
+        assert getattr(row, text).startswith("agreement with float: top1 ")
+
+
 def test_the_reference_of_the_metric_is_the_manifests_whatever_the_board_says_of_it():
     lied = dataclasses.replace(make_metric(0.5), reference=0.425, drop=0.0)
     assert list_codes(judge(metric=lied)) == [ExitCode.METRIC]

@@ -24,7 +24,10 @@ def make_net(width=4):
 def make_state(seed=1, width=4):
     net = make_net(width)
     torch.manual_seed(seed)
-    return {name: torch.randn_like(value) if value.is_floating_point() else value for name, value in net.state_dict().items()}
+    return {
+        name: torch.randn_like(value) if value.is_floating_point() else value
+        for name, value in net.state_dict().items()
+    }
 
 
 def under(prefix, state):
@@ -106,7 +109,11 @@ TAKEN = {
         "state_dict",
         "",
     ),
-    "a generator of random numbers beside it": ({"state_dict": STATE, "rng_state": torch.get_rng_state()}, "state_dict", ""),
+    "a generator of random numbers beside it": (
+        {"state_dict": STATE, "rng_state": torch.get_rng_state()},
+        "state_dict",
+        "",
+    ),
     "the same weights twice": ({"state_dict": STATE, "model": STATE}, "state_dict", ""),
 }
 
@@ -183,7 +190,11 @@ SEVERAL = {
         "model, model_ema (in part)",
         "model",
     ),
-    "student and teacher": ({**under("student.", STATE), **under("teacher.", make_state(2))}, "student, teacher", "teacher"),
+    "student and teacher": (
+        {**under("student.", STATE), **under("teacher.", make_state(2))},
+        "student, teacher",
+        "teacher",
+    ),
 }
 
 
@@ -222,9 +233,15 @@ def without(*names):
 PARTLY = {
     "one is missing": (without("1.running_var"), "1 missing: 1.running_var"),
     "one is too many": ({**STATE, "2.weight": torch.ones(1)}, "1 unexpected: 2.weight"),
-    "one under the prefix is too many": ({**under("net.", STATE), "net.9.bias": torch.ones(1)}, "1 unexpected: net.9.bias"),
+    "one under the prefix is too many": (
+        {**under("net.", STATE), "net.9.bias": torch.ones(1)},
+        "1 unexpected: net.9.bias",
+    ),
     "another width": (make_state(width=5), "0.weight (5, 3, 3, 3) where the model has (4, 3, 3, 3)"),
-    "a flat weight": ({**STATE, "0.weight": STATE["0.weight"].flatten()}, "0.weight (108,) where the model has (4, 3, 3, 3)"),
+    "a flat weight": (
+        {**STATE, "0.weight": STATE["0.weight"].flatten()},
+        "0.weight (108,) where the model has (4, 3, 3, 3)",
+    ),
     "a finer type": ({**STATE, "0.bias": torch.full((4,), 0.1, dtype=torch.float64)}, "0.bias float64 where"),
     "a whole number": ({**STATE, "0.bias": torch.ones(4, dtype=torch.int64)}, "0.bias int64 where"),
     "NaN": ({**STATE, "0.bias": torch.full((4,), float("nan"))}, "NaN or infinity: 0.bias"),

@@ -40,20 +40,24 @@ class Scoring:
         """Return the names of the targets to read, of those that there are."""
         return [*self.targets, *(name for name in self.optional_targets if name in known)]
 
+    def decode(self, outputs: Arrays, inputs: Arrays) -> Targets:
+        """Return what the metric reads of a batch; raises ToolchainError (exit 23) where it cannot be read."""
+        return outputs if self._decoder is None else self._decoder.decode(outputs, inputs)
+
     def start(self) -> ScoringTally:
         """Return a tally of nothing."""
-        return ScoringTally(self._metric.start(), self._decoder)
+        return ScoringTally(self._metric.start(), self)
 
 
 class ScoringTally:
     """What was added so far."""
 
-    def __init__(self, tally: CheckedTally, decoder: Optional[CheckedDecoder]) -> None:
-        self.metric, self._decoder = tally, decoder
+    def __init__(self, tally: CheckedTally, scoring: Scoring) -> None:
+        self.metric, self._scoring = tally, scoring
 
     def add(self, outputs: Arrays, targets: Targets, inputs: Arrays) -> None:
         """Add a batch; raises ToolchainError (exit 23) where it cannot be read."""
-        self.metric.add(outputs if self._decoder is None else self._decoder.decode(outputs, inputs), targets)
+        self.metric.add(self._scoring.decode(outputs, inputs), targets)
 
     def compute(self, counts: Optional[NDArray[np.int64]] = None) -> float:
         """Return the metric, where sample i counts counts[i] times; None counts each once."""

@@ -11,7 +11,7 @@ boxes of a picture `(rows, 4)`, the letters of a text as the bytes of its UTF-8.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Tuple, Union
+from typing import Any, Dict, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,20 @@ def take_target_rows(target: TargetArray, indices: NDArray[np.int64]) -> TargetA
     rows = [target.read(int(index)) for index in indices]
     offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
     return Ragged(values=np.concatenate([target.values[:0], *rows]), offsets=offsets)
+
+
+def join_batches(batches: Sequence[Mapping[str, TargetArray]]) -> Dict[str, TargetArray]:
+    """Return the targets of all samples of some batches, each of which has the same ones."""
+    return {name: _join_rows([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def _join_rows(parts: Sequence[TargetArray]) -> TargetArray:
+    ragged = [part for part in parts if isinstance(part, Ragged)]
+    if not ragged:
+        return np.concatenate(parts)  # type: ignore[arg-type]
+    lengths = np.concatenate([np.diff(part.offsets) for part in ragged])
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Ragged(values=np.concatenate([part.values for part in ragged]), offsets=offsets)
 
 
 def split_targets(targets: Mapping[str, TargetArray]) -> Dict[str, NDArray[Any]]:

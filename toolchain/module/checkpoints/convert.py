@@ -50,9 +50,7 @@ class _Choice:
     match: Match
 
 
-def convert_checkpoint(
-    path: Path, model: nn.Module, out: Path, *, take: str | None, progress: Progress
-) -> Conversion:
+def convert_checkpoint(path: Path, model: nn.Module, out: Path, *, take: str | None, progress: Progress) -> Conversion:
     """Write a checkpoint's weights of the model as a safetensors file, where they are all there and nothing else is.
 
     Args:

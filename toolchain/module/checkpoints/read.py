@@ -232,7 +232,11 @@ def _plain_tensors(tensors: Mapping[str, Tensor], path: Path, place: str) -> dic
                 "a weight is of a kind that no weights file holds",
                 where=f"{path}: {place}.{name}" if place else f"{path}: {name}",
                 expected="a dense tensor of numbers",
-                found="the meta device" if tensor.is_meta else "quantized" if tensor.is_quantized else str(tensor.layout),
+                found="the meta device"
+                if tensor.is_meta
+                else "quantized"
+                if tensor.is_quantized
+                else str(tensor.layout),
                 fix="save the float model's state dict, from before quantization: dense tensors on the CPU",
             )
         plain[name] = tensor.detach().contiguous().clone()

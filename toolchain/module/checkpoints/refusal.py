@@ -16,7 +16,9 @@ _SAVE = "torch.save(model.state_dict(), 'weights.pt')"
 def explain_class(name: str, path: Path, *, is_zip: bool) -> ToolchainError:
     """Return the error for a pickle that names a class or function which is no tensor's; nothing of it was run."""
     names = list(dict.fromkeys([name, *list_classes(path)])) if is_zip else [name]
-    listed = ", ".join(names[:_LISTED_MAX]) + (f" and {len(names) - _LISTED_MAX} more" if len(names) > _LISTED_MAX else "")
+    listed = ", ".join(names[:_LISTED_MAX]) + (
+        f" and {len(names) - _LISTED_MAX} more" if len(names) > _LISTED_MAX else ""
+    )
     if any(each.startswith("torch.nn.modules.") for each in names):
         return malformed(
             "the checkpoint is a whole pickled model, and reading one runs code in it",
