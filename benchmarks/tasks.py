@@ -43,10 +43,22 @@ _HEAD = (
 )
 
 
-def deploy_model(model: str, out: Path) -> dict[str, Any]:
+def deploy_model(model: str, out: Path, *, target: str = "cpu") -> dict[str, Any]:
     """Return the row of a model; what was not measured is None."""
     done = subprocess.run(
-        [sys.executable, "-m", "toolchain", "deploy", model, "--target", "cpu", "--quiet", "--json", "--out", str(out)],
+        [
+            sys.executable,
+            "-m",
+            "toolchain",
+            "deploy",
+            model,
+            "--target",
+            target,
+            "--quiet",
+            "--json",
+            "--out",
+            str(out),
+        ],
         stdout=subprocess.PIPE,
         check=False,
     )
@@ -57,7 +69,7 @@ def deploy_model(model: str, out: Path) -> dict[str, Any]:
 def describe_row(task: str, model: str, exit_code: int, report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row of a report as `toolchain deploy --json` prints it."""
     metric, latency = report.get("metric") or {}, report.get("latency") or {}
-    numbers = ("name", "unit", "reference", "deployed", "drop", "drop_lower", "drop_upper", "samples")
+    numbers = ("name", "truth", "unit", "reference", "deployed", "drop", "drop_lower", "drop_upper", "samples")
     return {
         "task": task,
         "model": model,
@@ -97,11 +109,12 @@ def _write_row(row: Mapping[str, Any]) -> str:
         speed = f"{row['speedup']:.2f}×"
         if row["speedup_low"] is not None:
             speed += f" ({row['speedup_low']:.2f} to {row['speedup_high']:.2f})"
+    name = f"`{metric['name']}`{' (agreement)' if metric.get('truth') == 'float' else ''}"
     values = [None if metric[key] is None else write_value(metric[key], unit) for key in ("reference", "deployed")]
     size = None if row["size_bytes"] is None else f"{row['size_bytes']:,}"
     verdict = row["verdict"] if row["exit_code"] == 0 else f"{row['verdict']} (exit {row['exit_code']})"
     cells: Sequence[str | None] = (
-        row["task"], f"`{row['model']}`", f"`{metric['name']}`", values[0], row["precision"], values[1], drop, speed, size,
+        row["task"], f"`{row['model']}`", name, values[0], row["precision"], values[1], drop, speed, size,
         verdict,
     )  # fmt: skip
     return "| " + " | ".join("–" if cell is None else cell for cell in cells) + " |"

@@ -38,6 +38,10 @@ def test_a_row_has_the_metric_of_both_the_interval_speed_and_size():
     )
 
 
+def test_agreement_with_the_float_model_is_called_that():
+    assert "| `map50` (agreement) |" in write_line(metric=REPORT["metric"] | {"truth": "float"})
+
+
 def test_a_model_that_fails_has_its_exit_code_in_its_row():
     assert write_line(verdict="fail", exit_code=24).endswith("| fail (exit 24) |")
 
