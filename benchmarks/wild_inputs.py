@@ -114,4 +114,5 @@ _MAKERS: dict[str, Any] = {
         "rater_embed": g.normal(0, 1, (1, 64)).astype(np.float32),
     },
     "MiniLM": _make_tokens,
+    "efficientnet": lambda g: {"x": (_take_photo(g, 224, 224) * 255 - 127) / 128},
 }

@@ -32,6 +32,7 @@ from toolchain.lower.ranges import TensorRange
 from toolchain.lower.request import StartSteps
 from toolchain.lower.speed import LayerTimes, SpeedSearch, find_slow_layers, time_both
 from toolchain.lower.stored_weights import StoredWeights
+from toolchain.lower.techniques.improve import Technique, count_learners, improve_numbers
 from toolchain.lower.trial import Arrays, Bench
 from toolchain.project.recipe import QuantizeSection
 
@@ -59,6 +60,8 @@ class Int8Lowering:
     sqnr_db: Mapping[str, float]
     """Of every output against the float model, or against what was trained for int8, on the samples of the search."""
     speed: SpeedSearch
+    techniques: tuple[Technique, ...] = ()
+    """What was tried for better numbers, and what it gained."""
     outliers: tuple[Outlier, ...] = ()
 
 
@@ -104,7 +107,10 @@ def _lower(
     )
     methods_db = {method: bench.measure_sqnr_db(frozenset(infinite)) for method, (_, bench) in benches.items()}
     ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
-    others = replace(others, build=bench.build)
+    improved = improve_numbers(bench, policy, ranges, feeds, frozenset(infinite), start_steps=start_steps)
+    bench = replace(bench, build=partial(policy.write, model, ranges, adjustment=improved.adjustment))
+    unseen = max(0, len(feeds) - count_learners(len(feeds)) - _SEARCH_SAMPLES) or None
+    others = replace(others, build=bench.build, feeds=others.feeds[:unseen], references=others.references[:unseen])
     reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
     known, speed = LayerTimes(), SpeedSearch()
     if is_timed := options.choose_by_measurement and policy.kernels is not None:
@@ -130,6 +136,7 @@ def _lower(
         kept_in_float=reasons,
         sqnr_db={name: estimate.sqnr_db for name, estimate in finished.measure_outputs_db(keep).items()},
         speed=speed,
+        techniques=improved.techniques,
         outliers=find_outliers(
             {name: observation for name, observation in observations.items() if name in final.tensors}, ranges
         ),
@@ -241,6 +248,7 @@ def describe_int8(lowering: Int8Lowering, *, notes: Sequence[str] = ()) -> dict[
         "notes": [*notes, *empty],
         "scheme": asdict(lowering.policy.scheme),
         "calibration_sqnr_db": dict(lowering.methods_db),
+        "techniques": [asdict(technique) for technique in lowering.techniques],
         "sqnr_db": dict(lowering.sqnr_db),
         "held_back": list(lowering.kept_in_float),
         "kept_in_float": [{"name": name, "op": ops[name], "reason": reason} for name, reason in float_reasons.items()],

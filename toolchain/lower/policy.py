@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 
 import onnx
 
+from toolchain.lower.adjustment import Adjustment, adjust_layers
 from toolchain.lower.qdq import write_qdq
 from toolchain.lower.qdq_plan import QdqPlan, Scheme
 from toolchain.lower.ranges import TensorRange
+
+_PLAIN = Adjustment()
 
 
 def _leave(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -44,7 +47,16 @@ class Int8Policy:
         return replace(self, plan=plan)
 
     def write(
-        self, model: onnx.ModelProto, ranges: Mapping[str, TensorRange], keep_float: frozenset[str]
+        self,
+        model: onnx.ModelProto,
+        ranges: Mapping[str, TensorRange],
+        keep_float: frozenset[str],
+        *,
+        adjustment: Adjustment = _PLAIN,
     ) -> onnx.ModelProto:
         """Return the model with its pairs, these layers in float, before it is finished."""
-        return write_qdq(model, self.plan(model, keep_float), ranges, self.scheme)
+        plan = self.plan(model, keep_float)
+        if adjustment.shifts:
+            model = adjust_layers(model, adjustment, plan)
+            plan = self.plan(model, keep_float)
+        return write_qdq(model, plan, ranges, self.scheme, rounded=adjustment.rounded)

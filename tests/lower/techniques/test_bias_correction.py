@@ -1,0 +1,62 @@
+"""Bias correction against numpy: means of the layers' outputs before and after."""
+
+import numpy as np
+
+from toolchain.graph.session import HostSession
+from toolchain.graph.view import GraphView
+from toolchain.lower.adjustment import Adjustment
+from toolchain.lower.techniques.bias_correction import correct_in_one_pass, correct_sequentially
+from toolchain.lower.techniques.lockstep import find_channel_axis
+from toolchain.lower.techniques.stored_weight import read_weight
+
+CORRECTED = ["conv", "depthwise", "pointwise", "product"]
+
+
+def measure_means(model, layers, samples):
+    """Return the mean of each channel of each layer's output, behind its bias, over samples."""
+    outputs = {node.name: node.output[0] for node in model.graph.node if node.name in layers}
+    outputs["product"] = "scores"  # the Add's
+    session = HostSession(model, tensors=list(outputs.values()))
+    rows = {name: [] for name in layers}
+    for sample in samples:
+        values = session.run(sample)
+        for name in layers:
+            value = values[outputs[name]]
+            axis = find_channel_axis(layers[name], value.ndim)
+            rows[name].append(value.mean(axis=tuple(i for i in range(value.ndim) if i != axis)))
+    return {name: np.mean(row, axis=0) for name, row in rows.items()}
+
+
+def test_after_the_sequential_correction_every_layer_has_the_mean_of_the_float_model(subject):
+    layers = subject.find_correctable()
+    assert list(layers) == CORRECTED
+    expected = measure_means(subject.model, layers, subject.learning)
+    plain = measure_means(subject.lower(Adjustment()), layers, subject.learning)
+    corrected = measure_means(subject.lower(correct_sequentially(subject, Adjustment())), layers, subject.learning)
+    for name in CORRECTED:
+        before, after = (np.abs(found[name] - expected[name]).max() for found in (plain, corrected))
+        assert after < 0.02 * before + 1e-4, name
+
+
+def test_the_estimate_in_one_pass_is_what_numpy_computes_for_a_pointwise_layer(subject):
+    found = correct_in_one_pass(subject, Adjustment()).shifts
+    assert list(found) == CORRECTED
+    inputs = HostSession(subject.model, tensors=["r2"])
+    mean = np.mean([inputs.run(sample)["r2"].mean(axis=(0, 2, 3)) for sample in subject.learning], axis=0)
+    lowered = subject.lower(Adjustment())
+    node = next(node for node in lowered.graph.node if node.name == "pointwise")
+    weight = read_weight(GraphView.from_model(subject.model), "w3")
+    lost = weight - read_weight(GraphView.from_model(lowered), node.input[1])
+    np.testing.assert_allclose(found["pointwise"], lost[:, :, 0, 0] @ mean, rtol=1e-3, atol=1e-6)
+
+
+def test_both_make_the_model_better_on_samples_that_they_did_not_see(subject):
+    plain_db = subject.measure_db(Adjustment())
+    assert subject.measure_db(correct_sequentially(subject, Adjustment())) > plain_db + 1
+    assert subject.measure_db(correct_in_one_pass(subject, Adjustment())) > plain_db + 1
+
+
+def test_a_dead_channel_gets_what_it_lacks_and_nothing_that_is_not_finite(subject):
+    shifts = correct_sequentially(subject, Adjustment()).shifts
+    assert abs(shifts["conv"][2]) < 1e-3  # its weights and bias are 0
+    assert all(np.isfinite(shift).all() for shift in shifts.values())
