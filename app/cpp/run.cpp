@@ -5,8 +5,10 @@
 // FRAMES has the bytes of an input, sample after sample, in C order; ANSWERS.NAME gets those of each output. It exits with
 // 0, or with the code of the error (docs/boards.md). With --repeat it runs all of them so often, with --changes
 // until the release has changed so often; a line on stderr says which one answers.
-#include <cstdio>
-#include <cstring>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -59,7 +61,7 @@ int run(int count, char** words) {
   std::map<std::string, std::ofstream> files;
   for (const TensorSpec& spec : model.outputs()) files[spec.name].open(answers + "." + spec.name, std::ios::binary);
   std::string last;
-  int64_t answered = 0;
+  std::vector<double> taken_ms;
   for (int64_t turn = 0, seen = -1; turn < repeat || seen < changes; ++turn) {
     for (int64_t start = 0, samples = 1; start < samples; start += batch) {
       Inputs inputs;
@@ -72,8 +74,9 @@ int run(int count, char** words) {
         shape[0] = std::min(batch, samples - start);
         inputs[spec.name] = {spec.dtype, shape, bytes.data() + static_cast<size_t>(start) * row};
       }
+      const auto begin = std::chrono::steady_clock::now();
       const edge_app::Outputs outputs = model(inputs);
-      ++answered;
+      taken_ms.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count());
       if (turn == 0)
         for (const auto& [name, tensor] : outputs)
           files[name].write(reinterpret_cast<const char*>(tensor.bytes.data()),
@@ -84,10 +87,16 @@ int run(int count, char** words) {
       ++seen;
     }
   }
+  if (taken_ms.empty())
+    throw edge_app::FrameError(edge_app::Code::kUsage, "there are no frames", "FRAMES", "one or more", "none", "give some");
   if (const auto trouble = model.trouble()) std::cerr << "warning: " << trouble->what() << "\n";
   const edge_app::Release release = model.release();
+  const auto middle = taken_ms.begin() + static_cast<ptrdiff_t>(taken_ms.size() / 2);
+  std::nth_element(taken_ms.begin(), middle, taken_ms.end());
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
   std::cout << release.model << " " << release.precision << ": " << release.path << ", sha256 " << release.sha256 << ", "
-            << answered << " frames\n";
+            << taken_ms.size() << " frames, median " << *middle << " ms, " << static_cast<double>(usage.ru_maxrss) / 1024 << " MB\n";
   return 0;
 }
 
