@@ -63,9 +63,6 @@ def make_board(bundle: Path, folder: Path) -> tuple[Any, list[str], Any]:
 
     manifest, _ = read_manifest(bundle)
     (spec,) = manifest.inputs
-    names = [output.name for output in manifest.outputs]
-    golden: dict[str, Any] = {"samples": 1, "stacked": False, "inputs": {spec.name: "golden/in.npy"}, "targets": {}}
-    golden |= {kind: dict.fromkeys(names, "golden/out.npy") for kind in ("outputs", "originals")}
     described = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     made = [
         boards.make_payload_bundle(
@@ -73,7 +70,7 @@ def make_board(bundle: Path, folder: Path) -> tuple[Any, list[str], Any]:
             content=(bundle / manifest.candidates[0].path).read_bytes(),
             counter=COUNTER + turn,
             emulated=False,  # so that it is warmed up
-            golden=golden,
+            golden={**boards.make_golden(list(manifest.golden.outputs)), "inputs": {spec.name: "golden/in.npy"}},
             **{key: described[key] for key in ("inputs", "outputs", "threads")},
         )
         for turn in range(2)

@@ -3,7 +3,7 @@ import onnx
 import onnx.parser
 from PIL import Image
 
-from tests.agent.application.boards import make_board, make_payload_bundle
+from tests.agent.application.boards import make_board, make_golden, make_payload_bundle
 from toolchain.agent.errors import ExitCode
 
 # A detector that answers every picture alike: two boxes, of which the second is none.
@@ -29,14 +29,12 @@ def make_detector_board(tmp_path, keys, bytecode):
     model = onnx.parser.parse_model(_MODEL)
     onnx.checker.check_model(model)
     specs = {"boxes": [None, 2, 4], "scores": [None, 2, 3]}
-    golden = {"samples": 1, "stacked": False, "inputs": {"input": "golden/in.npy"}, "targets": {}}
-    golden |= {kind: dict.fromkeys(specs, "golden/out.npy") for kind in ("outputs", "originals")}
     bundle = make_payload_bundle(
         "float32",
         content=model.SerializeToString(),
         inputs=[{"name": "input", "dtype": "float32", "shape": [None, 1, 96, 96]}],
         outputs=[{"name": name, "dtype": "float32", "shape": shape} for name, shape in specs.items()],
-        golden=golden,
+        golden=make_golden(specs),
         decoder={"name": "boxes", "options": {}},
     )
     return make_board(tmp_path / "detector", keys, bytecode, bundle)

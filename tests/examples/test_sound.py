@@ -5,7 +5,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from tests.agent.application.boards import make_board, make_payload_bundle
+from tests.agent.application.boards import make_board, make_golden, make_payload_bundle
 
 # Class 0 is silence, class 1 is loud: the energy of a second.
 _MODEL = """<ir_version: 9, opset_import: ["" : 17]> net (float[N,16000] input) => (float[N,2] scores)
@@ -22,14 +22,12 @@ _MODEL = """<ir_version: 9, opset_import: ["" : 17]> net (float[N,16000] input) 
 def listening(tmp_path, keys, bytecode):
     model = onnx.parser.parse_model(_MODEL)
     onnx.checker.check_model(model)
-    golden = {"samples": 1, "stacked": False, "inputs": {"input": "golden/in.npy"}, "targets": {}}
-    golden |= {kind: {"scores": "golden/out.npy"} for kind in ("outputs", "originals")}
     bundle = make_payload_bundle(
         "float32",
         content=model.SerializeToString(),
         inputs=[{"name": "input", "dtype": "float32", "shape": [None, 16000]}],
         outputs=[{"name": "scores", "dtype": "float32", "shape": [None, 2]}],
-        golden=golden,
+        golden=make_golden(["scores"]),
     )
     return make_board(tmp_path / "sound", keys, bytecode, bundle)
 

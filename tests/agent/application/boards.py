@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 
 from tests.agent.board import Board
-from tests.agent.quick_bundle import COUNTER, make_quick
+from tests.agent.quick_bundle import COUNTER, MANIFEST, make_quick
 from tests.agent.surroundings import make_environment, write_signers
 from tests.conftest import build_model
 from toolchain.agent.install.settle import record_switch
@@ -38,13 +38,18 @@ def write_npy(array):
     return file.getvalue()
 
 
+def make_golden(outputs, *, samples=1):
+    """Return what a manifest says of the golden files of an input `input` and of these outputs."""
+    files = {kind: dict.fromkeys(outputs, "golden/out.npy") for kind in ("outputs", "originals")}
+    return {**MANIFEST["golden"], "samples": samples, "inputs": {"input": "golden/in.npy"}, **files}
+
+
 def make_payload_bundle(kind, *, counter=COUNTER, decoder=None, **changes):
     """Return an unsigned bundle with a small classifier (tests/conftest.py) and golden pairs that are its own answers."""
     payload, frames = build_model(kind), make_frames()
     extra = {"golden/in.npy": write_npy(frames), "golden/out.npy": write_npy(run_bare(payload, frames))}
-    golden = {"inputs": {"input": "golden/in.npy"}, "originals": {"logits": "golden/out.npy"}}
-    golden |= {"samples": SAMPLES, "stacked": False, "outputs": {"logits": "golden/out.npy"}, "targets": {}}
-    metric = {"name": None, "reference": None, "options": {}, "decoder": decoder}
+    golden = make_golden(["logits"], samples=SAMPLES)
+    metric = {**MANIFEST["metric"], "decoder": decoder}
     usual = {"inputs": INPUTS, "outputs": OUTPUTS, "golden": golden, "metric": metric, "counter": counter}
     return make_quick(**{"content": payload, "extra": extra, **usual, **changes})
 
