@@ -113,7 +113,7 @@ def judge_model(model: onnx.ModelProto, calibration: Sequence[Feed], evaluation:
             narrow = replace(policy, scheme=replace(policy.scheme, weight_bits=SAFE_BITS))
             row["7 bits"] = _judge(judges, narrow, ranges, keep)
         row["plain"] = _judge(judges, policy, ranges, keep)
-        for name, technique in (pair for techniques in TECHNIQUES for pair in techniques.items()):
+        for name, technique in TECHNIQUES.items():
             row[name] = _judge(judges, policy, ranges, keep, technique(subject, Adjustment()))
         start = time.process_time()
         improved = improve_numbers(search, policy, ranges, calibration, keep, start_steps=lambda _n, _t: lambda: None)

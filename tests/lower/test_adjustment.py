@@ -7,7 +7,6 @@ from onnx import numpy_helper
 
 from tests.lower.conftest import observe_ranges, parse_model, run_model
 from toolchain.lower.adjustment import Adjustment, adjust_layers, find_bias_place
-from toolchain.lower.affine import quantize_weight
 from toolchain.lower.runtimes.onnxruntime import int8_policy, plan_int8
 
 HEAD = '<ir_version: 10, opset_import: ["": 21]> net '
@@ -97,22 +96,3 @@ def test_a_shift_of_any_size_is_stored_as_int32_without_overflow(scheme):
     stored = constants["l_bias_quantized"] * constants["l_bias_scale"].astype(np.float64)
     bias = numpy_helper.to_array(model.graph.initializer[1])
     np.testing.assert_allclose(stored, bias + shift, rtol=1e-3, atol=1e-3)
-
-
-def test_integers_that_are_known_are_stored_and_those_whose_scale_no_longer_fits_are_made_anew(scheme):
-    model = parse_model(HEAD + LAYERS["conv"])
-    ranges = observe_ranges(model, make_input(model), plan_int8(model).tensors)
-    weight = numpy_helper.to_array(model.graph.initializer[0])
-    known = quantize_weight(weight, axis=0, bits=6, input_scale=np.float32(1), bias=None)
-    write = int8_policy(scheme).write
-    lowered = write(model, ranges, frozenset(), adjustment=Adjustment(rounded={("w", 0): known}))
-    tiny = quantize_weight(weight * 1e-12, axis=0, bits=6, input_scale=np.float32(1), bias=None)
-    anew = write(model, ranges, frozenset(), adjustment=Adjustment(rounded={("w", 0): tiny}))
-    plain = write(model, ranges, frozenset())
-    stored = [
-        {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.graph.initializer}["l_weight_quantized"]
-        for graph in (lowered, anew, plain)
-    ]
-    np.testing.assert_array_equal(stored[0], known.values)
-    np.testing.assert_array_equal(stored[1], stored[2])
-    assert (stored[0] != stored[2]).any()

@@ -1,4 +1,4 @@
-"""What techniques change about an int8 model, apart from its ranges: biases, and how weights are rounded."""
+"""What techniques change about an int8 model, apart from its ranges: the scale and the bias of a layer's channels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from onnx import numpy_helper
 from toolchain.graph.names import OnnxNames
 from toolchain.graph.set_aside import copy_without_weights
 from toolchain.graph.view import GraphView
-from toolchain.lower.affine import QuantizedWeight
 from toolchain.lower.qdq_plan import QdqPlan, WeightInput
 
 
@@ -25,8 +24,6 @@ class Adjustment:
     """What is added to a layer's output, (channels,), by its name: it becomes part of its bias."""
     gains: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """What a layer's output is multiplied by before that, (channels,): it becomes part of the scales of its weight."""
-    rounded: Mapping[tuple[str, int], QuantizedWeight] = field(default_factory=dict)
-    """The integers of a weight, by its initializer and its axis of channels there."""
 
 
 @dataclass(frozen=True)

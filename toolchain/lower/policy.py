@@ -59,4 +59,4 @@ class Int8Policy:
         if adjustment.shifts:
             model = adjust_layers(model, adjustment, plan)
             plan = self.plan(model, keep_float)
-        return write_qdq(model, plan, ranges, self.scheme, rounded=adjustment.rounded)
+        return write_qdq(model, plan, ranges, self.scheme)

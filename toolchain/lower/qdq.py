@@ -15,7 +15,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -44,17 +43,9 @@ _FOLDED_BIAS_MIN = 64
 
 
 def write_qdq(
-    model: onnx.ModelProto,
-    plan: QdqPlan,
-    ranges: Mapping[str, TensorRange],
-    scheme: Scheme,
-    *,
-    rounded: Mapping[tuple[str, int], QuantizedWeight] = MappingProxyType({}),
+    model: onnx.ModelProto, plan: QdqPlan, ranges: Mapping[str, TensorRange], scheme: Scheme
 ) -> onnx.ModelProto:
     """Return a copy of the model with the plan's nodes between Q/DQ pairs; the model is not changed.
-
-    rounded: weights whose integers are known, by initializer and axis of channels there. One whose bias needs a larger
-    scale by now is rounded anew.
 
     Raises KeyError where the plan names a node or tensor that the model or the ranges lack.
     """
@@ -62,7 +53,7 @@ def write_qdq(
     result = copy_without_weights(model)
     parameters = resolve_parameters(plan, ranges, scheme)
     view = replace(GraphView.from_model(result), initializers=weights)
-    emission = _Emission(view, OnnxNames.from_model(model), plan, parameters, scheme, rounded)
+    emission = _Emission(view, OnnxNames.from_model(model), plan, parameters, scheme)
     nodes = emission.drop_bypassed(list(emission.nodes()))
     nodes = [*emission.restore_weights(nodes), *nodes]
     made = {name for node in nodes for name in node.output}
@@ -102,7 +93,6 @@ class _Emission:
         plan: QdqPlan,
         parameters: Mapping[str, AffineParameters],
         scheme: Scheme,
-        rounded: Mapping[tuple[str, int], QuantizedWeight],
     ) -> None:
         self.initializers: list[onnx.TensorProto] = []
         self._view = view
@@ -111,7 +101,6 @@ class _Emission:
         self._returned = {node.output for node in plan.nodes if node.output is not None}
         self._parameters = parameters
         self._scheme = scheme
-        self._rounded = rounded
         self._shared: dict[tuple[str, str, tuple[int, ...], bytes], str] = {}
         self._bypassed: set[str] = set()
         self._weights: dict[tuple[str, int], QuantizedWeight] = {}
@@ -246,9 +235,6 @@ class _Emission:
     def _find_quantized(self, spec: WeightInput) -> QuantizedWeight:
         """Return the integers of a weight, the same for all who share it."""
         key = spec.source, spec.stored_axis
-        known, least_scales = self._rounded.get(key), self._least_scales.get(key)
-        if known is not None and (least_scales is None or bool(np.all(known.scales >= least_scales))):
-            return self._weights.setdefault(key, known)
         if key not in self._weights:
             weight = self._view.constant(spec.source)
             if weight is None:
@@ -260,7 +246,7 @@ class _Emission:
                 input_scale=np.float32(1),
                 bias=None,
                 float16_scales=self._scheme.float16_scales,
-                least_scales=least_scales,
+                least_scales=self._least_scales.get(key),
             )
         return self._weights[key]
 

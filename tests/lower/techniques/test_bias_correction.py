@@ -5,8 +5,13 @@ import numpy as np
 from toolchain.graph.session import HostSession
 from toolchain.graph.view import GraphView
 from toolchain.lower.adjustment import Adjustment
-from toolchain.lower.techniques.bias_correction import correct_in_one_pass, correct_sequentially
-from toolchain.lower.techniques.lockstep import find_channel_axis
+from toolchain.lower.techniques.bias_correction import (
+    correct_in_one_pass,
+    correct_sequentially,
+    fit_shift,
+    measure_lost,
+)
+from toolchain.lower.techniques.lockstep import find_channel_axis, fit_layers
 from toolchain.lower.techniques.stored_weight import read_weight
 
 CORRECTED = ["conv", "depthwise", "pointwise", "product"]
@@ -60,3 +65,13 @@ def test_a_dead_channel_gets_what_it_lacks_and_nothing_that_is_not_finite(subjec
     shifts = correct_sequentially(subject, Adjustment()).shifts
     assert abs(shifts["conv"][2]) < 1e-3  # its weights and bias are 0
     assert all(np.isfinite(shift).all() for shift in shifts.values())
+
+
+def test_a_layer_that_another_operator_computes_in_the_int8_model_is_left_out(subject):
+    lowered, layers = subject.lower(Adjustment()), subject.find_correctable()
+    next(node for node in lowered.graph.node if node.name == "pointwise").name = "renamed"
+    found = [
+        fit_layers(subject.model, lowered, layers, subject.learning[:2], lambda _, moments: fit_shift(moments)),
+        measure_lost(subject.model, lowered, layers, subject.learning[:2]),
+    ]
+    assert [list(shifts) for shifts in found] == [["conv", "depthwise", "product"]] * 2

@@ -40,9 +40,14 @@ def test_what_gains_is_kept_and_said_with_the_decibels_before_and_after(subject,
     assert subject.measure_db(improved.adjustment) == pytest.approx(kept[-1].sqnr_db_after)
 
 
+def test_the_first_that_gains_ends_the_search(subject, samples):
+    names = [technique.name for technique in run(subject, samples).techniques]
+    assert names == ["output_regression"]
+
+
 def test_what_gains_nothing_is_not_kept_and_said_too(subject, samples, monkeypatch):
     worse = Adjustment(shifts={"conv": np.full(16, 3.0, np.float32)})
-    monkeypatch.setattr(improve, "TECHNIQUES", ({"spoils": lambda *_: worse, "nothing": lambda _, kept: kept},))
+    monkeypatch.setattr(improve, "TECHNIQUES", {"spoils": lambda *_: worse, "nothing": lambda _, kept: kept})
     improved = run(subject, samples)
     assert improved.adjustment is not worse
     assert not improved.adjustment.shifts
@@ -57,7 +62,7 @@ def test_the_samples_that_teach_do_not_judge(subject, samples, monkeypatch):
         seen.append(([id(feed) for feed in asked.learning], [id(feed) for feed in asked.bench.feeds]))
         return kept
 
-    monkeypatch.setattr(improve, "TECHNIQUES", ({"watch": watch},))
+    monkeypatch.setattr(improve, "TECHNIQUES", {"watch": watch})
     for count in (96, 40, 12):
         run(subject, samples[:count], feeds=samples[:count][:32], references=subject.bench.references[:count])
     assert [(len(teach), len(judge)) for teach, judge in seen] == [(32, 32), (13, 27), (4, 8)]
@@ -68,7 +73,7 @@ def test_a_technique_that_a_graph_has_no_room_for_stops_nothing_and_says_why(sub
     def refuse(*_):
         raise usage("no room", fix="none")
 
-    monkeypatch.setattr(improve, "TECHNIQUES", ({"refused": refuse},))
+    monkeypatch.setattr(improve, "TECHNIQUES", {"refused": refuse})
     (row,) = run(subject, samples).techniques
     assert (row.kept, row.sqnr_db_after) == (False, row.sqnr_db_before)
     assert "no room" in row.problem

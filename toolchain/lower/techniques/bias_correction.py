@@ -22,7 +22,14 @@ from toolchain.graph.session import HostSession
 from toolchain.graph.set_aside import copy_without_weights
 from toolchain.graph.view import GraphView
 from toolchain.lower.adjustment import Adjustment
-from toolchain.lower.techniques.lockstep import Line, Moments, average_channels, find_channel_axis, fit_layers
+from toolchain.lower.techniques.lockstep import (
+    Line,
+    Moments,
+    average_channels,
+    find_channel_axis,
+    find_kept,
+    fit_layers,
+)
 from toolchain.lower.techniques.stored_weight import read_weight
 from toolchain.lower.techniques.subject import Subject
 
@@ -61,6 +68,7 @@ def measure_lost(
     feeds: Sequence[Mapping[str, NDArray[Any]]],
 ) -> dict[str, NDArray[np.float32]]:
     """Return the mean of what each layer's output loses by the rounding of its weight alone, (channels,) each."""
+    layers = find_kept(lowered, layers)
     view, names = GraphView.from_model(model), OnnxNames.from_model(model)
     rounded = {node.name: str(node.input[1]) for node in lowered.graph.node if node.name in layers}
     lowered_view = GraphView.from_model(lowered)

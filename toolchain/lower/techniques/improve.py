@@ -21,16 +21,14 @@ from toolchain.lower.techniques.subject import Subject
 from toolchain.lower.trial import Arrays, Bench
 
 Improve = Callable[[Subject, Adjustment], Adjustment]
-"""Given what was kept so far, returns what is to be judged; the same where there is nothing to do."""
+"""Given no adjustment, returns the one to be judged; the same where there is nothing to do."""
 
-# Of a row, the first that gains is kept: the others do less of the same, and each costs as much as running the model.
-TECHNIQUES: tuple[Mapping[str, Improve], ...] = (
-    {
-        "output_regression": regress_outputs,
-        "bias_correction": correct_sequentially,
-        "bias_correction_in_one_pass": correct_in_one_pass,
-    },
-)
+# The first that gains is kept: the others do less of the same, and each costs as much as running the model.
+TECHNIQUES: Mapping[str, Improve] = {
+    "output_regression": regress_outputs,
+    "bias_correction": correct_sequentially,
+    "bias_correction_in_one_pass": correct_in_one_pass,
+}
 
 # A mean over so many samples is off by a sixth of what differs between them, which costs 0.13 dB where all of it does.
 _LEARN_SAMPLES = 32
@@ -50,7 +48,7 @@ class Technique:
 
 @dataclass(frozen=True)
 class Improved:
-    """How weights and biases become integers, and what led there."""
+    """What is changed about scales and biases, and what led there."""
 
     adjustment: Adjustment = field(default_factory=Adjustment)
     techniques: tuple[Technique, ...] = ()
@@ -78,7 +76,6 @@ def improve_numbers(
     plan = policy.plan(bench.model, keep_float)
     if bench.trained is not None or not learners or not plan.weighted_layers:
         return Improved()
-    advance = start_steps("improve the numbers of int8", len(TECHNIQUES) + 1)
     judges = min(len(bench.feeds), len(feeds) - learners)
     subject = Subject(
         bench=replace(bench, feeds=bench.feeds[:judges], references=bench.references[:judges]),
@@ -88,25 +85,26 @@ def improve_numbers(
         learning=feeds[len(feeds) - learners :],
         keep_float=keep_float,
     )
-    best, best_db = Adjustment(), subject.measure_db(Adjustment())
-    techniques = list(_compare_bits(subject, best_db))
+    advance = start_steps("improve the numbers of int8", 1)
+    plain = Adjustment()
+    plain_db = subject.measure_db(plain)
+    techniques = list(_compare_bits(subject, plain_db))
+    kept = plain
+    for name, improve in TECHNIQUES.items():
+        try:
+            found = improve(subject, plain)
+        except ToolchainError as error:
+            techniques.append(Technique(name, plain_db, plain_db, kept=False, problem=str(error)))
+            continue
+        if found is plain:
+            continue
+        found_db = subject.measure_db(found)
+        techniques.append(Technique(name, plain_db, found_db, kept=found_db > plain_db))
+        if found_db > plain_db:
+            kept = found
+            break
     advance()
-    for row in TECHNIQUES:
-        for name, improve in row.items():
-            try:
-                found = improve(subject, best)
-            except ToolchainError as error:
-                techniques.append(Technique(name, best_db, best_db, kept=False, problem=str(error)))
-                continue
-            if found is best:
-                continue
-            found_db = subject.measure_db(found)
-            techniques.append(Technique(name, best_db, found_db, kept=found_db > best_db))
-            if found_db > best_db:
-                best, best_db = found, found_db
-                break
-        advance()
-    return Improved(best, tuple(techniques))
+    return Improved(kept, tuple(techniques))
 
 
 def _compare_bits(subject: Subject, safe_db: float) -> Iterator[Technique]:

@@ -49,8 +49,10 @@ def fit_layers(
     """Return the line of each layer, in the order of the graph, each found with those of all layers before it applied.
 
     model: the float model, of which the layers are nodes; lowered: the same with its pairs; fit: given the name of a
-    layer and its moments. Channels in which a line is not finite keep their output.
+    layer and its moments. Channels in which a line is not finite keep their output. A layer that another operator
+    computes in the int8 model has no line.
     """
+    layers = find_kept(lowered, layers)
     runs = [
         run_in_segments(graph, feeds, _find_outputs(graph, layers), threads=os.cpu_count() or 1)
         for graph in (model, lowered)
@@ -65,6 +67,12 @@ def fit_layers(
         for index, value in enumerate(found):
             found[index] = value * _align(line.gain, axis, value.ndim) + _align(line.shift, axis, value.ndim)
     return lines
+
+
+def find_kept(lowered: onnx.ModelProto, layers: Mapping[str, onnx.NodeProto]) -> dict[str, onnx.NodeProto]:
+    """Return the layers whose operator stands in the int8 model too, between its pairs."""
+    operators = {node.name: node.op_type for node in lowered.graph.node}
+    return {name: node for name, node in layers.items() if operators.get(name) == node.op_type}
 
 
 def find_channel_axis(node: onnx.NodeProto, rank: int) -> int:
