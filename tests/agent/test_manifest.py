@@ -199,6 +199,7 @@ def test_a_value_of_the_wrong_type_is_refused_everywhere(place):
         (("original", "path"), "payload/other.onnx"),
         (("gates", "precision_required"), "int3"),
         (("metric", "reference"), None),
+        (("metric", "truth"), "anything"),
         (("metric",), {"name": None, "reference": None}),
         (("inputs",), []),
         (("inputs", 0, "shape", 1), -3),

@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolchain.agent.errors import ExitCode, ToolchainError
-from toolchain.agent.measure.targets import Ragged, join_targets, slice_target, split_targets, take_target_rows
+from toolchain.agent.measure.targets import (
+    Ragged,
+    join_batches,
+    join_targets,
+    slice_target,
+    split_targets,
+    take_target_rows,
+)
 
 
 def make_ragged(counts, columns=4):
@@ -25,6 +32,17 @@ def test_slices_and_rows_of_a_ragged_target_are_its_samples(counts, data):
     assert list_rows(slice_target(target, start, stop)) == list_rows(target)[start:stop]
     indices = np.array(data.draw(st.lists(st.integers(0, len(counts) - 1))), dtype=np.int64)
     assert list_rows(take_target_rows(target, indices)) == [list_rows(target)[index] for index in indices]
+
+
+def test_batches_of_targets_are_joined_sample_by_sample():
+    rows = make_ragged([2, 0, 3, 1, 0])
+    parts = [
+        {"boxes": slice_target(rows, start, stop), "labels": np.arange(start, stop)} for start, stop in ((0, 2), (2, 5))
+    ]
+    joined = join_batches(parts)
+    assert list_rows(joined["boxes"]) == list_rows(rows)
+    assert joined["boxes"].offsets.tolist() == rows.offsets.tolist()
+    assert joined["labels"].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_targets_come_back_from_files_as_they_were(tmp_path):
