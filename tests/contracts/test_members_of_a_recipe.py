@@ -80,6 +80,12 @@ def verify_alone(bundle, code):
         (PASSES, "    raise SystemExit(0)\n    (outputs", 2, "the metric within_two ends the process"),
         (PASSES, "    return 'all right'\n    (outputs", 2, "'all right'"),
         ('    return {"two"', '    exit()\n    {"two"', 2, "the decoder best_two ends the process"),
+        (
+            '    return {"two"',
+            '    outputs = {"output": inputs["input"].reshape(len(inputs["input"]), -1)[:, :4]}\n    return {"two"',
+            2,
+            "any model",
+        ),
         ("import numpy as np", "import numpy as np, socket", 2, "line 2: import socket"),
         ("def within_two", "def within", 2, "a function or a class within_two"),
     ],

@@ -76,12 +76,20 @@ def judge_model(run: Run, model: FloatModel) -> list[str]:
     """
     if run.metric_name is None or run.scoring is None:
         return []
+    from toolchain.data.blind_decoder import refuse_blind_decoder
+
+    evaluation = run.data.evaluation
+    refuse_blind_decoder(
+        run.scoring,
+        lambda index: (evaluation.batch(index, index + 1), model(index)),
+        samples=run.count_evaluation(),
+        where=f"{run.recipe.path}: output.decode",
+    )
     if run.answer is not None:
         return _judge_own_answers(run, run.scoring, run.answer, model)
     if not judges_classes(run):
         from toolchain.data.permutation import judge_by_permutation
 
-        evaluation = run.data.evaluation
         return judge_by_permutation(
             run.scoring,
             lambda index: (evaluation.batch(index, index + 1), model(index)),
