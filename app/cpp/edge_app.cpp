@@ -42,6 +42,8 @@ constexpr auto kPause = std::chrono::milliseconds(20);
 constexpr auto kRest = std::chrono::milliseconds(100);
 // A release that could not be opened is tried again when something changes, and after so many looks.
 constexpr int kLooksUntilRetry = 30;
+// A date that passes, a key that is revoked, a runtime that is upgraded change nothing of it: every ten minutes, once a second.
+constexpr int kLooksUntilProof = 600;
 
 std::string write_error(Code code, const std::string& happened, const std::string& where, const std::string& expected,
                         const std::string& found, const std::string& fix) {
@@ -751,6 +753,7 @@ class Model::Impl {
   void take(Found found) {
     std::atomic_store(&opened_, std::move(found.opened));
     seen_ = std::move(found.seen);
+    failed_.reset();
     std::lock_guard<std::mutex> lock(noting_);
     reasons_ = std::move(found.reasons);
     trouble_.reset();
@@ -773,18 +776,20 @@ class Model::Impl {
   void look_once() {
     std::lock_guard<std::mutex> lock(opening_);
     const Seen now = look(root_);
-    if (now == seen_) {
+    const bool is_seen = now == seen_, is_failed = failed_ && *failed_ == now;
+    if (is_seen && failed_ && !is_failed) {  // what failed is not active any more
+      failed_.reset();
       note(std::nullopt);
-      return;
     }
-    looks_ = now == failed_ ? looks_ + 1 : 0;
-    failed_ = now;
-    if (looks_ % kLooksUntilRetry) return;
+    looks_ = is_seen || is_failed ? looks_ + 1 : 0;
+    if (looks_ % (is_seen ? kLooksUntilProof : kLooksUntilRetry)) return;
     try {
       take(open_active(root_, options_, opened()));
     } catch (const Error& error) {
+      failed_ = now;
       note(error);
     } catch (const std::exception& error) {
+      failed_ = now;
       note(Error(Code::kUnexpected, "the active release cannot be opened", root_, "", error.what(),
                  "look at the memory and the disk"));
     }
@@ -793,7 +798,8 @@ class Model::Impl {
   const std::string root_;
   const Options options_;
   std::shared_ptr<const Opened> opened_;
-  Seen seen_, failed_;
+  Seen seen_;
+  std::optional<Seen> failed_;
   int looks_ = 0;
   std::vector<std::string> reasons_;
   std::optional<Error> trouble_;
@@ -816,6 +822,7 @@ std::vector<TensorSpec> Model::outputs() const { return impl_->opened()->manifes
 int Model::threads() const { return impl_->opened()->manifest().threads; }
 std::vector<std::string> Model::reasons() const { return impl_->reasons(); }
 std::optional<Error> Model::trouble() const { return impl_->trouble(); }
+bool Model::is_proven() const { return reasons().empty() && !trouble(); }
 bool Model::refresh() { return impl_->refresh(); }
 
 }  // namespace edge_app

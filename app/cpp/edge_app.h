@@ -137,6 +137,8 @@ class Model {
   std::vector<std::string> reasons() const;
   // What stands against the newest release; nothing where all is well.
   std::optional<Error> trouble() const;
+  // Whether nothing stands against what answers, as far as was looked.
+  bool is_proven() const;
   // Looks now whether another release is active, and opens it; returns whether another one answers. Throws Error where
   // it cannot be opened; the old one goes on.
   bool refresh();

@@ -361,7 +361,34 @@ def test_a_proof_that_fails_while_it_is_open_is_told(board):
     with open_still(board) as model:
         board.edit_verdict(fail_in_place)
         model.check()
+        model.check()
         assert (model.trouble.code, "parity is too low" in model.trouble.found) == (ExitCode.EXPIRED, True)
+        assert not model.is_proven
+        board.edit_verdict(lambda verdict: verdict.update(failure=None))
+        model.check()
+        assert (model.trouble, model.is_proven) == (None, True)
+
+
+def test_a_key_that_is_revoked_while_it_is_open_is_told_after_a_while(board, frames, monkeypatch):
+    monkeypatch.setattr("toolchain.agent.application.model._LOOKS_UNTIL_PROOF", 3)
+    with open_still(board) as model:
+        revoke(board)
+        proven = []
+        for _ in range(5):
+            model.check()
+            proven.append(model.is_proven)
+        assert (proven, model.trouble.code) == ([True, True, False, False, False], ExitCode.EXPIRED)
+        assert np.array_equal(model(frames)["logits"], answer(board, frames))
+
+
+def test_a_release_that_failed_and_is_rolled_back_stands_against_nothing(board, bundles):
+    with open_still(board) as model:
+        board.link(f"releases/{bundles[0].id}")
+        model.check()
+        assert model.trouble is not None
+        board.link(f"releases/{bundles[1].id}")
+        model.check()
+        assert (model.trouble, model.is_proven) == (None, True)
 
 
 @pytest.mark.parametrize("frame", [np.zeros((1, 3, 8, 9), np.float32), np.zeros((3, 8, 8)), [1.0], None])

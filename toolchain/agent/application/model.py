@@ -7,7 +7,7 @@ import threading
 import weakref
 from pathlib import Path
 from types import TracebackType
-from typing import Optional, Tuple, Type, Union
+from typing import Mapping, Optional, Tuple, Type, Union
 
 from ..errors import ExitCode, ToolchainError, first_line, is_storage_error
 from ..manifest import TensorSpec
@@ -20,6 +20,9 @@ REFUSE, WARN = "refuse", "warn"
 # What could not be opened is tried again when link or verdict change, and after so many looks: a disk or a memory that
 # was full says nothing of when it has room again.
 _LOOKS_UNTIL_RETRY = 30
+# A date that passes, a key that is revoked, a runtime that is upgraded change neither: every ten minutes all is judged anew,
+# in a tenth of a second.
+_LOOKS_UNTIL_PROOF = 600
 
 
 class Model:
@@ -37,11 +40,12 @@ class Model:
         self._watcher: Optional[threading.Thread] = None
         self._opened: Optional[Opened] = None
         self._seen: Seen = (None, None, None)
-        self._failed: Tuple[Optional[Seen], int] = (None, 0)
+        self._failed: Optional[Seen] = None
+        self._looks = 0
+        self._opening: Optional[ToolchainError] = None
+        self._files: Optional[ToolchainError] = None
         self.reasons: Tuple[str, ...] = ()
         """Why the verdict holds no more, a line each; nothing where it holds."""
-        self.trouble: Optional[ToolchainError] = None
-        """What stands against the newest release, or became of the files of this one; None where all is well."""
         self._open()
 
     def __call__(self, frame: Frame) -> Answers:
@@ -57,9 +61,14 @@ class Model:
         return opened.answer(frame)
 
     @property
+    def trouble(self) -> Optional[ToolchainError]:
+        """What stands against the newest release, or became of the files of this one; None where all is well."""
+        return self._opening or self._files
+
+    @property
     def is_proven(self) -> bool:
-        """Whether the verdict held when this release was opened, or looked at last."""
-        return not self.reasons
+        """Whether nothing stands against what answers, as far as was looked."""
+        return not self.reasons and self.trouble is None
 
     @property
     def release(self) -> Release:
@@ -127,14 +136,18 @@ class Model:
         with self._lock:
             if self._opened is None:
                 return
+            now = look(self._root)
+            if now == self._seen and self._failed not in (None, now):  # what failed is not active any more
+                self._failed = self._opening = None
             try:
-                if self._is_worth_a_try():
+                if self._is_due(now):
                     self._open()
-                self._check_payload()
             except ToolchainError as error:
-                self._note(error)
+                self._failed, self._opening = now, _note(error, self._opening)
             except Exception as error:  # noqa: BLE001 - a look may fail in any way; the frames go on
-                self._note(_explain(error, self._root))
+                self._failed, self._opening = now, _note(_explain(error, self._root), self._opening)
+            changes = list_payload_changes(self._find_opened(), self._root)
+            self._files = _note(_describe_changes(changes), self._files) if changes else None
 
     def _find_opened(self) -> Opened:
         opened = self._opened
@@ -142,13 +155,11 @@ class Model:
             raise _refuse_closed()
         return opened
 
-    def _is_worth_a_try(self) -> bool:
-        seen = look(self._root)
-        if seen == self._seen:
-            return False
-        failed, looks = self._failed
-        self._failed = (seen, looks + 1 if seen == failed else 0)
-        return self._failed[1] % _LOOKS_UNTIL_RETRY == 0
+    def _is_due(self, now: Seen) -> bool:
+        is_new = now not in (self._seen, self._failed)
+        self._looks = 0 if is_new else self._looks + 1
+        period = _LOOKS_UNTIL_PROOF if now == self._seen else _LOOKS_UNTIL_RETRY
+        return is_new or self._looks % period == 0
 
     def _open(self) -> None:
         try:
@@ -159,21 +170,8 @@ class Model:
             _LOG.warning("release %s is not proven here and now: %s", opened.release.bundle_id, "; ".join(reasons))
         if self._opened is not None and opened.release != self._opened.release:
             _LOG.info("release %s answers, after %s", opened.release.bundle_id, self._opened.release.bundle_id)
-        self._opened, self.reasons, self.trouble, self._seen = opened, reasons, None, seen
-
-    def _check_payload(self) -> None:
-        changes = list_payload_changes(self._find_opened(), self._root)
-        if changes:
-            what, fix = "the payload that answers is on the disk no more", "deploy again; what runs has it in memory"
-            expected = "the file that was opened"
-            raise ToolchainError(ExitCode.CONTENT, what, expected=expected, fix=fix, **changes)
-        if look(self._root) == self._seen:
-            self.trouble = None
-
-    def _note(self, error: ToolchainError) -> None:
-        if self.trouble is None or str(self.trouble) != str(error):
-            _LOG.warning("%s", error)
-        self.trouble = error
+        self._opened, self.reasons, self._seen = opened, reasons, seen
+        self._failed = self._opening = self._files = None
 
 
 def open_current(
@@ -223,6 +221,20 @@ def _explain(error: Exception, root: Path) -> ToolchainError:
     where = str(getattr(error, "filename", None) or root)
     what, fix = "the active release cannot be opened", "look at the disk, the memory and the rights of this user"
     return ToolchainError(code, what, where=where, found=f"{type(error).__name__}: {first_line(error)}", fix=fix)
+
+
+def _note(error: ToolchainError, before: Optional[ToolchainError]) -> ToolchainError:
+    if before is None or str(before) != str(error):  # the same once a second would fill a log
+        _LOG.warning("%s", error)
+    return error
+
+
+def _describe_changes(changes: Mapping[str, str]) -> ToolchainError:
+    what, fix = "the payload that answers is on the disk no more", "deploy again; what runs has it in memory"
+    where, found = changes["where"], changes["found"]
+    return ToolchainError(
+        ExitCode.CONTENT, what, where=where, expected="the file that was opened", found=found, fix=fix
+    )
 
 
 def _refuse_closed() -> ClosedError:

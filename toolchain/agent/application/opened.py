@@ -118,7 +118,7 @@ def open_active(root: Path, wishes: Wishes, running: Optional[Opened] = None) ->
         seen = look(root)
         try:
             opened, reasons = _open_once(Slots(root), wishes, running)
-        except ToolchainError:
+        except (OSError, ToolchainError):
             # A deploy writes link, verdict and state one after the other: between two of them they contradict each other.
             threading.Event().wait(_REST_S)
             if look(root) == seen:
