@@ -64,7 +64,7 @@ MANIFEST = {
         "originals": {"y": "golden/out.npy"},
         "targets": {},
     },
-    "metric": {"name": None, "reference": None, "options": {}, "decoder": None},
+    "metric": {"name": None, "reference": None, "options": {}, "decoder": None, "truth": "labels"},
     "gates": {
         "metric_drop_max": None,
         "sqnr_db_min": {},
