@@ -29,7 +29,7 @@ namespace {
 using nlohmann::json;
 
 // Of toolchain/agent: manifest.py, install/verdict.py. tests/app/test_cpp.py holds them against each other.
-constexpr int kManifestSchema = 4;
+constexpr int kManifestSchema = 5;
 constexpr int kVerdictSchema = 1;
 constexpr size_t kManifestBytesMax = 512 * 1024;
 constexpr size_t kVerdictBytesMax = 16 << 20;
