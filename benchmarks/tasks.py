@@ -32,6 +32,7 @@ MODELS: tuple[str, ...] = (
     "anomaly",
     "reader",
     "language",
+    "keyword",
 )
 """In the order of the table: names of models, or paths of recipes from the root of the repository."""
 

@@ -6,6 +6,7 @@ import pytest
 from tests.contracts.claims import find_broken_claims, pair_claims
 from tests.contracts.outside import PACKAGE, write_plugin
 from tests.data.pictures import write_coco, write_masks, write_yolo
+from tests.data.stand_in_espeak import put_on_path
 from tests.data.test_cifar10 import FILES, SIZE_BYTES
 from tests.data.test_csv_table import write_table
 from tests.data.test_csv_text import write_texts
@@ -46,6 +47,10 @@ def sources(tmp_path_factory):
     OPTIONS["csv_table"] = write_table(folder["csv_table"])
     OPTIONS["csv_text"] = write_texts(folder["csv_text"])
     OPTIONS["cifar10"] = {"folder": str(folder["cifar10"])}
+    OPTIONS["spoken_words"] = {"train_samples": 24, "test_samples": 36}
+    with pytest.MonkeyPatch.context() as patch:
+        put_on_path(folder["spoken_words"], patch)
+        yield
 
 
 OPTIONS = {}

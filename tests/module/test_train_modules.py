@@ -9,6 +9,7 @@ from filelock import FileLock
 from torch import nn
 
 from tests.objectives import learn_labels, make_objective, make_scoring
+from tests.tasks.made_points import draw_faces
 from toolchain.data.npz import ArraySamples
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.module.fit import FitSettings, fit, measure_metric, start_accelerator
@@ -283,6 +284,25 @@ def test_an_augmentation_of_what_is_no_picture_is_refused(tmp_path):
     assert error.code is ExitCode.USAGE
     assert error.where.endswith("train.flip")
     train_model(write_project(tmp_path, recipe=f"{RECIPE}flip = false\ncrop_padding = 0\n"), epochs=1)
+
+
+def test_pictures_with_points_are_mirrored_only_where_the_recipe_says_which_points_change_places(tmp_path):
+    for seed, name in enumerate(("learn", "test")):
+        faces = draw_faces(64, seed=seed)
+        np.savez(tmp_path / f"{name}.npz", input=faces.pictures, points=faces.targets["points"])
+    (tmp_path / "model.py").write_text("from torch import nn\ndef build():\n    return nn.Conv2d(1, 2, 3, padding=1)\n")
+
+    def read(task, train):
+        recipe = RECIPE.replace('"test.npz"', '"test.npz", targets = ["points"]')
+        task = f'[task]\nname = "keypoints"\noptions = {{ points = 2, stride = 1.0{task} }}\n'
+        (tmp_path / "recipe.toml").write_text(f"{recipe}{train}{task}")
+        return read_recipe(tmp_path / "recipe.toml")
+
+    error = refuse(read("", "flip = true\n"))
+    assert (error.code, error.where.endswith("train.flip")) == (ExitCode.USAGE, True)
+    assert "pairs" in error.fix
+    train_model(read("", ""), epochs=1)  # and is not mirrored
+    train_model(read(", pairs = [[0, 1]]", "flip = true\n"), epochs=1)
 
 
 def test_one_file_trains_nothing_and_the_message_says_how_it_would(tmp_path):

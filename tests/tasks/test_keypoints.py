@@ -119,6 +119,10 @@ def test_what_fits_is_taken(points):
     make().check({"y": np.zeros(SHAPE)}, give(points), where="data")
 
 
+def test_a_point_that_a_tool_rounded_out_of_the_picture_is_taken():
+    make().check({"y": np.zeros((1, 2, 8, 8))}, give(np.array([[[-1, 33, 2], [4, 4, 1]]])), where="data")
+
+
 @pytest.mark.parametrize("pairs", [[[0, 2]], [[0, 0]], [[-1, 0]], [[0, 1], [1, 0]]])
 def test_pairs_of_points_that_there_are_not_are_refused(pairs):
     from toolchain.tasks import check_options

@@ -110,4 +110,4 @@ def check(
     if maps.ndim != 4 or maps.shape[1] != options.points or 0 in maps.shape[2:]:
         raise refuse_first("keypoints", outputs, f"(N, {options.points}, H, W)")
     size = np.array([maps.shape[3], maps.shape[2]]) * options.stride
-    check_points(samples, options.points, where=where, size=size)
+    check_points(samples, options.points, where=where, size=size, slack=options.stride)

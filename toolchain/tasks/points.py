@@ -33,10 +33,13 @@ def stack_points(points: TargetTensor, like: Tensor) -> Tensor:
     return torch.cat([rows.to(like.device, torch.float32) if len(rows) else nobody for rows in points])
 
 
-def check_points(samples: Samples, count: int, *, where: str, size: NDArray[np.float64] | None) -> None:
+def check_points(
+    samples: Samples, count: int, *, where: str, size: NDArray[np.float64] | None, slack: float = 0.0
+) -> None:
     """Refuse (exit 2) several persons in a sample, another number of points, and visible ones that are nowhere.
 
-    size: the width and the height that they lie in, `(2,)`, in pixels; None where only the model knows.
+    size: the width and the height that they lie in, `(2,)`, in pixels, and slack how far they may lie outside: tools round;
+    None where only the model knows.
     """
     points = samples.targets[POINTS]
     values = points.values if isinstance(points, Ragged) else points
@@ -60,7 +63,7 @@ def check_points(samples: Samples, count: int, *, where: str, size: NDArray[np.f
     places, seen = values[..., :2].astype(np.float64), values[..., 2] > 0
     within = np.isfinite(places).all(axis=2)
     if size is not None:
-        within &= ((places >= 0) & (places <= size)).all(axis=2)
+        within &= ((places >= -slack) & (places <= size + slack)).all(axis=2)
     wrong = (seen & ~within) | ~np.isfinite(values[..., 2])
     for row in np.flatnonzero(wrong.any(axis=1))[:1]:
         sample = int(np.searchsorted(points.offsets, row, side="right") - 1) if isinstance(points, Ragged) else int(row)
