@@ -7,21 +7,9 @@ import pytest
 from toolchain.cli import create_app
 
 COMMANDS = {
-    *("deploy", "lower", "verify", "compare", "bench", "compress", "export", "train", "doctor"),
-    *(
-        "models",
-        "targets",
-        "devices",
-        "methods",
-        "status",
-        "rollback",
-        "enroll",
-        "bisect",
-        "cache",
-        "convert",
-        "init",
-        "schema",
-    ),
+    *("deploy", "lower", "verify", "compare", "bench", "compress", "export", "train", "doctor", "inspect"),
+    *("models", "targets", "devices", "methods", "status", "rollback", "enroll", "bisect", "cache"),
+    *("init", "convert", "schema"),
 }
 
 
@@ -63,6 +51,12 @@ def test_every_command_has_help(run, command):
         (["rollback"], "--device"),
         (["enroll", "lab", "--signers", "none"], "no device is called lab"),
         (["models", "--all"], "--all"),
+        (["inspect", "none.onnx"], "there is nothing to inspect"),
+        (["init", "net"], "--from"),
+        (["init", "a/b", "--from", "none.onnx"], "cannot have this name"),
+        (["init", "net", "--from", "none.onnx"], "there is no such file"),
+        (["convert", "none.pt"], "--model"),
+        (["schema", "report"], "recipe"),
     ],
 )
 def test_a_wrong_command_line_is_exit_2_says_why_and_leaves_nothing(run, tmp_path, arguments, message):

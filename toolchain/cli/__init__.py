@@ -18,7 +18,7 @@ from toolchain.cli.refused import DeployCommand
 
 COMMANDS = (
     *(flow.lower, flow.verify),
-    *(measure.compare, measure.bisect, measure.bench),
+    *(measure.inspect, measure.compare, measure.bisect, measure.bench),
     *(begin.init, begin.convert, model.compress, model.export, model.train),
     *(devices.devices, devices.status, devices.rollback, devices.enroll),
     *(measure.doctor, cache.cache, lists.models, lists.targets, lists.methods, lists.schema),

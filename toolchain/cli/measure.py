@@ -1,4 +1,4 @@
-"""The commands that measure and judge: compare, bisect, bench, doctor."""
+"""The commands that measure and judge: inspect, compare, bisect, bench, doctor."""
 
 from __future__ import annotations
 
@@ -16,6 +16,21 @@ from toolchain.project.find import find_recipe, find_target
 
 if TYPE_CHECKING:
     from toolchain.deploy.transport import OnProgress
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(help="An .onnx file, a bundle, a deploy's folder, or a board's release.")],
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Show inputs, outputs, MACs, memory and operators, and what each target would take of it; nothing is run."""
+    from toolchain.measure.inspect import inspect_path
+    from toolchain.measure.print_inspection import print_inspection
+
+    with show_progress(quiet=quiet) as progress:
+        found = inspect_path(path, progress=progress)
+    print_rows(found, as_json=as_json, show=print_inspection)
+    return ExitCode.PROVEN
 
 
 def compare(

@@ -72,6 +72,11 @@ def int8_policy(scheme: Scheme, *, kernels: str | None = "openvino") -> Int8Poli
     return Int8Policy(plan=plan_int8, scheme=scheme, float_ops=_FLOAT_OPS, kernels=kernels)
 
 
+def preview(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Int8Policy]:
+    """Return the model as int8 would be planned for it, and the policy (toolchain/lower/preview.py)."""
+    return model, int8_policy(choose_scheme("x86_64", frozenset(), "auto"), kernels=None)
+
+
 def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) -> QdqPlan:
     """Return the nodes that compute in int8, without those whose names are in keep_float."""
     view = GraphView.from_model(model)

@@ -24,6 +24,7 @@ from toolchain.lower.fp16_layers import find_unsafe_layers
 from toolchain.lower.fp16_layers import lower_fp16 as lower_float16
 from toolchain.lower.int8 import describe_int8
 from toolchain.lower.int8 import lower_int8 as lower_to_int8
+from toolchain.lower.policy import Int8Policy
 from toolchain.lower.request import Lowering, LowerRequest, StartSteps
 from toolchain.lower.tensorrt.einsum import lower_equations
 from toolchain.lower.tensorrt.foreign_pairs import TakenPairs, take_foreign_pairs
@@ -97,6 +98,17 @@ def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
         "around_int8": "float16" if float16 else "float32",
         "kept_in_float32": _describe_kept(model, unsafe),
     }
+
+
+def preview(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Int8Policy]:
+    """Return the model as int8 would be planned for it, and the policy (toolchain/lower/preview.py).
+
+    Raises ToolchainError (exit 12) for an operator that TensorRT does not take.
+    """
+    check_operators(model)
+    taken = take_foreign_pairs(model).model
+    policy = tensorrt_policy(float16=True, finish=lambda made: made)
+    return lower_opset(rewrite_group_normalization(lower_equations(taken))), policy
 
 
 def _read_checked(request: LowerRequest) -> tuple[TakenPairs, onnx.ModelProto]:

@@ -28,6 +28,8 @@ def _lower_and_build(lower: Lowering, request: LowerRequest, folder: Path, start
     return {**document, "compute_capabilities": capabilities}
 
 
+preview = tensorrt.preview
+
 LOWERINGS: Mapping[str, Lowering] = {
     precision: partial(_lower_and_build, lowering) for precision, lowering in tensorrt.LOWERINGS.items()
 }
