@@ -21,7 +21,7 @@ from tests.report.made_run import make_run
 from toolchain.agent.command import answer_command
 from toolchain.agent.install.audit import AuditLog
 from toolchain.agent.install.folder import Folder
-from toolchain.cli import devices
+from toolchain.cli import begin, devices
 from toolchain.cli.exits import run_command
 from toolchain.cli.stdout import print_rows, show_report
 from toolchain.errors import ExitCode, ToolchainError
@@ -29,6 +29,7 @@ from toolchain.measure.bench import print_bench
 from toolchain.measure.bisect import print_bisection
 from toolchain.measure.compare import print_comparison
 from toolchain.measure.doctor import print_findings
+from toolchain.measure.print_inspection import print_inspection
 from toolchain.report import write_reports
 from toolchain.report.error_document import build_error_report
 from toolchain.report.statement import build_statement, encode_statement
@@ -130,6 +131,60 @@ STATE = {
     "notes": [TEXT],
 }
 FINDING = {"name": TEXT, "expected": TEXT, "found": TEXT, "ok": False, "fix": TEXT, "needs": None}
+TENSOR = {"name": TEXT, "dtype": TEXT, "shape": [TEXT, None, 3]}
+GRAPH = {
+    "inputs": [TENSOR],
+    "outputs": [TENSOR],
+    "opset": {TEXT: 1},
+    "ir_version": 9,
+    "producer": TEXT,
+    "nodes": 1,
+    "operators": {TEXT: 1},
+    "parameters": 1,
+    "weights_bytes": 1,
+    "macs": 1,
+    "uncounted": [TEXT],
+    "live_bytes": None,
+    "largest_activations": [{"name": TEXT, "shape": [1], "size_bytes": 1}],
+}
+ON_TARGET = {"target": TEXT, "runtime": TEXT, "precision": [TEXT], "int8": [TEXT], "int8_share_macs": 1.0}
+INSPECTED = {
+    "kind": "onnx",
+    "path": TEXT,
+    "size_bytes": 1,
+    "graph": GRAPH,
+    "targets": [{**ON_TARGET, "kept_in_float": {TEXT: TEXT}, "refused": TEXT, "came_quantized": False}],
+}
+INSPECTED_BUNDLE = {
+    "kind": "bundle",
+    "path": TEXT,
+    "size_bytes": 1,
+    "bundle_id": TEXT,
+    "model": TEXT,
+    "target": TEXT,
+    "runtime": TEXT,
+    "threads": 1,
+    "signed": False,
+    "counter": 1,
+    "expires": TEXT,
+    "compatible": {TEXT: TEXT},
+    "gates": {TEXT: TEXT},
+    "inputs": [TENSOR],
+    "outputs": [TENSOR],
+    "metric": {"name": TEXT, "reference": 1.0},
+    "golden_samples": 1,
+    "candidates": [{"precision": TEXT, "path": TEXT, "size_bytes": 1, "graph": GRAPH}],
+}
+CONVERTED = {
+    "weights": TEXT,
+    "tensors": 1,
+    "taken": TEXT,
+    "prefix_removed": TEXT,
+    "types_changed": {TEXT: 1},
+    "counters_reset": 1,
+    "same_as": [TEXT],
+    "left_out": [TEXT],
+}
 PRINTERS = {
     "compare": (print_comparison, [{**ROW, "output": TEXT, "layer": TEXT, "op": TEXT, "leaves": True}]),
     "bench": (print_bench, [{"payload": TEXT, "latency": LATENCY, "speedup": SPEEDUP}]),
@@ -145,6 +200,7 @@ PRINTERS = {
     "doctor": (
         print_findings,
         {
+            "toolchain": TEXT,
             "python": TEXT,
             "cache": TEXT,
             "needed": [FINDING],
@@ -164,6 +220,10 @@ PRINTERS = {
     "status": (devices._print_status, STATE),
     "rollback": (devices._print_rolled_back, STATE),
     "enroll": (devices._print_enrolled, {"signers": [TEXT], "replaced": [TEXT]}),
+    "inspect": (print_inspection, INSPECTED),
+    "inspect of a bundle": (print_inspection, INSPECTED_BUNDLE),
+    "init": (begin._print_begun, {"recipe": TEXT, "said": [TEXT], "missing": [TEXT], "next": TEXT}),
+    "convert": (begin._print_conversion, CONVERTED),
     "rows": (None, {TEXT: TEXT}),
 }
 

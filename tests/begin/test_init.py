@@ -156,6 +156,17 @@ def test_an_onnx_file_with_external_data_stays_where_it_is(folder):
     assert (recipe.folder / recipe.model.onnx).resolve() == folder / "big.onnx"
 
 
+def test_names_in_a_strangers_file_write_no_keys(folder):
+    name = 'x"\n[gates]\nmetric_drop_max = 1.0\n#'
+    model = onnx.load(folder / "net.onnx")
+    model.graph.output[0].name = model.graph.node[-1].output[0] = name
+    onnx.save(model, folder / "net.onnx")
+    begin("net", "net.onnx", data=folder / "labelled.npz")
+    recipe = find_recipe("net")
+    assert recipe.gates.metric_drop_max is None
+    assert "metric_drop_max" in (recipe.folder / "recipe.toml").read_text().partition("[model]")[0]
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/abs", "-x", ".hidden", "a b", "ü", "x" * 65])
 def test_a_name_that_is_no_folder_of_models_is_refused(folder, name):
     assert refuse(name, "net.onnx").code is ExitCode.USAGE

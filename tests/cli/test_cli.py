@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -9,7 +10,7 @@ from toolchain.cli import create_app
 COMMANDS = {
     *("deploy", "lower", "verify", "compare", "bench", "compress", "export", "train", "doctor", "inspect"),
     *("models", "targets", "devices", "methods", "status", "rollback", "enroll", "bisect", "cache"),
-    *("init", "convert", "schema"),
+    *("init", "convert", "schema", "completion"),
 }
 
 
@@ -28,6 +29,11 @@ def test_every_command_has_help(run, command):
     code, stdout, _ = run(command, "--help")
     assert code == 0
     assert f"toolchain {command}" in stdout
+    assert run(command, "-h") == (0, stdout, "")
+
+
+def test_the_version_is_told(run):
+    assert run("--version") == (0, f"toolchain {metadata.version('edge-toolchain')}\n", "")
 
 
 @pytest.mark.parametrize(
@@ -57,6 +63,7 @@ def test_every_command_has_help(run, command):
         (["init", "net", "--from", "none.onnx"], "there is no such file"),
         (["convert", "none.pt"], "--model"),
         (["schema", "report"], "recipe"),
+        (["completion", "tcsh"], "bash"),
     ],
 )
 def test_a_wrong_command_line_is_exit_2_says_why_and_leaves_nothing(run, tmp_path, arguments, message):

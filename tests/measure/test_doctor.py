@@ -37,6 +37,12 @@ def print_to_text(findings):
     return stream.getvalue()
 
 
+def test_the_toolchains_own_version_comes_first():
+    findings = doctor.examine_machine()
+    assert findings["toolchain"] == metadata.version("edge-toolchain")
+    assert print_to_text(findings).splitlines()[0].split() == ["toolchain", findings["toolchain"]]
+
+
 def test_what_is_installed_is_ok_and_developers_tools_are_not_asked_for():
     findings = doctor.examine_machine()
     assert find(findings, "onnx")["found"] == metadata.version("onnx")

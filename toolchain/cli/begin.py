@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from toolchain.cli.completion import suggest_models
 from toolchain.cli.options import AsJson, Quiet, show_progress
 from toolchain.cli.stdout import print_rows
 from toolchain.errors import ExitCode, usage
@@ -49,7 +50,11 @@ def init(
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="What torch.save or safetensors wrote, such as best.ckpt.")],
     model: Annotated[
-        str, typer.Option(help="The model whose weights they are: a name in models/, or a recipe's path.")
+        str,
+        typer.Option(
+            help="The model whose weights they are: a name in models/, or a recipe's path.",
+            autocompletion=suggest_models,
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="The safetensors file; that of the recipe if not given.")

@@ -13,26 +13,42 @@ from typing import Annotated, Any
 import typer
 
 from toolchain.agent.measure.settings import MeasureSettings
+from toolchain.cli.completion import suggest_devices, suggest_models, suggest_targets
 from toolchain.errors import ToolchainError
 from toolchain.project.device import DEVICES_FILE
 from toolchain.run.progress import Progress
 
-Model = Annotated[str, typer.Argument(help="A name in models/, the path of a recipe, or an .onnx file.")]
+Model = Annotated[
+    str,
+    typer.Argument(help="A name in models/, the path of a recipe, or an .onnx file.", autocompletion=suggest_models),
+]
 Calibration = Annotated[
     Path | None, typer.Option(help="For an .onnx file: an .npz with one array per input, first axis = samples.")
 ]
-TargetName = Annotated[str, typer.Option("--target", help="A name in targets/, or the path of a TOML file.")]
+TargetName = Annotated[
+    str,
+    typer.Option("--target", help="A name in targets/, or the path of a TOML file.", autocompletion=suggest_targets),
+]
 TargetOfDevice = Annotated[
     str | None,
-    typer.Option("--target", help="A name in targets/, or a TOML file; the device's if not given, else cpu."),
+    typer.Option(
+        "--target",
+        help="A name in targets/, or a TOML file; the device's if not given, else cpu.",
+        autocompletion=suggest_targets,
+    ),
 ]
 PrecisionName = Annotated[str | None, typer.Option("--precision", help="Only this one of the target's precisions.")]
 DeviceNames = Annotated[
-    str | None, typer.Option("--device", help="Boards of devices.toml, as in a,b,c; none is this machine.")
+    str | None,
+    typer.Option(
+        "--device", help="Boards of devices.toml, as in a,b,c; none is this machine.", autocompletion=suggest_devices
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the machine's form on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-DeviceName = Annotated[str, typer.Option("--device", help=f"A device of {DEVICES_FILE}.")]
+DeviceName = Annotated[
+    str, typer.Option("--device", help=f"A device of {DEVICES_FILE}.", autocompletion=suggest_devices)
+]
 
 
 def _check_setting(parameter: typer.CallbackParam, value: Any) -> Any:

@@ -43,7 +43,9 @@ def preview_int8(runtime: str, model: onnx.ModelProto) -> Preview | None:
     except ToolchainError as error:
         if error.code not in (ExitCode.INCOMPATIBLE, ExitCode.USAGE):
             raise
-        return Preview(refused=str(error), came_quantized=quantized, int8=(), kept_in_float={})
+        return Preview(
+            refused=f"{error.what}: {error.found or error.where}", came_quantized=quantized, int8=(), kept_in_float={}
+        )
     names = {node.name for node in plan.nodes}
     return Preview(
         refused=None,

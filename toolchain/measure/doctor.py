@@ -17,6 +17,7 @@ from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.members import list_members
 from toolchain.project.seams import DATA_SETS
 from toolchain.run.cache import cache_root
+from toolchain.run.provenance import read_version
 from toolchain.run.screen import Screen
 
 # Of the extras in pyproject.toml, the one for those who change the toolchain.
@@ -29,6 +30,7 @@ def examine_machine() -> dict[str, Any]:
     Each finding has `ok`, and where that is false a `fix`.
     """
     return {
+        "toolchain": read_version(),
         "runtimes": {name: _examine_runtime(name) for name in list_runtimes() if find_traits(name).engine != "host"},
         "needed": _examine_requirements(""),
         "extras": {extra: _examine_requirements(extra) for extra in _list_extras()},
@@ -40,7 +42,7 @@ def examine_machine() -> dict[str, Any]:
 
 def print_findings(findings: Mapping[str, Any], *, stream: TextIO) -> None:
     """Print the findings, one line each; what is missing says how to get it."""
-    lines = [("python", findings["python"]), ("cache", findings["cache"])]
+    lines = [("toolchain", findings["toolchain"]), ("python", findings["python"]), ("cache", findings["cache"])]
     for name, finding in findings["runtimes"].items():
         lines.append(
             (f"runtime {name}", _write_state(finding, finding["facts"] and finding["facts"]["runtime_version"]))

@@ -36,7 +36,7 @@ def print_inspection(found: Mapping[str, Any], *, stream: TextIO) -> None:
                 screen.paragraph(f"{target['runtime']}, in float: {_write_names(layers)}: {reason}")
         if target["refused"] and (target["runtime"], target["refused"]) not in said:
             said.add((target["runtime"], target["refused"]))
-            screen.lines(f"{target['runtime']} does not take it: {target['refused']}")
+            screen.paragraph(f"{target['runtime']} does not take it: {target['refused']}")
     screen.line()
     screen.paragraph(
         "By plan: operators and weights as they lie in the file, before the passes. Ranges, accuracy and speed decide in "

@@ -18,9 +18,10 @@ TOLD = frozenset(
         *("--target", "--device", "--precision", "--out", "-o", "--calibration", "--data", "--storage", "--signers"),
         *("--counter", "--expires-days", "--latency-samples", "--latency-limit-s", "--sqnr-db-min", "--threads"),
         *("--epochs", "--seed", "--trials", "--older-than", "--max-size-gb"),
+        *("--from", "--weights", "--take", "--model"),
     }
 )
-FLAGS = frozenset({"--json", "--quiet", "--layers", "--fresh", "--search", "--prune", "--help"})
+FLAGS = frozenset({"--json", "--quiet", "--layers", "--fresh", "--search", "--prune", "--page", "--help"})
 _HIDDEN = "..."
 
 
@@ -32,10 +33,15 @@ def describe_run(folder: Path | None) -> dict[str, Any]:
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(tell_words(sys.argv[1:])),
-        "toolchain": metadata.version("edge-toolchain"),
+        "toolchain": read_version(),
         "python": platform.python_version(),
         "git_commit": None if folder is None else find_git_commit(folder),
     }
+
+
+def read_version() -> str:
+    """Return the toolchain's own version; raises PackageNotFoundError where it runs without being installed."""
+    return metadata.version("edge-toolchain")
 
 
 def tell_words(words: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 # All here: in the confined process their libraries would count against the limit on its address space.
 import torch
@@ -180,7 +180,7 @@ def _make_placeholder() -> type:
     """Return a class of its own for one name: it takes any arguments and state, and does nothing."""
 
     class LeftOut:
-        def __new__(cls, *_: object) -> LeftOut:
+        def __new__(cls, *_: object) -> Self:
             return object.__new__(cls)
 
         def __init__(self, *_: object) -> None: ...
@@ -232,11 +232,7 @@ def _plain_tensors(tensors: Mapping[str, Tensor], path: Path, place: str) -> dic
                 "a weight is of a kind that no weights file holds",
                 where=f"{path}: {place}.{name}" if place else f"{path}: {name}",
                 expected="a dense tensor of numbers",
-                found="the meta device"
-                if tensor.is_meta
-                else "quantized"
-                if tensor.is_quantized
-                else str(tensor.layout),
+                found=f"{tensor.device}, {tensor.dtype}, {tensor.layout}",
                 fix="save the float model's state dict, from before quantization: dense tensors on the CPU",
             )
         plain[name] = tensor.detach().contiguous().clone()
