@@ -54,7 +54,7 @@ def test_a_file_is_told_with_what_every_target_takes(write_model):
     assert (len(cpu["int8"]), cpu["int8_share_macs"], cpu["kept_in_float"]) == (2, 1.0, {})
     text = show(found)
     assert "input input float32 (N, 3, 8, 8)" in text
-    assert "2 of 2, 100.0% of MACs" in text
+    assert "onnxruntime int8, float32 2 of 2 100.0 %" in text
 
 
 def test_a_layer_that_stays_in_float_has_its_reason_and_its_share_is_not_int8s(write_text):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from toolchain.agent.measure.quantities import ABSENT
 from toolchain.measure.inspect import find_reasons
 from toolchain.report.quantities import write_size
 from toolchain.run.screen import Screen
@@ -24,10 +25,10 @@ def print_inspection(found: Mapping[str, Any], *, stream: TextIO) -> None:
     screen.line()
     groups: dict[tuple[str, ...], list[str]] = {}
     for target in found["targets"]:
-        key = (target["runtime"], ", ".join(target["precision"]), _write_int8(target))
+        key = (target["runtime"], ", ".join(target["precision"]), _write_int8(target), _write_share(target))
         groups.setdefault(key, []).append(target["target"])
     rows = [[(text, "") for text in (", ".join(names), *key)] for key, names in groups.items()]
-    screen.table(("target", "runtime", "precision", "layers in int8"), rows, numbers=1)
+    screen.table(("target", "runtime", "precision", "layers in int8", "of the MACs"), rows, numbers=2)
     said: set[tuple[str, str]] = set()
     for target in found["targets"]:
         for reason, layers in find_reasons(target["kept_in_float"]).items():
@@ -52,9 +53,12 @@ def _write_int8(target: Mapping[str, Any]) -> str:
         return "not listed" if target["came_quantized"] is not None else "not known"
     if target["came_quantized"]:
         return "came quantized"
-    layers = f"{len(target['int8'])} of {len(target['int8']) + len(target['kept_in_float'])}"
+    return f"{len(target['int8'])} of {len(target['int8']) + len(target['kept_in_float'])}"
+
+
+def _write_share(target: Mapping[str, Any]) -> str:
     share = target["int8_share_macs"]
-    return layers if share is None else f"{layers}, {share:.1%} of MACs"
+    return ABSENT if share is None else f"{100 * share:.1f} %"
 
 
 def _list_graph(graph: Mapping[str, Any]) -> list[tuple[str, str]]:
