@@ -12,12 +12,17 @@ LAYERS = ("a", "b", "c", "d")
 
 
 class FakeBench:
-    """A model whose int8 layers add noise, each its own power, to an output of power 1."""
+    """A model whose int8 layers add noise, each its own power, to an output of power 1; `spread_db` is the bound's."""
 
-    def __init__(self, noise):
+    def __init__(self, noise, *, spread_db=1.0):
         self.noise = noise
-        self.feeds = [{}] if noise else []
+        self.spread_db = spread_db
         self.tried = []
+
+    def join(self, other):
+        joined = FakeBench({name: max(self.noise[name], other.noise[name]) for name in self.noise})
+        joined.tried = self.tried
+        return joined
 
     def measure_sqnr_db(self, keep_float):
         power = sum(value for name, value in self.noise.items() if name not in keep_float)
@@ -29,7 +34,7 @@ class FakeBench:
     def try_out(self, keep_float, *, sqnr_db_min):
         self.tried.append(keep_float)
         sqnr_db = self.measure_sqnr_db(keep_float)
-        return Trial(passes=sqnr_db >= sqnr_db_min, low_db=sqnr_db)
+        return Trial(sqnr_db >= sqnr_db_min, low_db=sqnr_db, surely=sqnr_db + self.spread_db < sqnr_db_min)
 
 
 @pytest.fixture
@@ -42,22 +47,37 @@ def keep(seen, others, plan):
     return keep_accurate(seen, others, plan, frozenset(), {}, 20.0, lambda _name, _total: lambda: None)
 
 
+GOOD = FakeBench({"a": 0.5, "b": 0.008, "c": 1e-4, "d": 1e-4})
+WORSE = FakeBench({"a": 0.5, "b": 0.012, "c": 1e-4, "d": 1e-4})
+
+
 def test_what_other_samples_confirm_is_the_result(plan):
-    noise = {"a": 0.5, "b": 1e-4, "c": 1e-4, "d": 1e-4}
-    assert list(keep(FakeBench(noise), FakeBench(noise), plan)) == ["a"]
+    assert list(keep(FakeBench(GOOD.noise), [GOOD], plan)) == ["a"]
 
 
-def test_what_other_samples_refute_is_searched_again_with_a_stricter_gate(plan):
-    seen = FakeBench({"a": 0.5, "b": 0.008, "c": 1e-4, "d": 1e-4})
-    others = FakeBench({"a": 0.5, "b": 0.012, "c": 1e-4, "d": 1e-4})
-    assert sorted(keep(seen, others, plan)) == ["a", "b"]
+def test_what_other_samples_refute_is_searched_again_with_a_stricter_gate_where_no_more_are_left(plan):
+    assert sorted(keep(FakeBench(GOOD.noise), [WORSE], plan)) == ["a", "b"]
 
 
-def test_a_second_search_tries_no_set_of_layers_again(plan):
-    seen = FakeBench({"a": 0.5, "b": 0.008, "c": 1e-4, "d": 1e-4})
-    keep(seen, FakeBench({"a": 0.5, "b": 0.012, "c": 1e-4, "d": 1e-4}), plan)
-    assert len(seen.tried) == len(set(seen.tried))
+def test_what_other_samples_refute_is_searched_again_with_them_and_confirmed_on_the_next(plan):
+    third = FakeBench(GOOD.noise)
+    third.measured = []
+    third.measure_sqnr_db = lambda keep_float: third.measured.append(keep_float) or 30.0
+    assert sorted(keep(FakeBench(GOOD.noise), [WORSE, third], plan)) == ["a", "b"]
+    assert third.measured == [frozenset({"a", "b"})]
+
+
+def test_what_the_last_samples_refute_too_is_searched_with_a_gate_that_what_they_refuted_misses(plan):
+    third = FakeBench({**GOOD.noise, "c": 0.02})
+    assert len(keep(FakeBench({**GOOD.noise, "c": 2e-4}), [WORSE, third], plan)) > 2
+
+
+@pytest.mark.parametrize("others", [[WORSE], [WORSE, GOOD]])
+def test_what_surely_failed_is_not_tried_again(plan, others):
+    seen = FakeBench(GOOD.noise)
+    keep(seen, others, plan)
+    assert seen.tried.count(frozenset()) == 1
 
 
 def test_layers_that_need_not_be_in_float_are_not(plan):
-    assert keep(FakeBench(dict.fromkeys(LAYERS, 1e-4)), FakeBench({}), plan) == {}
+    assert keep(FakeBench(dict.fromkeys(LAYERS, 1e-4)), [], plan) == {}

@@ -39,8 +39,10 @@ from toolchain.project.recipe import QuantizeSection
 # The search looks at fewer samples than the gate, and therefore asks for a lower bound (lower/trial.py).
 _SEARCH_SAMPLES = 32
 
-# Samples that the search did not see, to confirm what it found.
+# Samples that the search did not see, to confirm what it found; and as many again for one that these refute, where there
+# are enough to be more than a search sees.
 _CONFIRM_SAMPLES = 96
+_REFERENCES = _SEARCH_SAMPLES + 2 * _CONFIRM_SAMPLES
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,7 @@ def _lower(
     ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
     improved = improve_numbers(bench, policy, ranges, feeds, frozenset(infinite), start_steps=start_steps)
     bench = replace(bench, build=partial(policy.write, model, ranges, adjustment=improved.adjustment))
-    unseen = max(0, len(feeds) - count_learners(len(feeds)) - _SEARCH_SAMPLES) or None
-    others = replace(others, build=bench.build, feeds=others.feeds[:unseen], references=others.references[:unseen])
+    others = [replace(other, build=bench.build) for other in others]
     reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
     known, speed = LayerTimes(), SpeedSearch()
     if is_timed := options.choose_by_measurement and policy.kernels is not None:
@@ -175,10 +176,10 @@ def _calibrate(
     start_steps: StartSteps,
     learned: LearnedRanges | None,
     weights: StoredWeights,
-) -> tuple[dict[str, tuple[Mapping[str, TensorRange], Bench]], Bench, Mapping[str, Observation], dict[str, str]]:
+) -> tuple[dict[str, tuple[Mapping[str, TensorRange], Bench]], list[Bench], Mapping[str, Observation], dict[str, str]]:
     """Return the ranges by each method that may be taken with the bench to judge them by.
 
-    Beside them: a bench on the samples that confirm, what was observed, and what is infinite.
+    Beside them: benches on samples that confirm, what was observed, and what is infinite.
     No method is the best for every model: clipping helps where outliers are noise, and hurts where they carry the
     answer. All of them read the same histograms, so that trying them costs one session each. A learned range is never
     replaced by a calibrated one.
@@ -191,7 +192,7 @@ def _calibrate(
     returned: dict[int, Arrays] = {}
 
     def keep_outputs(sample: int, outputs: Arrays) -> None:
-        if sample < _SEARCH_SAMPLES + _CONFIRM_SAMPLES:
+        if sample < _REFERENCES:
             returned[sample] = outputs
 
     if missing or not known:
@@ -215,14 +216,23 @@ def _calibrate(
         weights=weights,
     )
     references = [returned[sample] for sample in sorted(returned)]
-    first, others = (
-        empty.on(feeds[part], references[part])
-        for part in (slice(_SEARCH_SAMPLES), slice(_SEARCH_SAMPLES, _SEARCH_SAMPLES + _CONFIRM_SAMPLES))
-    )
+    first, *others = (empty.on(feeds[part], references[part]) for part in _list_parts(len(feeds)))
     benches: dict[str, tuple[Mapping[str, TensorRange], Bench]] = {
         method: (ranges, replace(first, build=partial(policy.write, model, ranges))) for method, ranges in found.items()
     }
     return benches, others, observations, explain_infinite(model, plan, observations, policy.scheme)
+
+
+def _list_parts(samples: int) -> list[slice]:
+    """Return the samples that search, and those that confirm: once or twice, and never those that teach better numbers."""
+    end = min(samples - count_learners(samples), _REFERENCES)
+    middle = min(_SEARCH_SAMPLES + _CONFIRM_SAMPLES, end)
+    parts = [slice(_SEARCH_SAMPLES)]
+    if middle > _SEARCH_SAMPLES:
+        parts.append(slice(_SEARCH_SAMPLES, middle))
+    if end - middle >= _SEARCH_SAMPLES:
+        parts.append(slice(middle, end))
+    return parts
 
 
 def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[str, ...]:

@@ -59,6 +59,8 @@ class Trial:
     passes: bool
     low_db: float
     """What the worst output surely keeps, in dB, on the samples that the trial looked at."""
+    surely: bool = False
+    """Of one that fails: even the upper bound missed the gate, so that more samples would not change it."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,10 @@ class Bench:
         outputs.finish()
         return replace(self, feeds=feeds, references=references)
 
+    def join(self, other: Bench) -> Bench:
+        """Return the bench with the samples of both."""
+        return replace(self, feeds=[*self.feeds, *other.feeds], references=[*self.references, *other.references])
+
     def measure_outputs_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> dict[str, SqnrEstimate]:
         """Return the SQNR of every output with these layers in float, on the first `samples` of the feeds, or on all."""
         count = len(self.feeds[:samples])
@@ -117,7 +123,7 @@ class Bench:
         for estimates in self.measure(keep_float, looks=looks):
             low_db = min(estimate.low_db for estimate in estimates.values())
             if min(estimate.high_db for estimate in estimates.values()) < sqnr_db_min:
-                return Trial(passes=False, low_db=low_db)
+                return Trial(passes=False, low_db=low_db, surely=True)
         return Trial(passes=low_db >= sqnr_db_min, low_db=low_db)
 
     def measure(self, keep_float: frozenset[str], *, looks: Sequence[int]) -> Iterator[dict[str, SqnrEstimate]]:
