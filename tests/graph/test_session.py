@@ -38,6 +38,12 @@ def list_run_operators(model):
     return [event["args"]["op_name"] for event in events if event["name"].endswith("_kernel_time")]
 
 
+def test_a_profile_has_five_runs_though_the_time_for_it_is_over():
+    limits = {"threads": 1, "runs": 30, "limit_s": 0.0}
+    events = profile_runs(parse(MODEL), BATCH, **limits)
+    assert sum(event["name"] == "model_run" for event in events) == 5
+
+
 def test_a_model_in_memory_and_a_file_give_the_same_outputs_in_the_models_order(tmp_path):
     onnx.save(parse(MODEL), tmp_path / "m.onnx")
     for source in (parse(MODEL), tmp_path / "m.onnx"):

@@ -163,6 +163,26 @@ def test_a_model_without_a_layer_for_int8_comes_back_as_it_is(scheme):
     np.testing.assert_array_equal(run_model(lowering.model, feeds[0])["y"], feeds[0]["x"])
 
 
+def test_every_counter_of_the_progress_ends_at_its_total(residual, feeds, scheme):
+    counted = []
+
+    def start_steps(name, total):
+        counter = [name, 0, total]
+        counted.append(counter)
+        return lambda count=1: counter.__setitem__(1, counter[1] + count)
+
+    options = QuantizeSection(choose_by_measurement=False, calibration="minmax")
+    policy = int8_policy(scheme)
+    lower_int8(residual, feeds, options=options, policy=policy, sqnr_db_min=150.0, threads=1, start_steps=start_steps)
+    assert [name for name, _, _ in counted] == [
+        "calibrate",
+        "measure the noise of each layer",
+        "find how many layers must stay in float",
+        "return layers to int8 that may",
+    ]
+    assert all(done == total for _, done, total in counted)
+
+
 def test_an_impossible_gate_leaves_every_layer_in_float(residual, feeds, scheme):
     lowering = lower(residual, feeds, scheme, sqnr_db_min=150.0)
     assert set(lowering.kept_in_float) == {"conv1", "conv2", "gemm"}

@@ -19,7 +19,7 @@ BUSY = ("others wanted the CPU",)
 def search(bench, residual, monkeypatch, tmp_path):
     """Return what runs the search; each stretch of time says how many ns a run takes without and with float layers.
 
-    Where a stretch has several times with float layers, rounds take turns with them.
+    Where a stretch has several times with float layers, rounds take turns with them; lists are those of one set each.
     """
     monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path))
 
@@ -28,15 +28,21 @@ def search(bench, residual, monkeypatch, tmp_path):
 
         def measure(runs, **_options):
             plain_ns, *float_ns = left.pop(0)
+            if float_ns and isinstance(float_ns[0], list):
+                own_ns = {name: float_ns[index] for index, name in enumerate(name for name in runs if name)}
+            else:
+                own_ns = dict.fromkeys(runs, float_ns)
             blocks = {
-                name: [[float_ns[index % len(float_ns)] if name else plain_ns] for index in range(33)] for name in runs
+                name: [[own_ns[name][index % len(own_ns[name])] if name else plain_ns] for index in range(33)]
+                for name in runs
             }
             return Measurement(blocks_ns=blocks, steady=dict.fromkeys(runs, True))
 
         monkeypatch.setattr(speed, "measure_latency", measure)
         monkeypatch.setattr(speed, "read_conditions", lambda _root: states.pop(0) if states else QUIET)
         known = LayerTimes(TIMES) if known is None else known
-        found = speed.find_slow_layers(bench, plan_int8(residual), frozenset(), known, threads=1, on_step=lambda: None)
+        steps = {"threads": 1, "start_steps": lambda _name, _total: lambda: None}
+        found = speed.find_slow_layers(bench, plan_int8(residual), frozenset(), known, **steps)
         assert left == []
         return found
 
@@ -75,6 +81,25 @@ def test_what_may_win_or_not_is_int8_and_undecided(search):
     assert found.keep_float == {}
     assert {trial.decision for trial in found.trials} == {"undecided"}
     assert found.status == "undecided"
+
+
+OPEN = [2500, 2500, 2500, 3500, 3500, 3500]
+
+
+def test_a_set_that_may_win_is_measured_alone_where_the_others_surely_do_not(search):
+    found = search((3000, OPEN, [3000]), (3000, 1500), (3000, 1500))
+    assert set(found.keep_float) == {"conv1"}
+    assert [(trial.layers, trial.decision) for trial in found.trials] == [
+        (LAYERS, "not faster"),
+        (("conv1",), "faster"),
+        (("conv1",), "faster"),
+    ]
+    assert found.status == "decided"
+
+
+def test_a_set_that_stays_open_when_it_is_measured_alone_is_int8_and_undecided(search):
+    found = search((3000, OPEN, [3000]), (3000, OPEN))
+    assert (found.keep_float, found.status) == ({}, "undecided")
 
 
 def test_a_measurement_among_busy_neighbours_decides_nothing_whatever_it_says(search):

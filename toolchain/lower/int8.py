@@ -119,8 +119,7 @@ def _lower(
         known = replace(known, times=_sum_shared(plan, known.times))
     reasons |= keep_accurate(bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps)
     if is_timed:
-        on_step = start_steps("search for layers that int8 slows down", len(plan.weighted_layers).bit_length() + 2)
-        speed = find_slow_layers(bench, plan, frozenset(reasons), known, threads=threads, on_step=on_step)
+        speed = find_slow_layers(bench, plan, frozenset(reasons), known, threads=threads, start_steps=start_steps)
         reasons |= speed.keep_float
     keep = frozenset(reasons)
     final = policy.plan(model, keep)

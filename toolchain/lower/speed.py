@@ -19,12 +19,14 @@ from toolchain.graph.session import open_as_board
 from toolchain.lower.layer_search import LayerTime, propose_slow_layers
 from toolchain.lower.layer_times import time_layers
 from toolchain.lower.qdq_plan import QdqPlan
+from toolchain.lower.request import StartSteps
 from toolchain.lower.trial import Arrays, Bench
 from toolchain.run.cache import cache_root
 
 # Enough for a ratio to a few percent; all variants are measured in turns, so the machine's drift hits all alike.
 _SAMPLES = 200
-_LIMIT_S = 10.0
+# Of all sets together; then of those that are still open, where others are not; and of the winner.
+_LIMIT_S = 5.0
 _ROOT = Path("/")
 
 
@@ -72,7 +74,7 @@ def find_slow_layers(
     known: LayerTimes,
     *,
     threads: int,
-    on_step: Callable[[], None],
+    start_steps: StartSteps,
 ) -> SpeedSearch:
     """Return the layers that make the model faster when they stay in float.
 
@@ -89,11 +91,16 @@ def find_slow_layers(
         return SpeedSearch(status="undecided", problems=known.problems)
     times = known.times
     proposals = sorted({*propose_slow_layers({name: times[name] for name in layers if name in times}), layers}, key=len)
-    trials, problems, winner = _try_sets(bench, keep_float, proposals, threads=threads, on_step=on_step)
+    trials, problems, winner = _try_sets(bench, keep_float, proposals, threads=threads, start_steps=start_steps)
+    still_open = [trial.layers for trial in trials if trial.decision == UNDECIDED]
+    if not problems and winner is None and 0 < len(still_open) < len(trials):
+        decided = [trial for trial in trials if trial.decision != UNDECIDED]
+        again, problems, winner = _try_sets(bench, keep_float, still_open, threads=threads, start_steps=start_steps)
+        trials = (*decided, *again)
     if problems or winner is None:
         is_open = problems or any(trial.decision == UNDECIDED for trial in trials)
         return SpeedSearch(trials=trials, status="undecided" if is_open else "decided", problems=problems)
-    again, problems, confirmed = _try_sets(bench, keep_float, [winner.layers], threads=threads, on_step=on_step)
+    again, problems, confirmed = _try_sets(bench, keep_float, [winner.layers], threads=threads, start_steps=start_steps)
     trials = (*trials, *(replace(trial, confirms=True) for trial in again))
     if problems or confirmed is None:
         return SpeedSearch(trials=trials, status="undecided", problems=problems)
@@ -109,7 +116,7 @@ def _try_sets(
     proposals: Sequence[tuple[str, ...]],
     *,
     threads: int,
-    on_step: Callable[[], None],
+    start_steps: StartSteps,
 ) -> tuple[tuple[SpeedTrial, ...], tuple[str, ...], SpeedTrial | None]:
     """Return a trial of each set, all measured in turns with the model that has none of them in float.
 
@@ -123,8 +130,6 @@ def _try_sets(
         sessions[layers] = open_as_board(
             bench.build(keep_float | frozenset(layers)), runtime=runtime, threads=threads, is_timed=True
         )
-        if layers:
-            on_step()
     runs = {_name_trial(layers): _bind_run(sessions[layers], bench.feeds[0]) for layers in [plain, *proposals]}
 
     def judge(measurement: Measurement) -> list[SpeedTrial]:
@@ -141,7 +146,14 @@ def _try_sets(
 
     before = read_conditions(_ROOT)
     memory = cache_root() / SPEED_MEMORY
-    measurement = measure_latency(runs, samples=_SAMPLES, limit_s=_LIMIT_S, is_decided=is_decided, memory=memory)
+    measurement = measure_latency(
+        runs,
+        samples=_SAMPLES,
+        limit_s=_LIMIT_S,
+        on_progress=_count_percents(start_steps),
+        is_decided=is_decided,
+        memory=memory,
+    )
     problems = find_validity(measurement, before, read_conditions(_ROOT)).problems
     trials = judge(measurement)
     won = [trial for trial in trials if trial.decision == FASTER]
@@ -173,6 +185,19 @@ def time_both(bench: Bench, layers: Sequence[str], keep_float: frozenset[str], *
             if name in int8_us and name in float_us
         }
     )
+
+
+def _count_percents(start_steps: StartSteps) -> Callable[[int, int], None]:
+    """Return what is told of (percent done, 100) and shows it."""
+    advance, shown = start_steps("measure the model with layers in float", 100), 0
+
+    def show(percent: int, _total: int) -> None:
+        nonlocal shown
+        for _ in range(percent - shown):
+            advance()
+        shown = max(shown, percent)
+
+    return show
 
 
 def _name_kernels(bench: Bench) -> str:

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 
-from tests.lower.conftest import parse_model
+from tests.lower.conftest import parse_model, run_model
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower import calibration
 from toolchain.lower.calibration import calibrate, choose_ranges, observe_tensors
@@ -91,6 +91,16 @@ def test_progress_is_reported_in_the_calling_thread(model):
     threads = []
     calibrate_minmax(model, make_batches(), on_batch=lambda: threads.append(threading.get_ident()))
     assert threads == [threading.get_ident()] * 4
+
+
+def test_what_the_model_returns_is_handed_over_by_batch_though_no_range_of_it_is_asked_for(model):
+    batches, returned = make_batches([1] * 6), {}
+    observe_tensors(model, ["c1"], batches, counting=True, on_outputs=returned.__setitem__, threads=2)
+    assert sorted(returned) == list(range(6))
+    expected = run_model(model, batches[4])
+    assert returned[4].keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_allclose(returned[4][name], array, rtol=1e-5, atol=1e-6)
 
 
 def test_the_callers_model_is_left_alone(model):

@@ -34,8 +34,9 @@ from toolchain.lower.request import Lowering, LowerRequest, StartSteps
 from toolchain.lower.trial import find_kernels
 from toolchain.lower.weighted import find_held_weights, find_weight
 
-# Enough for a median that ignores the first, slow runs.
+# Enough for a median that ignores the first, slow runs; fewer of a model that takes long.
 _PROFILED_RUNS = 25
+_PROFILED_S = 1.0
 
 # Operators whose int8 kernel reads and writes 8-bit tensors. They join only between int8 neighbours:
 # alone, the conversion around them costs more than they gain.
@@ -146,7 +147,7 @@ def profile_layers(
     model: onnx.ModelProto, inputs: Mapping[str, NDArray[np.generic]], *, threads: int
 ) -> dict[str, float]:
     """Return the median time of each layer in microseconds, by the runtime's name of it without its additions."""
-    events = profile_runs(model, inputs, threads=threads, runs=_PROFILED_RUNS)
+    events = profile_runs(model, inputs, threads=threads, runs=_PROFILED_RUNS, limit_s=_PROFILED_S)
     times: dict[str, list[float]] = defaultdict(list)
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
