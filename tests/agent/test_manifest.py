@@ -91,7 +91,7 @@ PLACES = [place for place in list_places(as_document()) if place[:1] != ("proven
 # Objects with fixed keys, and those keys; the others have names of tensors, precisions or limits as keys.
 FREE = (
     *(("golden", name) for name in ("inputs", "outputs", "targets")),
-    *(("gates", name) for name in ("sqnr_db_min", "limits")),
+    *(("gates", name) for name in ("sqnr_db_min", "task_sqnr_db_min", "limits")),
     ("metric", "options"),
     ("provenance",),
 )
@@ -205,6 +205,7 @@ def test_a_value_of_the_wrong_type_is_refused_everywhere(place):
         (("inputs", 0, "shape", 1), -3),
         (("inputs", 0, "dtype"), "object"),
         (("gates", "sqnr_db_min"), {"int3": 1.0}),
+        (("gates", "task_sqnr_db_min"), {"int3": 1.0}),
         (("files", 0, "sha256"), "0" * 63),
         (("files", 0, "size_bytes"), -1),
     ],

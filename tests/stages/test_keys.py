@@ -489,6 +489,16 @@ def test_keys_are_json_and_name_no_path_of_the_project(project, monkeypatch):
             assert str(project) not in text
 
 
+def test_int8_that_the_metric_decides_depends_on_the_metric_its_gate_and_the_evaluation_samples(project):
+    edit(project / "recipe.toml", "[gates]", '[quantize]\naccuracy = "metric"\n[gates]')
+    before = list_keys(project)
+    edit(project / "recipe.toml", "metric_drop_max = 0.01", "metric_drop_max = 0.02")
+    assert list_changed(before, list_keys(project)) == {"lower-int8", "bundle"}
+    before = list_keys(project)
+    np.savez(project / "evaluation.npz", input=np.full((16, 3), 7, np.float32), labels=np.zeros(16, np.int64))
+    assert list_changed(before, list_keys(project)) == JUDGED | {"lower-int8", "bundle"}
+
+
 def test_float_precisions_of_a_model_trained_for_int8_take_the_gate_of_int8(tmp_path):
     (tmp_path / "recipe.toml").write_text(f"{RECIPE}sqnr_db_min = {{ int8 = 18.0, fp16 = 30.0 }}\n")
     (tmp_path / "board.toml").write_text(TARGET)

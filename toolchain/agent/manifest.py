@@ -148,6 +148,9 @@ class Gates:
     precision_required: Optional[str] = None
     limits: Mapping[str, float] = field(default_factory=dict)
     """What other gates declare as their own (gates/limit.py), by name."""
+    task_sqnr_db_min: Mapping[str, float] = field(default_factory=dict)
+    """By precision, of the outputs that the metric reads: it decided which layers are int8, and this is their SQNR gate in the
+    place of sqnr_db_min. Empty where SQNR decided."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +252,8 @@ def _check_manifest(manifest: Manifest) -> None:
     require(precisions, "candidates", "at least one", "none")
     require(len(set(precisions)) == len(precisions), "candidates", "every precision once", precisions)
     demanded = manifest.gates.precision_required
-    for precision in [*precisions, *manifest.gates.sqnr_db_min, *([] if demanded is None else [demanded])]:
+    asked = [*manifest.gates.sqnr_db_min, *manifest.gates.task_sqnr_db_min, *([] if demanded is None else [demanded])]
+    for precision in [*precisions, *asked]:
         require(precision in PRECISIONS, "candidates and gates", f"one of {', '.join(PRECISIONS)}", precision)
     golden, metric = manifest.golden, manifest.metric
     require(golden.samples >= 1, "golden.samples", "1 or more", golden.samples)
@@ -261,6 +265,8 @@ def _check_manifest(manifest: Manifest) -> None:
     require(metric.name is None or golden.targets, "golden.targets", "targets for the metric", "none")
     gate = manifest.gates.metric_drop_max
     require(gate is None or metric.name is not None, "gates.metric_drop_max", "no gate without a metric", gate)
+    by_task = manifest.gates.task_sqnr_db_min
+    require(not by_task or metric.name is not None, "gates.task_sqnr_db_min", "nothing without a metric", by_task)
     used = [candidate.path for candidate in manifest.candidates]
     used += [manifest.reference, *golden.inputs.values(), *golden.outputs.values(), *golden.originals.values()]
     used += [*golden.targets.values(), *([] if manifest.original.path is None else [manifest.original.path])]

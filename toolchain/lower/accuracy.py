@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from toolchain.lower.layer_search import AccuracySearch, LayerTime, find_guilty_layers
+from toolchain.agent.measure.quantities import write_difference
+from toolchain.lower.layer_search import LayerTime, find_guilty_layers
 from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.request import StartSteps
+from toolchain.lower.task_trial import LEAST_SQNR_DB, ProvesNothingError, Task, open_parts
 from toolchain.lower.trial import Bench, Trial
 
 # A search that its confirmation refutes is done again. Where no other samples are left to confirm that, its gate is what
 # the refuted one kept and what was missing.
 _SEARCHES = 3
+
+# A board measures SQNR on its own samples, where a metric decides too: what was found here is its gate, but for so much.
+_BOARD_DB = 3.0
 
 # To rank layers by the noise that each causes alone, which takes as many trials as there are layers.
 _RANK_SAMPLES = 4
@@ -39,6 +44,102 @@ class Trials:
         self._known = {layers: trial for layers, trial in self._known.items() if trial.surely}
 
 
+@dataclass(frozen=True)
+class Accuracy:
+    """What decided which layers may be int8, and how sure that is."""
+
+    decides: str
+    """"sqnr", "metric" or "agreement" (quantize.accuracy of a recipe)."""
+    reason: str | None = None
+    """Why SQNR decides where the recipe asks for something else."""
+    samples: int = 0
+    """Held out of calibration, that confirmed the metric; the search saw as many others."""
+    drop: float | None = None
+    drop_upper: float | None = None
+    """What the drop is at most with 99 %, on the samples that confirmed it."""
+    drop_max: float | None = None
+    sqnr_db_min: float | None = None
+    """What a board must find of the outputs that the metric reads, in dB, in place of the gate."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Layers that must stay in float, each with the reason, and what decided it."""
+
+    reasons: Mapping[str, str]
+    accuracy: Accuracy
+
+
+def choose_kept(
+    bench: Bench,
+    others: Sequence[Bench],
+    plan: QdqPlan,
+    keep: frozenset[str],
+    times: Mapping[str, LayerTime],
+    sqnr_db_min: float,
+    start_steps: StartSteps,
+    task: Task | None = None,
+) -> Kept:
+    """Return the layers that must stay in float by the task's metric, where there is one that can tell, else by SQNR."""
+    reason: str | None = None
+    if task is not None:
+        try:
+            return _keep_by_task(task, bench, others, plan, keep, times, sqnr_db_min, start_steps)
+        except ProvesNothingError as error:
+            reason = str(error)
+    reasons = keep_accurate(bench, others, plan, keep, times, sqnr_db_min, start_steps)
+    return Kept(reasons=reasons, accuracy=Accuracy(decides="sqnr", reason=reason))
+
+
+def _keep_by_task(
+    task: Task,
+    bench: Bench,
+    others: Sequence[Bench],
+    plan: QdqPlan,
+    keep: frozenset[str],
+    times: Mapping[str, LayerTime],
+    sqnr_db_min: float,
+    start_steps: StartSteps,
+) -> Kept:
+    """Return the layers that must stay in float for the metric to keep its gate; raises ProvesNothingError."""
+    seen, unseen = open_parts(task, bench, others[0] if others else bench)
+    layers = [name for name, sharing in plan.deciding_layers.items() if not keep.intersection(sharing)]
+    search = find_guilty_layers(
+        layers,
+        lambda guilty: seen.try_out(keep | guilty, sqnr_db_min=sqnr_db_min),
+        rank_sqnr_db=lambda guilty: bench.rank_sqnr_db(keep | guilty, samples=_RANK_SAMPLES),
+        sqnr_db_min=None,
+        costs={name: time.float_us - time.int8_us for name, time in times.items()},
+        start_steps=start_steps,
+    )
+    found = keep | frozenset(search.keep_float)
+    sqnr, drop = unseen.measure_sqnr(found, sqnr_db_min=sqnr_db_min), unseen.measure_drop(found)
+    if not (sqnr.passes and unseen.allows(drop)):
+        raise ProvesNothingError(
+            f"samples that the search by {task.scoring.name} did not see do not confirm what it found: SQNR "
+            f"{sqnr.low_db:.1f} dB, {task.scoring.name} drop {_write_drop(task, drop.upper)} at most, of "
+            f"{_write_drop(task, unseen.drop_max)} allowed"
+        )
+    return Kept(
+        reasons={
+            name: f"spoils the {task.scoring.name}: alone in int8 it leaves {search.alone_db[name]:.1f} dB of SQNR"
+            for name in search.keep_float
+        },
+        accuracy=Accuracy(
+            decides=task.accuracy,
+            samples=drop.samples,
+            drop=drop.drop,
+            drop_upper=drop.upper,
+            drop_max=unseen.drop_max,
+            sqnr_db_min=min(sqnr_db_min, max(LEAST_SQNR_DB, sqnr.low_db - _BOARD_DB)),
+        ),
+    )
+
+
+def _write_drop(task: Task, drop: float | None) -> str:
+    return "unknown" if drop is None else write_difference(drop, task.scoring.scale.unit)
+
+
 def keep_accurate(
     bench: Bench,
     others: Sequence[Bench],
@@ -52,25 +153,25 @@ def keep_accurate(
 
     The bench searches; the first of the others confirms, by its own lower bound, because a search flatters itself on the
     samples that it chose by. Confirmed by their SQNR alone, models at the gate missed it on a third set by up to 1.1 dB
-    (docs/wild.md). A search that is refuted is done again with the samples that refuted it, and the next of the others
-    confirms; with a stricter gate where there is none.
+    (docs/wild.md). Where it is refuted, another search adds layers to those that it found, with the samples that refuted it,
+    and the next of the others confirms; with a stricter gate where there is none.
     """
     layers = [name for name, sharing in plan.deciding_layers.items() if not keep.intersection(sharing)]
     if not layers:
         return {}
     trials, unseen, gate_db = Trials(bench), list(others), sqnr_db_min
-    search = AccuracySearch((), {})
+    found, alone_db = keep, dict[str, float]()
     for _ in range(_SEARCHES):
         search = find_guilty_layers(
-            layers,
-            lambda guilty: trials.try_out(keep | guilty, sqnr_db_min=gate_db),  # noqa: B023 - called in this round alone
-            rank_sqnr_db=lambda guilty: bench.rank_sqnr_db(keep | guilty, samples=_RANK_SAMPLES),
-            known_db=search.alone_db,
+            [layer for layer in layers if layer not in found],
+            lambda guilty: trials.try_out(found | guilty, sqnr_db_min=gate_db),  # noqa: B023 - called in this round alone
+            rank_sqnr_db=lambda guilty: bench.rank_sqnr_db(found | guilty, samples=_RANK_SAMPLES),  # noqa: B023
+            known_db=alone_db,
             sqnr_db_min=gate_db,
             costs={name: time.float_us - time.int8_us for name, time in times.items()},
             start_steps=start_steps,
         )
-        found = keep | frozenset(search.keep_float)
+        found, alone_db = found | frozenset(search.keep_float), {**alone_db, **search.alone_db}
         missing_db = sqnr_db_min - unseen[0].measure_sqnr_db(found) if unseen else 0.0
         if missing_db <= 0:
             break
@@ -79,6 +180,7 @@ def keep_accurate(
         else:
             gate_db = trials.try_out(found, sqnr_db_min=gate_db).low_db + missing_db
     return {
-        name: f"spoils an output: alone in int8 it leaves {search.alone_db[name]:.1f} dB of SQNR"
-        for name in search.keep_float
+        name: f"spoils an output: alone in int8 it leaves {alone_db[name]:.1f} dB of SQNR"
+        for name in layers
+        if name in found
     }

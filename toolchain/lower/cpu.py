@@ -60,6 +60,7 @@ def lower_to_int8(
         sqnr_db_min=request.sqnr_db_min.get("int8", DEFAULT_SQNR_DB_MIN["int8"]),
         threads=request.target.threads,
         start_steps=start_steps,
+        task=request.task,
     )
     document = describe_int8(lowering, notes=widened.notes)
     multiplying = [layer["name"] for layer in document["kept_in_float"]] + list(lowering.plan.weighted_layers)

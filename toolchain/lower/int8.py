@@ -18,7 +18,7 @@ import onnx
 from toolchain.agent.temporary import TemporaryFolder
 from toolchain.errors import usage
 from toolchain.graph.learned_ranges import LearnedRanges, drop_ranges, read_ranges, restore_pairs
-from toolchain.lower.accuracy import keep_accurate
+from toolchain.lower.accuracy import Accuracy, choose_kept
 from toolchain.lower.calibration import choose_ranges, load_method, observe_tensors
 from toolchain.lower.calibration.observation import Observation
 from toolchain.lower.calibration.outliers import Outlier, find_outliers
@@ -32,6 +32,7 @@ from toolchain.lower.ranges import TensorRange
 from toolchain.lower.request import StartSteps
 from toolchain.lower.speed import LayerTimes, SpeedSearch, find_slow_layers, time_both
 from toolchain.lower.stored_weights import StoredWeights
+from toolchain.lower.task_trial import Task
 from toolchain.lower.techniques.improve import Technique, count_learners, improve_numbers
 from toolchain.lower.trial import Arrays, Bench
 from toolchain.project.recipe import QuantizeSection
@@ -62,6 +63,7 @@ class Int8Lowering:
     sqnr_db: Mapping[str, float]
     """Of every output against the float model, or against what was trained for int8, on the samples of the search."""
     speed: SpeedSearch
+    accuracy: Accuracy
     techniques: tuple[Technique, ...] = ()
     """What was tried for better numbers, and what it gained."""
     outliers: tuple[Outlier, ...] = ()
@@ -76,15 +78,17 @@ def lower_int8(
     sqnr_db_min: float,
     threads: int,
     start_steps: StartSteps,
+    task: Task | None = None,
 ) -> Int8Lowering:
     """Return the int8 lowering of an optimized float model.
 
-    feeds: the calibration set, one run each. sqnr_db_min: what every output must keep, in dB.
+    feeds: the calibration set, one run each. sqnr_db_min: what every output must keep, in dB. task: what
+    decides in its place for outputs that a metric reads.
     Raises ToolchainError: exit 2 for a layer in keep_float that the model lacks, 18 where the model returns NaN, 23
     where an activation is NaN.
     """
     with TemporaryFolder() as folder:
-        return _lower(model, feeds, folder, options, policy, sqnr_db_min, threads, start_steps)
+        return _lower(model, feeds, folder, options, policy, sqnr_db_min, threads, start_steps, task)
 
 
 def _lower(
@@ -96,6 +100,7 @@ def _lower(
     sqnr_db_min: float,
     threads: int,
     start_steps: StartSteps,
+    task: Task | None,
 ) -> Int8Lowering:
     """Return the lowering; trials are written into the folder."""
     learned = read_ranges(model)
@@ -117,7 +122,8 @@ def _lower(
     if is_timed := options.choose_by_measurement and policy.kernels is not None:
         known = time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads)
         known = replace(known, times=_sum_shared(plan, known.times))
-    reasons |= keep_accurate(bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps)
+    kept = choose_kept(bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps, task)
+    reasons |= kept.reasons
     if is_timed:
         speed = find_slow_layers(bench, plan, frozenset(reasons), known, threads=threads, start_steps=start_steps)
         reasons |= speed.keep_float
@@ -137,6 +143,7 @@ def _lower(
         sqnr_db={name: estimate.sqnr_db for name, estimate in finished.measure_outputs_db(keep).items()},
         speed=speed,
         techniques=improved.techniques,
+        accuracy=kept.accuracy,
         outliers=find_outliers(
             {name: observation for name, observation in observations.items() if name in final.tensors}, ranges
         ),
@@ -256,6 +263,7 @@ def describe_int8(lowering: Int8Lowering, *, notes: Sequence[str] = ()) -> dict[
     return {
         "notes": [*notes, *empty],
         "scheme": asdict(lowering.policy.scheme),
+        "accuracy": asdict(lowering.accuracy),
         "calibration_sqnr_db": dict(lowering.methods_db),
         "techniques": [asdict(technique) for technique in lowering.techniques],
         "sqnr_db": dict(lowering.sqnr_db),

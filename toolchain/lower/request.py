@@ -9,6 +9,7 @@ from typing import Any
 
 from toolchain.agent.manifest import Precision
 from toolchain.agent.measure.facts import Facts
+from toolchain.lower.task_trial import Task
 from toolchain.lower.trial import Arrays
 from toolchain.project.recipe import QuantizeSection
 from toolchain.project.target import Target
@@ -34,6 +35,8 @@ class LowerRequest:
     options: QuantizeSection
     sqnr_db_min: Mapping[str, float]
     """By precision; the agent's defaults where the recipe says nothing."""
+    task: Task | None = None
+    """What decides about int8 in the place of SQNR, where the recipe asks for it."""
 
 
 Lowering = Callable[[LowerRequest, Path, StartSteps], dict[str, Any]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -88,13 +88,22 @@ class Bench:
         Raises ToolchainError (exit 18) where the model to be kept returns NaN, or an output without a finite value.
         """
         if self.trained is not None or len(references) < len(feeds):
-            session = open_emulated(self.model if self.trained is None else self.trained, threads=1)
-            references = list(_do_each(session.run, feeds, workers=_count_cpus()))
+            references = list(self.run_float(feeds))
         outputs = FloatOutputs("lowering")
         for sample, reference in enumerate(references):
             outputs.add(reference, first_sample=sample)
         outputs.finish()
         return replace(self, feeds=feeds, references=references)
+
+    def run_float(self, feeds: Sequence[Arrays]) -> Iterator[Arrays]:
+        """Yield what the model to be kept returns for each of some feeds."""
+        session = open_emulated(self.model if self.trained is None else self.trained, threads=1)
+        yield from _do_each(session.run, feeds, workers=_count_cpus())
+
+    def run(self, keep_float: frozenset[str], feeds: Sequence[Arrays]) -> Iterator[Arrays]:
+        """Yield what the model with these layers in float returns for each of some feeds."""
+        session, workers = self._open(keep_float)
+        yield from _do_each(session.run, feeds, workers=workers)
 
     def join(self, other: Bench) -> Bench:
         """Return the bench with the samples of both."""
@@ -128,9 +137,7 @@ class Bench:
 
     def measure(self, keep_float: frozenset[str], *, looks: Sequence[int]) -> Iterator[dict[str, SqnrEstimate]]:
         """Yield the SQNR of every output over the first samples, as many as each look asks for."""
-        cpus = _count_cpus()
-        workers = cpus if self.kernels is None or self.kernels in _CONCURRENT else 1
-        session = self._open(self.build(keep_float), threads=cpus // workers)
+        session, workers = self._open(keep_float)
 
         def measure(feed: Arrays, reference: Arrays) -> dict[str, Powers]:
             outputs = session.run(feed)
@@ -146,13 +153,15 @@ class Bench:
                 noise[name].append(powers.noise)
             yield {name: _estimate(np.array(signal[name]), np.array(noise[name])) for name in signal}
 
-    def _open(self, model: onnx.ModelProto, *, threads: int) -> HostSession | Session:
+    def _open(self, keep_float: frozenset[str]) -> tuple[HostSession | Session, int]:
+        """Return a session of the model with these layers in float, and how many runs of it may be going on at once."""
+        model, cpus = self.build(keep_float), _count_cpus()
         if self.kernels is None:
-            return open_emulated(model, threads=threads)
-        if self.weights is None:
-            return open_as_board(model, runtime=self.kernels, threads=threads)
-        path = self.weights.write(model, "trial.onnx")
-        return open_as_board(path, runtime=self.kernels, threads=threads)
+            return open_emulated(model, threads=1), cpus
+        workers = cpus if self.kernels in _CONCURRENT else 1
+        threads = cpus // workers
+        payload = model if self.weights is None else self.weights.write(model, "trial.onnx")
+        return open_as_board(payload, runtime=self.kernels, threads=threads), workers
 
 
 def list_looks(samples: int) -> list[int]:
@@ -166,12 +175,18 @@ def _count_cpus() -> int:
 
 
 def _do_each(work: Callable[..., _Made], *items: Iterable[Any], workers: int) -> Iterator[_Made]:
-    """Yield what the work makes of each of the items, in their order, several at a time."""
+    """Yield what the work makes of each of the items, in their order, several at a time; few of them are in memory."""
     if workers == 1:
         yield from map(work, *items)
         return
     with ThreadPoolExecutor(workers) as executor:
-        yield from executor.map(work, *items)
+        pending: deque[Future[_Made]] = deque()
+        for arguments in zip(*items, strict=True):
+            pending.append(executor.submit(work, *arguments))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def _estimate(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> SqnrEstimate:

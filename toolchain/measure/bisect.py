@@ -33,7 +33,7 @@ def bisect_layers(recipe: Recipe, target: Target, *, sqnr_db_min: float | None, 
         )
     gate_db = DEFAULT_SQNR_DB_MIN[precision] if sqnr_db_min is None else sqnr_db_min
     gates = recipe.gates.model_copy(update={"sqnr_db_min": {**recipe.gates.sqnr_db_min, precision: gate_db}})
-    quantize = recipe.quantize.model_copy(update={"choose_by_measurement": False})
+    quantize = recipe.quantize.model_copy(update={"choose_by_measurement": False, "accuracy": "sqnr"})
     asked = recipe.model_copy(update={"gates": gates, "quantize": quantize}).at(recipe.path, name=recipe.name)
     run = stages.Run(recipe=asked, cache=Cache(cache_root()), progress=progress)
     entry = stages.run_stages(run, lambda run: stages.lower_alone(run, target), gives=Entry)

@@ -132,7 +132,16 @@ def _find_label_reader(recipe: Recipe, path: Path) -> ToolchainError | None:
 
 
 def _find_metric_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
-    """Return the error for a limit that is none of the metric's."""
+    """Return the error for a limit that is none of the metric's, and for its decision where there is none."""
+    accuracy = recipe.quantize.accuracy
+    if accuracy != "sqnr" and recipe.metric_name is None:
+        return usage(
+            f'quantize.accuracy = "{accuracy}" leaves a decision to the task metric, and there is none',
+            where=f"{path}: quantize.accuracy",
+            expected='"sqnr" beside metric = "none"',
+            found=accuracy,
+            fix="remove it, or name a metric in data.metric",
+        )
     section = recipe.train
     limits = {
         "gates.metric_drop_max": recipe.gates.metric_drop_max,

@@ -117,6 +117,9 @@ class QuantizeSection(Section):
     """Names of ONNX nodes that stay in float."""
     choose_by_measurement: bool = True
     """Keep a layer in float where it is slower in int8 on the target; false forbids it."""
+    accuracy: Literal["sqnr", "metric", "agreement"] = "sqnr"
+    """What int8 must keep: the SQNR of every output; the task's metric, on samples held out of calibration; or the float
+    model's answers to them, as that metric compares them. SQNR decides where these cannot tell."""
 
     def list_calibration_methods(self) -> list[Member]:
         """Return the methods to choose among: what an installed package brings is tried where it is asked for by name."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any, cast
 
 from toolchain.agent.manifest import Manifest
-from toolchain.agent.measure.gates.parity import find_sqnr_db_min
+from toolchain.agent.measure.gates.parity import find_output_sqnr_db_min
 from toolchain.agent.measure.judge import JudgedCandidate, Judgement
 from toolchain.agent.measure.judge import Shipped as AgentShipped
 from toolchain.agent.measure.metrics import find_metric
@@ -160,11 +160,15 @@ def _read_shipped(judgement: Judgement, bundle_path: str) -> Shipped | None:
 
 def _read_parity(outputs: Sequence[OutputParity], judged: JudgedCandidate, manifest: Manifest) -> list[Parity]:
     passed = {row.name: row.status == "passed" for row in judged.rows}
-    least_db = find_sqnr_db_min(manifest.gates, judged.precision)
+    limits = find_output_sqnr_db_min(manifest, judged.precision)
     return [
         cast(
             Parity,
-            {**_list_fields(output), "sqnr_db_min": least_db, "passed": passed.get(f"parity {output.output}", False)},
+            {
+                **_list_fields(output),
+                "sqnr_db_min": limits.get(output.output),
+                "passed": passed.get(f"parity {output.output}", False),
+            },
         )
         for output in outputs
     ]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from toolchain.agent.manifest import BuildSpec, Compatible, Gates
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
@@ -88,7 +88,10 @@ def bundle(
             golden_stacked=run.recipe.model.onnx is not None,
             targets={**run.take_targets(), **own.answers},
             metric=replace(describe_metric(run.recipe), reference=own.metric),
-            gates=merge_gates(run.recipe, target, trained_for_int8=_is_trained_for_int8(candidates)),
+            gates=replace(
+                merge_gates(run.recipe, target, trained_for_int8=_is_trained_for_int8(candidates)),
+                task_sqnr_db_min=_find_task_gates(candidates),
+            ),
             provenance=run.describe_inputs(),
             counter=freshness.counter,
             expires=freshness.expires,
@@ -130,10 +133,20 @@ def merge_gates(recipe: Recipe, target: Target, *, trained_for_int8: bool = Fals
 
 
 def _is_trained_for_int8(candidates: Mapping[str, Entry]) -> bool:
-    return any(
-        json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8"))["trained_for_int8"]
-        for entry in candidates.values()
-    )
+    return any(_read_lowering(entry)["trained_for_int8"] for entry in candidates.values())
+
+
+def _find_task_gates(candidates: Mapping[str, Entry]) -> dict[str, float]:
+    """Return the SQNR gate of outputs that the metric reads, of the precisions about which it decided."""
+    decided = {name: _read_lowering(entry).get("accuracy", {}) for name, entry in candidates.items()}
+    return {
+        name: accuracy["sqnr_db_min"] for name, accuracy in decided.items() if accuracy.get("decides", "sqnr") != "sqnr"
+    }
+
+
+def _read_lowering(entry: Entry) -> Mapping[str, Any]:
+    document: Mapping[str, Any] = json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8"))
+    return document
 
 
 def _read_golden(run: Run, reference: Entry, golden: Entry, float_golden: Entry) -> Iterator[GoldenBatch]:

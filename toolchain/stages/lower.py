@@ -15,6 +15,7 @@ from toolchain.agent.measure.traits import find_traits
 from toolchain.data.dataset import name_sample
 from toolchain.project.target import Target
 from toolchain.run.cache import Cache, Entry
+from toolchain.stages.held_out import hold_out, identify_held_out
 from toolchain.stages.run import Run, write_json
 
 # Twenty seconds of measurement each: what they cannot tell is smaller than what two sessions differ by, or nearly so.
@@ -36,7 +37,10 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
         options = options.model_copy(update={"choose_by_measurement": False})
     inputs = {
         **run.identify_code(
-            __name__, *(options.list_calibration_methods() if not takes_float else ()), runtime=target.runtime
+            __name__,
+            *(options.list_calibration_methods() if not takes_float else ()),
+            *(run.metric_members if precision == "int8" and options.accuracy != "sqnr" else ()),
+            runtime=target.runtime,
         ),
         "model": optimized.sha256,
         "target": [target.runtime, target.threads, target.activation_type],
@@ -50,6 +54,8 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     }
     if not takes_float:
         inputs |= {"quantize": options.model_dump(), "sqnr_db_min": run.recipe.gates.sqnr_db_min}
+    if precision == "int8":
+        inputs |= identify_held_out(run)
 
     def build(folder: Path) -> None:
         from toolchain.lower import LowerRequest, lower_model
@@ -64,6 +70,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
             feeds=run.bind_calibration(model, samples),
             options=options,
             sqnr_db_min=run.recipe.gates.sqnr_db_min,
+            task=hold_out(run, model) if precision == "int8" else None,
         )
         lower_model(request, folder, start_steps=run.progress.steps)
         path = folder / "lowering.json"

@@ -229,6 +229,33 @@ def test_a_metric_judges_the_first_output_alone():
     assert find_row(rows, "drift y").status == "skipped"
 
 
+BY_TASK = dataclasses.replace(STRICT, task_sqnr_db_min={"int8": 8.0})
+
+
+def test_where_the_metric_decided_outputs_that_it_reads_are_gated_by_what_lowering_found():
+    near, far = make_parity(9.0), make_parity(7.0)
+    assert list_failures(judge(BY_TASK, parity=(near,))) == []
+    assert find_row(judge(BY_TASK, parity=(near,)), "parity y").required == "≥ 8.0 dB (top1 decides)"
+    assert list_codes(judge(BY_TASK, parity=(far,))) == [ExitCode.PARITY]
+    assert list_codes(judge(parity=(near,))) == [ExitCode.PARITY]
+
+
+def test_where_the_metric_decided_its_own_gate_stands():
+    rows = judge(BY_TASK, parity=(make_parity(9.0),), metric=make_metric(0.5))
+    assert ExitCode.METRIC in list_codes(rows)
+
+
+def test_where_the_metric_decided_outputs_that_it_does_not_read_keep_their_gates():
+    parity, drift = (make_parity(9.0), make_parity(9.0, output="z")), (make_drift(), make_drift(9.0, output="z"))
+    rows = judge(BY_TASK, parity=parity, drift=drift, manifest={"outputs": TWO_OUTPUTS})
+    assert [row.name for row in list_failures(rows)] == ["parity z", "drift z"]
+
+
+def test_what_the_metric_decided_of_one_precision_loosens_no_other():
+    other = dataclasses.replace(STRICT, task_sqnr_db_min={"float32": 8.0})
+    assert list_codes(judge(other, parity=(make_parity(9.0),))) == [ExitCode.PARITY]
+
+
 def test_outputs_that_are_the_same_in_all_samples_prove_nothing():
     same = make_drift(200.0, varying=make_varying(None, constant=10))
     rows = judge(manifest=UNLABELLED, metric=None, drift=(same,))

@@ -90,6 +90,7 @@ def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
         sqnr_db_min=_find_sqnr_db_min(request, "int8"),
         threads=request.target.threads,
         start_steps=start_steps,
+        task=request.task,
     )
     return {
         **_finish(request, folder, model, lowering.model),

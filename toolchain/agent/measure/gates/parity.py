@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from typing import Dict, List, Sequence
 
 from ...errors import ExitCode, ToolchainError
-from ...manifest import Gates
+from ...manifest import Gates, Manifest
 from ..quantities import write_sqnr
+from ..scoring import find_scoring
 from .case import Case
 from .row import Row, skip_row, write_row
 
@@ -42,20 +43,33 @@ def find_sqnr_db_min(gates: Gates, precision: str) -> float:
     return DEFAULT_SQNR_DB_MIN[precision]
 
 
+def find_output_sqnr_db_min(manifest: Manifest, precision: str) -> Dict[str, float]:
+    """Return the SQNR gate of every output in dB: where the metric decided about a precision, its own for those that it reads."""
+    names = [spec.name for spec in manifest.outputs]
+    limits = dict.fromkeys(names, find_sqnr_db_min(manifest.gates, precision))
+    scoring = find_scoring(manifest.metric)
+    if precision in manifest.gates.task_sqnr_db_min and scoring is not None:
+        limits.update(dict.fromkeys(scoring.list_read(names), manifest.gates.task_sqnr_db_min[precision]))
+    return limits
+
+
 def judge(case: Case) -> Sequence[Row]:
     """Fail (exit 18) every output that is too far from what was lowered, or not finite where that is."""
     evaluation = case.candidate.evaluation
     if evaluation is None or not evaluation.parity:
         return [skip_row(NAME, GROUP, "nothing was compared")]
-    least_db = find_sqnr_db_min(case.manifest.gates, case.candidate.precision)
+    precision = case.candidate.precision
+    limits = find_output_sqnr_db_min(case.manifest, precision)
+    usual_db = find_sqnr_db_min(case.manifest.gates, precision)
     rows: List[Row] = []
     for output in evaluation.parity:
-        failure = None
+        failure, least_db = None, limits.get(output.output, usual_db)
         if output.nonfinite:
             failure = f"output {output.output}: {output.nonfinite} values are NaN or infinite"
         elif not output.sqnr_db >= least_db:
             failure = f"output {output.output}: SQNR {output.sqnr_db:.1f} dB is under {least_db:g} dB"
         measured = f"SQNR {write_sqnr(output.sqnr_db, output.max_abs, output.nonfinite)}"
-        required, name = f"≥ {least_db:.1f} dB", f"{NAME} {output.output}"
+        decides = f" ({case.manifest.metric.name} decides)" if least_db < usual_db else ""
+        required, name = f"≥ {least_db:.1f} dB{decides}", f"{NAME} {output.output}"
         rows.append(write_row(name, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.PARITY))
     return rows
