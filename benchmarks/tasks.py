@@ -28,6 +28,7 @@ MODELS: tuple[str, ...] = (
     "models/detector/distilled.toml",
     "models/detector/qat.toml",
     "segmenter",
+    "keyword",
     "tabular",
     "anomaly",
     "reader",

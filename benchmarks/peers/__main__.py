@@ -41,7 +41,7 @@ from toolchain.project.recipe import Recipe
 from toolchain.run.cache import Cache, cache_root
 from toolchain.run.progress import Progress
 
-MODELS = ("resnet8", "detector", "segmenter", "tabular", "anomaly", "reader", "language", "keyword")
+MODELS = ("resnet8", "detector", "segmenter", "keyword", "tabular", "anomaly", "reader", "language")
 _TOOLS = {"ours": "ours", "quantize_static": "quantize_static", "nncf": "NNCF, OpenVINO"}
 _BEGIN, _END = "<!-- table: python -m benchmarks.peers -->\n", "<!-- end of the table of peers -->\n"
 
