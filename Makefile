@@ -9,7 +9,7 @@ BOARD_TESTS ?= tests/agent/install tests/commands/test_devices.py tests/deploy/t
 # The tests that start the real command, or a board's.
 COMMAND_TESTS ?= tests/commands tests/false_passes tests/cli tests/agent/install tests/agent/power tests/deploy \
   tests/emulator tests/contracts/test_from_outside.py tests/contracts/test_agent_members_from_outside.py \
-  tests/hostile_models
+  tests/hostile_models tests/app tests/examples
 # How long `make fuzz` takes, in all.
 FUZZ_S ?= 600
 
