@@ -81,6 +81,11 @@ def test_compress_writes_the_weights_of_the_smaller_model(project):
     project.edit_recipe("[gates]", '[[compress]]\nmethod = "magnitude_pruning"\namount = 0.5\n\n[gates]')
     result = project.run("compress", "tiny", "-o", "small.safetensors")
     assert (result.code, result.stdout) == (0, "small.safetensors\n")
+    heads, *rows = [line.split() for line in result.stderr.splitlines()[-5:] if "─" not in line]
+    assert heads[-2:] == ["before", "after"]
+    table = {row[0]: row[1:] for row in rows if row}
+    assert table["MACs"][0] == table["MACs"][1] != "0"  # zeros are multiplied all the same
+    assert {"size", "top1"} <= table.keys()
     before, after = load_file(project.weights), load_file(project.folder / "small.safetensors")
     assert before.keys() == after.keys()
     share = np.mean([np.mean(after[name] == 0) for name in after if name.endswith("weight")])

@@ -37,6 +37,16 @@ def print_to_text(report, **options):
     return stream.text()
 
 
+def test_layers_in_float_are_grouped_by_their_reason(run):
+    report = run.report()
+    fallback = report["placement"]["fallbacks"][0]
+    many = [{**fallback, "name": f"layer{index}", "share_macs": 0.05, "reason": "slower"} for index in range(6)]
+    report["placement"]["fallbacks"] = [*many, {**fallback, "name": "alone", "share_macs": None, "reason": "wider"}]
+    text = " ".join(print_to_text(report).split())
+    assert "6 layers (30.0 %), layer0, layer1, layer2, layer3 and 2 more: slower" in text
+    assert "alone: wider" in text
+
+
 @pytest.mark.parametrize(("name", "word"), [("run", "PASS"), ("failed_run", "FAIL"), ("float_run", "PASS")])
 def test_the_verdict_comes_first_and_last(name, word, request):
     lines = print_to_text(request.getfixturevalue(name).report()).splitlines()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from toolchain.project.target import Target
 from toolchain.run.atomic import write_atomically
 from toolchain.run.cache import Cache, Entry, cache_root
 from toolchain.run.screen import Screen
+
+if TYPE_CHECKING:
+    from toolchain.stages import Run
 
 
 def train(
@@ -129,13 +132,38 @@ def compress(
     try:
         with show_progress(quiet=quiet) as progress:
             run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-            weights = stages.compress(run, stages.train(run))
+            trained = stages.train(run)
+            weights = stages.compress(run, trained)
+            speaks = weights is not None and os.environ.get("RANK", "0") == "0"  # of several processes, one
+            if weights is not None and trained is not None and speaks and not quiet:
+                _print_effect(run, trained, weights)
     finally:
         stop_accelerator()
-    if weights is not None and os.environ.get("RANK", "0") == "0":
+    if weights is not None and speaks:
         write_atomically(path, weights.read_bytes())
         Screen(sys.stdout).line(str(path))
     return ExitCode.PROVEN
+
+
+def _print_effect(run: Run, before: Path, after: Path) -> None:
+    """Print what the compression did, to people: stdout has the file's name alone."""
+    from toolchain.agent.measure.metrics import find_metric
+    from toolchain.agent.measure.quantities import write_value
+    from toolchain.report.quantities import write_size
+    from toolchain.stages.compression_effect import measure_effect
+
+    effects = [measure_effect(run, weights) for weights in (before, after)]
+    rows = [
+        ["size", *(write_size(effect.size_bytes) for effect in effects)],
+        ["MACs", *(f"{effect.macs:,}" for effect in effects)],
+    ]
+    values = [effect.metric for effect in effects if effect.metric is not None]
+    if run.metric_name is not None and len(values) == len(effects):
+        unit = find_metric(run.metric_name).SCALE.unit
+        rows.append([run.metric_name, *(write_value(value, unit) for value in values)])
+    Screen(sys.stderr).table(
+        ("in PyTorch", "before", "after"), [[(cell, "") for cell in row] for row in rows], numbers=2
+    )
 
 
 def _search(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
 from toolchain.agent.measure.quantities import write_count, write_percent
 from toolchain.report.numbers import list_numbers
 from toolchain.report.quantities import write_difference, write_duration
-from toolchain.report.shape import NO_REASON, VERDICT_WORDS, GateStatus, Report, RunError, Stage, Verdict
+from toolchain.report.shape import NO_REASON, VERDICT_WORDS, Fallback, GateStatus, Report, RunError, Stage, Verdict
 from toolchain.run.screen import Screen
 
 FILES = ("report.html", "report.json", "junit.xml", "summary.md", "log.jsonl")
 # Fits a terminal of 80 columns and stays readable on a wider one.
 WIDTH_MAX = 100
+# Of one reason; report.json and the page name all.
+_LAYERS_MAX = 4
 
 _VERDICT_STYLE: dict[Verdict, str] = {"pass": "bold green", "fail": "bold red", "invalid": "bold yellow"}
 _GATE_STYLE: dict[GateStatus, str] = {
@@ -115,10 +118,21 @@ def _list_placement(report: Report) -> list[tuple[str, str]]:
         return []
     shares = placement["precision_share_macs"].items()
     rows = [("MACs in", ", ".join(f"{precision} {write_percent(share, 1)}" for precision, share in shares))]
+    groups: dict[tuple[str, str], list[Fallback]] = {}
     for item in placement["fallbacks"]:
-        share = "" if item["share_macs"] is None else f" ({write_percent(item['share_macs'], 1)})"
-        rows.append((item["precision"], f"{item['name']}{share}: {item['reason'] or NO_REASON}"))
-    return rows
+        groups.setdefault((item["precision"], item["reason"] or NO_REASON), []).append(item)
+    return rows + [(precision, _describe_fallbacks(items, reason)) for (precision, reason), items in groups.items()]
+
+
+def _describe_fallbacks(items: Sequence[Fallback], reason: str) -> str:
+    """Return the layers that one reason keeps from the precision, with their share of the MACs where all are known."""
+    shares = [item["share_macs"] for item in items if item["share_macs"] is not None]
+    share = f" ({write_percent(sum(shares), 1)})" if len(shares) == len(items) else ""
+    names = ", ".join(item["name"] for item in items[:_LAYERS_MAX])
+    rest = len(items) - _LAYERS_MAX
+    more = f" and {rest} more" if rest > 0 else ""
+    count = f"{len(items)} layers{share}, " if len(items) > 1 else ""
+    return f"{count}{names}{more}{'' if count else share}: {reason}"
 
 
 def _describe_stage(stage: Stage) -> str:

@@ -1,5 +1,6 @@
 """What a model is made of."""
 
+import argparse
 import io
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import nn
 from tests.fuzz.reader import Reader
 from toolchain.graph.file import read_onnx
 from toolchain.graph.learned_ranges import LearnedRanges, read_ranges
+from toolchain.module.checkpoints.read import read_checkpoint
 from toolchain.module.structure import AddBias, FixWeights, LearnedRange, SetGroups, ToIdentity, dump_edits, parse_edits
 from toolchain.module.weights import load_weights
 from toolchain.run.confine.confine import confine
@@ -61,6 +63,18 @@ def _read_onnx(data: bytes, folder: Path) -> object:
         return confine(lambda _: len(read_onnx(path).graph.node), limits=limits, progress=_SILENT, where=str(path))
 
 
+def _save_checkpoint() -> bytes:
+    file = io.BytesIO()
+    torch.save({"state_dict": _build_net().state_dict(), "epoch": 3, "args": argparse.Namespace(lr=0.1)}, file)
+    return file.getvalue()
+
+
+def _read_checkpoint(data: bytes, folder: Path) -> object:
+    (folder / "best.ckpt").write_bytes(data)
+    with mock.patch.object(tempfile, "tempdir", str(folder)):
+        return read_checkpoint(folder / "best.ckpt", folder, progress=_SILENT)
+
+
 def _load_weights(data: bytes, folder: Path) -> object:
     (folder / "weights.safetensors").write_bytes(data)
     return load_weights(_build_net(), folder / "weights.safetensors")
@@ -86,6 +100,7 @@ _FREE_EDITS = dump_edits([SetGroups(module="0", groups=1), LearnedRange(node="co
 
 READERS = (
     Reader("onnx", _read_onnx, (_ONNX.SerializeToString(), _EXTERNAL.SerializeToString()), is_slow=True),
+    Reader("checkpoint", _read_checkpoint, (_save_checkpoint(), _make_weights(edited=False)), is_slow=True),
     Reader("weights", _load_weights, (_make_weights(edited=False), _make_weights(edited=True))),
     Reader("edits", _load_edited, (_FREE_EDITS,)),
     Reader("edits alone", lambda data, _: parse_edits(data.decode("utf-8", "replace"), where="x"), (_EDITS.encode(),)),
