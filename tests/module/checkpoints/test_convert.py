@@ -190,6 +190,8 @@ SEVERAL = {
         "model, model_ema (in part)",
         "model",
     ),
+    "compiled and not": ({**STATE, **under("_orig_mod.", make_state(2))}, "., _orig_mod", "."),
+    "an average below the names": ({**STATE, **under("ema.", make_state(2))}, "., ema", "."),
     "student and teacher": (
         {**under("student.", STATE), **under("teacher.", make_state(2))},
         "student, teacher",

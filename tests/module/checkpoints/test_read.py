@@ -153,8 +153,13 @@ def test_a_tensor_that_declares_more_than_there_is_takes_no_memory(refuse):
 
 
 def test_what_lies_in_the_file_is_told_by_its_keys(tmp_path):
-    content = {"epoch": 3, "net": {"a": torch.ones(1)}, "averages": [torch.ones(1)], 5: {"b": torch.ones(2)}}
+    content = {
+        "epoch": 3,
+        "net": {"a": torch.ones(1), 7: torch.ones(1)},
+        "list": [torch.ones(1)],
+        5: {"b": torch.ones(2)},
+    }
     (tmp_path / "best.ckpt").write_bytes(save(content))
     found = read(tmp_path / "best.ckpt", tmp_path)
     assert [table.place for table in found.tables] == ["net", "5"]
-    assert found.left_out == ("epoch (int)", "averages (list)")
+    assert found.left_out == ("epoch (int)", "net/7 (a tensor without a name)", "list (list)")

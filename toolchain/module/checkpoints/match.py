@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -61,7 +61,10 @@ def match_table(table: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> lis
 
     A prefix whose names another one covers, which fits as a whole, is none: parts of a model look like the model.
     """
-    named = {_unwrap(name, state): (name, tensor) for name, tensor in table.items()}
+    plain = {name: _unwrap(name, state) for name in table}
+    times = Counter(plain.values())
+    # Two names that would be one stay what they are: neither may silently take the other's place.
+    named = {plain[name] if times[plain[name]] == 1 else name: (name, tensor) for name, tensor in table.items()}
     counts: Counter[str] = Counter()
     for name in named:
         parts = name.split(".")
@@ -71,9 +74,27 @@ def match_table(table: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> lis
             if ".".join(parts[start:]) in state
         )
     matches = [_match_prefix(prefix, named, state) for prefix in counts or [""]]
+    matches = [_set_others_beside(match, matches) for match in matches]
     matches.sort(key=lambda match: (not match.is_whole, -match.share, len(match.prefix)))
     best = matches[0]
     return [match for match in matches if match is best or not (best.is_whole and match.keys <= best.keys)]
+
+
+def _set_others_beside(match: Match, matches: Sequence[Match]) -> Match:
+    """Return a match without the names of other weights of the model that lie below its own prefix, as `ema.` below none."""
+    others: set[str] = set()
+    for other in matches:
+        if other.is_of_model and len(other.prefix) > len(match.prefix) and other.prefix.startswith(match.prefix):
+            others |= other.keys
+    found = others & set(match.unexpected)
+    if not found:
+        return match
+    return replace(
+        match,
+        unexpected=tuple(name for name in match.unexpected if name not in found),
+        beside=(*match.beside, *sorted(found)),
+        keys=match.keys - found,
+    )
 
 
 def _unwrap(name: str, state: Mapping[str, Tensor]) -> str:

@@ -213,9 +213,11 @@ def _find_tables(value: Any, place: tuple[str, ...], left_out: list[str]) -> Ite
     if tensors:
         yield name, tensors
     for key, item in value.items():
-        if isinstance(item, torch.Tensor):
-            continue
         inner = (*place, str(key).replace("/", "_"))
+        if isinstance(item, torch.Tensor):
+            if not isinstance(key, str):
+                left_out.append(f"{'/'.join(inner)} (a tensor without a name)")
+            continue
         if isinstance(item, Mapping) and item and len(inner) <= _DEPTH_MAX:
             yield from _find_tables(item, inner, left_out)
         else:
