@@ -63,7 +63,10 @@ MANIFEST = {
         "outputs": {"y": "golden/out.npy"},
         "originals": {"y": "golden/out.npy"},
         "targets": {},
+        "pairs": {"pictures": [], "boxes": None, "answers": {}},
     },
+    "input": None,
+    "output": {"classes": []},
     "metric": {"name": None, "reference": None, "options": {}, "decoder": None, "truth": "labels"},
     "gates": {
         "metric_drop_max": None,

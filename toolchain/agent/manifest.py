@@ -13,6 +13,7 @@ from .clock import parse_utc
 from .decode import decode, parse_json
 from .errors import ExitCode, ToolchainError
 from .regular import open_regular_file
+from .sensor import NO_OUTPUT, NO_PAIRS, GoldenPairs, InputSpec, OutputSpec, check_sensor
 
 SCHEMA = 5
 # One of ours has 18 kB, most of it the agent's files, and some 1 kB more for each further input and output. To read the
@@ -91,6 +92,7 @@ class Golden:
     originals: Mapping[str, str]
     targets: Mapping[str, str]
     """What the metric compares with; a ragged one is two files (measure/targets.py)."""
+    pairs: GoldenPairs = NO_PAIRS
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,9 @@ class Manifest:
     gates: Gates
     provenance: Mapping[str, object]
     files: Tuple[FileEntry, ...]
+    input: Optional[InputSpec] = None
+    """What the sensor gives, and what is made of it before the payload; None where the recipe does not say it."""
+    output: OutputSpec = NO_OUTPUT
 
 
 def compute_bundle_id(data: bytes) -> str:
@@ -269,7 +274,12 @@ def _check_manifest(manifest: Manifest) -> None:
     require(not by_task or metric.name is not None, "gates.task_sqnr_db_min", "nothing without a metric", by_task)
     used = [candidate.path for candidate in manifest.candidates]
     used += [manifest.reference, *golden.inputs.values(), *golden.outputs.values(), *golden.originals.values()]
-    used += [*golden.targets.values(), *([] if manifest.original.path is None else [manifest.original.path])]
+    check_sensor(manifest.input, manifest.inputs, golden.pairs)
+    used += [
+        *golden.pairs.list_files(),
+        *golden.targets.values(),
+        *([] if manifest.original.path is None else [manifest.original.path]),
+    ]
     listed = {entry.path for entry in manifest.files}
     for path in used:
         require(path in listed, "files", f"an entry for {path!a}, which the manifest uses", "no such entry")

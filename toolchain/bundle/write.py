@@ -31,9 +31,11 @@ from toolchain.agent.manifest import (
 )
 from toolchain.agent.measure.levels import find_levels_path
 from toolchain.agent.measure.targets import TargetArray, split_targets
+from toolchain.agent.sensor import NO_OUTPUT, InputSpec, OutputSpec
 from toolchain.bundle.agent_files import list_agent_files
 from toolchain.bundle.arrays import ArrayWriter
 from toolchain.bundle.levels import compact_array
+from toolchain.bundle.pairs import ANSWERED_SAMPLES, Run, write_answers, write_pairs
 from toolchain.errors import usage
 from toolchain.run.sources import find_sources
 
@@ -84,6 +86,9 @@ class BundleInputs:
     gates: Gates
     provenance: Mapping[str, Any]
     """JSON values: versions, seeds, hashes of the data. Times and paths make every bundle another one."""
+    sensor: InputSpec | None = None
+    """What feeds the payload, and how; None where the recipe does not say it."""
+    output: OutputSpec = NO_OUTPUT
     counter: int = 0
     expires: str | None = None
     """See agent/manifest.py: a board refuses a lower counter than it had, and a bundle after its time."""
@@ -124,7 +129,10 @@ def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
             path: stack.enter_context(ArrayWriter(folder / path, inputs.golden_samples))
             for path in (*input_paths.values(), *output_paths.values(), *original_paths.values())
         }
-        for batch in inputs.golden:
+        answered: list[Run] = []
+        for index, batch in enumerate(inputs.golden):
+            if index < ANSWERED_SAMPLES:
+                answered.append(_take_run(batch, stacked=inputs.golden_stacked))
             for name, path in original_paths.items():
                 writers[path].add((batch.originals or {})[name])
             for name, path in input_paths.items():
@@ -146,7 +154,15 @@ def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
         outputs=output_paths,
         originals=original_paths or output_paths,
         targets=target_paths,
+        pairs=write_pairs(inputs.sensor, write_answers(inputs.metric.decoder, answered, folder), folder),
     )
+
+
+def _take_run(batch: GoldenBatch, *, stacked: bool) -> Run:
+    """Return inputs and outputs of a batch as one run has them."""
+    named = (batch.inputs, batch.outputs)
+    inputs, outputs = ({name: array[0] if stacked else array for name, array in arrays.items()} for arrays in named)
+    return inputs, outputs
 
 
 def _copy_agent(inputs: BundleInputs, folder: Path) -> None:
@@ -200,6 +216,8 @@ def write_bundle(inputs: BundleInputs, folder: Path) -> Manifest:
         gates=inputs.gates,
         provenance=inputs.provenance,
         files=_list_files(folder),
+        input=inputs.sensor,
+        output=inputs.output,
     )
     data = encode_manifest(manifest)
     parse_manifest(data)  # what no board would read is not written

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.agent.measure.preprocess.place import Placement
 from toolchain.agent.measure.targets import Ragged
 from toolchain.data.faults import Faults, Kind
-from toolchain.data.framing import Placement
 from toolchain.data.open_picture import read_size
 from toolchain.errors import ToolchainError
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from toolchain.agent.measure.preprocess.place import Placement
 from toolchain.agent.measure.targets import Ragged, TargetArray
 from toolchain.data.boxes import Boxes, is_box, measure_picture, stack_placements
 from toolchain.data.coco_annotations import Annotations, Picture, read_annotations
 from toolchain.data.dataset import Dataset, hash_files, hash_stats
 from toolchain.data.faults import Faults, Kind, refuse_without
 from toolchain.data.file_samples import FileSamples
-from toolchain.data.framing import Framing, PictureOptions, Placement, make_framing
+from toolchain.data.framing import Framing, PictureOptions, make_framing
 from toolchain.errors import usage
 from toolchain.project.data_path import DataPath
 from toolchain.project.toml_file import check_table

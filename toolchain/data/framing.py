@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from toolchain.agent.measure.preprocess.place import Placement, place_frame
 from toolchain.data.open_picture import open_picture, turn_upright
 from toolchain.errors import usage
 from toolchain.project.toml_file import Section
@@ -43,28 +44,6 @@ class PictureOptions(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Where a picture lies in the input: its left upper corner, and its size there, in pixels of the input."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-    source_width: int
-    source_height: int
-
-    @property
-    def scale(self) -> NDArray[np.float64]:
-        """Pixels of the input for one of the picture, `(2,)`: to the right and down."""
-        return np.array([self.width / self.source_width, self.height / self.source_height])
-
-    def move_points(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return where points x, y `(..., 2)` of the picture lie in the input."""
-        moved: NDArray[np.float64] = points * self.scale + (self.left, self.top)
-        return moved
-
-
-@dataclass(frozen=True, kw_only=True)
 class Framing:
     """The way from a picture file to an input, the same for all of a data set."""
 
@@ -78,18 +57,8 @@ class Framing:
 
     def place(self, width: int, height: int) -> Placement:
         """Return where a picture of this size comes to lie."""
-        wide, high = self.width, self.height
-        if self.letterbox:
-            scale = min(self.width / width, self.height / height)
-            wide = min(self.width, max(1, round(width * scale)))
-            high = min(self.height, max(1, round(height * scale)))
-        return Placement(
-            left=(self.width - wide) // 2,
-            top=(self.height - high) // 2,
-            width=wide,
-            height=high,
-            source_width=width,
-            source_height=height,
+        return place_frame(
+            width, height, width=self.width, height=self.height, resize="letterbox" if self.letterbox else "stretch"
         )
 
     def read_picture(self, path: Path) -> NDArray[np.uint8]:

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from toolchain.agent.measure.preprocess.place import Placement
 from toolchain.data.boxes import Boxes, is_box, measure_picture
 from toolchain.data.dataset import Dataset, hash_stats
 from toolchain.data.faults import Faults, Kind, refuse_without
 from toolchain.data.file_samples import FileSamples
-from toolchain.data.framing import Framing, PictureOptions, Placement, make_framing
+from toolchain.data.framing import Framing, PictureOptions, make_framing
 from toolchain.data.list_files import PICTURES, list_files
 from toolchain.data.stems import pair_stems
 from toolchain.project.data_path import DataPath

@@ -1,0 +1,170 @@
+"""The sensor: what it gives, what a program makes of it before the payload, and what it makes of the answers, as manifests say it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple
+
+from .bundle_files import require
+
+if TYPE_CHECKING:
+    from .manifest import TensorSpec
+
+TYPES = ("uint8", "int16", "uint16", "float32")
+"""numpy's names of what sensors give."""
+LAYOUTS = ("NHWC", "NCHW")
+COLOURS = ("RGB", "BGR", "grey")
+RESIZES = ("none", "letterbox", "stretch", "crop")
+SIDE_MAX = 4096
+"""Of a picture as the payload takes it, in pixels; a batch of 50 of that size would take 10 GB."""
+
+
+def count_channels(colour: str) -> int:
+    """Return how many numbers a pixel has."""
+    return 1 if colour == "grey" else 3
+
+
+@dataclass(frozen=True)
+class PictureSpec:
+    """A picture as the payload takes it, and the way there from a frame of any size (measure/preprocess/)."""
+
+    type: str
+    layout: str
+    colour: str
+    """Of the frame and of the payload's input alike: what the model was trained with is the graph's business."""
+    height: int
+    width: int
+    resize: str
+    fill: int
+    """What a letterbox is filled with, in every channel."""
+    crop_share: float
+    """Of a crop: which share of the resized frame the input is, on the side that is cut least; 1 cuts it not at all."""
+
+    def list_shape(self) -> Tuple[Optional[int], ...]:
+        """Return the shape of the input, of any number of samples."""
+        channels = count_channels(self.colour)
+        if self.layout == "NCHW":
+            return (None, channels, self.height, self.width)
+        return (None, self.height, self.width, channels)
+
+
+@dataclass(frozen=True)
+class SoundSpec:
+    """Sound as the payload takes it."""
+
+    type: str
+    rate_hz: int
+
+
+@dataclass(frozen=True)
+class InGraph:
+    """What the payload's graph does with the sensor's numbers: y = (x * scale - mean) / std. For people: programs don't."""
+
+    scale: float
+    mean: Tuple[float, ...]
+    std: Tuple[float, ...]
+    """Of each channel in the order of model_colour, or one for all."""
+    model_layout: Optional[str]
+    model_colour: Optional[str]
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The input of the payload that the sensor feeds, a picture or a sound; the others are fed as they are."""
+
+    name: str
+    picture: Optional[PictureSpec]
+    sound: Optional[SoundSpec]
+    in_graph: InGraph
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """What the answers mean beside what the decoder of the metric says: the names of the classes, by number."""
+
+    classes: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PicturePair:
+    """A frame (h, w, c) and the tensor (1, ...) made of it, as .npy files; where it lies in the tensor; `boxes` restored to it."""
+
+    picture: str
+    tensor: str
+    left: int
+    top: int
+    width: int
+    height: int
+    restored: str
+
+
+@dataclass(frozen=True)
+class GoldenPairs:
+    """Golden pairs at both ends, .npy files: any program's own pre- and post-processing is checked against them.
+
+    `boxes` (rows, 4) in pixels of the input are restored to each frame. `answers` are what the decoder makes of the first
+    golden outputs, by name; a ragged one is two files (measure/targets.py). Nothing where the manifest has no such end.
+    """
+
+    pictures: Tuple[PicturePair, ...] = ()
+    boxes: Optional[str] = None
+    answers: Mapping[str, str] = field(default_factory=dict)
+
+    def list_files(self) -> Tuple[str, ...]:
+        """Return the paths of all of them."""
+        ends = [path for pair in self.pictures for path in (pair.picture, pair.tensor, pair.restored)]
+        return (*ends, *([] if self.boxes is None else [self.boxes]), *self.answers.values())
+
+
+NO_OUTPUT, NO_PAIRS = OutputSpec(), GoldenPairs()
+
+
+def check_sensor(spec: Optional[InputSpec], inputs: Sequence[TensorSpec], pairs: GoldenPairs) -> None:
+    """Refuse (exit 23) a sensor that does not feed an input of the payload as that is."""
+    if spec is None:
+        require(not pairs.pictures, "golden.pairs", "no pictures, where the input is not described", "some")
+        return
+    check_input(spec)
+    fed = {tensor.name: tensor for tensor in inputs}.get(spec.name)
+    kind, shape = "", None
+    if spec.picture is not None:
+        kind, shape = spec.picture.type, spec.picture.list_shape()
+    elif spec.sound is not None:
+        kind = spec.sound.type
+    found = "no such input" if fed is None else f"{fed.dtype} of shape {fed.shape}"
+    fits = fed is not None and fed.dtype == kind and (shape is None or fed.takes(shape))
+    require(
+        fits, f"inputs.{spec.name}", f"the sensor's {kind}" + ("" if shape is None else f" of shape {shape}"), found
+    )
+    is_pair = bool(pairs.pictures) is (pairs.boxes is not None)
+    require(is_pair, "golden.pairs", "pictures and boxes, or neither", "one of them")
+
+
+def check_input(spec: InputSpec) -> None:
+    """Refuse (exit 23) an input whose parts do not fit together."""
+    picture, sound = spec.picture, spec.sound
+    require((picture is None) != (sound is None), "input", "a picture or a sound", "both or neither")
+    if sound is not None:
+        require(sound.type in TYPES, "input.sound.type", f"one of {', '.join(TYPES)}", sound.type)
+        require(1 <= sound.rate_hz <= 10**6, "input.sound.rate_hz", "1 to 1000000", sound.rate_hz)
+    if picture is not None:
+        check_picture(picture)
+    graph = spec.in_graph
+    channels = 1 if picture is None else count_channels(picture.colour)
+    for name, values in (("mean", graph.mean), ("std", graph.std)):
+        require(len(values) in (1, channels), f"input.in_graph.{name}", f"1 or {channels} numbers", len(values))
+    require(graph.scale != 0 and 0 not in graph.std, "input.in_graph", "a scale and deviations that are not 0", graph)
+
+
+def check_picture(picture: PictureSpec) -> None:
+    """Refuse (exit 23) a picture of another vocabulary."""
+    where = "input.picture"
+    for name, known in (("type", TYPES), ("layout", LAYOUTS), ("colour", COLOURS), ("resize", RESIZES)):
+        value = getattr(picture, name)
+        require(value in known, f"{where}.{name}", f"one of {', '.join(known)}", value)
+    for name in ("height", "width"):
+        require(1 <= getattr(picture, name) <= SIDE_MAX, f"{where}.{name}", f"1 to {SIDE_MAX}", getattr(picture, name))
+    require(0 <= picture.fill <= 255, f"{where}.fill", "0 to 255", picture.fill)
+    require(0 < picture.crop_share <= 1, f"{where}.crop_share", "above 0, up to 1", picture.crop_share)
+    is_bytes = picture.resize == "none" or picture.type == "uint8"
+    require(is_bytes, f"{where}.resize", "none, where the type is not uint8", picture.resize)
