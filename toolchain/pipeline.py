@@ -152,14 +152,19 @@ def _make_bundle(run: stages.Run, target: Target, facts: Facts, freshness: Fresh
     float_weights = stages.train(run)
     imported = stages.export(run, None) if float_weights is None else None
     warnings = stages.evidence(run, float_weights, imported)
-    float_export = exported = imported or stages.export(run, float_weights)
+    plain = imported or stages.export(run, float_weights)
+    float_export = exported = stages.put_input(run, plain)
     float_model = model = stages.optimize(run, float_export)
-    float_golden = golden = stages.golden(run, float_export, float_weights)
+    float_golden = golden = stages.golden(run, plain, float_weights)
     weights = stages.compress(run, float_weights)
     if weights != float_weights:
-        exported = stages.export(run, weights)
+        plain = stages.export(run, weights)
+        exported = stages.put_input(run, plain)
         model = stages.optimize(run, exported)
-        golden = stages.golden(run, exported, weights)
+    # Frames that the application resizes are others than the data set's own: drift and metric are held against those.
+    is_reframed = stages.is_reframed(run)
+    if weights != float_weights or is_reframed:
+        golden = stages.golden(run, plain, weights, sensed=is_reframed)
     candidates: dict[str, Entry] = {
         name: stages.lower(run, model, target, name, facts, exported=exported) for name in target.precision
     }

@@ -77,6 +77,13 @@ class InputSpec:
     sound: Optional[SoundSpec]
     in_graph: InGraph
 
+    @property
+    def type(self) -> str:
+        """What the sensor gives; an empty text where it is neither a picture nor a sound, which no manifest may say."""
+        if self.picture is not None:
+            return self.picture.type
+        return "" if self.sound is None else self.sound.type
+
 
 @dataclass(frozen=True)
 class OutputSpec:
@@ -126,11 +133,7 @@ def check_sensor(spec: Optional[InputSpec], inputs: Sequence[TensorSpec], pairs:
         return
     check_input(spec)
     fed = {tensor.name: tensor for tensor in inputs}.get(spec.name)
-    kind, shape = "", None
-    if spec.picture is not None:
-        kind, shape = spec.picture.type, spec.picture.list_shape()
-    elif spec.sound is not None:
-        kind = spec.sound.type
+    kind, shape = spec.type, None if spec.picture is None else spec.picture.list_shape()
     found = "no such input" if fed is None else f"{fed.dtype} of shape {fed.shape}"
     fits = fed is not None and fed.dtype == kind and (shape is None or fed.takes(shape))
     require(

@@ -64,6 +64,11 @@ def transform_images(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return normalized
 
 
+def lay_pixels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return pictures `(n, 3, 32, 32)` as pixels `(n, 32, 32, 3)`."""
+    return images.transpose(0, 2, 3, 1)
+
+
 def _read_part(folder: Path, part: str, names: Sequence[str]) -> ImageSamples:
     paths = [folder / name for name in names]
     records = np.concatenate([_read_records(path) for path in paths])
@@ -72,6 +77,7 @@ def _read_part(folder: Path, part: str, names: Sequence[str]) -> ImageSamples:
         targets={LABELS: records[:, 0].astype(np.int64)},
         sha256=hash_files(f"cifar10 {part}: {_TRANSFORM}", paths),
         transform=transform_images,
+        lay_pixels=lay_pixels,
     )
 
 

@@ -129,6 +129,8 @@ def _make_samples(part: _Part, framing: Framing, options: Options) -> FileSample
         sha256=hash_stats(hash_files(what, [part.found.path]), part.folder, part.paths),
         read=framing.read_picture,
         finish=framing.normalize,
+        frame=framing.read_frame,
+        framed=framing.framed,
     )
 
 

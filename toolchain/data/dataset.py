@@ -33,7 +33,8 @@ class Samples(Protocol):
     def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
         """Return samples start to stop: one array per model input, first axis = samples.
 
-        Image sets use the key "input": float32 `(n, C, H, W)`, normalized.
+        Image sets use the key "input": float32 `(n, C, H, W)`, normalized. They may have `read_pixels(start, stop)` too: the
+        bytes `(n, H, W, C)` of the same pictures before that, and `read_frame(index)`: one as it was stored (data/sensor.py).
         """
 
 
@@ -71,6 +72,8 @@ class ImageSamples:
     sha256: str
     transform: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     """From source images `(n, …)` to a model input `(n, C, H, W)`."""
+    lay_pixels: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = np.asarray
+    """From source images to the pixels `(n, H, W, C)` of that input, in RGB or grey: what a camera would give."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -82,6 +85,10 @@ class ImageSamples:
     def take(self, indices: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Return the images at the indices `(n,)`."""
         return {IMAGE_INPUT: self.transform(self.images[indices])}
+
+    def read_pixels(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Return the pixels of the images start to stop."""
+        return self.lay_pixels(self.images[start:stop])
 
 
 def find_labels(samples: Samples) -> NDArray[np.int64] | None:

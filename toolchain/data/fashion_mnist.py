@@ -54,8 +54,16 @@ def load_parts(options: Mapping[str, Any]) -> tuple[ImageSamples, ImageSamples]:
 def transform_images(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return grey pictures `(n, 28, 28)` as normalized float32 `(n, 3, 32, 32)`."""
     table = ((np.arange(256) / 255 - _MEAN) / _STD).astype(np.float32)
-    padded = np.pad(images, ((0, 0), (2, 2), (2, 2)))
-    return np.repeat(table[padded][:, None], 3, axis=1)
+    return np.repeat(table[_pad(images)][:, None], 3, axis=1)
+
+
+def lay_pixels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return grey pictures `(n, 28, 28)` as pixels `(n, 32, 32, 3)`."""
+    return np.repeat(_pad(images)[..., None], 3, axis=3)
+
+
+def _pad(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.pad(images, ((0, 0), (2, 2), (2, 2)))
 
 
 def _cache_folder() -> Path:
@@ -125,4 +133,5 @@ def _read_part(folder: Path, part: str) -> ImageSamples:
         targets={LABELS: labels.astype(np.int64)},
         sha256=hash_files(f"fashion_mnist {part}: {TRANSFORM}", [images_path, labels_path]),
         transform=transform_images,
+        lay_pixels=lay_pixels,
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from toolchain.agent.measure.targets import LABELS
 from toolchain.data.dataset import Dataset, ImageSamples, hash_files
-from toolchain.data.fashion_mnist import CLASSES, LICENCE, TRANSFORM, transform_images
+from toolchain.data.fashion_mnist import CLASSES, LICENCE, TRANSFORM, lay_pixels, transform_images
 from toolchain.errors import malformed
 from toolchain.project.npz_file import read_arrays
 from toolchain.project.toml_file import Section, check_table
@@ -49,6 +49,8 @@ def load_parts() -> tuple[ImageSamples, ImageSamples]:
             ) from error
         sha256 = hash_files(f"fashion_mnist_small {part}: {TRANSFORM}", [FILE])
         targets = {LABELS: labels.astype(np.int64)}
-        return ImageSamples(images=images, targets=targets, sha256=sha256, transform=transform_images)
+        return ImageSamples(
+            images=images, targets=targets, sha256=sha256, transform=transform_images, lay_pixels=lay_pixels
+        )
 
     return take_part("calibration"), take_part("evaluation")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ class FileSamples:
     """From a file to an array, of the same shape for all."""
     finish: Callable[[NDArray[Any]], NDArray[Any]] = np.ascontiguousarray
     """From a batch of these to the model's input."""
+    frame: Callable[[Path], NDArray[np.uint8]] | None = None
+    """From a file to a picture as it was stored, `(h, w, c)`; None where the files are no pictures."""
+    framed: Mapping[str, Any] = field(default_factory=dict)
+    """How `read` lays a picture, where targets lie in pixels of it: keys of a sensor's picture (agent/sensor.py)."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -42,7 +46,20 @@ class FileSamples:
         """Return the path of a sample."""
         return str(self.paths[index])
 
-    def _read(self, paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
+    @property
+    def read_pixels(self) -> Callable[[int, int], NDArray[Any]] | None:
+        """What returns the pictures start to stop as bytes `(n, H, W, C)`; None where the files are none."""
+        return None if self.frame is None else lambda start, stop: self._stack(self.paths[start:stop])
+
+    @property
+    def read_frame(self) -> Callable[[int], NDArray[np.uint8]] | None:
+        """What returns a picture as it was stored; None where the files are none."""
+        frame = self.frame
+        return None if frame is None else lambda index: frame(self.paths[index])
+
+    def _stack(self, paths: Sequence[Path]) -> NDArray[Any]:
         with ThreadPoolExecutor() as pool:  # decoding runs outside the interpreter's lock
-            arrays = np.stack(list(pool.map(self.read, paths)))
-        return {IMAGE_INPUT: self.finish(arrays)}
+            return np.stack(list(pool.map(self.read, paths)))
+
+    def _read(self, paths: Sequence[Path]) -> dict[str, NDArray[Any]]:
+        return {IMAGE_INPUT: self.finish(self._stack(paths))}

@@ -65,12 +65,19 @@ class Framing:
         """Return a picture file as it lies in the input, `(H, W, C)`; raises ToolchainError as open_picture does."""
         from PIL import Image
 
-        mode = "L" if self.grey else "RGB"
         with open_picture(path, lambda *_: (self.width, self.height)) as stored:
-            image = turn_upright(stored, path)
-            plain = image if image.mode == mode else image.convert(mode)
+            plain = _convert(turn_upright(stored, path), grey=self.grey)
             pixels = self._lay(plain, Image.Resampling.BILINEAR, fill=self.fill)
         return pixels[..., None] if self.grey else pixels
+
+    def read_frame(self, path: Path) -> NDArray[np.uint8]:
+        """Return a picture file upright in its own size, `(h, w, C)`, as a camera would have given it."""
+        return read_frame(path, grey=self.grey)
+
+    @property
+    def framed(self) -> dict[str, Any]:
+        """How pictures are laid, in the words of a sensor's picture (agent/sensor.py)."""
+        return {"resize": "letterbox" if self.letterbox else "stretch", "fill": self.fill}
 
     def read_mask(self, path: Path, *, ignore: int) -> NDArray[np.uint8]:
         """Return the class numbers of a mask file as they lie in the input, `(H, W)`, ignored where the picture is not.
@@ -102,6 +109,18 @@ class Framing:
         laid = np.full((self.height, self.width, *resized.shape[2:]), fill, dtype=np.uint8)
         laid[at.top : at.top + at.height, at.left : at.left + at.width] = resized
         return laid
+
+
+def read_frame(path: Path, *, grey: bool) -> NDArray[np.uint8]:
+    """Return a picture file upright in its own size, `(h, w, 3)` in RGB or `(h, w, 1)`; raises as open_picture does."""
+    with open_picture(path, lambda width, height: (width, height)) as stored:
+        pixels = np.asarray(_convert(turn_upright(stored, path), grey=grey))
+    return pixels[..., None] if grey else pixels
+
+
+def _convert(image: Image.Image, *, grey: bool) -> Image.Image:
+    mode = "L" if grey else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def make_framing(options: PictureOptions) -> Framing:

@@ -104,6 +104,10 @@ class Scenes:
             scenes[row, 0] = (self._draw(int(index))[0] / 255 - _MEAN) / _STD
         return {IMAGE_INPUT: scenes}
 
+    def read_pixels(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Return the pixels of the scenes start to stop, `(n, 96, 96, 1)`."""
+        return np.stack([self._draw(index)[0] for index in range(self.count)[start:stop]])[..., None]
+
     @cached_property
     def _named(self) -> list[list[int]]:
         numbers = np.array([garment.number for garment in self.garments])

@@ -13,7 +13,7 @@ from toolchain.agent.measure.targets import LABELS
 from toolchain.data.class_folders import Files, list_class_files, list_classes
 from toolchain.data.dataset import Dataset, hash_stats
 from toolchain.data.file_samples import FileSamples
-from toolchain.data.framing import check_std, normalize_pictures
+from toolchain.data.framing import check_std, normalize_pictures, read_frame
 from toolchain.data.list_files import PICTURES
 from toolchain.data.read_image import read_image
 from toolchain.project.data_path import DataPath
@@ -61,4 +61,5 @@ def _list_files(folder: Path, classes: Sequence[str], options: Options) -> FileS
         sha256=hash_stats(what, folder, paths),
         read=partial(read_image, size=options.size),
         finish=partial(normalize_pictures, mean=options.mean, std=options.std),
+        frame=partial(read_frame, grey=False),
     )

@@ -124,6 +124,8 @@ def _make_samples(part: _Part, framing: Framing, options: Options) -> FileSample
         sha256=hash_stats(hash_stats(what, part.folder, part.paths), part.masks_folder, part.masks),
         read=framing.read_picture,
         finish=framing.normalize,
+        frame=framing.read_frame,
+        framed=framing.framed,
     )
 
 

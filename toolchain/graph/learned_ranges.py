@@ -7,6 +7,8 @@ pairs where the runtime wants them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
@@ -125,6 +127,14 @@ def read_ranges(model: onnx.ModelProto) -> LearnedRanges | None:
             fix="deploy the model from its recipe again",
         )
     return learned
+
+
+def rename_learned(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
+    """Let the learned ranges of a model be of tensors with other names, in place: old name to new name."""
+    learned = read_ranges(model)
+    if learned is not None:
+        tensors = {names.get(name, name): found for name, found in learned.tensors.items()}
+        _with_entry(model, LearnedRanges(tensors=tensors, weight_bits=learned.weight_bits))
 
 
 def check_kept(before: onnx.ModelProto, after: onnx.ModelProto, *, name: str) -> None:

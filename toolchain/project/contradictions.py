@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from toolchain.agent.manifest import PRECISIONS
 from toolchain.errors import ToolchainError, usage
+from toolchain.project.input_section import find_input_contradiction
 
 if TYPE_CHECKING:
     from toolchain.project.recipe import Recipe
@@ -34,6 +35,8 @@ def find_contradiction(recipe: Recipe, path: Path) -> ToolchainError | None:
     if (problem := _find_misplaced(recipe, path)) is not None:
         return problem
     problem = _find_task_contradiction(recipe, path) or _find_metric_contradiction(recipe, path)
+    if problem is None and recipe.input is not None:
+        problem = find_input_contradiction(recipe.input, str(path))
     if problem is not None:
         return problem
     for precision in sorted(gates.sqnr_db_min.keys() - set(PRECISIONS)):

@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, PrivateAttr, SerializerFunctionWrapHandle
 from toolchain.agent.manifest import Precision
 from toolchain.project.agent_members import read_name, use_member
 from toolchain.project.contradictions import find_contradiction
+from toolchain.project.input_section import InputSection
 from toolchain.project.limits import split_limits
 from toolchain.project.members import Member, find_member, list_members, read_text
 from toolchain.project.seams import CALIBRATION_METHODS, DECODERS, METRICS, TASKS
@@ -197,6 +198,8 @@ class Recipe(Section):
     model: ModelSection
     data: DataSection
     task: TaskSection = Field(default_factory=TaskSection)
+    input: InputSection | None = None
+    """None: the data's arrays are what the model takes, and what the payload is fed with."""
     output: OutputSection = Field(default_factory=OutputSection)
     train: TrainSection | None = None
     compress: list[dict[str, JsonValue]] = Field(default_factory=list)

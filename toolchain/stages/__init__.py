@@ -12,8 +12,10 @@ from toolchain.stages.evidence import evidence
 from toolchain.stages.export import export
 from toolchain.stages.foreign import run_stages
 from toolchain.stages.golden import golden
+from toolchain.stages.input import put_input
 from toolchain.stages.lower import list_outliers, lower
 from toolchain.stages.optimize import optimize
+from toolchain.stages.prove_input import is_reframed
 from toolchain.stages.run import Run
 from toolchain.stages.stand_in import read_stand_in
 from toolchain.stages.train import train
@@ -25,11 +27,13 @@ __all__ = [
     "evidence",
     "export",
     "golden",
+    "is_reframed",
     "list_outliers",
     "lower",
     "lower_alone",
     "optimize",
     "optimize_alone",
+    "put_input",
     "read_stand_in",
     "run_stages",
     "train",

@@ -6,6 +6,7 @@ from toolchain.project.target import Target
 from toolchain.run.cache import Entry
 from toolchain.stages.compress import compress
 from toolchain.stages.export import export
+from toolchain.stages.input import put_input
 from toolchain.stages.lower import lower
 from toolchain.stages.optimize import optimize
 from toolchain.stages.run import Run
@@ -15,11 +16,11 @@ from toolchain.stages.train import train
 
 def optimize_alone(run: Run) -> Entry:
     """Return the recipe's model, compressed where it says so, exported and optimized."""
-    return optimize(run, export(run, compress(run, train(run))))
+    return optimize(run, put_input(run, export(run, compress(run, train(run)))))
 
 
 def lower_alone(run: Run, target: Target) -> Entry:
     """Return the first precision of a target, lowered of the uncompressed model for what stands in for a board."""
-    exported = export(run, train(run))
+    exported = put_input(run, export(run, train(run)))
     optimized = optimize(run, exported)
     return lower(run, optimized, target, target.precision[0], read_stand_in(target), exported=exported)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from toolchain.agent.manifest import BuildSpec, Compatible, Gates
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
+from toolchain.agent.sensor import InputSpec, OutputSpec
 from toolchain.bundle.agent_files import list_agent_files
 from toolchain.project.freshness import Freshness
 from toolchain.project.recipe import Recipe
 from toolchain.project.target import Target
 from toolchain.run.cache import Entry, hash_file
+from toolchain.stages.prove_input import is_reframed, prove_sample
 from toolchain.stages.run import Run
 from toolchain.tasks.scoring import describe_metric
 
@@ -49,6 +51,8 @@ def bundle(
         "target": [target.name, target.model_dump()],
         "count": run.count_evaluation(),
         "provenance": run.describe_inputs(),
+        **run.identify_input(),
+        "classes": run.data.classes,
         "freshness": [freshness.counter, freshness.expires],
     }
 
@@ -93,14 +97,28 @@ def bundle(
                 task_sqnr_db_min=_find_task_gates(candidates),
             ),
             provenance=run.describe_inputs(),
+            sensor=_describe_sensor(run, reference),
+            output=OutputSpec(classes=run.data.classes or ()),
             counter=freshness.counter,
             expires=freshness.expires,
         )
         write_bundle(inputs, folder / "bundle")
-        for entry in (golden, float_golden):
-            run.check_evaluation(entry.folder)
+        run.check_evaluation(float_golden.folder)
+        if golden is not float_golden and not is_reframed(run):
+            run.check_evaluation(golden.folder)
 
     return run.stage("bundle", inputs, build)
+
+
+def _describe_sensor(run: Run, reference: Entry) -> InputSpec | None:
+    """Return what feeds the payloads, under the name of their input."""
+    from toolchain.graph.session import open_as_board
+
+    section = run.recipe.input
+    if section is None:
+        return None
+    name = section.name or open_as_board(reference.folder / "model.onnx", threads=1).inputs[0].name
+    return run.describe_input(name)
 
 
 def _hash_agent(run: Run, runtime: str) -> dict[str, str]:
@@ -159,6 +177,7 @@ def _read_golden(run: Run, reference: Entry, golden: Entry, float_golden: Entry)
     originals = read_golden_outputs(float_golden.folder).outputs
     stacked = run.recipe.model.onnx is not None
     for index, feed in enumerate(feeds):
+        prove_sample(run, index)
         yield GoldenBatch(
             inputs={name: array[None] if stacked else array for name, array in feed.items()},
             outputs={name: array[index : index + 1] for name, array in outputs.items()},

@@ -36,6 +36,7 @@ def evidence(run: Run, weights: Path | None, imported: Entry | None) -> list[str
         "evaluation": [run.data.evaluation.sha256, run.count_evaluation()],
         **run.identify_calibration(run.recipe.data.calibration_samples),
         **({} if weights is None else run.identify_model(weights)),
+        **run.identify_input(),
         "imported": None if imported is None else imported.sha256,
     }
 

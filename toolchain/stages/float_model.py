@@ -14,6 +14,7 @@ from toolchain.agent.measure.targets import LABELS, slice_target
 from toolchain.data.dataset import find_labels, name_sample
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.run.cache import Entry
+from toolchain.stages.prove_input import prove_input
 from toolchain.stages.run import Run
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ def open_imported(run: Run, imported: Entry) -> FloatModel:
     from toolchain.graph.session import open_as_board
 
     path = imported.folder / "model.onnx"
-    run.bind_calibration(path, 1)  # it may lie in another file, of another dtype
-    feeds = run.bind_evaluation(path)
+    feeds = run.bind_plain(path)
     session = open_as_board(path, threads=1)
     return lambda index: session.run(feeds[index])
 
@@ -61,7 +61,8 @@ def examine_data(run: Run, model: FloatModel) -> list[str]:
     from toolchain.data.proof import refuse_worthless, warn_of_weakness
     from toolchain.data.survey import survey_samples
 
-    warnings = [] if run.scoring is None else _check_outputs(run, run.scoring, model)
+    warnings = prove_input(run)
+    warnings += [] if run.scoring is None else _check_outputs(run, run.scoring, model)
     evaluation = survey_samples(run.data.evaluation, run.count_evaluation())
     refuse_worthless(evaluation, where=run.name_data())
     calibrating = min(run.recipe.data.calibration_samples, len(run.data.calibration))

@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from toolchain.data.dataset import Dataset
 from toolchain.errors import usage
 from toolchain.run.cache import Entry
 from toolchain.stages.run import Run
@@ -19,17 +20,19 @@ Batch = tuple[Mapping[str, NDArray[Any]], Mapping[str, NDArray[Any]]]
 _BATCH = 64
 
 
-def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
+def golden(run: Run, exported: Entry, weights: Path | None, *, sensed: bool = False) -> Entry:
     """Return the outputs of the model that was exported, and its task metric.
 
-    PyTorch computes them; for a recipe that brings an ONNX file, ONNX Runtime on that very file.
+    PyTorch computes them; for a recipe that brings an ONNX file, ONNX Runtime on that very file. sensed: on what becomes of
+    the sensor's samples, where that is not what the data set makes of them.
     """
+    data = run.data if run.sensed is None or not sensed else run.sensed.processed
     count = run.count_evaluation()
     inputs = {
         **run.identify_code(__name__, *run.metric_members, libraries=("torchvision",)),
         "model": exported.sha256,
         "metric": run.describe_metric(),
-        "evaluation": [run.data.evaluation.sha256, count],
+        "evaluation": [data.evaluation.sha256, count],
     }
 
     def build(folder: Path) -> None:
@@ -37,14 +40,15 @@ def golden(run: Run, exported: Entry, weights: Path | None) -> Entry:
 
         write_golden_outputs(
             folder,
-            check_rows(_run_onnx(run, exported) if weights is None else _run_module(run, weights, count)),
+            check_rows(_run_onnx(run, exported, data) if weights is None else _run_module(run, weights, data, count)),
             samples=count,
             stacked=weights is None,
             scoring=run.scoring,
             targets=run.take_targets(),
             answer=run.answer,
         )
-        run.keep_evaluation(folder)
+        if data is run.data:
+            run.keep_evaluation(folder)
 
     return run.stage("golden", inputs, build)
 
@@ -67,7 +71,7 @@ def check_rows(batches: Iterable[Batch]) -> Iterator[Batch]:
         yield inputs, batch
 
 
-def _run_module(run: Run, weights: Path, count: int) -> Iterator[Batch]:
+def _run_module(run: Run, weights: Path, data: Dataset, count: int) -> Iterator[Batch]:
     """Yield the module's inputs and outputs (n, ...), batch by batch."""
     from toolchain.module.pytorch_run import run_pytorch
     from toolchain.stages.module import load_model
@@ -76,17 +80,17 @@ def _run_module(run: Run, weights: Path, count: int) -> Iterator[Batch]:
     model = load_model(run, weights)
     for start in range(0, count, _BATCH):
         stop = min(start + _BATCH, count)
-        arrays = run.data.evaluation.batch(start, stop)
+        arrays = data.evaluation.batch(start, stop)
         yield arrays, run_pytorch(model, arrays)
         advance(stop - start)
 
 
-def _run_onnx(run: Run, exported: Entry) -> Iterator[Batch]:
+def _run_onnx(run: Run, exported: Entry, data: Dataset) -> Iterator[Batch]:
     """Yield the ONNX file's inputs and outputs run by run, of the outputs an axis of samples before their own axes."""
     from toolchain.graph.session import open_as_board
 
     path = exported.folder / "model.onnx"
-    feeds = run.bind_evaluation(path)
+    feeds = run.bind_plain(path, data=data)
     session = open_as_board(path, threads=1)
     advance = run.progress.steps("golden outputs", len(feeds))
     for feed in feeds:

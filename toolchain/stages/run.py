@@ -16,10 +16,13 @@ from toolchain.agent.measure.metrics import Targets
 from toolchain.agent.measure.scoring import Scoring
 from toolchain.agent.measure.targets import TargetArray, slice_target
 from toolchain.agent.measure.traits import find_traits, list_runtimes
+from toolchain.agent.sensor import InputSpec
 from toolchain.data import Dataset, Samples, load_dataset
+from toolchain.data.sensor import Sensed, sense_dataset
 from toolchain.data.steady import SteadySamples
 from toolchain.errors import usage
 from toolchain.module.files import identify_files, identify_member
+from toolchain.project.input_section import InputSection, describe_input
 from toolchain.project.members import Member, find_member
 from toolchain.project.recipe import Recipe
 from toolchain.project.seams import DATA_SETS, DECODERS, LOWERINGS, METRICS, RUNTIMES, TASKS
@@ -61,12 +64,40 @@ class Run:
     data: Dataset = field(init=False)
     evaluation: SteadySamples = field(init=False)
     """The data's evaluation part."""
+    sensed: Sensed | None = field(init=False, default=None)
+    """The data as the sensor of [input] gives them too; None where the recipe names none."""
 
     def __post_init__(self) -> None:
         name = self.recipe.data.name
         data = load_dataset(name, self.recipe.data.options, folder=self.recipe.folder)
+        if self.recipe.input is not None:
+            data = self._sense(data, self.recipe.input)
         self.evaluation = SteadySamples(data.evaluation, data_set=name)
         self.data = replace(data, evaluation=self.evaluation)
+
+    def _sense(self, data: Dataset, section: InputSection) -> Dataset:
+        """Keep the data as the sensor gives them; return them as the model takes them."""
+        array = section.name or next(iter(data.evaluation.batch(0, 1)), "input")
+        spec = describe_input(section, array)
+        self.sensed = sense_dataset(data, spec, array=array, where=self.name_data())
+        return self.sensed.model
+
+    def describe_input(self, name: str) -> InputSpec | None:
+        """Return what [input] says of the sensor, under the name that its input has in the graph; None without it."""
+        return None if self.recipe.input is None else describe_input(self.recipe.input, name)
+
+    def identify_input(self) -> dict[str, Any]:
+        """Return the part of a key that stands for [input]; nothing without it."""
+        section = self.recipe.input
+        if section is None:
+            return {}
+        prepared = None if section.prepared is None else hash_file(self.recipe.folder / section.prepared)
+        return {"input": [section.model_dump(), prepared]}
+
+    @property
+    def fed(self) -> Dataset:
+        """The data that payloads are fed with: the sensor's, or where there is none the model's."""
+        return self.data if self.sensed is None else self.sensed.sensor
 
     def stage(self, name: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Entry:
         """Return the entry of a stage, made now or found in the cache, and record it."""
@@ -136,7 +167,7 @@ class Run:
 
     def identify_calibration(self, count: int) -> dict[str, Any]:
         """Return the part of a key that stands for the first `count` calibration samples."""
-        return {"calibration": [self.data.calibration.sha256, min(count, len(self.data.calibration))]}
+        return {"calibration": [self.fed.calibration.sha256, min(count, len(self.fed.calibration))]}
 
     def count_evaluation(self) -> int:
         """Return how many samples parity and metric are measured on."""
@@ -193,12 +224,21 @@ class Run:
         return {name: slice_target(targets[name], 0, self.count_evaluation()) for name in names}
 
     def bind_calibration(self, model: Path, count: int) -> Feeds:
-        """Return the first `count` calibration samples as feeds of an ONNX file."""
-        return self._bind(self.data.calibration, model, count)
+        """Return the first `count` calibration samples as feeds of a payload."""
+        return self._bind(self.fed.calibration, model, count)
 
     def bind_evaluation(self, model: Path) -> Feeds:
-        """Return the evaluation samples as feeds of an ONNX file."""
-        return self._bind(self.data.evaluation, model, self.count_evaluation())
+        """Return the evaluation samples as feeds of a payload."""
+        return self._bind(self.fed.evaluation, model, self.count_evaluation())
+
+    def bind_plain(self, model: Path, *, data: Dataset | None = None) -> Feeds:
+        """Return the evaluation samples as feeds of the model as it came, without what [input] puts in front of it.
+
+        data: the samples in another form that such a model takes.
+        """
+        evaluation = (data or self.data).evaluation
+        self._bind((data or self.data).calibration, model, 1)  # it may lie in another file, of another dtype
+        return self._bind(evaluation, model, self.count_evaluation())
 
     def keep_evaluation(self, folder: Path) -> None:
         """Keep in a stage's result which evaluation samples it was made from; all of them were read."""
@@ -232,7 +272,7 @@ class Run:
     def name_data(self) -> str:
         """Return where the data comes from, for messages."""
         options = [f"{name} = {value}" for name, value in self.recipe.data.options.items()]
-        return ", ".join([f"data set {self.data.name}", *options])
+        return ", ".join([f"data set {self.recipe.data.name}", *options])
 
     def _record(self, name: str, started_s: float, *, cached: bool, sha256: str | None) -> None:
         duration_s = round(time.monotonic() - started_s, 3)

@@ -29,22 +29,23 @@ def load_scoring(recipe: Recipe) -> Scoring | None:
 def describe_metric(recipe: Recipe) -> MetricSpec:
     """Return the metric, its decoder and the options of both as a manifest has them, without a model's value."""
     name = recipe.metric_name
-    decoder = None if name is None else _choose_decoder(recipe, name)
     return MetricSpec(
         name=name,
         reference=None,
         options=dict(recipe.task.metric_options),
-        decoder=decoder,
+        decoder=_choose_decoder(recipe, name),
         truth=recipe.task.truth,
     )
 
 
-def _choose_decoder(recipe: Recipe, metric: str) -> DecoderSpec | None:
+def _choose_decoder(recipe: Recipe, metric: str | None) -> DecoderSpec | None:
     section, named = recipe.output, recipe.decoder_name
     if named == _NONE:
         return None
     if named is not None:
         return DecoderSpec(name=named, options=dict(section.options))
+    if metric is None:
+        return None
     task = find_task(recipe.task.name, where=f"{recipe.path}: task.name")
     if task.DECODER is None or metric == _OF_RAW_OUTPUTS or recipe.task.loss is not None:
         return None

@@ -1,0 +1,90 @@
+"""A model behind a sensor: what would pass on the data and be wrong behind the camera, each beside what is right."""
+
+import numpy as np
+import onnx
+import pytest
+
+from toolchain.agent.manifest import read_manifest
+from toolchain.agent.measure.preprocess.picture import prepare_picture
+
+MEAN, STD = 0.5, 0.15
+INPUT = f"""
+[input]
+colour = "BGR"
+size = [8, 8]
+resize = "letterbox"
+mean = [{MEAN}]
+std = [{STD}]
+prepared = "../../data/prepared.npz"
+"""
+
+
+@pytest.fixture
+def camera(project):
+    """Return the tiny project with its pictures as a camera gives them, BGR, and the first as the training prepared them."""
+    path = project.folder / "data" / "tiny.npz"
+    with np.load(path) as arrays:
+        floats, labels = arrays["input"], arrays["labels"]
+    numbers = np.rint((floats * STD + MEAN) * 255).clip(0, 255).astype(np.uint8)
+    frames = np.ascontiguousarray(numbers.transpose(0, 2, 3, 1)[..., ::-1])
+    np.savez(path, input=frames, labels=labels)
+    np.savez(path.with_name("prepared.npz"), input=((numbers[:8] / 255 - MEAN) / STD).astype(np.float32))
+    recipe = project.folder / "models" / "tiny" / "recipe.toml"
+    recipe.write_text(recipe.read_text() + INPUT)
+    return project
+
+
+def change_data(project, change):
+    path = project.folder / "data" / "tiny.npz"
+    with np.load(path) as arrays:
+        np.savez(path, input=change(arrays["input"]), labels=arrays["labels"])
+
+
+def test_a_camera_s_bytes_are_proven_and_the_bundle_says_how_frames_become_them(camera):
+    camera.assert_passed(camera.deploy())
+    bundle = camera.out / "bundle"
+    manifest, _ = read_manifest(bundle)
+    assert (manifest.inputs[0].dtype, manifest.inputs[0].shape) == ("uint8", (None, 8, 8, 3))
+    assert np.load(bundle / manifest.golden.inputs["input"]).dtype == np.uint8
+    for candidate in manifest.candidates:
+        payload = onnx.load(bundle / candidate.path)
+        assert payload.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    for pair in manifest.golden.pairs.pictures:
+        tensor, _ = prepare_picture(np.load(bundle / pair.picture), manifest.input.picture)
+        assert (np.load(bundle / pair.tensor) == tensor).all()
+    assert not any("input.prepared" in warning for warning in camera.read_report()["warnings"])
+
+
+def test_that_nobody_else_prepared_a_sample_is_said(camera):
+    camera.edit_recipe('prepared = "../../data/prepared.npz"\n', "")
+    camera.assert_passed(camera.deploy())
+    assert any("input.prepared" in warning for warning in camera.read_report()["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fix"),
+    [
+        ('colour = "BGR"', 'colour = "RGB"', 'model_colour = "BGR"'),
+        (f"mean = [{MEAN}]", "mean = [0.4]", "correct [input]"),
+        (f"std = [{STD}]", "std = [1.0]", "correct [input]"),
+        ("[input]", "[input]\nscale = 1.0", "correct [input]"),
+        ("[input]", '[input]\nlayout = "NCHW"', "before any normalization"),
+    ],
+)
+def test_an_input_that_is_not_what_the_training_did_is_refused(camera, old, new, fix):
+    camera.edit_recipe(old, new)
+    result = camera.deploy()
+    camera.assert_stopped(result, 2, "usage")
+    assert fix in result.stderr
+
+
+def test_samples_that_are_normalized_already_are_refused(camera):
+    change_data(camera, lambda frames: ((frames / 255 - MEAN) / STD).astype(np.float32))
+    result = camera.deploy()
+    camera.assert_stopped(result, 2, "usage")
+    assert "found: float32" in result.stderr or "found float32" in result.stderr
+    camera.edit_recipe("[input]", '[input]\ntype = "float32"')
+    camera.edit_recipe('resize = "letterbox"\n', "")
+    result = camera.deploy()
+    camera.assert_stopped(result, 2, "usage")
+    assert "negative light" in result.stderr

@@ -1,0 +1,117 @@
+"""[input] of a recipe: what the sensor gives, where that is not what the model takes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from toolchain.agent.sensor import SIDE_MAX, InGraph, InputSpec, PictureSpec, SoundSpec, count_channels
+from toolchain.errors import ToolchainError, usage
+from toolchain.project.toml_file import Section
+
+_SIDE = Annotated[int, Field(ge=1, le=SIDE_MAX)]
+# To 1: the largest number of each type. What floats are, only the sensor's maker knows.
+_SCALES = {"uint8": 1 / 255, "int16": 1 / 32768, "uint16": 1 / 65535, "float32": 1.0}
+
+
+class InputSection(Section):
+    """What the sensor gives; the graph makes of it what the model takes: (x * scale - mean) / std, layout and colours."""
+
+    kind: Literal["picture", "sound"] = "picture"
+    name: str | None = None
+    """The model's input that the sensor feeds; None where it has one."""
+    type: Literal["uint8", "int16", "uint16", "float32"] = "uint8"
+    """Of a number that the sensor gives."""
+    layout: Literal["NHWC", "NCHW"] = "NHWC"
+    """Of the pictures as the payload gets them."""
+    colour: Literal["RGB", "BGR", "grey"] = "RGB"
+    """Of the sensor's pixels; what a camera gives through OpenCV is BGR."""
+    size: Annotated[list[_SIDE], Field(min_length=2, max_length=2)] | None = None
+    """Height and width of the pictures as the payload gets them."""
+    resize: Literal["none", "letterbox", "stretch", "crop"] = "none"
+    """How the application makes a frame of another size fit; "none" refuses one."""
+    fill: Annotated[int, Field(ge=0, le=255)] = 114
+    """What a letterbox is filled with; 114 is the habit of YOLO."""
+    crop_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of a crop: which share of the resized frame the input is, 0.875 for 224 of 256."""
+    scale: float | None = None
+    """What the sensor's numbers are multiplied with; None takes 1 / 255 of uint8, 1 / 32768 of int16, 1 / 65535 of uint16."""
+    mean: Annotated[list[float], Field(min_length=1, max_length=3)] = Field(default=[0.0])
+    """What is taken off after that: one number, or one for each channel in the order of model_colour."""
+    std: Annotated[list[float], Field(min_length=1, max_length=3)] = Field(default=[1.0])
+    """What that is divided by."""
+    rate_hz: Annotated[int, Field(ge=1)] | None = None
+    """Of sound."""
+    model_layout: Literal["NHWC", "NCHW"] = "NCHW"
+    """Of the model as it was trained."""
+    model_colour: Literal["RGB", "BGR"] = "RGB"
+    """The order of the colours that the model was trained with."""
+    prepared: str | None = None
+    """An .npz file, relative to the recipe, with the first evaluation samples as your own code prepares them for the model."""
+
+
+def describe_input(section: InputSection, name: str) -> InputSpec:
+    """Return the input as manifests have it, under the name that it has in the graph."""
+    is_picture = section.kind == "picture"
+    scale = _SCALES[section.type] if section.scale is None else section.scale
+    grey = section.colour == "grey"
+    in_graph = InGraph(
+        scale=scale,
+        mean=tuple(section.mean),
+        std=tuple(section.std),
+        model_layout=section.model_layout if is_picture else None,
+        model_colour=("grey" if grey else section.model_colour) if is_picture else None,
+    )
+    if not is_picture:
+        sound = SoundSpec(type=section.type, rate_hz=section.rate_hz or 0)
+        return InputSpec(name=name, picture=None, sound=sound, in_graph=in_graph)
+    height, width = section.size or (0, 0)
+    picture = PictureSpec(
+        type=section.type,
+        layout=section.layout,
+        colour=section.colour,
+        height=height,
+        width=width,
+        resize=section.resize,
+        fill=section.fill,
+        crop_share=section.crop_share,
+    )
+    return InputSpec(name=name, picture=picture, sound=None, in_graph=in_graph)
+
+
+# What only the other kind of sensor has.
+_OF_PICTURES = ("layout", "colour", "size", "resize", "fill", "crop_share", "model_layout", "model_colour")
+_OF_SOUND = ("rate_hz",)
+
+
+def find_input_contradiction(section: InputSection, where: str) -> ToolchainError | None:
+    """Return the error for keys of [input] that are right each and cannot be true together."""
+    is_picture = section.kind == "picture"
+    needed = "size" if is_picture else "rate_hz"
+    if getattr(section, needed) is None:
+        example = "size = [96, 96], height and width" if is_picture else "rate_hz = 16000"
+        return _explain(
+            f"input.{needed}", f"a {section.kind} needs {needed}", needed, "none", where, f"write {example}"
+        )
+    for key in _OF_SOUND if is_picture else _OF_PICTURES:
+        if key in section.model_fields_set:
+            what = f"{key} says nothing of a {section.kind}"
+            return _explain(f"input.{key}", what, f"none beside kind = {section.kind!r}", "one", where, "remove it")
+    if section.resize != "none" and section.type != "uint8":
+        what = "only pictures of uint8 are resized, in whole numbers"
+        return _explain("input.resize", what, '"none"', section.resize, where, "give frames of the input's size")
+    channels = count_channels(section.colour) if is_picture else 1
+    for key in ("mean", "std"):
+        count = len(getattr(section, key))
+        if count not in (1, channels):
+            what = f"{key} does not fit the channels"
+            return _explain(f"input.{key}", what, f"1 number or {channels}", str(count), where, f"correct {key}")
+    if section.scale == 0 or 0 in section.std:
+        what = "what the sensor gives would be one number"
+        return _explain("input", what, "a scale and deviations that are not 0", "0", where, "correct scale or std")
+    return None
+
+
+def _explain(key: str, what: str, expected: str, found: str, where: str, fix: str) -> ToolchainError:
+    return usage(what, where=f"{where}: {key}", expected=expected, found=found, fix=fix)
