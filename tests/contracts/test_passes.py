@@ -16,6 +16,12 @@ MEMBERS = list(list_members(seams.PASSES))
 
 # A model in which each pass has something to do; w and v are random.
 _ACTS = {
+    "fold_input": (
+        "g (uint8[N, 3, 8, 8] x) => (float[N, 4, 6, 6] y)"
+        " <float[4, 3, 3, 3] w, int64[3] p = {2, 1, 0}, float two = {2.0}, float[3, 1, 1] m>"
+        " { [a] f = Cast <to = 1> (x) [b] g = Gather <axis = 1> (f, p) [c] s = Mul (g, two) [d] t = Add (s, m)"
+        " [e] y = Conv (t, w) }"
+    ),
     "fold_scalar_into_conv": (
         "g (float[N, 3, 8, 8] x) => (float[N, 4, 6, 6] y) <float[4, 3, 3, 3] w, float two = {2.0}>"
         " { [a] t = Conv (x, w) [b] y = Mul (t, two) }"
@@ -46,6 +52,7 @@ _INLINED = (
 # A model in which no pass has anything to do, and a word of the reason that each gives.
 _IDLE = "g (float[N] x) => (float[N] y) { [a] y = Relu (x) }"
 _REASONS = {
+    "fold_input": "no Conv that alone reads what becomes of an input of whole numbers",
     "fold_scalar_into_conv": "no Conv in the model",
     "global_average_pool": "no ReduceMean",
     "hard_swish": "no Add, Clip, Mul and Div in the model",

@@ -30,6 +30,7 @@ from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.ranges import TensorRange
 from toolchain.lower.request import StartSteps
+from toolchain.lower.sensor_bytes import find_byte_ranges
 from toolchain.lower.speed import LayerTimes, SpeedSearch, find_slow_layers, time_both
 from toolchain.lower.stored_weights import StoredWeights
 from toolchain.lower.task_trial import Task
@@ -190,7 +191,7 @@ def _calibrate(
     answer. All of them read the same histograms, so that trying them costs one session each. A learned range is never
     replaced by a calibrated one.
     """
-    known = find_learned(model, plan.tensors, learned)
+    known = {**find_byte_ranges(model, plan.tensors), **find_learned(model, plan.tensors, learned)}
     missing = [name for name in plan.tensors if name not in known]
     trained = restore_pairs(model, learned) if learned is not None else None
     found: dict[str, dict[str, TensorRange]] = {"learned": known}

@@ -11,6 +11,7 @@ from toolchain.lower.adjustment import Adjustment, adjust_layers
 from toolchain.lower.qdq import write_qdq
 from toolchain.lower.qdq_plan import QdqPlan, Scheme
 from toolchain.lower.ranges import TensorRange
+from toolchain.lower.sensor_bytes import feed_bytes
 
 _PLAIN = Adjustment()
 
@@ -59,4 +60,4 @@ class Int8Policy:
         if adjustment.shifts:
             model = adjust_layers(model, adjustment, plan)
             plan = self.plan(model, keep_float)
-        return write_qdq(model, plan, ranges, self.scheme)
+        return feed_bytes(write_qdq(model, plan, ranges, self.scheme))

@@ -17,6 +17,7 @@ from toolchain.graph.learned_ranges import check_kept
 from toolchain.graph.parity import SQNR_DB_MIN, Outputs, check_float_parity
 from toolchain.graph.session import HostSession
 from toolchain.optimize import (
+    fold_input,
     fold_scalar_into_conv,
     global_average_pool,
     hard_swish,
@@ -53,6 +54,7 @@ PASSES: tuple[Pass, ...] = (
     plain_products,
     hard_swish,
     fold_scalar_into_conv,
+    fold_input,
     global_average_pool,
 )
 
