@@ -18,6 +18,9 @@ RESIZES = ("none", "letterbox", "stretch", "crop")
 SIDE_MAX = 4096
 """Of a picture as the payload takes it, in pixels; a batch of 50 of that size would take 10 GB."""
 
+CROP_SHARE_MIN = 0.1
+"""Less of a frame than a tenth of its side is no picture of it."""
+
 
 def count_channels(colour: str) -> int:
     """Return how many numbers a pixel has."""
@@ -168,6 +171,7 @@ def check_picture(picture: PictureSpec) -> None:
     for name in ("height", "width"):
         require(1 <= getattr(picture, name) <= SIDE_MAX, f"{where}.{name}", f"1 to {SIDE_MAX}", getattr(picture, name))
     require(0 <= picture.fill <= 255, f"{where}.fill", "0 to 255", picture.fill)
-    require(0 < picture.crop_share <= 1, f"{where}.crop_share", "above 0, up to 1", picture.crop_share)
+    is_share = CROP_SHARE_MIN <= picture.crop_share <= 1
+    require(is_share, f"{where}.crop_share", f"{CROP_SHARE_MIN} to 1", picture.crop_share)
     is_bytes = picture.resize == "none" or picture.type == "uint8"
     require(is_bytes, f"{where}.resize", "none, where the type is not uint8", picture.resize)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from toolchain.agent.sensor import SIDE_MAX, InGraph, InputSpec, PictureSpec, SoundSpec, count_channels
+from toolchain.agent.sensor import CROP_SHARE_MIN, SIDE_MAX, InGraph, InputSpec, PictureSpec, SoundSpec, count_channels
 from toolchain.errors import ToolchainError, usage
 from toolchain.project.toml_file import Section
 
@@ -33,7 +33,7 @@ class InputSection(Section):
     """How the application makes a frame of another size fit; "none" refuses one."""
     fill: Annotated[int, Field(ge=0, le=255)] = 114
     """What a letterbox is filled with; 114 is the habit of YOLO."""
-    crop_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    crop_share: Annotated[float, Field(ge=CROP_SHARE_MIN, le=1)] = 1.0
     """Of a crop: which share of the resized frame the input is, 0.875 for 224 of 256."""
     scale: float | None = None
     """What the sensor's numbers are multiplied with; None takes 1 / 255 of uint8, 1 / 32768 of int16, 1 / 65535 of uint16."""

@@ -15,6 +15,7 @@ from toolchain.agent.measure.parity import OutputParity
 from toolchain.agent.measure.quantities import write_percent
 from toolchain.agent.measure.record import CandidateRecord, MetricResult, Payload, Record
 from toolchain.report.drift_notes import list_drift_warnings
+from toolchain.report.end_to_end import read_end_to_end
 from toolchain.report.error_document import record_stage, replace_nonfinite
 from toolchain.report.gate_rows import list_gates
 from toolchain.report.precision_shares import read_placement
@@ -116,6 +117,9 @@ def build_report(
         parity=[] if evaluation is None else _read_parity(evaluation.parity, judged, manifest),
         drift=[] if evaluation is None else [cast(Drift, asdict(output)) for output in evaluation.drift],
         latency=latency,
+        end_to_end=read_end_to_end(candidate.end_to_end),
+        input=None if manifest.input is None else asdict(manifest.input),
+        classes=list(manifest.output.classes),
         placement=placement,
         gates=list_gates(
             judgement, judged.rows, signature=signature, signer=signer, required=manifest.signature == "required"

@@ -18,6 +18,7 @@ from toolchain.agent.measure.quantities import (
     write_value,
 )
 from toolchain.agent.measure.scale import FRACTION_UNIT
+from toolchain.report.end_to_end import describe_end_to_end
 from toolchain.report.quantities import (
     name_metric,
     write_bound,
@@ -97,6 +98,8 @@ def render_html(report: Report, *, drawings: Sequence[Drawing], drawing_problem:
         figures=list_figures(report),
         bars=list_bars(report),
         latency_rows=list_latency(report),
+        end_to_end=None if report["end_to_end"] is None else describe_end_to_end(report["end_to_end"]),
+        sensor=flatten(report["input"] or {}),
         spans=list_spans(report),
         provenance=flatten(report["provenance"]),
         drawings=[(Markup(drawing.svg), drawing) for drawing in drawings],  # noqa: S704 - drawn by us, text escaped

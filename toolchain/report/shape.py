@@ -258,6 +258,21 @@ class RunError(TypedDict):
     fix: str | None
 
 
+class EndToEnd(TypedDict):
+    """The way from a sensor's frame to answers, one at a time: medians of the agent's own pre- and post-processing around the payload."""
+
+    frame_width: int | None
+    frame_height: int | None
+    pre_ms: float
+    model_ms: float
+    post_ms: float
+    runs: int
+    total_ms: float
+    pre_share: float
+    model_share: float
+    post_share: float
+
+
 class Report(TypedDict):
     """report.json. What was not measured is null, or an empty list."""
 
@@ -282,6 +297,12 @@ class Report(TypedDict):
     parity: list[Parity]
     drift: list[Drift]
     latency: Latency | None
+    end_to_end: EndToEnd | None
+    """Beside the gates: it gates nothing. None where no sensor is described."""
+    input: dict[str, Any] | None
+    """What the sensor gives and what becomes of it, as the manifest says it."""
+    classes: list[str]
+    """Their names, in the order of their numbers; none where the data have none."""
     placement: Placement | None
     gates: list[Gate]
     candidates: list[Candidate]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from toolchain.agent.measure.quantities import write_count, write_percent
+from toolchain.report.end_to_end import describe_end_to_end
 from toolchain.report.numbers import list_numbers
 from toolchain.report.quantities import write_difference, write_duration
 from toolchain.report.shape import NO_REASON, VERDICT_WORDS, Fallback, GateStatus, Report, RunError, Stage, Verdict
@@ -92,6 +93,8 @@ def _print_numbers(page: Screen, report: Report) -> None:
         runs = write_count(latency["deployed"]["samples"], "run")
         page.paragraph(f"{runs} each, interleaved; {latency['scope']}; batch {latency['batch']}", "dim")
         page.paragraph("bounds and intervals hold with 99 % confidence", "dim")
+    if report["end_to_end"] is not None:
+        page.paragraph(describe_end_to_end(report["end_to_end"]), "dim")
 
 
 def _print_gates(page: Screen, report: Report) -> None:

@@ -83,7 +83,8 @@ class GoldenArrays:
         return np.array(array[start] if self.stacked else array[start:stop])
 
 
-def _load_array(bundle_dir: Path, path: str) -> NDArray[Any]:
+def load_array(bundle_dir: Path, path: str) -> NDArray[Any]:
+    """Return an array of a bundle, mapped from its file; raises ToolchainError (exit 23) where it cannot be read."""
     try:
         return map_npy(bundle_dir / path)
     except (ValueError, OSError) as error:
@@ -98,7 +99,7 @@ def _load_array(bundle_dir: Path, path: str) -> NDArray[Any]:
 
 
 def _map_array(bundle_dir: Path, path: str, samples: int, spec: TensorSpec, *, stacked: bool) -> NDArray[Any]:
-    array = _load_array(bundle_dir, path)
+    array = load_array(bundle_dir, path)
     _check_array(array, path, samples, spec, stacked=stacked)
     return array
 
@@ -107,9 +108,9 @@ def _map_input(bundle_dir: Path, manifest: Manifest, spec: TensorSpec) -> _Array
     golden = manifest.golden
     path = golden.inputs[spec.name]
     levels_path = find_levels_path(path)
-    array: _Array = _load_array(bundle_dir, path)
+    array: _Array = load_array(bundle_dir, path)
     if any(entry.path == levels_path for entry in manifest.files):
-        array = LevelArray(array, np.array(_load_array(bundle_dir, levels_path)), path)  # type: ignore[arg-type]
+        array = LevelArray(array, np.array(load_array(bundle_dir, levels_path)), path)  # type: ignore[arg-type]
     _check_array(array, path, golden.samples, spec, stacked=golden.stacked)
     return array
 
@@ -142,7 +143,7 @@ def _check_array(array: _Array, path: str, samples: int, spec: TensorSpec, *, st
 def _map_targets(bundle_dir: Path, manifest: Manifest) -> Dict[str, TargetArray]:
     """Return the targets of the manifest's metric; refuse (exit 23) a metric that is unknown, or lacks one of them."""
     golden, name = manifest.golden, manifest.metric.name
-    arrays = {target: _load_array(bundle_dir, path) for target, path in golden.targets.items()}
+    arrays = {target: load_array(bundle_dir, path) for target, path in golden.targets.items()}
     targets = join_targets(arrays, golden.samples, "golden.targets")
     if name is None:
         return targets

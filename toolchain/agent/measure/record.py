@@ -16,7 +16,7 @@ from .quantiles import Latency, Ratio
 from .session import EngineFacts
 from .validity import Validity
 
-RECORD_SCHEMA = 4
+RECORD_SCHEMA = 5
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,21 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class EndToEnd:
+    """What the way from a sensor's frame to answers takes (end_to_end.py): medians of one frame at a time, in ms.
+
+    Of a sound nothing is prepared, and without a decoder nothing decoded.
+    """
+
+    frame_width: Optional[int]
+    frame_height: Optional[int]
+    pre_ms: float
+    model_ms: float
+    post_ms: float
+    runs: int
+
+
+@dataclass(frozen=True)
 class CandidateRecord:
     """What was measured of one candidate; evaluation is None where another one was shipped before it."""
 
@@ -83,6 +98,8 @@ class CandidateRecord:
     """How many times as long the faster reference takes."""
     over_next: Optional[Ratio]
     """How many times as long the next candidate takes; None for the last."""
+    end_to_end: Optional[EndToEnd] = None
+    """With what comes before and after the payload; None where no sensor is described, and where no time is measured."""
 
 
 @dataclass(frozen=True)

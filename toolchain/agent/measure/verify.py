@@ -11,10 +11,12 @@ from ..contents import check_contents
 from ..errors import ExitCode, ToolchainError
 from ..manifest import Candidate, Manifest, read_manifest
 from .conditions import is_throttled
+from .end_to_end import measure_end_to_end
 from .environment import describe_environment, read_environment
 from .facts import Facts, check_compatible, read_facts
 from .golden import GoldenArrays, evaluate_session, open_golden
 from .judge import Judgement, judge_one, judge_record, settles
+from .pairs import check_pairs
 from .payloads import OnProgress, Payloads, list_references, measure_payloads
 from .record import RECORD_SCHEMA, CandidateRecord, Evaluation, Payload, Record, ReferenceRecord
 from .settings import DEFAULTS, MeasureSettings
@@ -144,7 +146,12 @@ def _evaluate(
 
 
 def _evaluate_in_order(
-    record: Record, manifest: Manifest, payloads: Payloads, golden: GoldenArrays, on_progress: OnProgress
+    bundle_dir: Path,
+    record: Record,
+    manifest: Manifest,
+    payloads: Payloads,
+    golden: GoldenArrays,
+    on_progress: OnProgress,
 ) -> Record:
     """Return the record with the evaluation of every candidate up to the one that settles the verdict."""
     candidates = list(record.candidates)
@@ -152,7 +159,11 @@ def _evaluate_in_order(
         if record.pinned not in (None, candidate.precision):
             continue
         evaluation = _evaluate(candidate, manifest, payloads, golden, on_progress)
-        candidates[index] = replace(candidate, evaluation=evaluation)
+        end_to_end = None
+        if evaluation.mismatch is None and not manifest.emulated:
+            session = payloads.sessions[candidate.payload.path]
+            end_to_end = measure_end_to_end(bundle_dir, manifest, golden, session)
+        candidates[index] = replace(candidate, evaluation=evaluation, end_to_end=end_to_end)
         if settles(judge_one(candidates[index], record, manifest)):
             break
     return replace(record, candidates=tuple(candidates))
@@ -192,6 +203,7 @@ def verify_bundle(
     facts = read_facts(manifest.runtime)
     check_compatible(manifest.compatible, facts)
     golden = open_golden(bundle_dir, manifest)
+    check_pairs(bundle_dir, manifest, golden)
     payloads = measure_payloads(
         bundle_dir,
         manifest,
@@ -204,7 +216,7 @@ def verify_bundle(
     )
     try:
         measured = _record_measurement(manifest, payloads, bundle_id=bundle_id, facts=facts, pinned=pinned)
-        record = _evaluate_in_order(measured, manifest, payloads, golden, on_progress)
+        record = _evaluate_in_order(bundle_dir, measured, manifest, payloads, golden, on_progress)
     finally:
         payloads.close()
     return Verification(

@@ -43,9 +43,15 @@ def lay_frame(frame: NDArray[Any], at: Placement, spec: PictureSpec) -> NDArray[
     """Return the pixels (height, width, c) of the input, with a frame at its place and the fill around it."""
     if spec.resize == "none":
         return frame
-    resized = resize_bilinear(frame, height=at.height, width=at.width)
     if at.left <= 0 and at.top <= 0 and at.width >= spec.width and at.height >= spec.height:
-        return resized[-at.top : spec.height - at.top, -at.left : spec.width - at.left]
+        return resize_bilinear(
+            frame,
+            height=at.height,
+            width=at.width,
+            rows_seen=slice(-at.top, spec.height - at.top),
+            columns_seen=slice(-at.left, spec.width - at.left),
+        )
+    resized = resize_bilinear(frame, height=at.height, width=at.width)
     laid = np.full((spec.height, spec.width, frame.shape[2]), spec.fill, dtype=frame.dtype)
     laid[at.top : at.top + at.height, at.left : at.left + at.width] = resized
     return laid

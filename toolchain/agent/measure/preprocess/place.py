@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from ...errors import ExitCode, ToolchainError
 
+# Of a side of a frame that is cropped: 16,384 wide at one pixel high for an input of 64, and no array of gigabytes.
+_RESIZED_MAX = 1 << 20
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -82,6 +85,10 @@ def place_frame(
         scale = max(width / source_width, height / source_height) / crop_share
         wide = max(width, round(source_width * scale))
         high = max(height, round(source_height * scale))
+        if max(wide, high) > _RESIZED_MAX:
+            raise _refuse(
+                "the frame is too narrow to be cut", f"less than {_RESIZED_MAX} pixels once resized", wide, high
+            )
     # Of a crop the rest is negative: what is cut away on the left is the smaller half of it, as it is with a letterbox.
     return Placement(
         left=(width - wide) // 2 if wide <= width else -((wide - width) // 2),

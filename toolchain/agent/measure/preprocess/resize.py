@@ -16,10 +16,17 @@ _BITS = 11
 _ONE = 1 << _BITS
 
 
-def resize_bilinear(picture: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.uint8]:
-    """Return a picture (h, w, c) as (height, width, c)."""
-    rows, next_rows, down = _find_neighbours(picture.shape[0], height)
-    columns, next_columns, right = _find_neighbours(picture.shape[1], width)
+def resize_bilinear(
+    picture: NDArray[np.uint8],
+    *,
+    height: int,
+    width: int,
+    rows_seen: slice = slice(None),
+    columns_seen: slice = slice(None),
+) -> NDArray[np.uint8]:
+    """Return a picture (h, w, c) as (height, width, c), or those rows and columns of it that are seen."""
+    rows, next_rows, down = (part[rows_seen] for part in _find_neighbours(picture.shape[0], height))
+    columns, next_columns, right = (part[columns_seen] for part in _find_neighbours(picture.shape[1], width))
     numbers = picture.astype(np.int32)
     right, down = right[None, :, None], down[:, None, None]
     across: NDArray[np.int32] = numbers[:, columns] * (_ONE - right) + numbers[:, next_columns] * right
