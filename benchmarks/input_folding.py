@@ -39,7 +39,9 @@ _LIMIT_S = 60.0
 
 def main() -> int:
     """Print the line."""
-    run = stages.Run(recipe=find_recipe("resnet8-camera"), cache=Cache(cache_root()), progress=Progress())
+    run = stages.Run(
+        recipe=find_recipe("resnet8-camera"), cache=Cache(cache_root()), progress=Progress(stream=sys.stderr)
+    )
     target = find_target("cpu")
     weights = stages.train(run)
     exported = stages.export(run, weights)
