@@ -30,6 +30,7 @@ from toolchain.lower.qdq import write_qdq
 from toolchain.lower.ranges import TensorRange
 from toolchain.lower.runtimes.onnxruntime import plan_int8
 from toolchain.lower.sensor_bytes import feed_bytes, find_byte_ranges
+from toolchain.optimize import optimize
 from toolchain.project.find import find_recipe, find_target
 from toolchain.run.cache import Cache, cache_root
 from toolchain.run.progress import Progress
@@ -47,7 +48,6 @@ def main() -> int:
     exported = stages.export(run, weights)
     processed = stages.put_input(run, exported)
     optimized = stages.optimize(run, processed)
-    plain = stages.optimize(run, exported)
     facts = read_facts("onnxruntime")
     lowered = stages.lower(run, optimized, target, "int8", facts, exported=processed)
     ranges = json.loads((lowered.folder / "lowering.json").read_text(encoding="utf-8"))["ranges"]
@@ -61,7 +61,8 @@ def main() -> int:
         raise TypeError("the recipe has [input]")
     frame: NDArray[Any] = run.fed.evaluation.batch(0, 1)["input"]
     # The same integer kernels, and floats in front of them: their range is that of the calculation before any fold.
-    own = onnx.load(plain.folder / "model.onnx")
+    batch = {"input": process_input(frame, spec)}
+    own = optimize(onnx.load(exported.folder / "model.onnx"), [batch]).model
     (first,) = find_byte_ranges(onnx.load(processed.folder / "model.onnx"), ["input_processed"]).values()
     own_known = {**known, "input": first}
     with tempfile.TemporaryDirectory() as folder:

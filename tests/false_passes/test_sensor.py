@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.conftest import build_model
 from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.preprocess.picture import prepare_picture
 
@@ -88,3 +89,38 @@ def test_samples_that_are_normalized_already_are_refused(camera):
     result = camera.deploy()
     camera.assert_stopped(result, 2, "usage")
     assert "negative light" in result.stderr
+
+
+def test_an_onnx_file_behind_a_camera_is_held_against_the_file_itself(project):
+    folder = project.folder / "models" / "brought"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(build_model("float32"))
+    frames = np.random.default_rng(0).integers(0, 256, (48, 8, 8, 3), dtype=np.uint8)
+    np.savez(folder / "frames.npz", input=frames)
+    floats = ((frames[:8, ..., ::-1] / 255 - MEAN) / STD).transpose(0, 3, 1, 2).astype(np.float32)
+    np.savez(folder / "prepared.npz", input=floats)
+    text = INPUT.replace("../../data/prepared.npz", "prepared.npz")
+    data = 'name = "npz"\noptions = { path = "frames.npz" }\nmetric = "none"'
+    (folder / "recipe.toml").write_text(f'[model]\nonnx = "model.onnx"\n[data]\n{data}\n{text}')
+    out = project.folder / "out"
+    project.assert_passed(project.run("deploy", "brought", "--target", "board", "--out", out), out)
+    manifest, _ = read_manifest(out / "bundle")
+    assert manifest.inputs[0].dtype == "uint8"
+    assert min(output["sqnr_db"] for output in project.read_report(out)["parity"]) > 20
+    project.edit("models/brought/recipe.toml", 'colour = "BGR"', 'colour = "RGB"')
+    project.assert_stopped(project.run("deploy", "brought", "--target", "board", "--out", out), 2, "usage", out)
+
+
+def test_a_model_that_was_trained_for_int8_keeps_its_range_behind_a_camera(camera):
+    camera.add_learner("qat", 'method = "qat"\nfinetune = { epochs = 1 }')
+    data = camera.folder / "data"
+    with np.load(data / "learn.npz") as arrays:
+        numbers = np.rint((arrays["input"] * STD + MEAN) * 255).clip(0, 255).astype(np.uint8)
+        np.savez(
+            data / "learn.npz",
+            input=np.ascontiguousarray(numbers.transpose(0, 2, 3, 1)[..., ::-1]),
+            labels=arrays["labels"],
+        )
+    out = camera.folder / "out"
+    camera.assert_passed(camera.run("deploy", "tiny-qat", "--target", "board", "--out", out), out)
+    assert read_manifest(out / "bundle")[0].inputs[0].dtype == "uint8"
