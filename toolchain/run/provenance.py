@@ -18,10 +18,11 @@ TOLD = frozenset(
         *("--target", "--device", "--precision", "--out", "-o", "--calibration", "--data", "--storage", "--signers"),
         *("--counter", "--expires-days", "--latency-samples", "--latency-limit-s", "--sqnr-db-min", "--threads"),
         *("--epochs", "--seed", "--trials", "--older-than", "--max-size-gb"),
-        *("--from", "--weights", "--take", "--model"),
+        *("--from", "--weights", "--take", "--model", "--member", "--summary"),
+        *("--metric-drop-max", "--slowdown-max", "--size-growth-max"),
     }
 )
-FLAGS = frozenset({"--json", "--quiet", "--layers", "--fresh", "--search", "--prune", "--page", "--help"})
+FLAGS = frozenset({"--json", "--quiet", "--layers", "--fresh", "--search", "--prune", "--page", "--gate", "--help"})
 _HIDDEN = "..."
 
 
