@@ -4,9 +4,9 @@ import copy
 import hashlib
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from toolchain.agent.manifest import SCHEMA
+from toolchain.agent.manifest import SCHEMA, Gates, MetricSpec
 
 NAMESPACE = "edge-toolchain-bundle"
 COUNTER = 1_790_000_000  # in September 2026
@@ -67,17 +67,9 @@ MANIFEST = {
     },
     "input": None,
     "output": {"classes": []},
-    "metric": {"name": None, "reference": None, "options": {}, "decoder": None, "truth": "labels"},
-    "gates": {
-        "metric_drop_max": None,
-        "sqnr_db_min": {},
-        "int8_share_min": None,
-        "latency_p90_ms_max": None,
-        "drift_sqnr_db_min": None,
-        "agreement_min": None,
-        "precision_required": None,
-        "limits": {},
-    },
+    # With the keys that the agent's own records have: a new one with a default needs no line here.
+    "metric": asdict(MetricSpec(name=None, reference=None)),
+    "gates": asdict(Gates(metric_drop_max=None, sqnr_db_min={}, int8_share_min=None, latency_p90_ms_max=None)),
     "provenance": {},
 }
 
