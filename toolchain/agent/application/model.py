@@ -7,10 +7,13 @@ import threading
 import weakref
 from pathlib import Path
 from types import TracebackType
-from typing import Mapping, Optional, Tuple, Type, Union
+from typing import Any, Mapping, Optional, Tuple, Type, Union
+
+from numpy.typing import NDArray
 
 from ..errors import ExitCode, ToolchainError, first_line, is_storage_error
 from ..manifest import TensorSpec
+from ..sensor import InputSpec
 from .errors import ClosedError
 from .frames import Answers, Frame
 from .opened import Opened, Release, Seen, Wishes, list_payload_changes, look, open_active
@@ -60,6 +63,14 @@ class Model:
             raise _refuse_closed()
         return opened.answer(frame)
 
+    def see(self, picture: NDArray[Any]) -> Answers:
+        """Return the answers to a picture (height, width, colours) as the sensor gives it, of any size that the bundle takes.
+
+        It is resized and laid out as the manifest says (docs/input_output.md); boxes come in pixels of the picture. Raises
+        FrameError for what is no such picture, and where the recipe does not say what the sensor gives.
+        """
+        return self._find_opened().see(picture)
+
     @property
     def trouble(self) -> Optional[ToolchainError]:
         """What stands against the newest release, or became of the files of this one; None where all is well."""
@@ -79,6 +90,16 @@ class Model:
     def inputs(self) -> Tuple[TensorSpec, ...]:
         """What a frame must be; None is an axis of any size."""
         return self._find_opened().inputs
+
+    @property
+    def sensor(self) -> Optional[InputSpec]:
+        """What the sensor gives, as the recipe says it; None where it does not."""
+        return self._find_opened().sensor
+
+    @property
+    def classes(self) -> Tuple[str, ...]:
+        """The names of the classes by number; none where the recipe has none."""
+        return self._find_opened().classes
 
     @property
     def outputs(self) -> Tuple[TensorSpec, ...]:

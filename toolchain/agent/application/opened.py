@@ -7,7 +7,10 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import ExitCode, ToolchainError
 from ..install.proven import Proven, read_proven
@@ -17,14 +20,16 @@ from ..install.verdict import Verdict, find_verdict
 from ..manifest import Manifest
 from ..measure.checked_decoder import CheckedDecoder
 from ..measure.decoders import find_decoder
+from ..measure.preprocess.picture import prepare_picture
 from ..measure.session import Session, open_session
 from ..measure.shapes import describe_difference, find_fixed_batch
-from .errors import ExpiredError
+from .errors import ExpiredError, FrameError
 from .frames import Answers, Frame, FrameReader, take_batch, take_sample
 from .hold import Hold, hold_active
 from .loaded import list_loaded_changes
 from .warm_up import warm_up
 
+BOXES = "boxes"
 # How often a release is opened anew because another one became active meanwhile.
 _ATTEMPTS = 5
 # A deploy that has switched writes its state within milliseconds; only an error waits for it.
@@ -78,6 +83,7 @@ class Opened:
         self.release = describe_release(proven, verdict)
         self.inputs, self.outputs, self.threads = manifest.inputs, manifest.outputs, manifest.threads
         self.batch = 1 if manifest.golden.stacked else find_fixed_batch(session.inputs)
+        self.sensor, self.classes = manifest.input, manifest.output.classes
         self.payload = proven.payload
         self._names = [spec.name for spec in manifest.outputs]
         self._reader = FrameReader(session.inputs, stacked=manifest.golden.stacked)
@@ -100,10 +106,32 @@ class Opened:
             return take_sample(decoded) if is_single else take_batch(decoded)
         return take_sample(outputs) if is_single else outputs
 
+    def see(self, picture: NDArray[Any]) -> Answers:
+        """Return what the payload makes of a frame of the sensor's, boxes in pixels of that; see Model."""
+        sensor = self.sensor
+        if sensor is None or sensor.picture is None:
+            raise _refuse_picture("the bundle says how a picture becomes an input", "no [input] of the recipe says it")
+        if len(self.inputs) > 1 or not isinstance(picture, np.ndarray):
+            raise _refuse_picture("one numpy.ndarray (height, width, colours)", type(picture).__name__)
+        try:
+            tensor, at = prepare_picture(picture, sensor.picture)
+        except ToolchainError as error:
+            where, expected, found, fix = error.where, error.expected, error.found, error.fix
+            raise FrameError(error.code, error.what, where=where, expected=expected, found=found, fix=fix) from error
+        answers = self.answer(tensor[0])
+        if BOXES in answers and self._decoder is not None:
+            answers[BOXES] = at.restore_boxes(answers[BOXES])
+        return answers
+
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError):  # one that was never opened
             self._session.close()
             self._hold.close()
+
+
+def _refuse_picture(expected: str, found: str) -> FrameError:
+    what, fix = "this model cannot be shown a picture", "give `model(frame)` what `model.inputs` says"
+    return FrameError(ExitCode.USAGE, what, where="picture", expected=expected, found=found, fix=fix)
 
 
 def open_active(root: Path, wishes: Wishes, running: Optional[Opened] = None) -> Tuple[Opened, Tuple[str, ...], Seen]:
