@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cmath>
 #include <condition_variable>
 #include <cstdlib>
 #include <cstring>
@@ -191,6 +192,14 @@ struct Entry {
   std::string sha256;
 };
 
+// How a picture becomes an input (toolchain/agent/sensor.py).
+struct PictureSpec {
+  std::string input, type, layout, resize;
+  int64_t channels = 0, height = 0, width = 0;
+  uint8_t fill = 0;
+  double crop_share = 1;
+};
+
 struct Manifest {
   std::string model, target, runtime;
   int threads = 1;
@@ -198,6 +207,7 @@ struct Manifest {
   std::vector<TensorSpec> inputs, outputs;
   std::map<std::string, std::string> candidates;  // path by precision
   std::map<std::string, Entry> files;
+  std::optional<PictureSpec> picture;
 };
 
 std::vector<TensorSpec> read_specs(const json& array) {
@@ -229,6 +239,13 @@ Manifest read_manifest(const json& document, const std::string& where) {
   manifest.inputs = read_specs(document.at("inputs"));
   manifest.outputs = read_specs(document.at("outputs"));
   for (const json& item : document.at("candidates")) manifest.candidates[item.at("precision")] = item.at("path");
+  const json& sensor = document.at("input");
+  if (!sensor.is_null() && !sensor.at("picture").is_null()) {
+    const json& picture = sensor.at("picture");
+    const bool is_grey = picture.at("colour") == "grey";
+    manifest.picture = {sensor.at("name"),   picture.at("type"),   picture.at("layout"), picture.at("resize"), is_grey ? 1 : 3,
+                        picture.at("height"), picture.at("width"), picture.at("fill"),   picture.at("crop_share")};
+  }
   for (const json& item : document.at("files"))
     manifest.files[item.at("path")] = {item.at("size_bytes").get<uint64_t>(), item.at("sha256")};
   return manifest;
@@ -430,6 +447,77 @@ std::string write_shape(const std::vector<int64_t>& shape) {
                    "give what the model was proven with: inputs() says it; nothing is converted silently");
 }
 
+[[noreturn]] void refuse_picture(const std::string& expected, const std::string& found) {
+  refuse_frame("the picture is not what the sensor gives", "picture", expected, found);
+}
+
+// As toolchain/agent/measure/preprocess/place.py; nearbyint rounds half to even in the default mode, as Python's round.
+Placement place_picture(const PictureSpec& spec, int64_t source_height, int64_t source_width) {
+  const bool is_as_it_is = source_height == spec.height && source_width == spec.width;
+  if (source_height < 1 || source_width < 1 || source_height > (1 << 16) || source_width > (1 << 16) ||
+      (spec.resize == "none" && !is_as_it_is))
+    refuse_picture(spec.resize == "none" ? write_shape({spec.height, spec.width}) : "sides of 1 to 65536",
+                   write_shape({source_height, source_width}));
+  int64_t wide = spec.width, high = spec.height;
+  const double across = static_cast<double>(spec.width) / static_cast<double>(source_width);
+  const double down = static_cast<double>(spec.height) / static_cast<double>(source_height);
+  const auto round = [](int64_t size, double scale) {
+    return static_cast<int64_t>(std::nearbyint(static_cast<double>(size) * scale));
+  };
+  if (spec.resize == "letterbox") {
+    const double scale = std::min(across, down);
+    wide = std::min(spec.width, std::max<int64_t>(1, round(source_width, scale)));
+    high = std::min(spec.height, std::max<int64_t>(1, round(source_height, scale)));
+  } else if (spec.resize == "crop") {
+    const double scale = std::max(across, down) / spec.crop_share;
+    wide = std::max(spec.width, round(source_width, scale));
+    high = std::max(spec.height, round(source_height, scale));
+  }
+  const auto begin = [](int64_t size, int64_t inside) { return inside <= size ? (size - inside) / 2 : -((inside - size) / 2); };
+  return {begin(spec.width, wide), begin(spec.height, high), wide, high, source_width, source_height};
+}
+
+struct Neighbours {
+  int64_t first, second;
+  int32_t weight;
+};
+
+// As toolchain/agent/measure/preprocess/resize.py.
+Neighbours find_neighbours(int64_t index, int64_t source, int64_t size) {
+  const int64_t unit = 2 * size;
+  const int64_t at = std::clamp<int64_t>((2 * index + 1) * source - size, 0, unit * (source - 1));
+  const int64_t first = at / unit;
+  return {first, std::min(first + 1, source - 1),
+          static_cast<int32_t>(((at - first * unit) * 2048 * 2 + unit) / (2 * unit))};
+}
+
+Tensor lay_picture(const PictureSpec& spec, const uint8_t* picture, const Placement& at) {
+  const int64_t channels = spec.channels;
+  const bool is_planar = spec.layout == "NCHW";
+  Tensor tensor{spec.type, is_planar ? std::vector<int64_t>{1, channels, spec.height, spec.width}
+                                     : std::vector<int64_t>{1, spec.height, spec.width, channels},
+                std::vector<uint8_t>(static_cast<size_t>(channels * spec.height * spec.width), spec.fill)};
+  std::vector<Neighbours> columns;
+  for (int64_t x = 0; x < spec.width; ++x) columns.push_back(find_neighbours(x - at.left, at.source_width, at.width));
+  for (int64_t y = std::max<int64_t>(0, at.top); y < std::min(spec.height, at.top + at.height); ++y) {
+    const Neighbours row = find_neighbours(y - at.top, at.source_height, at.height);
+    const uint8_t* upper = picture + row.first * at.source_width * channels;
+    const uint8_t* lower = picture + row.second * at.source_width * channels;
+    for (int64_t x = std::max<int64_t>(0, at.left); x < std::min(spec.width, at.left + at.width); ++x) {
+      const Neighbours& column = columns[static_cast<size_t>(x)];
+      for (int64_t c = 0; c < channels; ++c) {
+        const auto across = [&](const uint8_t* line) {
+          return line[column.first * channels + c] * (2048 - column.weight) + line[column.second * channels + c] * column.weight;
+        };
+        const int32_t summed = across(upper) * (2048 - row.weight) + across(lower) * row.weight;
+        const int64_t place = is_planar ? (c * spec.height + y) * spec.width + x : (y * spec.width + x) * channels + c;
+        tensor.bytes[static_cast<size_t>(place)] = static_cast<uint8_t>((summed + (1 << 21)) >> 22);
+      }
+    }
+  }
+  return tensor;
+}
+
 // The bytes of the library that this process has loaded.
 std::string hash_loaded_library() {
   Dl_info info{};
@@ -467,6 +555,27 @@ int64_t count_numbers(const std::vector<int64_t>& shape) {
 
 void refuse_numbers(const std::string& expected, const std::string& found) {
   refuse_frame("a tensor has other numbers", "tensor", expected, found);
+}
+
+std::array<float, 4> Placement::restore(const std::array<float, 4>& box) const {
+  std::array<float, 4> restored{};
+  for (size_t side = 0; side < 4; ++side) {
+    const bool is_x = side % 2 == 0;
+    const auto source = static_cast<double>(is_x ? source_width : source_height);
+    const double fraction = source / static_cast<double>(is_x ? width : height);
+    const double value = (static_cast<double>(box[side]) - static_cast<double>(is_x ? left : top)) * fraction;
+    restored[side] = static_cast<float>(std::isnan(value) ? value : std::clamp(value, 0.0, source));
+  }
+  return restored;
+}
+
+static Prepared prepare_picture(const std::optional<PictureSpec>& spec, const TensorView& picture) {
+  if (!spec || spec->type != "uint8" || !picture.data)
+    refuse_picture("a recipe with an [input] of bytes", !spec ? "none" : picture.data ? spec->type : "no data");
+  if (picture.dtype != "uint8" || picture.shape.size() != 3 || picture.shape[2] != spec->channels)
+    refuse_picture("uint8 (height, width, " + std::to_string(spec->channels) + ")", picture.dtype + " " + write_shape(picture.shape));
+  const Placement at = place_picture(*spec, picture.shape[0], picture.shape[1]);
+  return {spec->input, lay_picture(*spec, static_cast<const uint8_t*>(picture.data), at), at};
 }
 
 // A payload that answers; it goes, session and hold, when the last one who runs it is done.
@@ -816,6 +925,15 @@ Model::Model(Model&&) noexcept = default;
 Model& Model::operator=(Model&&) noexcept = default;
 
 Outputs Model::operator()(const Inputs& inputs) const { return impl_->opened()->run(inputs); }
+Prepared Model::prepare(const TensorView& picture) const { return prepare_picture(impl_->opened()->manifest().picture, picture); }
+
+Sight Model::see(const TensorView& picture) const {
+  // By one release from beginning to end.
+  const std::shared_ptr<const Opened> opened = impl_->opened();
+  const Prepared prepared = prepare_picture(opened->manifest().picture, picture);
+  return {opened->run({{prepared.name, {prepared.tensor.dtype, prepared.tensor.shape, prepared.tensor.bytes.data()}}}), prepared.at};
+}
+
 Release Model::release() const { return impl_->opened()->release(); }
 std::vector<TensorSpec> Model::inputs() const { return impl_->opened()->manifest().inputs; }
 std::vector<TensorSpec> Model::outputs() const { return impl_->opened()->manifest().outputs; }

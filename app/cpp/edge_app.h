@@ -6,6 +6,7 @@
 // C++17, ONNX Runtime's C API, OpenSSL, nlohmann-json. Whether the verdict holds is asked of the board's own agent.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -102,6 +103,26 @@ struct Dtype<bool> { static constexpr const char* name = "bool"; };
 template <typename Number>
 TensorView view(const std::vector<Number>& numbers, std::vector<int64_t> shape);
 
+// Where a picture lies in the payload's input (docs/input_output.md): its left upper corner and its size there.
+struct Placement {
+  int64_t left, top, width, height, source_width, source_height;
+
+  // A box left, top, right, bottom of the input in pixels of the picture, ending where that does.
+  std::array<float, 4> restore(const std::array<float, 4>& box) const;
+};
+
+// What the payload takes of a picture: `tensor` is the input `name`.
+struct Prepared {
+  std::string name;
+  Tensor tensor;
+  Placement at;
+};
+
+struct Sight {
+  Outputs outputs;
+  Placement at;
+};
+
 struct Options {
   // Opens a release whose verdict holds no more all the same; reasons() says why. One without a verdict never opens.
   bool warns_of_unproven = false;
@@ -128,6 +149,12 @@ class Model {
 
   // The payload's outputs as they are; throws FrameError for inputs of another name, type or size.
   Outputs operator()(const Inputs& inputs) const;
+
+  // The outputs for a picture of bytes (height, width, colours) as the camera gives it: resized and laid out as the manifest
+  // says. Throws FrameError for any other, and where the recipe has no [input] for pictures of bytes.
+  Sight see(const TensorView& picture) const;
+  // What `see` feeds to the payload.
+  Prepared prepare(const TensorView& picture) const;
 
   Release release() const;
   std::vector<TensorSpec> inputs() const;

@@ -1,6 +1,7 @@
 // Runs the proven model of a board on a file of frames, as a check and as an example:
 //
 //     edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--warn] [--agent-limit-ms N]
+//     edge_app_run ROOT ANSWERS --picture HEIGHTxWIDTH PICTURE [--boxes BOXES]
 //
 // FRAMES has the bytes of an input, sample after sample, in C order; ANSWERS.NAME gets those of each output. It exits with
 // 0, or with the code of the error (docs/boards.md). With --repeat it runs all of them so often, with --changes
@@ -9,6 +10,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -34,17 +38,46 @@ std::vector<char> read(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+void write(const std::string& path, const void* bytes, size_t size) {
+  std::ofstream(path, std::ios::binary).write(static_cast<const char*>(bytes), static_cast<std::streamsize>(size));
+}
+
+// Writes what the payload takes of a picture, what it answers, and boxes of the input as they lie in the picture.
+int show(const Model& model, const std::string& answers, const std::vector<char>& bytes, int64_t height, int64_t width,
+         const std::string& boxes) {
+  const std::vector<uint8_t> pixels(bytes.begin(), bytes.end());
+  const int64_t channels = height > 0 && width > 0 ? static_cast<int64_t>(pixels.size()) / height / width : 0;
+  const edge_app::TensorView picture = edge_app::view(pixels, {height, width, channels});
+  const edge_app::Prepared prepared = model.prepare(picture);
+  write(answers + ".tensor", prepared.tensor.bytes.data(), prepared.tensor.bytes.size());
+  for (const auto& [name, tensor] : model.see(picture).outputs) write(answers + "." + name, tensor.bytes.data(), tensor.bytes.size());
+  std::vector<std::array<float, 4>> restored;
+  const std::vector<char> given = boxes.empty() ? std::vector<char>() : read(boxes);
+  for (size_t start = 0; start + 16 <= given.size(); start += 16) {
+    std::array<float, 4> box{};
+    std::memcpy(box.data(), given.data() + start, 16);
+    restored.push_back(prepared.at.restore(box));
+  }
+  write(answers + ".restored", restored.data(), restored.size() * 16);
+  return 0;
+}
+
 int run(int count, char** words) {
   std::string root, answers;
   std::map<std::string, std::vector<char>> frames;
   edge_app::Options options;
-  int64_t batch = 1, repeat = 1, changes = 0;
+  int64_t batch = 1, repeat = 1, changes = 0, height = 0, width = 0;
+  std::string picture, boxes;
   for (int index = 1; index < count; ++index) {
     const std::string word = words[index];
     const size_t equals = word.find('=');
     if (word == "--warn") options.warns_of_unproven = true;
     else if (word == "--agent-limit-ms" && index + 1 < count) options.agent_limit = std::chrono::milliseconds(std::atoll(words[++index]));
     else if (word == "--batch" && index + 1 < count) batch = std::atoll(words[++index]);
+    else if (word == "--picture" && index + 2 < count) {
+      if (std::sscanf(words[++index], "%" SCNd64 "x%" SCNd64, &height, &width) != 2) height = -1;
+      picture = words[++index];
+    } else if (word == "--boxes" && index + 1 < count) boxes = words[++index];
     else if (word == "--changes" && index + 1 < count) changes = std::atoll(words[++index]);
     else if (word == "--repeat" && index + 1 < count) repeat = std::atoll(words[++index]);
     else if (equals != std::string::npos && !root.empty()) frames[word.substr(0, equals)] = read(word.substr(equals + 1));
@@ -58,6 +91,7 @@ int run(int count, char** words) {
   if (repeat > 1 || changes > 0) options.check_interval = std::chrono::milliseconds(20);
   Model model(root, options);
   for (const std::string& reason : model.reasons()) std::cerr << "warning: " << reason << "\n";
+  if (!picture.empty()) return show(model, answers, read(picture), height, width, boxes);
   std::map<std::string, std::ofstream> files;
   for (const TensorSpec& spec : model.outputs()) files[spec.name].open(answers + "." + spec.name, std::ios::binary);
   std::string last;

@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import onnx.parser
 import pytest
 
 from tests.agent.application.boards import make_board, make_payload_bundle, run_bare
@@ -19,7 +20,9 @@ from toolchain.agent.application.model import open_current
 from toolchain.agent.errors import ExitCode
 from toolchain.agent.install.verdict import SCHEMA as VERDICT_SCHEMA
 from toolchain.agent.manifest import SCHEMA as MANIFEST_SCHEMA
+from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.libraries import find_libraries
+from toolchain.agent.measure.preprocess.picture import prepare_picture
 
 _REPOSITORY = Path(__file__).parents[2]
 _SOURCE = _REPOSITORY / "app/cpp"
@@ -171,6 +174,54 @@ def test_an_agent_that_does_not_answer_is_given_up(asked, run):
     (asked.root / "still_proven.py").write_text("import time\ntime.sleep(600)\n")
     code, _, words = run(asked.root, "--agent-limit-ms", "500")
     assert (code, "does not answer" in words) == (ExitCode.UNEXPECTED, True)
+
+
+def make_camera_bundle(resize, layout, colour):
+    channels = 1 if colour == "grey" else 3
+    shape = {"NHWC": [None, 12, 16, channels], "NCHW": [None, channels, 12, 16]}[layout]
+    spec = {"type": "uint8", "layout": layout, "colour": colour, "height": 12, "width": 16, "resize": resize}
+    spec = {**spec, "fill": 114, "crop_share": 0.8 if resize == "crop" else 1.0}
+    graph = {"scale": 1.0, "mean": [0.0], "std": [1.0], "model_layout": None, "model_colour": None}
+    axes = ",".join("N" if size is None else str(size) for size in shape)
+    head = f'<ir_version: 9, opset_import: ["" : 17]> net (uint8[{axes}] input) => (float[{axes}] logits)'
+    model = onnx.parser.parse_model(head + "{ logits = Cast <to = 1> (input) }")
+    return make_payload_bundle(
+        "float32",
+        content=model.SerializeToString(),
+        inputs=[{"name": "input", "dtype": "uint8", "shape": shape}],
+        outputs=[{"name": "logits", "dtype": "float32", "shape": shape}],
+        input={"name": "input", "picture": spec, "sound": None, "in_graph": graph},
+    )
+
+
+@needs_headers
+@pytest.mark.parametrize(
+    ("resize", "layout", "colour"),
+    [("letterbox", "NHWC", "BGR"), ("crop", "NCHW", "RGB"), ("stretch", "NCHW", "grey"), ("none", "NHWC", "grey")],
+)
+def test_it_makes_of_pictures_what_python_makes_bit_for_bit(resize, layout, colour, keys, bytecode, command, tmp_path):
+    board = make_board(tmp_path / "camera", keys, bytecode, make_camera_bundle(resize, layout, colour))
+    (board.root / "still_proven.py").symlink_to(_REPOSITORY / "toolchain/agent/install/still_proven.py")
+    spec = read_manifest(board.release)[0].input.picture
+    rng = np.random.default_rng(2)
+    boxes = (rng.normal(size=(20, 4)) * 12).astype(np.float32)
+    boxes[0, 1] = np.nan
+    (tmp_path / "boxes").write_bytes(boxes.tobytes())
+    sizes = [(12, 16)] if resize == "none" else [(12, 16), (7, 5), (31, 90), (1, 1), (100, 33)]
+    for height, width in sizes:
+        picture = rng.integers(0, 256, (height, width, 1 if colour == "grey" else 3), dtype=np.uint8)
+        (tmp_path / "picture").write_bytes(picture.tobytes())
+        words = [command, board.root, tmp_path / "a", "--picture", f"{height}x{width}", tmp_path / "picture"]
+        done = subprocess.run([*map(str, words), "--boxes", str(tmp_path / "boxes")], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        tensor, at = prepare_picture(picture, spec)
+        assert np.array_equal(np.fromfile(tmp_path / "a.tensor", np.uint8), tensor.ravel())
+        assert np.array_equal(np.fromfile(tmp_path / "a.logits", np.float32), tensor.ravel().astype(np.float32))
+        restored = np.fromfile(tmp_path / "a.restored", np.float32).reshape(-1, 4)
+        assert np.array_equal(restored, at.restore_boxes(boxes), equal_nan=True)
+    (tmp_path / "picture").write_bytes(b"short")
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False)
+    assert (done.returncode, "fix: " in done.stderr) == (ExitCode.USAGE, True)
 
 
 @needs_headers
