@@ -138,11 +138,18 @@ def take_one_class(project):
     write_data(project, input=images[labels == 1], labels=labels[labels == 1])
 
 
-@pytest.mark.parametrize("spoil", [spoil_weights, shuffle_labels, take_one_class])
+@pytest.mark.parametrize("spoil", [spoil_weights, shuffle_labels])
 def test_a_float_model_that_is_not_better_than_chance_is_refused(project, spoil):
     spoil(project)
     result = project.deploy()
     assert_refused_early(project, result, 2, "usage", "the float model is not better than chance", "always answering")
+
+
+def test_samples_of_one_class_prove_nothing_and_are_refused(project):
+    take_one_class(project)
+    assert_refused_early(
+        project, project.deploy(), 2, "usage", "the samples are all of one class", "class 1 from sample 0"
+    )
 
 
 def test_a_float_model_that_returns_nan_is_told_so(project):
