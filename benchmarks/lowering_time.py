@@ -49,7 +49,10 @@ def _make_mobilenet(path: Path) -> None:
     from benchmarks.mobilenet import build_mobilenet, read_pictures
 
     example = (torch.zeros(1, 3, 224, 224),)
-    torch.onnx.export(build_mobilenet(), example, str(path), dynamo=True, external_data=False, input_names=["input"])
+    names = ["input"]
+    torch.onnx.export(
+        build_mobilenet(), example, str(path), dynamo=True, external_data=False, input_names=names, verbose=False
+    )
     np.save(path.with_name(_PICTURES), read_pictures(0, 256 + _EVALUATED))
 
 
@@ -64,7 +67,7 @@ def _make_minilm(path: Path) -> None:
         encoder = load_encoder(load(model.read("model.safetensors")))
     example = (torch.ones(1, 32, dtype=torch.int64), torch.ones(1, 32, dtype=torch.int64))
     names = ["input_ids", "attention_mask"]
-    torch.onnx.export(encoder, example, str(path), dynamo=True, external_data=False, input_names=names)
+    torch.onnx.export(encoder, example, str(path), dynamo=True, external_data=False, input_names=names, verbose=False)
 
 
 def _make_vit(path: Path) -> None:
