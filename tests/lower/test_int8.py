@@ -28,13 +28,13 @@ net (float[n, 4] x) => (float[n, 4] y)
 """
 
 
-def lower(model, feeds, scheme, sqnr_db_min=20.0, **options):
+def lower(model, feeds, scheme, sqnr_db_min=20.0, kernels="onnxruntime", **options):
     options = {"choose_by_measurement": False, "calibration": "minmax", **options}
     return lower_int8(
         model,
         feeds,
         options=QuantizeSection(**options),
-        policy=int8_policy(scheme),
+        policy=int8_policy(scheme, kernels=kernels),
         sqnr_db_min=sqnr_db_min,
         threads=1,
         start_steps=lambda _name, _total: lambda count=1: None,
@@ -240,3 +240,59 @@ def test_a_layer_in_float_may_move_the_shortcut_of_an_add_to_a_tensor_without_a_
     steps = {"threads": 1, "start_steps": lambda _name, _total: lambda count=1: None}
     lowering = lower_int8(model, feeds, options=options, policy=policy, sqnr_db_min=20.0, **steps)
     assert [node.name for node in lowering.plan.nodes] == ["first", "short", "last"]
+
+
+# Samples of many levels, each of which counts as much as the others: no scale of calibration fits them all.
+LEVELS = """
+<ir_version: 10, opset_import: ["": 21]>
+net (float[n, 64] x) => (float[n, 32] y) <float[64, 32] w, int64[1] last = {-1}>
+{ [layer] p = MatMul(x, w) [size] a = Abs(p) [most] m = ReduceMax(a, last) [level] y = Div(p, m) }
+"""
+
+
+@pytest.fixture
+def levels():
+    rng = np.random.default_rng(3)
+    return [{"x": (rng.normal(size=(1, 64)) * 10.0 ** -(i % 4)).astype(np.float32)} for i in range(64)]
+
+
+@pytest.mark.parametrize("kernels", ["onnxruntime", None])
+def test_products_that_calibration_cannot_scale_are_int8_with_the_scale_of_each_run(levels, scheme, kernels):
+    lowering = lower(parse_model(LEVELS), levels, scheme, kernels=kernels)
+    document = describe_int8(lowering)
+    assert document["layers"] == [{"name": "layer", "op": "MatMul", "precision": "int8", "scale": "dynamic"}]
+    assert (document["kept_in_float"], document["ranges"]) == ([], {})
+    assert document["product_scales"]["chosen"] == "dynamic"
+    assert lowering.sqnr_db["y"] >= 20
+    onnx.checker.check_model(lowering.model, full_check=True)
+
+
+def test_a_layer_with_a_dynamic_scale_goes_to_float_where_it_spoils_the_outputs(levels, scheme):
+    lowering = lower(parse_model(LEVELS), levels, scheme, sqnr_db_min=80.0)
+    assert set(lowering.kept_in_float) == {"layer"}
+    assert [node.op_type for node in lowering.model.graph.node] == ["MatMul", "Abs", "ReduceMax", "Div"]
+
+
+def test_a_nan_in_front_of_a_product_is_refused_although_its_kernel_would_make_a_number_of_it(levels, scheme):
+    levels[5]["x"][0, 3] = np.nan
+    with pytest.raises(ToolchainError) as caught:
+        lower(parse_model(LEVELS), levels, scheme)
+    assert caught.value.code == ExitCode.MALFORMED
+    assert "NaN" in str(caught.value)
+    assert "tensor x, sample 5" in str(caught.value)
+
+
+def test_a_product_that_reads_an_infinity_has_no_dynamic_scale(levels, scheme):
+    model = parse_model(
+        LEVELS.replace("int64[1] last", "float[64, 32] v, float[64] mask, int64[1] last").replace(
+            "[level] y = Div(p, m)",
+            "[level] l = Div(p, m) [hide] h = Add(x, mask) [second] q = MatMul(h, v) [exp] e = Exp(q) [join] y = Add(l, e)",
+        )
+    )
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    mask = np.where(np.arange(64) == 3, np.float32(-np.inf), np.float32(0))
+    tensors["mask"].CopyFrom(onnx.numpy_helper.from_array(mask, "mask"))
+    tensors["v"].CopyFrom(onnx.numpy_helper.from_array(np.full((64, 32), 0.1, np.float32), "v"))
+    lowering = lower(model, levels, scheme)
+    assert {node.name: node.scale for node in lowering.plan.nodes} == {"layer": "dynamic"}
+    assert "tensor h is infinite" in lowering.kept_in_float["second"]

@@ -18,6 +18,7 @@ _QUANTIZED = frozenset(
     QGemm QLinearAdd QAttention MatMulNBits MatMulBnb4 DynamicQuantizeMatMul DynamicQuantizeLSTM MatMulIntegerToFloat
     """.split()  # noqa: SIM905  # as a list, these names are 15 lines
 )
+_CONVERTING = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
 _MULTIPLYING = frozenset({"Conv", "ConvTranspose", "Gemm", "GRU", "LSTM", "MatMul", "RNN"})
 
 
@@ -33,9 +34,7 @@ def describe_passed_through(model: onnx.ModelProto) -> dict[str, Any]:
     for node in model.graph.node:
         producers = [view.producers.get(name) for name in node.input[:2]]
         dequantized = all(producer is not None and producer.op_type == "DequantizeLinear" for producer in producers)
-        if node.op_type in _QUANTIZED - {"QuantizeLinear", "DequantizeLinear"} or (
-            node.op_type in _MULTIPLYING and dequantized
-        ):
+        if node.op_type in _QUANTIZED - _CONVERTING or (node.op_type in _MULTIPLYING and dequantized):
             layers.append({"name": node.name, "op": node.op_type, "precision": "int8"})
         elif node.op_type in _MULTIPLYING:
             reason = "the model came quantized and is passed through: this layer was left in float"

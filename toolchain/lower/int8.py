@@ -22,6 +22,7 @@ from toolchain.lower.accuracy import Accuracy, choose_kept
 from toolchain.lower.calibration import choose_ranges, load_method, observe_tensors
 from toolchain.lower.calibration.observation import Observation
 from toolchain.lower.calibration.outliers import Outlier, find_outliers
+from toolchain.lower.dynamic.choice import ScaleChoice, choose_scales
 from toolchain.lower.float_reasons import explain_float_layers, list_operators
 from toolchain.lower.infinite import explain_infinite
 from toolchain.lower.layer_search import LayerTime
@@ -64,6 +65,7 @@ class Int8Lowering:
     sqnr_db: Mapping[str, float]
     """Of every output against the float model, or against what was trained for int8, on the samples of the search."""
     speed: SpeedSearch
+    scales: ScaleChoice
     accuracy: Accuracy
     techniques: tuple[Technique, ...] = ()
     """What was tried for better numbers, and what it gained."""
@@ -115,12 +117,22 @@ def _lower(
     )
     methods_db = {method: bench.measure_sqnr_db(frozenset(infinite)) for method, (_, bench) in benches.items()}
     ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
+    reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
+    known, speed = LayerTimes(), SpeedSearch()
+    is_timed = options.choose_by_measurement and policy.kernels is not None
+    scales = choose_scales(
+        policy,
+        bench,
+        ranges,
+        frozenset(reasons),
+        sqnr_db_min=sqnr_db_min,
+        threads=threads if is_timed else None,
+    )
+    policy, bench, plan = scales.policy, scales.bench, scales.policy.plan(model, frozenset())
     improved = improve_numbers(bench, policy, ranges, feeds, frozenset(infinite), start_steps=start_steps)
     bench = replace(bench, build=partial(policy.write, model, ranges, adjustment=improved.adjustment))
     others = [replace(other, build=bench.build) for other in others]
-    reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
-    known, speed = LayerTimes(), SpeedSearch()
-    if is_timed := options.choose_by_measurement and policy.kernels is not None:
+    if is_timed:
         known = time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads)
         known = replace(known, times=_sum_shared(plan, known.times))
     kept = choose_kept(bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps, task)
@@ -143,6 +155,7 @@ def _lower(
         kept_in_float=reasons,
         sqnr_db={name: estimate.sqnr_db for name, estimate in finished.measure_outputs_db(keep).items()},
         speed=speed,
+        scales=scales,
         techniques=improved.techniques,
         accuracy=kept.accuracy,
         outliers=find_outliers(
@@ -270,7 +283,11 @@ def describe_int8(lowering: Int8Lowering, *, notes: Sequence[str] = ()) -> dict[
         "sqnr_db": dict(lowering.sqnr_db),
         "held_back": list(lowering.kept_in_float),
         "kept_in_float": [{"name": name, "op": ops[name], "reason": reason} for name, reason in float_reasons.items()],
-        "layers": [{"name": node.name, "op": node.op_type, "precision": "int8"} for node in lowering.plan.nodes],
+        "layers": [
+            {"name": node.name, "op": node.op_type, "precision": "int8", "scale": node.scale}
+            for node in lowering.plan.nodes
+        ],
+        "product_scales": lowering.scales.describe(),
         "ranges": {name: [range_.low, range_.high] for name, range_ in lowering.ranges.items()},
         "range_sources": {
             name: "learned" if range_.learned else "calibrated" for name, range_ in lowering.ranges.items()

@@ -15,6 +15,9 @@ from toolchain.graph.view import GraphView
 from toolchain.project.members import find_member, load_member
 from toolchain.project.seams import LOWERINGS
 
+# What follows the MatMulInteger of a product (lower/dynamic/write.py), each reading it first.
+_ENDS_PRODUCT = frozenset({"Add", "Mul", "Cast"})
+
 
 def time_layers(
     model: onnx.ModelProto,
@@ -38,7 +41,8 @@ def name_layers(model: onnx.ModelProto, layers: Iterable[str]) -> dict[str, str]
     """Return the layer for every name that the runtime may call it by.
 
     Some kernels are named after the tensor that leaves them, which is the activation's where one was fused: those of ONNX
-    Runtime in the blocked layout (NCHWc), and OpenVINO's before an output of the graph.
+    Runtime in the blocked layout (NCHWc), and OpenVINO's before an output of the graph. A product with dynamic scales is
+    several nodes until a runtime fuses them, of which the last has the layer's name.
     """
     view = GraphView.from_model(model)
     wanted = set(layers)
@@ -48,5 +52,16 @@ def name_layers(model: onnx.ModelProto, layers: Iterable[str]) -> dict[str, str]
             continue
         consumer = view.only_consumer(node.output[0])
         fused = [consumer.output[0]] if consumer is not None else []
-        aliases.update(dict.fromkeys([node.name, node.output[0], *fused], node.name))
+        aliases.update(dict.fromkeys([node.name, node.output[0], *fused, *_list_inside(view, node)], node.name))
     return aliases
+
+
+def _list_inside(view: GraphView, node: onnx.NodeProto) -> list[str]:
+    """Return the names of the nodes that a dynamic product ends with: its kernel has that of the MatMulInteger."""
+    inside: list[str] = []
+    while node.op_type in _ENDS_PRODUCT and (producer := view.producers.get(node.input[0])) is not None:
+        inside.append(producer.name)
+        if producer.op_type == "MatMulInteger":
+            return inside
+        node = producer
+    return []

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import onnx
 
 from toolchain.lower.adjustment import Adjustment, adjust_layers
+from toolchain.lower.dynamic.plan import split_plan
+from toolchain.lower.dynamic.write import write_dynamic
 from toolchain.lower.qdq import write_qdq
 from toolchain.lower.qdq_plan import QdqPlan, Scheme
 from toolchain.lower.ranges import TensorRange
@@ -33,6 +35,8 @@ class Int8Policy:
     """What is done last to the model with its pairs, such as float16 around them; too little to matter to a search."""
     kernels: str | None = None
     """The runtime of the target where this machine's own kernels are the target's, so that trials run on them."""
+    has_dynamic: bool = False
+    """The runtime has kernels for products whose activation gets its scale in each run (lower/dynamic)."""
 
     def limit(self, tensors: Collection[str]) -> Int8Policy:
         """Return the policy with plans that quantize these tensors only, those that have a range.
@@ -60,4 +64,5 @@ class Int8Policy:
         if adjustment.shifts:
             model = adjust_layers(model, adjustment, plan)
             plan = self.plan(model, keep_float)
-        return feed_bytes(write_qdq(model, plan, ranges, self.scheme))
+        static, dynamic = split_plan(plan)
+        return feed_bytes(write_qdq(write_dynamic(model, dynamic, self.scheme), static, ranges, self.scheme))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from toolchain.lower.affine import ActivationType
 
@@ -43,6 +44,8 @@ class QuantizedNode:
     """The tensor that leaves it through Q/DQ (behind an absorbed Relu or Clip); None leaves it in float."""
     shares_range: bool = False
     """Its output has the scale and zero point of its input, because it only moves or selects values."""
+    scale: Literal["static", "dynamic"] = "static"
+    """Whether its activations have the scale of calibration, or in each run one of their own and no pair."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class QdqPlan:
     @property
     def tensors(self) -> tuple[str, ...]:
         """The tensors whose range calibration must find, without repetition."""
-        names = [name for node in self.nodes for name in (*node.activations, node.output) if name]
+        nodes = [node for node in self.nodes if node.scale == "static"]
+        names = [name for node in nodes for name in (*node.activations, node.output) if name]
         return tuple(dict.fromkeys(names))
 
     @property

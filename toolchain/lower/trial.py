@@ -22,6 +22,7 @@ from toolchain.agent.measure.session import Session
 from toolchain.agent.measure.sqnr import Powers, measure_powers, to_db
 from toolchain.graph.float_outputs import FloatOutputs
 from toolchain.graph.session import HostSession, open_as_board
+from toolchain.lower.dynamic.emulation import emulate_integer_products
 from toolchain.lower.fp16_emulation import emulate_float16
 from toolchain.lower.stored_weights import StoredWeights
 
@@ -209,6 +210,7 @@ def find_kernels(runtime: str, facts: Facts) -> str | None:
 def open_emulated(model: onnx.ModelProto, *, threads: int) -> HostSession:
     """Open a model in memory to compute what other kernels than this machine's would return.
 
-    Float16 is rounded as a GPU rounds it, and what stands between Q/DQ pairs is as good as exact (HostSession).
+    Float16 is rounded as a GPU rounds it, and what stands between Q/DQ pairs is as good as exact (HostSession), as are
+    products of integers.
     """
-    return HostSession(emulate_float16(model), threads=threads)
+    return HostSession(emulate_integer_products(emulate_float16(model)), threads=threads)

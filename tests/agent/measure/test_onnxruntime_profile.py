@@ -102,6 +102,24 @@ def test_dynamically_quantized_products_are_int8(tmp_path):
     assert placement.macs == 4 * 8 * 3
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_products_that_share_a_dynamic_scale_are_int8_and_a_float_one_beside_them_is_not(tmp_path, fused):
+    # Where one scale serves several products of one tensor, ONNX Runtime fuses nothing and MatMulInteger itself runs.
+    second = "w2" if fused else "w1"
+    text = (
+        "net (float[4,8] x) => (float[4,3] y, float[4,3] z, float[4,5] f) { f = MatMul (x, v) i, s, o = "
+        "DynamicQuantizeLinear (x) a = MatMulInteger (i, u, o) b = Cast <to = 1> (a) c = Mul (s, w1) y = Mul (b, c) "
+        f"d = MatMulInteger (i, t, o) e = Cast <to = 1> (d) g = Mul (s, {second}) z = Mul (e, g) }}"
+    )
+    integers = {"u": ones(8, 3, dtype=np.int8), "t": 2 * ones(8, 3, dtype=np.int8)}
+    placement = run_graph(
+        tmp_path, text, {"x": ones(4, 8)}, v=ones(8, 5), w1=ones(3), w2=np.arange(3, dtype=np.float32), **integers
+    )
+    kinds = sorted((layer.op, layer.precision, layer.macs) for layer in placement.layers)
+    operator = "MatMulIntegerToFloat" if fused else "MatMulInteger"
+    assert kinds == [("MatMul", "float32", 4 * 8 * 5), *[(operator, "int8", 4 * 8 * 3)] * 2]
+
+
 def test_attention_with_heads_counts_both_products(tmp_path):
     text = (
         "net (float[2,5,8] q, float[2,7,8] k, float[2,7,8] v) => (float[2,5,8] y) "

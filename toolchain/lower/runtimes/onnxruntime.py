@@ -56,7 +56,9 @@ def int8_policy(scheme: Scheme, *, kernels: str | None = "onnxruntime") -> Int8P
     """
     if scheme.saturates:
         scheme = replace(scheme, weight_bits=8, reason=f"{scheme.activation_type} activations, {_SAFE_WEIGHTS}")
-    return Int8Policy(plan=plan_int8, scheme=scheme, float_ops=_FLOAT_OPS, kernels=kernels)
+    # DynamicQuantizeLinear makes uint8 alone: where a target asks for int8 activations, none of it is right.
+    has_dynamic = scheme.activation_type == "uint8"
+    return Int8Policy(plan=plan_int8, scheme=scheme, float_ops=_FLOAT_OPS, kernels=kernels, has_dynamic=has_dynamic)
 
 
 def preview(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Int8Policy]:
