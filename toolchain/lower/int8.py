@@ -32,6 +32,7 @@ from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.ranges import TensorRange
 from toolchain.lower.request import StartSteps
 from toolchain.lower.sensor_bytes import find_byte_ranges
+from toolchain.lower.smoothing import Smoothing, smooth_outliers
 from toolchain.lower.speed import LayerTimes, SpeedSearch, find_slow_layers, time_both
 from toolchain.lower.stored_weights import StoredWeights
 from toolchain.lower.task_trial import Task
@@ -66,6 +67,7 @@ class Int8Lowering:
     """Of every output against the float model, or against what was trained for int8, on the samples of the search."""
     speed: SpeedSearch
     scales: ScaleChoice
+    smoothing: Smoothing
     accuracy: Accuracy
     techniques: tuple[Technique, ...] = ()
     """What was tried for better numbers, and what it gained."""
@@ -108,6 +110,10 @@ def _lower(
     """Return the lowering; trials are written into the folder."""
     learned = read_ranges(model)
     model, policy = drop_ranges(model), replace(policy, scheme=match_weight_bits(policy.scheme, learned))
+    smoothing = Smoothing(model=model, factors={})
+    if policy.has_dynamic and learned is None:
+        smoothing = smooth_outliers(model, feeds, policy.scheme, kernels=policy.kernels)
+    model = smoothing.model
     plan = policy.plan(model, frozenset())
     policy = policy.limit(plan.tensors)
     requested = _find_requested(model, options.keep_float)
@@ -156,6 +162,7 @@ def _lower(
         sqnr_db={name: estimate.sqnr_db for name, estimate in finished.measure_outputs_db(keep).items()},
         speed=speed,
         scales=scales,
+        smoothing=smoothing,
         techniques=improved.techniques,
         accuracy=kept.accuracy,
         outliers=find_outliers(
@@ -288,6 +295,7 @@ def describe_int8(lowering: Int8Lowering, *, notes: Sequence[str] = ()) -> dict[
             for node in lowering.plan.nodes
         ],
         "product_scales": lowering.scales.describe(),
+        "smoothing": lowering.smoothing.describe(),
         "ranges": {name: [range_.low, range_.high] for name, range_ in lowering.ranges.items()},
         "range_sources": {
             name: "learned" if range_.learned else "calibrated" for name, range_ in lowering.ranges.items()
