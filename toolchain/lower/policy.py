@@ -22,6 +22,10 @@ def _leave(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def _leave_planned(model: onnx.ModelProto, _plan: QdqPlan) -> onnx.ModelProto:
+    return model
+
+
 @dataclass(frozen=True)
 class Int8Policy:
     """How one runtime computes in int8."""
@@ -35,6 +39,8 @@ class Int8Policy:
     """What is done last to the model with its pairs, such as float16 around them; too little to matter to a search."""
     kernels: str | None = None
     """The runtime of the target where this machine's own kernels are the target's, so that trials run on them."""
+    prepare: Callable[[onnx.ModelProto, QdqPlan], onnx.ModelProto] = _leave_planned
+    """What is done to the float model that the plan's pairs are written into."""
     has_dynamic: bool = False
     """The runtime has kernels for products whose activation gets its scale in each run (lower/dynamic)."""
 
@@ -65,4 +71,5 @@ class Int8Policy:
             model = adjust_layers(model, adjustment, plan)
             plan = self.plan(model, keep_float)
         static, dynamic = split_plan(plan)
-        return feed_bytes(write_qdq(write_dynamic(model, dynamic, self.scheme), static, ranges, self.scheme))
+        prepared = write_dynamic(self.prepare(model, static), dynamic, self.scheme)
+        return feed_bytes(write_qdq(prepared, static, ranges, self.scheme))

@@ -31,6 +31,7 @@ from toolchain.lower.planning import absorb_activation, drop_dead_ends
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode, Scheme
 from toolchain.lower.request import Lowering, LowerRequest, StartSteps
+from toolchain.lower.separate_bias import separate_biases
 from toolchain.lower.trial import find_kernels
 from toolchain.lower.weighted import find_held_weights, find_weight
 
@@ -58,7 +59,14 @@ def int8_policy(scheme: Scheme, *, kernels: str | None = "onnxruntime") -> Int8P
         scheme = replace(scheme, weight_bits=8, reason=f"{scheme.activation_type} activations, {_SAFE_WEIGHTS}")
     # DynamicQuantizeLinear makes uint8 alone: where a target asks for int8 activations, none of it is right.
     has_dynamic = scheme.activation_type == "uint8"
-    return Int8Policy(plan=plan_int8, scheme=scheme, float_ops=_FLOAT_OPS, kernels=kernels, has_dynamic=has_dynamic)
+    return Int8Policy(
+        plan=plan_int8,
+        scheme=scheme,
+        float_ops=_FLOAT_OPS,
+        kernels=kernels,
+        prepare=separate_biases,
+        has_dynamic=has_dynamic,
+    )
 
 
 def preview(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Int8Policy]:
