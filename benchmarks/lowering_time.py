@@ -81,7 +81,8 @@ _MADE: dict[str, Callable[[Path], None]] = {
 }
 
 
-def _fetch(name: str, folder: Path) -> Path:
+def fetch(name: str, folder: Path) -> Path:
+    """Return the file of a model in a folder, made or downloaded where it is not there yet."""
     path = folder / f"{name}.onnx"
     if path.is_file():
         return path
@@ -91,7 +92,8 @@ def _fetch(name: str, folder: Path) -> Path:
     return path
 
 
-def _list_feeds(path: Path, first: int, last: int) -> list[Feed]:
+def list_feeds(path: Path, first: int, last: int) -> list[Feed]:
+    """Return the samples from `first` to before `last` of a model."""
     if path.stem == "mobilenet_v2":
         pictures = np.load(path.with_name(_PICTURES), mmap_mode="r")
         return [{"input": np.array(pictures[index : index + 1])} for index in range(first, last)]
@@ -100,7 +102,7 @@ def _list_feeds(path: Path, first: int, last: int) -> list[Feed]:
 
 def lower(path: Path, samples: int) -> dict[str, Any]:
     """Return the row of a model, measured in this process."""
-    calibration, evaluation = _list_feeds(path, 0, samples), _list_feeds(path, samples, samples + _EVALUATED)
+    calibration, evaluation = list_feeds(path, 0, samples), list_feeds(path, samples, samples + _EVALUATED)
     model = read_onnx(path, trusted=True)
     facts = read_facts("onnxruntime")
     policy = int8_policy(choose_scheme(facts.arch, frozenset(facts.cpu_features), "auto"))
@@ -152,7 +154,7 @@ def _main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         for name in options.models or known:
-            command = [sys.executable, "-m", "benchmarks.lowering_time", "--file", str(_fetch(name, folder))]
+            command = [sys.executable, "-m", "benchmarks.lowering_time", "--file", str(fetch(name, folder))]
             subprocess.run([*command, "--calibration", str(options.calibration)], check=True)
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -6,9 +8,11 @@ from onnx import numpy_helper
 
 from tests.lower.conftest import parse_model, run_model
 from tests.lower.dynamic.conftest import HEAD
+from tests.lower.test_safe_scales import run_without_vnni
 from toolchain.agent.measure.parity import compare
 from toolchain.agent.measure.session import find_runtime
 from toolchain.lower.cpu_scheme import choose_scheme
+from toolchain.lower.dynamic.emulation import emulate_integer_products
 from toolchain.lower.dynamic.plan import find_dynamic
 from toolchain.lower.dynamic.write import write_dynamic
 from toolchain.lower.layer_times import name_layers
@@ -114,6 +118,33 @@ def test_weights_of_8_bits_never_saturate_where_the_cpu_would(saturates):
     written = make_dynamic(product(), scheme)
     weight = next(t for t in written.graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 2)
     assert find_saturating(numpy_helper.to_array(weight), axis=1).any() != saturates
+
+
+def test_on_a_cpu_without_vnni_both_kernels_are_exact_with_our_weights_and_saturate_with_plain_ones(tmp_path):
+    saturating = int8_policy(choose_scheme("x86_64", frozenset(), "auto")).scheme
+    alone, shared = (
+        product("n, 5, 64"),
+        parse_model(
+            HEAD + "g (float[n, 5, 64] x) => (float[n, 5, 32] y) <float[64, 32] w, float[64, 32] v> "
+            "{ [one] a = MatMul(x, w) [two] b = MatMul(x, v) [join] y = Add(a, b) }"
+        ),
+    )
+    for tensor in [*alone.graph.initializer, *shared.graph.initializer]:
+        # The sums of a kernel are largest where all inputs and all weights are.
+        value = np.abs(numpy_helper.to_array(tensor)) + 1
+        tensor.CopyFrom(numpy_helper.from_array(value.astype(np.float32), tensor.name))
+    x = np.full((2, 5, 64), 3, np.float32)
+    schemes = {"ours": saturating, "plain": replace(saturating, saturates=False)}
+    made = {
+        f"{name} {form}": make_dynamic(model, scheme)
+        for form, scheme in schemes.items()
+        for name, model in (("alone", alone), ("shared", shared))
+    }
+    outputs = run_without_vnni(tmp_path, {name: (model, x) for name, model in made.items()})
+    for name, model in made.items():
+        exact = run_model(emulate_integer_products(model), {"x": x})["y"]
+        (row,) = compare({"y": exact}, {"y": outputs[name]})
+        assert (row.sqnr_db > 100) if "ours" in name else (row.sqnr_db < 20), name
 
 
 def test_a_weight_of_two_products_is_stored_once(scheme):
