@@ -296,3 +296,29 @@ def test_a_product_that_reads_an_infinity_has_no_dynamic_scale(levels, scheme):
     lowering = lower(model, levels, scheme)
     assert {node.name: node.scale for node in lowering.plan.nodes} == {"layer": "dynamic"}
     assert "tensor h is infinite" in lowering.kept_in_float["second"]
+
+
+CELL = """
+<ir_version: 10, opset_import: ["": 21]>
+net (float[5, n, 24] x) => (float[n, 8] y)
+<float[1, 64, 24] w, float[1, 64, 16] r, float[1, 128] b, float[16, 8] v, int64[1] first = {0}> {
+    [cell] s, h, c = LSTM<hidden_size = 16>(x, w, r, b) [last] l = Squeeze(h, first) [head] y = MatMul(l, v)
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("sqnr_db_min", "kernels", "cell"),
+    [(20.0, "onnxruntime", "int8"), (20.0, None, "float"), (90.0, "onnxruntime", "float")],
+)
+def test_a_recurrent_cell_is_int8_where_its_own_kernel_keeps_the_gate(scheme, sqnr_db_min, kernels, cell):
+    rng = np.random.default_rng(3)
+    samples = [{"x": rng.normal(size=(5, 1, 24)).astype(np.float32)} for _ in range(48)]
+    lowering = lower(parse_model(CELL), samples, scheme, sqnr_db_min=sqnr_db_min, kernels=kernels)
+    document = describe_int8(lowering)
+    layers = {layer["name"]: layer["scale"] for layer in document["layers"]}
+    floats = {layer["name"]: layer["op"] for layer in document["kept_in_float"]}
+    assert layers.get("cell") == ("dynamic" if cell == "int8" else None)
+    assert floats.get("cell") == (None if cell == "int8" else "LSTM")
+    assert lowering.sqnr_db["y"] >= sqnr_db_min
+    onnx.checker.check_model(lowering.model, full_check=True)

@@ -23,7 +23,7 @@ def explain_float_layers(model: onnx.ModelProto, planned: Collection[str], never
     view = GraphView.from_model(model)
     reasons: dict[str, str] = {}
     for node in model.graph.node:
-        if node.op_type in never:
+        if node.op_type in never and node.name not in planned:
             reasons[node.name] = never[node.op_type]
         elif node.op_type in _WEIGHTED and node.name not in planned and find_weight(view, node) is None:
             reasons[node.name] = _explain_weight(view, node)

@@ -53,7 +53,9 @@ class Int8Policy:
         def plan(model: onnx.ModelProto, keep_float: frozenset[str]) -> QdqPlan:
             nodes = self.plan(model, keep_float).nodes
             known = {None, *tensors}
-            return QdqPlan(tuple(node for node in nodes if {*node.activations, node.output} <= known))
+            return QdqPlan(
+                tuple(node for node in nodes if node.scale == "dynamic" or {*node.activations, node.output} <= known)
+            )
 
         return replace(self, plan=plan)
 

@@ -32,6 +32,7 @@ _PAIRS: dict[str, tuple[tuple[int, int], ...]] = {
     "QLinearReduceMean": ((1, 2), (3, 4)),
     "MatMulIntegerToFloat": ((2, 4), (3, 5)),
     "DynamicQuantizeMatMul": ((2, 3),),
+    "DynamicQuantizeLSTM": ((8, 9), (10, 11)),
 }
 # Inputs that are factors of lengths; a length of zero or less is nobody's (onnx/defs/tensor, Resize and Upsample).
 _FACTORS = {"Resize": (2, 3), "Upsample": (1,)}

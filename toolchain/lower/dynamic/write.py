@@ -22,12 +22,13 @@ from toolchain.graph.names import OnnxNames
 from toolchain.graph.set_aside import copy_without_weights
 from toolchain.graph.view import GraphView, read_names
 from toolchain.lower.affine import quantize_weight
+from toolchain.lower.dynamic.recurrent import state_domain, write_recurrent
 from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode, Scheme, WeightInput
 from toolchain.lower.safe_scales import SAFE_BITS, find_plan_scales
 
 
 def write_dynamic(model: onnx.ModelProto, plan: QdqPlan, scheme: Scheme) -> onnx.ModelProto:
-    """Return a copy of the model with the plan's products in integers, each under its name; the model itself for none.
+    """Return a copy of the model with the plan's products and cells in integers, each under its name; the model itself for none.
 
     The last node of a product has its name and returns its tensor.
     """
@@ -41,6 +42,7 @@ def write_dynamic(model: onnx.ModelProto, plan: QdqPlan, scheme: Scheme) -> onnx
     for field, values in (("node", nodes), ("initializer", weights)):
         result.graph.ClearField(field)
         getattr(result.graph, field).extend(values)
+    state_domain(result)
     return result
 
 
@@ -55,13 +57,18 @@ class _Emission:
         self._scheme = scheme
         self._quantized: set[str] = set()
         saturates = scheme.saturates and scheme.weight_bits > SAFE_BITS
-        self._least_scales = find_plan_scales(plan, self._view) if saturates else {}
+        products = QdqPlan(tuple(node for node in plan.nodes if node.op_type != "LSTM"))
+        self._least_scales = find_plan_scales(products, self._view) if saturates else {}
 
     def nodes(self) -> Iterator[onnx.NodeProto]:
         for node in self._view.model.graph.node:
             planned = self._planned.get(node.name)
             if planned is None or planned.weight is None:
                 yield node
+            elif planned.op_type == "LSTM":
+                recurrent, constants = write_recurrent(self._view, node, self._names, self._scheme)
+                self.initializers.extend(constants)
+                yield recurrent
             else:
                 yield from self._quantize(node.input[0])
                 yield from self._multiply(node, planned.weight)

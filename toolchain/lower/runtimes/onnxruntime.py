@@ -25,6 +25,7 @@ from toolchain.graph.session import profile_runs
 from toolchain.graph.view import GraphView
 from toolchain.lower.cpu import lower_to_float, lower_to_int8
 from toolchain.lower.cpu_scheme import choose_scheme
+from toolchain.lower.dynamic.recurrent import add_recurrent
 from toolchain.lower.moved_values import MOVES_VALUES
 from toolchain.lower.packing import pack_weights
 from toolchain.lower.planning import absorb_activation, drop_dead_ends
@@ -60,7 +61,8 @@ def int8_policy(scheme: Scheme, *, kernels: str | None = "onnxruntime") -> Int8P
     # DynamicQuantizeLinear makes uint8 alone: where a target asks for int8 activations, none of it is right.
     has_dynamic = scheme.activation_type == "uint8"
     return Int8Policy(
-        plan=plan_int8,
+        # What a recurrent cell would be on other CPUs is not computed here (lower/dynamic/emulation.py).
+        plan=plan_int8 if kernels is None or not has_dynamic else plan_with_recurrent,
         scheme=scheme,
         float_ops=_FLOAT_OPS,
         kernels=kernels,
@@ -93,11 +95,16 @@ def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) 
     return QdqPlan(tuple(nodes.values()))
 
 
+def plan_with_recurrent(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) -> QdqPlan:
+    """Return the plan of all layers, with the LSTMs that can be in int8."""
+    return add_recurrent(plan_int8(model, keep_float), model, keep_float)
+
+
 # Why operators that multiply are never candidates for int8 here; lower/float_reasons.py explains the others.
 _FLOAT_OPS = {
-    "LSTM": "a recurrent cell: ONNX Runtime has no static int8 kernel for it",
-    "GRU": "a recurrent cell: ONNX Runtime has no static int8 kernel for it",
-    "RNN": "a recurrent cell: ONNX Runtime has no static int8 kernel for it",
+    "LSTM": "a recurrent cell: its int8 kernel takes weights of its own, and is tried on the target's own CPU alone",
+    "GRU": "a recurrent cell: ONNX Runtime has no int8 kernel for it",
+    "RNN": "a recurrent cell: ONNX Runtime has no int8 kernel for it",
     "ConvTranspose": "ONNX Runtime has no int8 kernel for it on the CPU",
 }
 
