@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import onnx
 
+from toolchain.agent.measure.conditions import read_conditions
 from toolchain.agent.measure.latency import FASTER, decide, measure_latency
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.agent.measure.quantiles import Ratio
+from toolchain.agent.measure.validity import find_contention
 from toolchain.graph.session import open_as_board
 from toolchain.lower.dynamic.plan import plan_dynamic, split_plan
 from toolchain.lower.policy import Int8Policy
@@ -26,6 +29,7 @@ _ALIKE_DB = 1.0
 # Two variants, and either is right where they are alike.
 _SAMPLES = 100
 _LIMIT_S = 4.0
+_ROOT = Path("/")
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,13 @@ def choose_scales(
     if not passing and abs(sqnr_db["static"] - sqnr_db["dynamic"]) >= _ALIKE_DB:
         better = max((static, dynamic), key=lambda choice: sqnr_db[choice.chosen])
         return replace(better, reason=f"neither keeps {sqnr_db_min:g} dB with all layers in int8, and it keeps more")
-    if threads is None:
+    ratio = None
+    if threads is not None:
+        ratio = _compare_times(bench.build(keep_float), dynamic_bench.build(keep_float), bench, threads=threads)
+    if ratio is None:
         # A MatMul between static pairs is computed in float where ONNX Runtime makes a Gemm of it and the Add behind it.
         likely = dynamic if any(node.op_type == "MatMul" for node in products) else static
-        return replace(likely, reason="both are alike in accuracy, and no time is measured here")
-    ratio = _compare_times(bench.build(keep_float), dynamic_bench.build(keep_float), bench, threads=threads)
+        return replace(likely, reason="both are alike in accuracy, and times of this machine say nothing")
     if decide(ratio) == FASTER:
         return replace(dynamic, reason="both are alike in accuracy, and it is faster", speedup=ratio)
     return replace(static, reason="both are alike in accuracy, and dynamic scales are not surely faster", speedup=ratio)
@@ -110,8 +116,8 @@ def _find_obstacle(policy: Int8Policy, products: Sequence[QuantizedNode], bench:
     return None
 
 
-def _compare_times(static: onnx.ModelProto, dynamic: onnx.ModelProto, bench: Bench, *, threads: int) -> Ratio:
-    """Return how many times as fast the dynamic model is, both measured in turns."""
+def _compare_times(static: onnx.ModelProto, dynamic: onnx.ModelProto, bench: Bench, *, threads: int) -> Ratio | None:
+    """Return how many times as fast the dynamic model is, both measured in turns; None where others ran meanwhile."""
     if bench.kernels is None:
         message = "models are timed on the target's own kernels alone"
         raise ValueError(message)
@@ -122,5 +128,8 @@ def _compare_times(static: onnx.ModelProto, dynamic: onnx.ModelProto, bench: Ben
     }
     runs = {name: partial(session.run, feed) for name, session in sessions.items()}
     memory = cache_root() / SPEED_MEMORY
+    before = read_conditions(_ROOT)
     measurement = measure_latency(runs, samples=_SAMPLES, limit_s=_LIMIT_S, memory=memory)
+    if find_contention(before, read_conditions(_ROOT)):
+        return None
     return measurement.compare("static", "dynamic")
