@@ -1,3 +1,5 @@
+import pytest
+
 from tests.lower.conftest import parse_model
 from tests.lower.dynamic.conftest import HEAD
 from toolchain.lower.dynamic.plan import find_dynamic, plan_dynamic, split_plan
@@ -64,3 +66,12 @@ def test_a_constant_of_many_matrices_is_no_dynamic_product():
         HEAD + "g (float[2, n, 8] x) => (float[2, n, 8] y) <float[2, 8, 8] w> { [one] y = MatMul(x, w) }"
     )
     assert find_dynamic(model) == {}
+
+
+@pytest.mark.parametrize(("inputs", "is_dynamic"), [(65_793, True), (65_794, False)])
+@pytest.mark.parametrize("op", ["MatMul(x, w)", "Gemm<transB = 1>(x, w)"])
+def test_a_product_whose_sum_could_leave_int32_is_not_dynamic(inputs, is_dynamic, op):
+    dims = f"{inputs}, 1" if op.startswith("MatMul") else f"1, {inputs}"
+    model = parse_model(HEAD + f"g (float[n, {inputs}] x) => (float[n, 1] y) <float[{dims}] w> {{ [layer] y = {op} }}")
+    assert (set(find_dynamic(model)) == {"layer"}) is is_dynamic
+    assert (inputs * 255 * 128 < 2**31) is is_dynamic

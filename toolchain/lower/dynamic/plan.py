@@ -15,6 +15,9 @@ Plan = Callable[[onnx.ModelProto, frozenset[str]], QdqPlan]
 
 _PRODUCTS = frozenset({"MatMul", "Gemm"})
 
+# Inputs of a product whose sum fits int32 whatever they are: 255 steps by 128 each. MatMulInteger wraps around unsaid.
+_INPUTS_MAX = (2**31 - 1) // (255 * 128)
+
 
 def find_dynamic(model: onnx.ModelProto) -> dict[str, QuantizedNode]:
     """Return the products of a float model that can be dynamic, by name.
@@ -26,7 +29,9 @@ def find_dynamic(model: onnx.ModelProto) -> dict[str, QuantizedNode]:
     found: dict[str, QuantizedNode] = {}
     for node in model.graph.node:
         weight = find_weight(view, node) if node.op_type in _PRODUCTS else None
-        if weight is not None and not weight.perm and _is_theirs(view, weight):
+        if weight is None or weight.perm or not _is_theirs(view, weight):
+            continue
+        if view.initializers[weight.source].dims[1 - weight.axis] <= _INPUTS_MAX:
             found[node.name] = QuantizedNode(
                 name=node.name,
                 op_type=node.op_type,

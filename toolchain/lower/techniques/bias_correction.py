@@ -47,12 +47,8 @@ def correct_sequentially(subject: Subject, adjustment: Adjustment) -> Adjustment
 
 
 def correct_in_one_pass(subject: Subject, adjustment: Adjustment) -> Adjustment:
-    """Return the adjustment with each layer's bias corrected for the rounding of its own weights.
-
-    Not of products with the scale of each run, whose integers are no weight of a float node.
-    """
-    static = {node.name for node in subject.plan.nodes if node.scale == "static"}
-    layers = {name: node for name, node in subject.find_correctable().items() if name in static}
+    """Return the adjustment with each layer's bias corrected for the rounding of its own weights."""
+    layers = subject.find_correctable()
     if not layers:
         return adjustment
     plain = replace(adjustment, gains={}, shifts={})

@@ -49,10 +49,10 @@ def fit_layers(
     """Return the line of each layer, in the order of the graph, each found with those of all layers before it applied.
 
     model: the float model, of which the layers are nodes; lowered: the same with its pairs; fit: given the name of a
-    layer and its moments. Channels in which a line is not finite keep their output. A layer that another operator
-    computes in the int8 model has no line.
+    layer and its moments. Channels in which a line is not finite keep their output. A layer of which no node of its
+    name returns the output in the int8 model has no line.
     """
-    layers = find_kept(lowered, layers)
+    layers = find_returned(lowered, layers)
     runs = [
         run_in_segments(graph, feeds, _find_outputs(graph, layers), threads=os.cpu_count() or 1)
         for graph in (model, lowered)
@@ -73,6 +73,14 @@ def find_kept(lowered: onnx.ModelProto, layers: Mapping[str, onnx.NodeProto]) ->
     """Return the layers whose operator stands in the int8 model too, between its pairs."""
     operators = {node.name: node.op_type for node in lowered.graph.node}
     return {name: node for name, node in layers.items() if operators.get(name) == node.op_type}
+
+
+def find_returned(lowered: onnx.ModelProto, layers: Mapping[str, onnx.NodeProto]) -> dict[str, onnx.NodeProto]:
+    """Return the layers that are kept, and those of several nodes of which the last has their name and returns their tensor."""
+    kept, outputs = find_kept(lowered, layers), {node.name: list(node.output) for node in lowered.graph.node}
+    return {
+        name: node for name, node in layers.items() if name in kept or outputs.get(name, [])[:1] == [node.output[0]]
+    }
 
 
 def find_channel_axis(node: onnx.NodeProto, rank: int) -> int:
