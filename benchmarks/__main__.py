@@ -17,7 +17,10 @@ from pathlib import Path
 from toolchain.agent.measure.facts import read_cpu
 from toolchain.lower.cpu_scheme import VNNI
 
-_NAMES = ("flow", "calibration", "lowering", "packing", "fusion", "wild", "board_overhead", "harness", "tasks")
+_NAMES = (
+    *("flow", "calibration", "lowering", "packing", "fusion", "wild", "board_overhead", "harness", "tasks"),
+    *("models_of_others", "transformers", "lowering_time", "input_folding"),
+)
 RESULTS = Path(__file__).parent / "results"
 _MISSING = 3
 
