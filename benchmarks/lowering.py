@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnxruntime import quantization
-from onnxruntime.quantization.shape_inference import quant_pre_process
+import onnx
 
 from benchmarks.mobilenet import write_mobilenet_recipe
+from benchmarks.peers import quantize_static
 from toolchain import stages
 from toolchain.agent.measure.facts import read_facts
 from toolchain.agent.measure.latency import measure_latency
@@ -45,29 +45,6 @@ class Score:
 
     top1: float | None
     sqnr_db: float
-
-
-class _Reader(quantization.CalibrationDataReader):
-    def __init__(self, feeds: Feeds) -> None:
-        self._feeds = iter(feeds)
-
-    def get_next(self) -> Any:
-        return next(self._feeds, None)
-
-
-def _quantize_theirs(exported: Path, feeds: Feeds, folder: Path) -> Path:
-    prepared, quantized = folder / "prepared.onnx", folder / "theirs.onnx"
-    quant_pre_process(str(exported), str(prepared))
-    quantization.quantize_static(
-        str(prepared),
-        str(quantized),
-        _Reader(feeds),
-        per_channel=True,
-        activation_type=quantization.QuantType.QUInt8,
-        weight_type=quantization.QuantType.QInt8,
-        calibrate_method=quantization.CalibrationMethod.MinMax,
-    )
-    return quantized
 
 
 def _score(session: Session, reference: Session, feeds: Feeds, labels: Any) -> Score:
@@ -94,7 +71,8 @@ def compare_lowerings(recipe: Recipe, folder: Path, progress: Progress) -> dict[
     lowered = stages.lower(run, optimized, target, "int8", read_facts("onnxruntime"), exported=exported)
     ours = lowered.folder / "model.onnx"
     calibration = run.bind_calibration(exported.folder / "model.onnx", recipe.data.calibration_samples)
-    theirs = _quantize_theirs(exported.folder / "model.onnx", calibration, folder)
+    theirs = folder / "theirs.onnx"
+    onnx.save(quantize_static.quantize(exported.folder / "model.onnx", calibration), theirs)
     paths = {"float": optimized.folder / "model.onnx", "theirs": theirs, "ours": ours}
     sessions = {name: open_session("onnxruntime", path, 1) for name, path in paths.items()}
     feeds = run.bind_evaluation(paths["float"])[:_EVALUATION_LIMIT]

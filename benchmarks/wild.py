@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from onnxruntime import quantization
 
+from benchmarks.peers import quantize_static
 from benchmarks.wild_inputs import Feed, make_feed
 from toolchain.agent.measure.facts import read_facts
 from toolchain.agent.measure.latency import measure_latency
@@ -88,27 +88,11 @@ def fetch_member(package: str, member: str, folder: Path) -> bytes:
         return archive.read(member)
 
 
-class _Reader(quantization.CalibrationDataReader):
-    def __init__(self, feeds: Sequence[Feed]) -> None:
-        self._feeds = iter(feeds)
-
-    def get_next(self) -> Any:
-        return next(self._feeds, None)
-
-
 def _quantize_theirs(model: onnx.ModelProto, feeds: Sequence[Feed]) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        source = Path(folder) / "float.onnx"
         onnx.save(model, source)
-        quantization.quantize_static(
-            str(source),
-            str(target),
-            _Reader(feeds),
-            per_channel=True,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-        )
-        return onnx.load(target)
+        return quantize_static.quantize(source, feeds, is_prepared=False)
 
 
 def _ignore_step(count: int = 1) -> None:
