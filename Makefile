@@ -97,6 +97,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install --constraint constraints.txt --editable .
 	@touch $@
 
+# --use-pep517: without it the pip of Debian 12 runs the setup.py of seqeval, whose own requirements then lack theirs.
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install --constraint constraints.txt --editable '.[dev,rtx]'
+	$(PIP) install --use-pep517 --constraint constraints.txt --editable '.[dev,rtx]'
 	@touch $@
