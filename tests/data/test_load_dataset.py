@@ -9,7 +9,7 @@ from toolchain.project.seams import DATA_SETS
 def test_a_module_without_load_is_no_data_set():
     assert list(list_members(DATA_SETS)) == [
         "cifar10", "coco", "csv_table", "csv_text", "diabetes", "fashion_mnist", "fashion_mnist_small", "garment_scenes",
-        "image_folder", "language_words", "machine_sound", "mask_pictures", "npz", "text_lines", "wav_folder",
+        "image_folder", "language_words", "machine_sound", "mask_pictures", "npz", "spoken_words", "spoken_words_small", "text_lines", "wav_folder",
         "yolo_labels",
     ]  # fmt: skip
 

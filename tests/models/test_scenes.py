@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -62,10 +63,10 @@ def scenes_project(tmp_path_factory):
     shutil.copytree(Path(__file__).parents[1] / "tiny/targets", project.folder / "targets")
     for name in MODELS:
         shutil.copytree(FOLDER / name, project.folder / "models" / name)
+        recipe = project.folder / "models" / name / "recipe.toml"
+        recipe.write_text(re.sub(r"^evaluation_samples.*\n", "", recipe.read_text(), flags=re.MULTILINE))
         project.edit(
-            project.folder / "models" / name / "recipe.toml",
-            "options = { targets",
-            "calibration_samples = 32\nevaluation_samples = 64\noptions = { targets",
+            recipe, "options = { targets", "calibration_samples = 32\nevaluation_samples = 64\noptions = { targets"
         )
     return project
 

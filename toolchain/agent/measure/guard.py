@@ -57,6 +57,7 @@ def _limit_time(what: str) -> Iterator[None]:
         nonlocal rings
         rings += 1
         if rings > _RINGS_MAX:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # it is told once
             os.write(2, f"{what} does not end\n".encode())
             os._exit(ExitCode.USAGE)
         raise _TimeUp
