@@ -133,7 +133,10 @@ def test_a_mask_of_infinities_does_not_hide_what_int8_spoils(lower, target):
     assert result.code == 0, result.stderr
     # 200 dB were written here, where 9 were left.
     assert max(told["calibration_sqnr_db"].values()) < 20
-    assert ["spoils an output" in layer["reason"] for layer in told["kept_in_float"]] == [True]
+    # It was seen, and mended by a correction or given up.
+    mended = [technique["name"] for technique in told["techniques"] if technique["kept"]]
+    given_up = [layer["name"] for layer in told["kept_in_float"] if "spoils an output" in layer["reason"]]
+    assert mended or given_up
     assert measure_sqnr_db(model, lowered) > 20
     assert told["sqnr_db"]["y"] == pytest.approx(measure_sqnr_db(model, lowered), abs=3)
 

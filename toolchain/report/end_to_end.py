@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from toolchain.agent.measure.quantities import write_ms, write_percent
-from toolchain.agent.measure.record import EndToEnd as Measured
 from toolchain.report.shape import EndToEnd
+
+if TYPE_CHECKING:  # it needs numpy, without which a page must still say that numpy is missing
+    from toolchain.agent.measure.record import EndToEnd as Measured
 
 
 def read_end_to_end(measured: Measured | None) -> EndToEnd | None:
