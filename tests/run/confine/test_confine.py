@@ -1,5 +1,6 @@
 """What is confined stays confined: each limit ends the work with exit 23, and the control beside it passes."""
 
+import errno
 import io
 import json
 import mmap
@@ -67,6 +68,19 @@ def test_memory_within_the_limit_is_had_and_memory_beyond_it_is_refused():
     assert error.what == "the model takes too much memory"
     assert "100 MB" in error.expected
     assert "memory_mb" in error.fix
+
+
+@pytest.mark.parametrize(("number", "is_memory"), [(errno.ENOMEM, True), (errno.ENOSPC, False)])
+def test_the_systems_word_for_no_memory_is_a_refusal_and_others_are_what_they_are(number, is_memory):
+    def work(_):
+        raise OSError(number, os.strerror(number))
+
+    if is_memory:
+        assert refuse(work).what == "the model takes too much memory"
+        return
+    with pytest.raises(OSError, match="No space") as caught:
+        run(work)
+    assert caught.value.errno == number
 
 
 def test_memory_that_grows_bit_by_bit_is_refused_too():
