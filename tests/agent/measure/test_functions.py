@@ -127,6 +127,14 @@ def test_a_function_decodes(load):
     assert load(decoders, "total", DECODER.replace("READS", "_")).list_read(["a", "b"]) == ["a", "b"]
 
 
+def test_a_scalar_input_is_read_too(load):
+    text = "import numpy as np\nOUTPUTS = ('half',)\ndef halve(outputs, inputs):\n    return {'half': outputs['first'] / inputs['rate']}\n"
+    decoder = load(decoders, "halve", text)
+    for rate in (np.float64(2), np.array(2.0), np.array([2.0])):
+        made = decoder.decode({"first": np.ones(3)}, {"rate": rate})
+        assert made["half"].tolist() == [0.5, 0.5, 0.5]
+
+
 def test_a_decoder_cannot_change_rows(load):
     text = DECODER.replace("    return", "    outputs['first'].values[:] = 2\n    return")
     rows = Ragged(values=np.ones(2), offsets=np.array([0, 1, 2]))

@@ -121,6 +121,6 @@ def _view(array: TargetArray) -> TargetArray:
 
 
 def _lock(array: NDArray[Any]) -> NDArray[Any]:
-    view = array.view()
+    view = np.asarray(array).view()  # a scalar input may come as a number of numpy's, which has no flags
     view.flags.writeable = False
     return view
