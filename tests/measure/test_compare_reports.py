@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import math
 
 import pytest
 
@@ -56,6 +57,12 @@ def set_metric(value):
         (lambda document: document.update(artifact=None), LIMITS, ExitCode.INVALID),
         (lambda document: document.update(verdict="fail", exit_code=24), LIMITS, ExitCode.METRIC),
         (lambda document: document.update(verdict="invalid", exit_code=20), LIMITS, ExitCode.INVALID),
+        (lambda document: document.update(verdict="fail", exit_code=0), LIMITS, ExitCode.INVALID),
+        (lambda document: document.update(exit_code=18), LIMITS, ExitCode.INVALID),
+        (lambda document: document.update(verdict="fail", exit_code=99), LIMITS, ExitCode.INVALID),
+        (lambda document: None, Limits(metric_drop_max=math.nan), ExitCode.METRIC),
+        (lambda document: None, Limits(slowdown_max=math.nan), ExitCode.LATENCY),
+        (lambda document: None, Limits(size_growth_max=math.nan), ExitCode.LATENCY),
     ],
 )
 def test_what_is_worse_fails_by_its_code(compare, change, limits, code):

@@ -113,14 +113,15 @@ def _list_fields(report: Report) -> Iterator[tuple[str, Any]]:
 def _judge(first: Report, second: Report, limits: Limits) -> Iterator[tuple[ExitCode, str]]:
     """Yield what B fails by, the gravest first; what cannot be read is no pass."""
     for name, report in (("A", first), ("B", second)):
-        if report["verdict"] != "pass":
-            code = ExitCode.INVALID if report["verdict"] == "invalid" else ExitCode(report["exit_code"])
-            yield code, f"{name} has no verdict to build on: {report['verdict']}, {'; '.join(report['reasons'])}"
+        if report["verdict"] != "pass" or report["exit_code"] != ExitCode.PROVEN:
+            told = f"{report['verdict']} (exit {report['exit_code']})"
+            yield _read_code(report), f"{name} has no verdict to build on: {told}, {'; '.join(report['reasons'])}"
     if first["metric"] is not None and second["metric"] is not None:
         unit, sign = second["metric"]["unit"], 1.0 if second["metric"]["direction"] == "higher" else -1.0
         drop = sign * (first["metric"]["deployed"] - second["metric"]["deployed"])
         # The values are sums of as many numbers as there are samples: rounding is no drop.
-        if drop > limits.metric_drop_max + 1e-9 * max(1.0, abs(first["metric"]["deployed"])):
+        # Asked for what holds, so that a limit that is no number lets nothing through.
+        if not drop <= limits.metric_drop_max + 1e-9 * max(1.0, abs(first["metric"]["deployed"])):
             text = f"{second['metric']['name']} is worse by {write_difference(drop, unit)}"
             yield ExitCode.METRIC, f"{text}, the limit is {write_difference(limits.metric_drop_max, unit)}"
     else:
@@ -136,12 +137,19 @@ def _judge(first: Report, second: Report, limits: Limits) -> Iterator[tuple[Exit
     )  # fmt: skip
 
 
+def _read_code(report: Report) -> ExitCode:
+    """Return the code of a report that did not pass; of one that contradicts itself, that it proves nothing."""
+    failures = set(ExitCode) - {ExitCode.PROVEN}
+    is_told = report["verdict"] == "fail" and report["exit_code"] in failures
+    return ExitCode(report["exit_code"]) if is_told else ExitCode.INVALID
+
+
 def _judge_ratio(
     name: str, one: float | None, other: float | None, most: float, code: ExitCode
 ) -> Iterator[tuple[ExitCode, str]]:
     if one is None or other is None or one <= 0:
         yield ExitCode.INVALID, f"{name} is missing: what was not measured is no pass"
-    elif other > one * most:
+    elif not other <= one * most:
         yield code, f"{name} of B is {other / one:.3f} times that of A, the limit is {most:g}"
 
 
