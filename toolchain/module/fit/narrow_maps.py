@@ -1,8 +1,9 @@
 """Convolutions of maps narrower than their stride, kept out of bfloat16 on CPUs.
 
 Their weight's gradient in bfloat16 holds memory that nobody wrote: NaN, infinity or just other numbers (PyTorch 2.14 with
-oneDNN 3.12 on a CPU with AVX512-BF16, any number of groups; tests/module/fit/test_narrow_maps.py shows it). A MobileNetV2
-at pictures of 8x8 meets it, a keyword spotter at its last frames too. Such maps are small: float32 costs nothing.
+oneDNN 3.12 on a CPU with AVX512-BF16, any number of groups). What lies in that memory is luck, often the right gradient of
+before: no test can ask PyTorch for the wrong one. A MobileNetV2 at pictures of 8x8 meets it, a keyword spotter at its last
+frames too. Such maps are small: float32 costs nothing.
 """
 
 from __future__ import annotations
