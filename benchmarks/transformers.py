@@ -23,8 +23,8 @@ from typing import Any
 import onnx
 from onnxruntime import quantization
 
-from benchmarks.lowering_time import fetch, list_feeds
 from benchmarks.wild_inputs import Feed
+from benchmarks.wild_models import fetch, list_feeds
 from toolchain.agent.measure.facts import read_facts
 from toolchain.agent.measure.latency import measure_latency
 from toolchain.agent.measure.parity import Parity
