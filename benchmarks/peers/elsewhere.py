@@ -1,0 +1,36 @@
+"""Quantizers that need an environment of their own: a script of ours, run by their Python with the feeds in a file."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def quantize_elsewhere(
+    python: Path,
+    script: Path,
+    source: Path,
+    feeds: Iterable[Mapping[str, NDArray[Any]]],
+    target: Path,
+    *,
+    limit_cpu_s: int = resource.RLIM_INFINITY,
+) -> None:
+    """Write what `PYTHON SCRIPT MODEL.onnx CALIBRATION.npz TARGET` makes; the npz holds the feeds of run i as "i/NAME".
+
+    Raises CalledProcessError with what the tool said, or where it took more than limit_cpu_s of CPU time.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        calibration = Path(folder) / "calibration.npz"
+        arrays = {f"{i}/{name}": array for i, feed in enumerate(feeds) for name, array in feed.items()}
+        np.savez(calibration, **arrays)  # type: ignore[arg-type]  # keys of savez's own are no feeds
+        command = [str(python), str(script), str(source), str(calibration), str(target)]
+        limit = partial(resource.setrlimit, resource.RLIMIT_CPU, (limit_cpu_s, limit_cpu_s))
+        subprocess.run(command, check=True, capture_output=True, text=True, preexec_fn=limit)
