@@ -1,4 +1,4 @@
-"""A small ConvNeXt for pictures of 1x28x28: depthwise 7x7, LayerNorm over channels, GELU, a residual sum a block."""
+"""A small ConvNeXt for pictures of 3x32x32: depthwise 7x7, LayerNorm over channels, GELU, a residual sum a block."""
 
 import torch
 from torch import Tensor, nn
@@ -32,12 +32,12 @@ class Block(nn.Module):
 
 
 class ConvNeXt(nn.Module):
-    """Pictures (N, 1, 28, 28) to scores (N, 10)."""
+    """Pictures (N, 3, 32, 32) to scores (N, 10)."""
 
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        given = 1
+        given = 3
         for width, depth in zip(_WIDTHS, _DEPTHS, strict=True):
             layers += [nn.Conv2d(given, width, 2, stride=2), LayerNormChannels(width)]
             layers += [Block(width) for _ in range(depth)]

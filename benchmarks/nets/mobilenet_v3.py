@@ -1,11 +1,11 @@
-"""MobileNetV3-Small for pictures of 1x28x28, enlarged to 112 inside: hard-swish, squeeze-and-excitation, depthwise 3x3 and 5x5."""
+"""MobileNetV3-Small for pictures of 3x32x32, enlarged to 64 inside: hard-swish, squeeze-and-excitation, depthwise 3x3 and 5x5."""
 
 import torchvision
 from torch import Tensor, nn
 
 
 class MobileNetV3(nn.Module):
-    """Pictures (N, 1, 28, 28) to scores (N, 10)."""
+    """Pictures (N, 3, 32, 32) to scores (N, 10)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -13,7 +13,7 @@ class MobileNetV3(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the scores."""
-        return self.network(nn.functional.interpolate(x, scale_factor=4.0, mode="nearest").expand(-1, 3, -1, -1))
+        return self.network(nn.functional.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
 def build() -> nn.Module:
