@@ -3,8 +3,11 @@ import onnx
 import pytest
 
 from tests.lower.conftest import parse_model, run_model
+from tests.lower.vision_transformer import make_pictures, make_transformer
+from toolchain.lower.fp16 import convert_to_float16
 from toolchain.lower.fp16_emulation import emulate_float16
 from toolchain.lower.fp16_layers import find_unsafe_layers, lower_fp16
+from toolchain.lower.trial import open_emulated
 
 HEAD = '<ir_version: 10, opset_import: ["": 20]>'
 
@@ -72,3 +75,31 @@ def test_a_tiny_bias_is_no_reason(feeds):
         f"{HEAD} net (float[n, 4] x) => (float[n, 4] y) <float[4, 4] w, float[4] b = {{1e-9, 2e-9, 3e-9, 4e-9}}> {{ [g] y = Gemm(x, w, b) }}"
     )
     assert find_unsafe_layers(model, feeds, sqnr_db_min=50.0) == {}
+
+
+def run_emulated(model, feeds):
+    return [open_emulated(model, threads=1).run(feed)["logits"] for feed in feeds]
+
+
+def count_agreeing(model, lowered, feeds):
+    expected = [run_model(model, feed)["logits"] for feed in feeds]
+    pairs = zip(expected, run_emulated(lowered, feeds), strict=True)
+    return sum(int(wanted.argmax() == found.argmax() and np.isfinite(found).all()) for wanted, found in pairs)
+
+
+def test_a_transformer_whose_written_out_normalization_overflows_keeps_it_in_float32():
+    model, pictures = make_transformer(outlier=400.0), make_pictures(16)
+    unseen = make_pictures(32, seed=4)
+    # The published failure: the squares overflow, each token becomes the same, and the answers are by chance.
+    assert count_agreeing(model, convert_to_float16(model), unseen) < len(unseen) // 2
+    lowering = lower_fp16(model, pictures, sqnr_db_min=40.0, start_steps=ignore_steps)
+    assert {"a_square", "a_variance", "b_square", "c_square"} <= set(lowering.kept_in_float)
+    assert not {"query", "up", "down", "attend"} & set(lowering.kept_in_float)
+    assert count_agreeing(model, lowering.model, unseen) >= len(unseen) - 1
+    assert min(lowering.sqnr_db.values()) > 40
+
+
+def test_a_transformer_that_overflows_nowhere_is_float16_everywhere():
+    model, pictures = make_transformer(), make_pictures(16)
+    lowering = lower_fp16(model, pictures, sqnr_db_min=40.0, start_steps=ignore_steps)
+    assert dict(lowering.kept_in_float) == {}

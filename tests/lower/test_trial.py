@@ -6,10 +6,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from tests.lower.conftest import parse_model
+from tests.lower.conftest import parse_model, run_model
+from tests.lower.vision_transformer import make_pictures, make_transformer
 from toolchain.agent.measure.facts import read_facts
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower import trial
+from toolchain.lower.fp16 import convert_to_float16
 from toolchain.lower.trial import find_kernels, open_emulated
 
 
@@ -129,3 +131,11 @@ def test_trials_run_on_the_targets_runtime_where_it_is_installed_and_the_cpu_is_
     assert find_kernels("onnxruntime", facts) == "onnxruntime"
     assert find_kernels("no_such_runtime", facts) is None
     assert find_kernels("onnxruntime", dataclasses.replace(facts, cpu="another")) is None
+
+
+def test_a_written_out_normalization_that_is_float16_in_part_is_opened_and_rounded():
+    model, (picture,) = make_transformer(), make_pictures(1)
+    names = frozenset(node.name for node in model.graph.node)
+    expected = run_model(model, picture)["logits"]
+    found = open_emulated(convert_to_float16(model, names - {"residual2"}), threads=1).run(picture)["logits"]
+    assert 0 < np.abs(found - expected).max() < 0.05

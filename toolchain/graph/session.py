@@ -31,6 +31,10 @@ _FILE_MIN_BYTES = 64 * 2**20
 # Of these a median ignores the first, slow ones.
 _LEAST_RUNS = 5
 
+# They match a written-out normalization through the Casts in it: 1.32 opens none that is float16 in part ("bound to
+# different types"), and what they fuse is rounded nowhere.
+_LOOKING_THROUGH_CASTS = ("LayerNormFusion", "LayerNormFusionL1", "LayerNormFusionL2", "SimplifiedLayerNormFusion")
+
 RUN = "a run of one sample"
 """The step that a run is, for whoever watches."""
 
@@ -45,6 +49,7 @@ class HostSession:
         threads: int = 1,
         fused: bool = True,
         integer_kernels: bool = False,
+        rounds_between: bool = False,
         tensors: Sequence[str] | None = None,
     ) -> None:
         """Open the model.
@@ -55,6 +60,7 @@ class HostSession:
             fused: Whether ONNX Runtime may optimize the graph.
             integer_kernels: Whether they may take the place of what stands between Q/DQ pairs. Without them that is
                 computed in float32, as good as exactly: this machine's may saturate at 16 bits (x86 without VNNI).
+            rounds_between: Whether results are rounded by Casts that no fusion may look through.
             tensors: What a run returns, in this order: inputs, inner tensors and outputs of the main graph; None for
                 the outputs. They must be opened unfused to be what the graph says, node by node.
 
@@ -67,7 +73,8 @@ class HostSession:
         if not integer_kernels:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         where = str(model) if isinstance(model, Path) else None
-        self._session = _open_model(_expose(model, tensors), options, where)
+        disabled = _LOOKING_THROUGH_CASTS if rounds_between else ()
+        self._session = _open_model(_expose(model, tensors), options, where, disabled)
         self.inputs = _read_specs(self._session.get_inputs(), where)
         self.outputs = _read_specs(self._session.get_outputs(), where)
         returned = [spec.name for spec in self.outputs] if tensors is None else list(tensors)
@@ -169,24 +176,28 @@ def _expose(model: onnx.ModelProto | Path, tensors: Sequence[str] | None) -> str
     return [whole.SerializeToString(), extra.SerializeToString()]
 
 
-def _open_model(source: str | list[bytes], options: Any, where: str | None) -> Any:
+def _open_model(
+    source: str | list[bytes], options: Any, where: str | None, disabled_optimizers: Sequence[str] = ()
+) -> Any:
     """Open a file, or a model's bytes: large ones from a file as well, and they are given back before."""
     if isinstance(source, str):
-        return _open(source, options, where)
+        return _open(source, options, where, disabled_optimizers)
     if sum(map(len, source)) < _FILE_MIN_BYTES:
-        return _open(b"".join(source), options, where)
+        return _open(b"".join(source), options, where, disabled_optimizers)
     with TemporaryFolder() as folder:
         path = folder / "model.onnx"
         with path.open("wb") as file:
             file.writelines(source)
         source.clear()
-        return _open(str(path), options, where)
+        return _open(str(path), options, where, disabled_optimizers)
 
 
-def _open(source: bytes | str, options: Any, where: str | None) -> Any:
+def _open(source: bytes | str, options: Any, where: str | None, disabled_optimizers: Sequence[str]) -> Any:
     try:
         with inside.step("opening the model"):
-            return onnxruntime.InferenceSession(source, options, providers=[PROVIDER])
+            return onnxruntime.InferenceSession(
+                source, options, providers=[PROVIDER], disabled_optimizers=list(disabled_optimizers)
+            )
     except list_errors() as error:
         raise malformed(
             "ONNX Runtime refuses the model",

@@ -1,8 +1,8 @@
 """Float ONNX in, float16 ONNX out: layers whose tensors float16 cannot hold, or that spoil an output, stay in float32.
 
 Two steps, both on the calibration data. First every tensor of the float32 model is looked at: its largest value against
-float16's largest, and the noise of rounding it. Then the float16 model as a whole must keep the SQNR of the gate; where
-it does not, the search that int8 uses too (lower/search.py) finds the fewest layers that must go back.
+float16's largest, the noise of rounding it, and whether something is divided by what vanishes. Then the float16 model as a whole must keep the SQNR of the gate; where
+it does not, the search that int8 uses too (lower/layer_search.py) finds the fewest layers that must go back.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from onnx import numpy_helper
 
 from toolchain.graph.session import HostSession
 from toolchain.lower.fp16 import convert_to_float16, find_float16_nodes, find_float_tensors
+from toolchain.lower.fp16_divisors import find_vanishing, trace_divisors
 from toolchain.lower.layer_search import find_guilty_layers
 from toolchain.lower.request import StartSteps
 from toolchain.lower.trial import Arrays, Bench
@@ -51,14 +52,17 @@ class Float16Lowering:
 
 @dataclass
 class _Look:
-    """What was seen of one tensor: its largest finite magnitude, and the powers of it and of its rounding."""
+    """What was seen of one tensor: its largest finite magnitude, the powers of it and of its rounding, one that becomes 0."""
 
     largest: float = 0.0
     signal: float = 0.0
     noise: float = 0.0
+    vanishing: float | None = None
 
-    def add(self, values: NDArray[np.float32]) -> None:
+    def add(self, values: NDArray[np.float32], *, divides: bool) -> None:
         flat = values.reshape(-1)
+        if divides and self.vanishing is None:
+            self.vanishing = find_vanishing(flat)
         for start in range(0, flat.size, _CHUNK_ELEMENTS):
             chunk = flat[start : start + _CHUNK_ELEMENTS]
             chunk = chunk[np.isfinite(chunk)]
@@ -129,12 +133,14 @@ def find_unsafe_layers(
     floats = find_float_tensors(model)
     session = HostSession(model, fused=False, tensors=_list_made(model, floats))
     looks: dict[str, _Look] = defaultdict(_Look)
+    divisors = trace_divisors(model)
+    dividing = {divisor.tensor for divisor in divisors}
     for tensor in model.graph.initializer:
         if tensor.name in floats:
-            looks[tensor.name].add(numpy_helper.to_array(tensor))
+            looks[tensor.name].add(numpy_helper.to_array(tensor), divides=tensor.name in dividing)
     for feed in feeds:
         for name, values in session.run(feed).items():
-            looks[name].add(values)
+            looks[name].add(values, divides=name in dividing)
         on_batch()
     biases = {node.input[2] for node in model.graph.node if node.op_type in _BIASED and len(node.input) > 2}
     found = {name: look.find_problem(sqnr_db_min, is_bias=name in biases) for name, look in looks.items()}
@@ -144,6 +150,13 @@ def find_unsafe_layers(
         spoiled = [name for name in [*node.input, *node.output] if name in problems]
         if spoiled and node.name in capable:
             reasons[node.name] = f"tensor {spoiled[0]} {problems[spoiled[0]]}"
+    for divisor in divisors:
+        vanishing = looks[divisor.tensor].vanishing if divisor.tensor in looks else None
+        if vanishing is not None:
+            reason = (
+                f"{divisor.nodes[0]} divides by what tensor {divisor.tensor} makes: {vanishing:.4g} is 0 in float16"
+            )
+            reasons |= {name: reason for name in divisor.nodes if name in capable and name not in reasons}
     return reasons
 
 

@@ -213,4 +213,5 @@ def open_emulated(model: onnx.ModelProto, *, threads: int) -> HostSession:
     Float16 is rounded as a GPU rounds it, and what stands between Q/DQ pairs is as good as exact (HostSession), as are
     products of integers.
     """
-    return HostSession(emulate_integer_products(emulate_float16(model)), threads=threads)
+    emulated = emulate_float16(model)
+    return HostSession(emulate_integer_products(emulated), threads=threads, rounds_between=emulated is not model)
