@@ -13,7 +13,7 @@ from toolchain.lower.ranges import TensorRange
 
 ActivationType = Literal["uint8", "int8"]
 
-_LIMITS: dict[ActivationType, tuple[int, int]] = {"uint8": (0, 255), "int8": (-128, 127)}
+LIMITS: dict[ActivationType, tuple[int, int]] = {"uint8": (0, 255), "int8": (-128, 127)}
 
 # float32's smallest normal number: a scale below it is flushed to zero by some kernels.
 _SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
@@ -45,7 +45,7 @@ def affine_parameters(
     be a float16 number.
     """
     low, high = min(tensor_range.low, 0.0), max(tensor_range.high, 0.0)
-    lowest, highest = _LIMITS[dtype]
+    lowest, highest = LIMITS[dtype]
     if symmetric:
         if dtype != "int8":
             msg = "a symmetric activation is int8: uint8 cannot hold a negative number around a zero point of 0"

@@ -7,7 +7,7 @@ chosen by measurement here, and the same input makes the same file on every mach
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ from toolchain.graph.parity import check_float_parity
 from toolchain.graph.session import HostSession
 from toolchain.lower.float_reasons import explain_subgraphs, list_operators
 from toolchain.lower.fp16 import convert_to_float16
-from toolchain.lower.fp16_layers import find_unsafe_layers
 from toolchain.lower.fp16_layers import lower_fp16 as lower_float16
 from toolchain.lower.int8 import describe_int8
 from toolchain.lower.int8 import lower_int8 as lower_to_int8
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.request import Lowering, LowerRequest, StartSteps
+from toolchain.lower.smoothing import Smoothing, smooth_outliers
 from toolchain.lower.tensorrt.einsum import lower_equations
 from toolchain.lower.tensorrt.foreign_pairs import TakenPairs, take_foreign_pairs
 from toolchain.lower.tensorrt.group_normalization import rewrite_group_normalization
@@ -40,6 +40,9 @@ from toolchain.lower.widened import widen
 # A value at the border of two steps may fall to the other side, which is the noise of a step and no more.
 _PAIR_SAMPLES = 8
 _PAIR_SQNR_DB_MIN = 30.0
+
+# By so much is what float16 around int8 loses under what int8 may lose: a tenth of its noise takes 0.4 dB of it.
+_AROUND_INT8_DB = 10.0
 
 _MULTIPLYING = frozenset({"Conv", "ConvTranspose", "Gemm", "GRU", "LSTM", "MatMul", "RNN"})
 
@@ -72,22 +75,25 @@ def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
     """Write the int8 graph, with float16 around it where the target lists fp16, and float32 where it does not."""
     taken, checked = _read_checked(request)
     widened = widen(checked, request.feeds)
-    model = widened.model
     float16 = "fp16" in request.target.listed_precisions
-    unsafe: dict[str, str] = {}
+    sqnr_db_min = _find_sqnr_db_min(request, "int8")
+    plain = tensorrt_policy(float16=float16, finish=lambda made: made)
+    smoothing = Smoothing(model=widened.model, factors={})
+    if read_ranges(widened.model) is None:
+        smoothing = smooth_outliers(widened.model, request.feeds, plain.scheme, kernels=None, static=plain)
+    model, unsafe = smoothing.model, dict[str, str]()
     if float16:
-        on_batch = start_steps("look at the range of every tensor", len(request.feeds))
-        sqnr_db_min = _find_sqnr_db_min(request, "fp16")
-        unsafe = find_unsafe_layers(model, request.feeds, sqnr_db_min=sqnr_db_min, on_batch=on_batch)
+        around = lower_float16(
+            drop_ranges(model), request.feeds, sqnr_db_min=sqnr_db_min + _AROUND_INT8_DB, start_steps=start_steps
+        )
+        unsafe = dict(around.kept_in_float)
     keep_float32 = frozenset(unsafe)
     lowering = lower_to_int8(
         model,
         request.feeds,
         options=request.options.model_copy(update={"choose_by_measurement": False}),
-        policy=tensorrt_policy(
-            float16=float16, finish=lambda made: convert_to_float16(made, keep_float32) if float16 else made
-        ),
-        sqnr_db_min=_find_sqnr_db_min(request, "int8"),
+        policy=replace(plain, finish=lambda made: convert_to_float16(made, keep_float32) if float16 else made),
+        sqnr_db_min=sqnr_db_min,
         threads=request.target.threads,
         start_steps=start_steps,
         task=request.task,
@@ -96,6 +102,7 @@ def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
         **_finish(request, folder, model, lowering.model),
         **_describe_pairs(taken),
         **describe_int8(lowering, notes=widened.notes),
+        "smoothing": smoothing.describe(),
         "around_int8": "float16" if float16 else "float32",
         "kept_in_float32": _describe_kept(model, unsafe),
     }

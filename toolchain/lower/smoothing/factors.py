@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.agent.measure.sqnr import to_db
-from toolchain.lower.affine import affine_parameters, quantize_weight
+from toolchain.lower.affine import LIMITS, ActivationType, affine_parameters, quantize_weight
+from toolchain.lower.qdq_plan import Scheme
 from toolchain.lower.ranges import TensorRange
 from toolchain.lower.smoothing.channels import Channels
 
@@ -34,17 +35,21 @@ class Factors:
     """By how much the SQNR of the products rises on samples that the factors were not made from."""
 
 
-def choose_factors(channels: Channels, weights: Sequence[NDArray[np.float32]], *, bits: int) -> Factors | None:
+def choose_factors(
+    channels: Channels, weights: Sequence[NDArray[np.float32]], *, bits: int, static: Scheme | None = None
+) -> Factors | None:
     """Return the factors that the products keep most with, or None where none gains a decibel.
 
-    weights: (channels, outputs) each, of all products that read the tensor.
+    weights: (channels, outputs) each, of all products that read the tensor. static: how its pair rounds the tensor, with
+    one scale for all samples; None where each run has a scale of its own.
     """
     chosen_by, judged_by = channels.split()
     if not all(np.isfinite(weight).all() for weight in weights):
         return None
-    plain_db = _measure_db(judged_by, weights, np.ones(channels.lows.shape[1], np.float32), bits=bits)
+    plain = np.ones(channels.lows.shape[1], np.float32)
+    plain_db = _measure_db(judged_by, weights, plain, bits=bits, static=static)
     candidates = [
-        Factors(alpha, values, _measure_db(judged_by, weights, values, bits=bits) - plain_db)
+        Factors(alpha, values, _measure_db(judged_by, weights, values, bits=bits, static=static) - plain_db)
         for alpha in _ALPHAS
         if (values := _make_values(chosen_by, weights, alpha)) is not None
     ]
@@ -68,23 +73,37 @@ def _make_values(
 
 
 def _measure_db(
-    channels: Channels, weights: Sequence[NDArray[np.float32]], values: NDArray[np.float32], *, bits: int
+    channels: Channels,
+    weights: Sequence[NDArray[np.float32]],
+    values: NDArray[np.float32],
+    *,
+    bits: int,
+    static: Scheme | None,
 ) -> float:
-    """Return the SQNR in dB of the products in int8, each as much as the others, with a scale for each sample."""
+    """Return the SQNR in dB of the products in int8, each as much as the others."""
     smoothed = [weight * values[:, None] for weight in weights]
     dequantized = [_round_weight(weight, bits=bits) for weight in smoothed]
     signal, noise = np.zeros(len(weights)), np.zeros(len(weights))
-    for low, high, rows in zip(channels.lows / values, channels.highs / values, channels.rows, strict=True):
+    lows, highs = channels.lows / values, channels.highs / values
+    if static is not None:
+        lows, highs = np.broadcast_to(lows.min(axis=0), lows.shape), np.broadcast_to(highs.max(axis=0), highs.shape)
+    for low, high, rows in zip(lows, highs, channels.rows, strict=True):
         range_ = TensorRange(low=float(min(low.min(), 0.0)), high=float(max(high.max(), 0.0)))
-        parameters = affine_parameters(range_, "uint8", symmetric=False)
         scaled = rows / values
-        integers = np.clip(np.rint(scaled / parameters.scale) + parameters.zero_point, 0, 255)
-        rounded = ((integers - parameters.zero_point) * parameters.scale).astype(np.float32)
+        rounded = _round_rows(scaled, range_, static)
         for index, weight in enumerate(smoothed):
             exact = scaled @ weight
             signal[index] += float(np.square(exact).sum())
             noise[index] += float(np.square(rounded @ dequantized[index] - exact).sum())
     return float(np.mean(to_db(signal, noise)))
+
+
+def _round_rows(rows: NDArray[np.float32], range_: TensorRange, static: Scheme | None) -> NDArray[np.float32]:
+    """Return what int8 leaves of an activation: DynamicQuantizeLinear makes uint8 of any range, pairs what their scheme says."""
+    dtype: ActivationType = "uint8" if static is None else static.activation_type
+    parameters = affine_parameters(range_, dtype, symmetric=static is not None and static.symmetric)
+    integers = np.clip(np.rint(rows / parameters.scale) + parameters.zero_point, *LIMITS[dtype])
+    return np.asarray((integers - parameters.zero_point) * parameters.scale, np.float32)
 
 
 def _round_weight(weight: NDArray[np.float32], *, bits: int) -> NDArray[np.float32]:

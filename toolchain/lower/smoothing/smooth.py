@@ -12,8 +12,10 @@ import onnx
 from numpy.typing import NDArray
 
 from toolchain.graph.view import GraphView
+from toolchain.lower.calibration import calibrate
 from toolchain.lower.dynamic.plan import find_dynamic
 from toolchain.lower.dynamic.write import write_dynamic
+from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan, Scheme
 from toolchain.lower.smoothing.channels import observe_channels
 from toolchain.lower.smoothing.factors import Factors, choose_factors
@@ -35,7 +37,7 @@ class Smoothing:
     multiplied: tuple[str, ...] = ()
     """Tensors that are divided by a Mul of its own, not where they are made."""
     before_db: float | None = None
-    """What the worst output surely keeps with every product dynamic, as the model was; None where nothing was to be moved."""
+    """What the worst output surely keeps with products alone in int8, as the model was; None where nothing was to be moved."""
     after_db: float | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -61,10 +63,12 @@ def smooth_outliers(
     scheme: Scheme,
     *,
     kernels: str | None,
+    static: Int8Policy | None = None,
 ) -> Smoothing:
     """Return the model with channels migrated where int8 gains by it, or as it is.
 
-    kernels: the runtime that this machine judges on, as for any trial; None for exact sums.
+    kernels: the runtime that this machine judges on, as for any trial; None for exact sums. static: of a runtime whose
+    products read pairs, which have one scale for all samples; None where each run has a scale of its own.
     """
     plain = Smoothing(model=model, factors={})
     chosen_by, judged_by = feeds[:_CHOSEN_BY], feeds[_CHOSEN_BY : _CHOSEN_BY + _JUDGED_BY]
@@ -74,23 +78,34 @@ def smooth_outliers(
     view, factors = GraphView.from_model(model), {}
     for tensor, channels in observe_channels(model, list(groups), chosen_by, threads=os.cpu_count() or 1).items():
         weights = [read_weight(view, product) for product in groups[tensor]]
-        found = choose_factors(channels, weights, bits=scheme.weight_bits)
+        found = choose_factors(channels, weights, bits=scheme.weight_bits, static=None if static is None else scheme)
         if found is not None:
             factors[tensor] = found
     if not factors:
         return plain
     migrated, multiplied = migrate(model, groups, {tensor: found.values for tensor, found in factors.items()})
-    before_db, after_db = (
-        Bench(model=model, build=partial(_make_dynamic, variant, scheme), feeds=(), references=(), kernels=kernels)
-        .on(judged_by)
-        .measure_sqnr_db(frozenset())
-        for variant in (model, migrated)
-    )
+    make = partial(_make_dynamic, scheme) if static is None else partial(_make_static, static, chosen_by)
+
+    def measure_db(made: onnx.ModelProto) -> float:
+        empty = Bench(model=model, build=lambda _: made, feeds=(), references=(), kernels=kernels)
+        return empty.on(judged_by).measure_sqnr_db(frozenset())
+
+    before_db, after_db = measure_db(make(model)), measure_db(make(migrated))
     if after_db <= before_db:
         return Smoothing(model=model, factors={}, before_db=before_db, after_db=after_db)
     return Smoothing(model=migrated, factors=factors, multiplied=multiplied, before_db=before_db, after_db=after_db)
 
 
-def _make_dynamic(model: onnx.ModelProto, scheme: Scheme, _keep_float: frozenset[str]) -> onnx.ModelProto:
+def _make_dynamic(scheme: Scheme, model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with every product dynamic that can be, and nothing else in int8."""
     return write_dynamic(model, QdqPlan(tuple(find_dynamic(model).values())), scheme)
+
+
+def _make_static(
+    policy: Int8Policy, feeds: Sequence[Mapping[str, NDArray[Any]]], model: onnx.ModelProto
+) -> onnx.ModelProto:
+    """Return the model with a pair in front of every product that could be dynamic, and nothing else in int8."""
+    others = frozenset(policy.plan(model, frozenset()).weighted_layers) - find_dynamic(model).keys()
+    plan = policy.plan(model, others)
+    ranges = calibrate(model, plan.tensors, feeds, method="minmax", symmetric=policy.scheme.symmetric)
+    return policy.limit(plan.tensors).write(model, ranges, others)
