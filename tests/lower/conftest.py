@@ -100,19 +100,21 @@ def feeds(images):
 def lower(tmp_path):
     """Return what lowers a model for a target and returns the folder of the result."""
 
-    def run(model, feeds, target, precision, *, listed=None, sqnr_db_min=None):
+    def run(model, feeds, target, precision, *, listed=None, sqnr_db_min=None, facts=None, build=None, **options):
         (tmp_path / "float.onnx").write_bytes(model.SerializeToString())
         chosen = find_target(target)
         if listed is not None:
             chosen = chosen.model_copy(update={"precision": listed})
+        if build is not None:
+            chosen = chosen.model_copy(update={"build": build})
         request = LowerRequest(
             model=tmp_path / "float.onnx",
             exported=tmp_path / "float.onnx",
             target=chosen.narrow(precision),
             precision=precision,
-            facts=read_facts("onnxruntime"),
+            facts=facts or read_facts("onnxruntime"),
             feeds=feeds,
-            options=QuantizeSection(calibration="minmax"),
+            options=QuantizeSection(**{"calibration": "minmax", **options}),
             sqnr_db_min=sqnr_db_min or {},
         )
         out = tmp_path / f"{target}-{precision}"

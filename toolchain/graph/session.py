@@ -13,9 +13,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from toolchain.agent.manifest import TensorSpec
+from toolchain.agent.contents import compute_sha256
+from toolchain.agent.manifest import BuildSpec, TensorSpec
 from toolchain.agent.measure.runtimes.onnxruntime import PROVIDER, list_errors, make_options, read_spec
-from toolchain.agent.measure.session import Session, open_session
+from toolchain.agent.measure.session import BuildRequest, Session, ShapeRange, open_session
 from toolchain.agent.temporary import TemporaryFolder
 from toolchain.errors import first_line, malformed, usage
 from toolchain.graph.feeds import check_feeds
@@ -123,18 +124,34 @@ class BoardSession:
 
 
 def open_as_board(
-    model: onnx.ModelProto | Path, *, threads: int, runtime: str = "onnxruntime", is_timed: bool = False
+    model: onnx.ModelProto | Path,
+    *,
+    threads: int,
+    runtime: str = "onnxruntime",
+    is_timed: bool = False,
+    built_for: Mapping[str, NDArray[Any]] | None = None,
+    engines: Path | None = None,
 ) -> Session:
     """Open a model with the agent's own session: what this machine runs as a board, with kernels and errors of there.
 
-    is_timed: nothing of ours stands between the caller and a run.
+    is_timed: nothing of ours stands between the caller and a run. built_for: of a runtime that builds engines, arrays of
+    the shapes to build for, and of a model that is tried and thrown away: its engine is kept in no cache but `engines`.
     """
     with TemporaryFolder() as folder, inside.step("opening the model"):
         path = model if isinstance(model, Path) else folder / "model.onnx"
         if not isinstance(model, Path):
             path.write_bytes(model.SerializeToString())
-        session = open_session(runtime, path, threads)
+        build = None if built_for is None else request_trial_build(path, built_for, engines or folder)
+        session = open_session(runtime, path, threads, build)
     return session if is_timed else BoardSession(session)
+
+
+def request_trial_build(path: Path, arrays: Mapping[str, NDArray[Any]], engines: Path) -> BuildRequest:
+    """Return how to build the engine of a file for arrays of these shapes, to be kept in a folder of the caller's."""
+    shapes = {name: ShapeRange(array.shape, array.shape, array.shape) for name, array in arrays.items()}
+    return BuildRequest(
+        bundle_dir=path.parent, bundle_id=compute_sha256(path), shapes=shapes, spec=BuildSpec(), engines=engines
+    )
 
 
 def profile_runs(

@@ -125,7 +125,7 @@ def _lower(
     ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
     reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
     known, speed = LayerTimes(), SpeedSearch()
-    is_timed = options.choose_by_measurement and policy.kernels is not None
+    is_timed = options.choose_by_measurement and (policy.kernels or policy.timed_on) is not None
     scales = choose_scales(
         policy,
         bench,
@@ -138,13 +138,14 @@ def _lower(
     improved = improve_numbers(bench, policy, ranges, feeds, frozenset(infinite), start_steps=start_steps)
     bench = replace(bench, build=partial(policy.write, model, ranges, adjustment=improved.adjustment))
     others = [replace(other, build=bench.build) for other in others]
+    timed = _finish_trials(bench, policy, folder)
     if is_timed:
-        known = time_both(bench, plan.weighted_layers, frozenset(reasons), threads=threads)
+        known = time_both(timed, plan.weighted_layers, frozenset(reasons), threads=threads)
         known = replace(known, times=_sum_shared(plan, known.times))
     kept = choose_kept(bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps, task)
     reasons |= kept.reasons
     if is_timed:
-        speed = find_slow_layers(bench, plan, frozenset(reasons), known, threads=threads, start_steps=start_steps)
+        speed = find_slow_layers(timed, plan, frozenset(reasons), known, threads=threads, start_steps=start_steps)
         reasons |= speed.keep_float
     keep = frozenset(reasons)
     final = policy.plan(model, keep)
@@ -168,6 +169,20 @@ def _lower(
         outliers=find_outliers(
             {name: observation for name, observation in observations.items() if name in final.tensors}, ranges
         ),
+    )
+
+
+def _finish_trials(bench: Bench, policy: Int8Policy, folder: Path) -> Bench:
+    """Return the bench to take times on: where another runtime than that of trials does, what it gets is finished."""
+    if policy.timed_on is None:
+        return bench
+    return replace(
+        bench,
+        model=policy.finish(bench.model),
+        build=lambda keep: policy.finish(bench.build(keep)),
+        kernels=policy.timed_on,
+        weights=None,
+        engines=folder / "engines",
     )
 
 

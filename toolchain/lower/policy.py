@@ -39,6 +39,8 @@ class Int8Policy:
     """What is done last to the model with its pairs, such as float16 around them; too little to matter to a search."""
     kernels: str | None = None
     """The runtime of the target where this machine's own kernels are the target's, so that trials run on them."""
+    timed_on: str | None = None
+    """The runtime that layers are timed on, finished, where trials do not run on it: engines take minutes to build."""
     prepare: Callable[[onnx.ModelProto, QdqPlan], onnx.ModelProto] = _leave_planned
     """What is done to the float model that the plan's pairs are written into."""
     has_dynamic: bool = False

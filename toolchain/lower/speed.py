@@ -15,6 +15,7 @@ from toolchain.agent.measure.latency import FASTER, NOT_FASTER, UNDECIDED, Measu
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.agent.measure.session import Session
 from toolchain.agent.measure.validity import find_contention, find_validity
+from toolchain.errors import ExitCode, ToolchainError
 from toolchain.graph.session import open_as_board
 from toolchain.lower.layer_search import LayerTime, propose_slow_layers
 from toolchain.lower.layer_times import time_layers
@@ -128,7 +129,12 @@ def _try_sets(
     # What takes most memory while it is opened, the most layers in float, comes before the others' sessions are there.
     for layers in sorted([plain, *proposals], key=len, reverse=True):
         sessions[layers] = open_as_board(
-            bench.build(keep_float | frozenset(layers)), runtime=runtime, threads=threads, is_timed=True
+            bench.build(keep_float | frozenset(layers)),
+            runtime=runtime,
+            threads=threads,
+            is_timed=True,
+            built_for=bench.feeds[0],
+            engines=bench.engines,
         )
     runs = {_name_trial(layers): _bind_run(sessions[layers], bench.feeds[0]) for layers in [plain, *proposals]}
 
@@ -155,6 +161,8 @@ def _try_sets(
         memory=memory,
     )
     problems = find_validity(measurement, before, read_conditions(_ROOT)).problems
+    for session in sessions.values():
+        session.close()
     trials = judge(measurement)
     won = [trial for trial in trials if trial.decision == FASTER]
     if not won:
@@ -173,8 +181,13 @@ def time_both(bench: Bench, layers: Sequence[str], keep_float: frozenset[str], *
     """Return the time of each layer in float and in int8."""
     feed, runtime = bench.feeds[0], _name_kernels(bench)
     before = read_conditions(_ROOT)
-    int8_us = time_layers(bench.build(keep_float), layers, feed, runtime=runtime, threads=threads)
-    float_us = time_layers(bench.model, layers, feed, runtime=runtime, threads=threads)
+    try:
+        int8_us = time_layers(bench.build(keep_float), layers, feed, runtime=runtime, threads=threads)
+        float_us = time_layers(bench.model, layers, feed, runtime=runtime, threads=threads)
+    except ToolchainError as error:
+        if error.code != ExitCode.INVALID:
+            raise
+        return LayerTimes(problems=(f"{error.what}: {error.where}: {error.found}",))
     problems = find_contention(before, read_conditions(_ROOT))
     if problems:
         return LayerTimes(problems=problems)

@@ -9,6 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -82,6 +83,8 @@ class Bench:
 
     weights: StoredWeights | None = None
     """The model's large weights, which trials are then written without; None writes each whole."""
+    engines: Path | None = None
+    """Where a runtime that builds engines keeps those of trials."""
 
     def on(self, feeds: Sequence[Arrays], references: Sequence[Arrays] = ()) -> Bench:
         """Return the same bench on other samples; references: what the float model returned for them, where it is known.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.agent.manifest import Precision
-from toolchain.agent.measure.facts import Facts, is_this_cpu
+from toolchain.agent.measure.facts import Facts, describe_accelerator, is_this_accelerator, is_this_cpu
 from toolchain.agent.measure.libraries import find_module
 from toolchain.agent.measure.traits import find_traits
 from toolchain.data.dataset import name_sample
@@ -33,7 +33,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     samples = 1 if takes_float else run.recipe.data.calibration_samples
     options = run.recipe.quantize
     # Layers are timed on this machine: what is slow here decides nothing about a board with another CPU or runtime.
-    if target.emulated or not is_this_cpu(facts) or find_module(target.runtime) is None:
+    if not _is_timed_here(target, facts):
         options = options.model_copy(update={"choose_by_measurement": False})
     inputs = {
         **run.identify_code(
@@ -44,7 +44,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
         ),
         "model": optimized.sha256,
         "target": [target.runtime, target.threads, target.activation_type],
-        **_identify_engine(target),
+        **_identify_engine(target, facts if options.choose_by_measurement else None),
         "precision": precision,
         "exported": exported.sha256,
         "chosen_by_measurement": options.choose_by_measurement,
@@ -121,11 +121,19 @@ def count_attempt(cache: Cache, stage: str, inputs: dict[str, Any]) -> dict[str,
     raise AssertionError  # the count has no end
 
 
-def _identify_engine(target: Target) -> dict[str, Any]:
+def _is_timed_here(target: Target, facts: Facts) -> bool:
+    """Return whether the board is like this machine, so that what is slow here is slow there."""
+    if target.emulated or not is_this_cpu(facts) or find_module(target.runtime) is None:
+        return False
+    return find_traits(target.runtime).engine is None or is_this_accelerator(facts)
+
+
+def _identify_engine(target: Target, timed_on: Facts | None) -> dict[str, Any]:
     """Return the part of a key that stands for what the lowering of an engine depends on beside the others."""
     if find_traits(target.runtime).engine is None:
         return {}
     return {
         "listed_precisions": list(target.listed_precisions),
         "compute_capabilities": target.compute_capabilities,
+        "timed_on": None if timed_on is None else describe_accelerator(timed_on),
     }

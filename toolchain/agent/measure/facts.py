@@ -42,6 +42,21 @@ def is_this_cpu(facts: Facts) -> bool:
     return (facts.arch, facts.cpu, tuple(facts.cpu_features)) == read_cpu()
 
 
+def is_this_accelerator(facts: Facts) -> bool:
+    """Return whether facts are of this machine's own accelerator, with the same runtime and in the same power mode."""
+    try:
+        own = read_facts(facts.runtime)
+    except ToolchainError:  # the runtime or the accelerator is missing here
+        return False
+    return describe_accelerator(facts) == describe_accelerator(own) and facts.accelerator is not None
+
+
+def describe_accelerator(facts: Facts) -> Tuple[object, ...]:
+    """Return what times on an accelerator depend on; its clocks and free memory, which come and go, are no part of it."""
+    details = facts.details
+    return (facts.runtime, facts.runtime_version, facts.accelerator, details.get("gpu"), details.get("power_mode"))
+
+
 def read_facts(runtime: str) -> Facts:
     """Return the facts of this board; raises ToolchainError (exit 2, 3) where the runtime is unknown or missing."""
     module = find_runtime(runtime)

@@ -1,23 +1,29 @@
 """Lowering for TensorRT: one strongly typed graph that TensorRT 10.3 to 11 and TensorRT for RTX take.
 
-Speed is decided on the board: there the target's precisions are built and measured against each other. So nothing is
-chosen by measurement here, and the same input makes the same file on every machine.
+Speed is decided on the board: there the target's precisions are built and measured against each other. Layers are chosen by
+measured time where the board is this machine; elsewhere nothing is, and the same input makes the same file on every machine.
 """
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
+from toolchain.agent.measure.facts import is_this_accelerator
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
+from toolchain.agent.measure.session import find_runtime
+from toolchain.agent.temporary import TemporaryFolder
 from toolchain.graph.file import write_onnx
 from toolchain.graph.learned_ranges import drop_ranges, read_ranges, restore_pairs
 from toolchain.graph.parity import check_float_parity
-from toolchain.graph.session import HostSession
+from toolchain.graph.session import HostSession, request_trial_build
 from toolchain.lower.float_reasons import explain_subgraphs, list_operators
 from toolchain.lower.fp16 import convert_to_float16
 from toolchain.lower.fp16_layers import lower_fp16 as lower_float16
@@ -43,6 +49,9 @@ _PAIR_SQNR_DB_MIN = 30.0
 
 # By so much is what float16 around int8 loses under what int8 may lose: a tenth of its noise takes 0.4 dB of it.
 _AROUND_INT8_DB = 10.0
+
+# Enough for a median; what is chosen by it is measured as a whole model.
+_PROFILED_RUNS = 25
 
 _MULTIPLYING = frozenset({"Conv", "ConvTranspose", "Gemm", "GRU", "LSTM", "MatMul", "RNN"})
 
@@ -91,8 +100,12 @@ def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
     lowering = lower_to_int8(
         model,
         request.feeds,
-        options=request.options.model_copy(update={"choose_by_measurement": False}),
-        policy=replace(plain, finish=lambda made: convert_to_float16(made, keep_float32) if float16 else made),
+        options=request.options,
+        policy=replace(
+            plain,
+            finish=lambda made: convert_to_float16(made, keep_float32) if float16 else made,
+            timed_on=_find_timing_runtime(request),
+        ),
         sqnr_db_min=sqnr_db_min,
         threads=request.target.threads,
         start_steps=start_steps,
@@ -106,6 +119,33 @@ def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
         "around_int8": "float16" if float16 else "float32",
         "kept_in_float32": _describe_kept(model, unsafe),
     }
+
+
+def _find_timing_runtime(request: LowerRequest) -> str | None:
+    """Return the runtime that layers are timed on, where the board is this machine and builds engines for its GPU; else None."""
+    target, facts = request.target, request.facts
+    is_here = facts.runtime == target.runtime == "tensorrt" and not target.emulated and is_this_accelerator(facts)
+    return target.runtime if is_here and target.build.dla_core is None else None
+
+
+def profile_layers(
+    model: onnx.ModelProto,
+    inputs: Mapping[str, NDArray[np.generic]],
+    *,
+    threads: int,  # noqa: ARG001 - of the seam: the GPU has its own
+) -> dict[str, float]:
+    """Return the median time of each layer in microseconds that has a kernel of its own. Not yet run on hardware.
+
+    Raises ToolchainError (exit 20) where TensorRT's profile cannot be used.
+    """
+    board: Any = find_runtime("tensorrt")  # by its name: what it imports need not be installed where this is read
+    layers = [node.name for node in model.graph.node if node.op_type in _MULTIPLYING]
+    with TemporaryFolder() as folder:
+        path = folder / "model.onnx"
+        path.write_bytes(model.SerializeToString())
+        build = request_trial_build(path, inputs, folder)
+        times = board.time_layers(path, inputs, build=build, layers=layers, runs=_PROFILED_RUNS)
+    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def preview(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Int8Policy]:

@@ -1,13 +1,11 @@
 """The fakes in the place of TensorRT and CUDA, and an engine to run."""
 
-import sys
-from types import ModuleType, SimpleNamespace
-
 import onnx
 import pytest
 
 from tests.agent.measure.tensorrt.fake_cuda import FakeCudart
 from tests.agent.measure.tensorrt.fake_tensorrt import FakeTensorRt
+from tests.agent.measure.tensorrt.install_fakes import install_fakes
 from tests.conftest import build_model
 from toolchain.agent.measure.session import ShapeRange
 
@@ -41,11 +39,4 @@ def trt(cudart):
 @pytest.fixture
 def board(monkeypatch, tmp_path, cudart, trt):
     """Put the fakes in the place of the packages, and the engines of bundles into a folder of the test's."""
-    package, bindings = ModuleType("cuda"), ModuleType("cuda.bindings")
-    package.bindings, bindings.runtime = bindings, cudart
-    monkeypatch.setitem(sys.modules, "tensorrt", trt)
-    monkeypatch.setitem(sys.modules, "cuda", package)
-    monkeypatch.setitem(sys.modules, "cuda.bindings", bindings)
-    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", cudart)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return SimpleNamespace(cudart=cudart, trt=trt, root=tmp_path / "cache" / "edge-toolchain")
+    return install_fakes(monkeypatch, tmp_path, cudart, trt)

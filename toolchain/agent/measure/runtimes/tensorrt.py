@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Collection, Dict, List, Mapping, Optional
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,10 @@ from ..tensorrt.cuda import Cuda
 from ..tensorrt.engine import BuildOptions, Built, build_engine, parse_model
 from ..tensorrt.engine_cache import EngineCache, EngineKey, Pin, find_root, find_user_root
 from ..tensorrt.execution import TensorRtSession
+from ..tensorrt.inspector import list_kernels
 from ..tensorrt.inspector import read_placement as read_inspected
 from ..tensorrt.macs import list_multiply_layers
+from ..tensorrt.profiler import assign_times, check_times
 from ..tensorrt.versions import load_cudart, load_tensorrt
 from ..traits import LibraryPlaces, Traits
 
@@ -95,6 +97,23 @@ def read_placement(
     batch = max((array.shape[0] for array in feeds.values() if array.ndim), default=1)
     parsed = parse_model(trt, _read_model(path), str(path))
     return read_inspected(text, list_multiply_layers(trt, parsed.network, batch))
+
+
+def time_layers(
+    path: Path, feeds: Mapping[str, NDArray[np.generic]], *, build: BuildRequest, layers: Collection[str], runs: int
+) -> Dict[str, List[float]]:
+    """Return the time in microseconds of each of these layers in each run, where a kernel of the engine is its own.
+
+    Raises ToolchainError as open_session does, and exit 20 where the profile cannot be used.
+    """
+    session = open_session(path, 1, build)
+    try:
+        kernels = list_kernels(session.inspect())
+        runs_ms = session.profile(feeds, runs)
+    finally:
+        session.close()
+    check_times(runs_ms, str(path))
+    return assign_times(runs_ms, kernels, layers)
 
 
 def _complete(build: Optional[BuildRequest], path: Path) -> BuildRequest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from ..session import EngineFacts, ShapeRange
 from .buffers import Buffers
 from .cuda import Cuda
 from .logger import create_logger, read_last_error
+from .profiler import create_profiler
 from .profiles import is_within, read_range
 
 # TensorRT's names of the types that numpy has.
@@ -28,6 +29,9 @@ DTYPES = {
     "BOOL": "bool",
     "UINT8": "uint8",
 }
+
+# Of a profile: in the first runs TensorRT prepares things, and clocks rise.
+_WARM_UP_RUNS = 5
 
 _Shapes = Dict[str, Tuple[int, ...]]
 
@@ -93,6 +97,22 @@ class TensorRtSession:
         """Return the engine inspector's JSON of all layers."""
         inspector = self._engine.create_engine_inspector()
         return str(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
+
+    def profile(self, feeds: Mapping[str, NDArray[np.generic]], runs: int) -> List[Dict[str, float]]:
+        """Return the time of each kernel in ms, by its name, in each of so many runs; the first that warm up are left out.
+
+        The session is good for nothing else then: a profiler makes it slower, and a CUDA graph has none.
+        """
+        self._is_graph_refused = True
+        self._graph = "not captured: it is profiled"
+        self._profiler = create_profiler(self._trt)
+        self._context.profiler = self._profiler
+        found: List[Dict[str, float]] = []
+        for _ in range(_WARM_UP_RUNS + runs):
+            self._profiler.kernels_ms = {}
+            self.run(feeds)
+            found.append(self._profiler.kernels_ms)
+        return found[_WARM_UP_RUNS:]
 
     def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> Dict[str, NDArray[np.generic]]:
         """Return one array per output; raises ToolchainError (exit 23) for feeds outside of what the engine takes."""

@@ -43,6 +43,12 @@ def read_placement(text: str, multiplying: Iterable[MultiplyLayer]) -> Placement
     )
 
 
+def list_kernels(text: str) -> Dict[str, Tuple[str, ...]]:
+    """Return the nodes of the ONNX file that each kernel does the work of, by the name that a profile has for it."""
+    entries = [entry for entry in json.loads(text).get("Layers", []) if isinstance(entry, dict)]
+    return {str(entry.get("Name", "")): _list_nodes(entry) for entry in entries}
+
+
 def _read_precisions(text: str) -> Dict[str, str]:
     precisions: Dict[str, str] = {}
     for entry in json.loads(text).get("Layers", []):
