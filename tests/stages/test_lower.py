@@ -1,13 +1,20 @@
-"""What was not decided by measurement is measured again by the next run, and never taken for the truth."""
+"""What was not decided by measurement is measured again by the next run, and never taken for the truth; and by whose times."""
 
+import dataclasses
 import json
 from importlib import import_module
 
 import pytest
 
+from tests.agent.measure.tensorrt.fake_cuda import FakeCudart
+from tests.agent.measure.tensorrt.fake_tensorrt import FakeTensorRt
+from tests.agent.measure.tensorrt.install_fakes import install_fakes
+from toolchain.agent.measure.facts import read_facts
+from toolchain.project.find import find_target
 from toolchain.run.cache import Cache
 
-count_attempt = import_module("toolchain.stages.lower").count_attempt
+lower_stage = import_module("toolchain.stages.lower")
+count_attempt = lower_stage.count_attempt
 
 INPUTS = {"model": "abc"}
 QUIET = {"speed": {"status": "undecided", "problems": []}}
@@ -50,3 +57,25 @@ def test_a_result_that_another_run_may_be_using_is_not_touched(cache):
     first = cache.get_or_build("lower-int8", count_attempt(cache, "lower-int8", INPUTS), build)
     lower(cache, DISTURBED)
     assert json.loads((first.folder / "lowering.json").read_text()) == DISTURBED
+
+
+@pytest.mark.parametrize("changed", [{}, {"runtime_version": "10.16.1"}, {"accelerator": "sm_110"}, {"cpu": "other"}])
+def test_layers_are_timed_for_the_gpu_of_this_machine_alone(monkeypatch, tmp_path, changed):
+    cudart = FakeCudart()
+    install_fakes(monkeypatch, tmp_path, cudart, FakeTensorRt(cudart))
+    monkeypatch.setattr(lower_stage, "find_module", lambda _name: tmp_path)
+    facts, target = dataclasses.replace(read_facts("tensorrt"), **changed), find_target("gpu")
+    assert lower_stage._is_timed_here(target, facts) == (not changed)
+    assert not lower_stage._is_timed_here(target.model_copy(update={"emulated": True}), facts)
+
+
+def test_what_times_depend_on_is_part_of_the_key_of_an_engine_and_what_comes_and_goes_is_not(monkeypatch, tmp_path):
+    cudart = FakeCudart()
+    install_fakes(monkeypatch, tmp_path, cudart, FakeTensorRt(cudart))
+    target, facts = find_target("gpu"), read_facts("tensorrt")
+    key = lower_stage._identify_engine(target, facts)
+    cudart.free_bytes //= 2
+    assert lower_stage._identify_engine(target, read_facts("tensorrt")) == key
+    other = dataclasses.replace(facts, details={**facts.details, "power_mode": "15W"})
+    assert lower_stage._identify_engine(target, other) != key
+    assert lower_stage._identify_engine(target, None)["timed_on"] is None

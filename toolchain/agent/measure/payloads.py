@@ -12,6 +12,7 @@ from ..manifest import Manifest
 from .conditions import Conditions, read_conditions
 from .golden import GoldenArrays
 from .latency import UNDECIDED, Measurement, decide, measure_latency
+from .layer_pay import describe_unpaid
 from .placement import Placement
 from .quantiles import Latency, Ratio, summarize_latency
 from .session import BuildRequest, Session, find_runtime, open_session
@@ -182,6 +183,9 @@ def measure_payloads(
                     memory=speed_memory,
                 )
             )
+            if not validity.problems:
+                notes = describe_unpaid(runtime, bundle_dir, manifest, placements, feeds, builds)
+                validity = replace(validity, notes=(*validity.notes, *notes))
         stack.pop_all()
     return Payloads(
         sessions=sessions,

@@ -99,6 +99,47 @@ def test_int8_that_does_not_pay_gives_way_and_all_are_in_the_report(board, make_
     assert all(candidate.payload.engine.sha256 for candidate in verification.record.candidates)
 
 
+@pytest.fixture
+def verify_layers(board, make_engine_bundle, pretend_latency, named_model, tmp_path):
+    """Return what verifies int8 against float32 with kernels of these times (ms), and returns the notes on layers."""
+
+    def run(conv_ms, **changes):
+        paths = {}
+        for kind in ("int8", "float32"):
+            model = onnx.load_from_string(named_model(kind))
+            for node in model.graph.node:
+                node.name = {"Conv": "conv", "Gemm": "gemm"}.get(node.op_type, node.name)
+            paths[kind] = tmp_path / f"alike-{kind}.onnx"
+            paths[kind].write_bytes(model.SerializeToString())
+        pretend_latency(int8=1.0, float32=2.0)
+        board.trt.kernel_ms = {("conv", "int8"): conv_ms, ("conv", "float"): 1.0}
+        good = {"emulated": False, "candidates": paths, "reference": paths["float32"]}
+        verification = verify(make_engine_bundle(**{**good, **changes}))
+        assert verification.judgement.shipped.precision == "int8"  # whatever a note says, the verdict is another's
+        assert board.cudart.list_leaks() == {}
+        return [note for note in verification.record.validity.notes if "layer" in note]
+
+    return run
+
+
+def test_a_layer_whose_int8_kernel_is_slower_is_named_with_what_lowers_again_without_it(verify_layers):
+    (note,) = verify_layers(2.0)
+    assert "1 layer does not pay in int8" in note
+    assert "'conv' (0.50 times as fast as in float32" in note
+    assert '[quantize] keep_float = ["conv"]' in note
+
+
+@pytest.mark.parametrize("conv_ms", [0.5, lambda run: 0.5 if run % 2 else 2.0, 0.0])
+def test_a_layer_that_pays_or_may_pay_or_has_no_time_is_not_named(verify_layers, conv_ms):
+    assert verify_layers(conv_ms) == []
+
+
+@pytest.mark.parametrize("conv_ms", [float("nan"), -1.0])
+def test_a_profile_that_cannot_be_used_is_a_note_and_no_failure(verify_layers, conv_ms):
+    (note,) = verify_layers(conv_ms)
+    assert note.startswith("the layers of int8 were not timed: TensorRT's profile cannot be used")
+
+
 def test_the_placement_comes_from_the_engine(board, make_engine_bundle):
     placement = verify(make_engine_bundle()).record.candidates[0].placement
     assert [(layer.op, layer.precision) for layer in placement.layers] == [

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Collection, Dict, List, Mapping, Optional
+from statistics import median
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +15,10 @@ from numpy.typing import NDArray
 from ...contents import compute_sha256
 from ...errors import ExitCode, ToolchainError
 from ...manifest import BuildSpec
+from ..episodes import EPISODES
 from ..jetson import read_jetson
 from ..placement import Placement
+from ..quantiles import Ratio, compare_rounds
 from ..session import BuildRequest, EngineFacts
 from ..tensorrt.cuda import Cuda
 from ..tensorrt.engine import BuildOptions, Built, build_engine, parse_model
@@ -26,6 +30,9 @@ from ..tensorrt.macs import list_multiply_layers
 from ..tensorrt.profiler import assign_times, check_times
 from ..tensorrt.versions import load_cudart, load_tensorrt
 from ..traits import LibraryPlaces, Traits
+
+# As of latency: three rounds to an episode, and a median in each.
+_ROUNDS, _RUNS_A_ROUND = 3 * EPISODES, 3
 
 TRAITS = Traits(
     install="python -m pip install tensorrt",
@@ -114,6 +121,44 @@ def time_layers(
         session.close()
     check_times(runs_ms, str(path))
     return assign_times(runs_ms, kernels, layers)
+
+
+def compare_layers(
+    paths: Sequence[Path],
+    feeds: Mapping[str, NDArray[np.generic]],
+    *,
+    builds: Sequence[BuildRequest],
+    layers: Collection[str],
+) -> Dict[str, Ratio]:
+    """Return how many times as long each of these layers takes in the second engine as in the first, measured in turns.
+
+    A layer without a kernel of its own in either is left out. Raises ToolchainError as time_layers does.
+    """
+    runs_ms: List[List[Dict[str, float]]] = [[], []]
+    with ExitStack() as stack:
+        sessions = []
+        for path, build in zip(paths, builds):  # noqa: B905 - Python 3.8 has no strict
+            sessions.append(open_session(path, 1, build))
+            stack.callback(sessions[-1].close)
+        kernels = [list_kernels(session.inspect()) for session in sessions]
+        for _ in range(_ROUNDS):
+            for index, session in enumerate(sessions):
+                runs_ms[index] += session.profile(feeds, _RUNS_A_ROUND)
+    times = []
+    for index, path in enumerate(paths):
+        check_times(runs_ms[index], str(path))
+        times.append(assign_times(runs_ms[index], kernels[index], layers))
+    return {
+        name: compare_rounds(_divide_rounds(times[1][name], times[0][name])) for name in times[0] if name in times[1]
+    }
+
+
+def _divide_rounds(numerators: Sequence[float], denominators: Sequence[float]) -> List[float]:
+    rounds = range(0, len(numerators), _RUNS_A_ROUND)
+    medians = [
+        [median(times[start : start + _RUNS_A_ROUND]) for start in rounds] for times in (numerators, denominators)
+    ]
+    return [numerator / medians[1][index] for index, numerator in enumerate(medians[0])]
 
 
 def _complete(build: Optional[BuildRequest], path: Path) -> BuildRequest:

@@ -64,6 +64,7 @@ class TensorRtSession:
         self._path = path
         self._facts = facts
         self._executable: Any = None
+        self._profiler: Any = None
         self._graph: Optional[str] = None
         self._is_graph_refused = False
         self._shapes: _Shapes = {}
@@ -99,20 +100,23 @@ class TensorRtSession:
         return str(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
 
     def profile(self, feeds: Mapping[str, NDArray[np.generic]], runs: int) -> List[Dict[str, float]]:
-        """Return the time of each kernel in ms, by its name, in each of so many runs; the first that warm up are left out.
+        """Return the time of each kernel in ms, by its name, in each of so many runs, after some that warm up at first.
 
         The session is good for nothing else then: a profiler makes it slower, and a CUDA graph has none.
         """
         self._is_graph_refused = True
         self._graph = "not captured: it is profiled"
-        self._profiler = create_profiler(self._trt)
-        self._context.profiler = self._profiler
+        if self._profiler is None:
+            self._profiler = create_profiler(self._trt)
+            self._context.profiler = self._profiler
+            for _ in range(_WARM_UP_RUNS):
+                self.run(feeds)
         found: List[Dict[str, float]] = []
-        for _ in range(_WARM_UP_RUNS + runs):
+        for _ in range(runs):
             self._profiler.kernels_ms = {}
             self.run(feeds)
             found.append(self._profiler.kernels_ms)
-        return found[_WARM_UP_RUNS:]
+        return found
 
     def run(self, feeds: Mapping[str, NDArray[np.generic]]) -> Dict[str, NDArray[np.generic]]:
         """Return one array per output; raises ToolchainError (exit 23) for feeds outside of what the engine takes."""
