@@ -38,6 +38,9 @@ _CHUNK_ELEMENTS = 1 << 18
 # The search looks at so many samples, as that for int8 does (lower/int8.py).
 _SEARCH_SAMPLES = 32
 
+# To rank layers, which takes as many trials as there are: as for int8 (lower/accuracy.py).
+_RANK_SAMPLES = 4
+
 
 @dataclass(frozen=True)
 class Float16Lowering:
@@ -102,7 +105,7 @@ def lower_fp16(
     search = find_guilty_layers(
         layers,
         lambda keep: bench.try_out(keep, sqnr_db_min=sqnr_db_min),
-        rank_sqnr_db=bench.measure_sqnr_db,
+        rank_sqnr_db=lambda keep: bench.rank_sqnr_db(keep, samples=_RANK_SAMPLES),
         sqnr_db_min=sqnr_db_min,
         start_steps=start_steps,
     )
