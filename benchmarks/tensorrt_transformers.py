@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from toolchain.project.find import find_target
 from toolchain.project.recipe import QuantizeSection
 
 _MODELS = ("vital-paraphrase-MiniLM-L3-v2", "all-MiniLM-L6-v2", "vit_s_focus")
-_CALIBRATION, _EVALUATED = 128, 32
+_CALIBRATION, _EVALUATED = 64, 32
 # Under this no layer goes back to float.
 _NO_GATE_DB = -300.0
 
@@ -82,16 +82,14 @@ def _judge(model: onnx.ModelProto, made: onnx.ModelProto, evaluation: Sequence[F
     return {"sqnr_db": round(min(row.sqnr_db for row in parity.summarize()), 1), "accepted": True}
 
 
-def judge_model(path: Path) -> list[dict[str, Any]]:
-    """Return a row for each level of a model."""
+def judge_model(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield a row for each level of a model."""
     calibration = list_feeds(path, 0, _CALIBRATION)
     evaluation = list_feeds(path, _CALIBRATION, _CALIBRATION + _EVALUATED)
     model = read_onnx(path, trusted=True)
     optimized = optimize(model, calibration[:4]).model
     plain, layers = _write_plain(optimized, calibration)
-    rows: list[dict[str, Any]] = [
-        {"model": path.stem, "level": "plain", "layers": [layers, layers], **_judge(model, plain, evaluation)}
-    ]
+    yield {"model": path.stem, "level": "plain", "layers": [layers, layers], **_judge(model, plain, evaluation)}
     levels: list[tuple[str, Precision, float | None]] = [
         ("corrected", "int8", _NO_GATE_DB),
         ("lowered", "int8", None),
@@ -107,8 +105,7 @@ def judge_model(path: Path) -> list[dict[str, Any]]:
             kept = document.get("kept_in_float32", document["kept_in_float"] if precision == "fp16" else [])
             row["in_float32"] = len(kept)
             row["migrated"] = len(document.get("smoothing", {}).get("tensors", []))
-            rows.append(row | _judge(model, onnx.load(folder / "model.onnx"), evaluation))
-    return rows
+            yield row | _judge(model, onnx.load(folder / "model.onnx"), evaluation)
 
 
 def main() -> None:
