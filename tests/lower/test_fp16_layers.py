@@ -77,13 +77,9 @@ def test_a_tiny_bias_is_no_reason(feeds):
     assert find_unsafe_layers(model, feeds, sqnr_db_min=50.0) == {}
 
 
-def run_emulated(model, feeds):
-    return [open_emulated(model, threads=1).run(feed)["logits"] for feed in feeds]
-
-
 def count_agreeing(model, lowered, feeds):
-    expected = [run_model(model, feed)["logits"] for feed in feeds]
-    pairs = zip(expected, run_emulated(lowered, feeds), strict=True)
+    before, after = open_emulated(model, threads=1), open_emulated(lowered, threads=1)
+    pairs = [(before.run(feed)["logits"], after.run(feed)["logits"]) for feed in feeds]
     return sum(int(wanted.argmax() == found.argmax() and np.isfinite(found).all()) for wanted, found in pairs)
 
 

@@ -62,7 +62,8 @@ def make_transformer(*, outlier=0.0, epsilon=1e-5, gammas=()):
 
 def _balance(model):
     """Let the answers differ from picture to picture, as a trained net's do."""
-    logits = np.concatenate([run_model(model, feed)["logits"] for feed in make_pictures(64, seed=99)])
+    pictures = np.concatenate([feed["image"] for feed in make_pictures(64, seed=99)])
+    logits = run_model(model, {"image": pictures})["logits"]
     bias = next(tensor for tensor in model.graph.initializer if tensor.name == "head_b")
     bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) - logits.mean(axis=0), "head_b"))
 
