@@ -82,3 +82,19 @@ def test_layers_that_share_a_kernel_have_no_time_of_their_own():
 def test_a_layer_of_two_kernels_takes_as_long_as_both():
     kernels = {"weights": ("conv",), "conv": ("conv", "relu")}
     assert assign_times([{"weights": 0.5, "conv": 1.0}], kernels, ["conv"]) == {"conv": [1500.0]}
+
+
+def test_an_engine_of_another_tensorrt_is_not_timed_but_built_anew(profile, board):
+    profile()
+    board.trt.__version__ = "10.16.1"
+    profile()
+    assert (board.trt.builds, len(set(board.trt.deserialized))) == (2, 2)
+
+
+def test_an_engine_that_this_tensorrt_does_not_open_has_no_times(profile, board, monkeypatch):
+    monkeypatch.setattr(board.trt, "deserialize", lambda logger, data: logger.log(1, "Version tag does not match"))
+    with pytest.raises(ToolchainError) as caught:
+        profile()
+    assert caught.value.code == ExitCode.INCOMPATIBLE
+    assert "Version tag" in caught.value.found
+    assert board.cudart.list_leaks() == {}
