@@ -35,6 +35,7 @@ from toolchain.lower.sensor_bytes import find_byte_ranges
 from toolchain.lower.smoothing import Smoothing, smooth_outliers
 from toolchain.lower.speed import LayerTimes, SpeedSearch, find_slow_layers, time_both
 from toolchain.lower.stored_weights import StoredWeights
+from toolchain.lower.tables import Tables, choose_tables
 from toolchain.lower.task_trial import Task
 from toolchain.lower.techniques.improve import Technique, count_learners, improve_numbers
 from toolchain.lower.trial import Arrays, Bench
@@ -68,6 +69,7 @@ class Int8Lowering:
     speed: SpeedSearch
     scales: ScaleChoice
     smoothing: Smoothing
+    tables: Tables
     accuracy: Accuracy
     techniques: tuple[Technique, ...] = ()
     """What was tried for better numbers, and what it gained."""
@@ -117,7 +119,11 @@ def _lower(
     plan = policy.plan(model, frozenset())
     policy = policy.limit(plan.tensors)
     requested = _find_requested(model, options.keep_float)
-    weights = StoredWeights(model, folder)
+    tables = Tables()
+    if policy.has_tables and learned is None:
+        tables = choose_tables(model, feeds, sqnr_db_min=sqnr_db_min, keep_float=requested)
+    policy = tables.join(policy)
+    weights = StoredWeights(tables.write(model), folder)
     benches, others, observations, infinite = _calibrate(
         model, plan, feeds, options, policy, start_steps, learned, weights
     )
@@ -164,6 +170,7 @@ def _lower(
         speed=speed,
         scales=scales,
         smoothing=smoothing,
+        tables=tables,
         techniques=improved.techniques,
         accuracy=kept.accuracy,
         outliers=find_outliers(
@@ -311,6 +318,7 @@ def describe_int8(lowering: Int8Lowering, *, notes: Sequence[str] = ()) -> dict[
         ],
         "product_scales": lowering.scales.describe(),
         "smoothing": lowering.smoothing.describe(),
+        "tables": lowering.tables.describe(),
         "ranges": {name: [range_.low, range_.high] for name, range_ in lowering.ranges.items()},
         "range_sources": {
             name: "learned" if range_.learned else "calibrated" for name, range_ in lowering.ranges.items()

@@ -45,6 +45,8 @@ class Int8Policy:
     """What is done to the float model that the plan's pairs are written into."""
     has_dynamic: bool = False
     """The runtime has kernels for products whose activation gets its scale in each run (lower/dynamic)."""
+    has_tables: bool = False
+    """Tables of embeddings may be stored in int8 (lower/tables)."""
 
     def limit(self, tensors: Collection[str]) -> Int8Policy:
         """Return the policy with plans that quantize these tensors only, those that have a range.

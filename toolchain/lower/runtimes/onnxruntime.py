@@ -68,6 +68,7 @@ def int8_policy(scheme: Scheme, *, kernels: str | None = "onnxruntime") -> Int8P
         kernels=kernels,
         prepare=separate_biases,
         has_dynamic=has_dynamic,
+        has_tables=True,
     )
 
 
