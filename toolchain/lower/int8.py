@@ -19,10 +19,12 @@ from toolchain.agent.temporary import TemporaryFolder
 from toolchain.errors import usage
 from toolchain.graph.learned_ranges import LearnedRanges, drop_ranges, read_ranges, restore_pairs
 from toolchain.lower.accuracy import Accuracy, choose_kept
+from toolchain.lower.blocks import BlockChoice, choose_blocks
 from toolchain.lower.calibration import choose_ranges, load_method, observe_tensors
 from toolchain.lower.calibration.observation import Observation
 from toolchain.lower.calibration.outliers import Outlier, find_outliers
 from toolchain.lower.dynamic.choice import ScaleChoice, choose_scales
+from toolchain.lower.float_graph import bind_comparison
 from toolchain.lower.float_reasons import explain_float_layers, list_operators
 from toolchain.lower.infinite import explain_infinite
 from toolchain.lower.layer_search import LayerTime
@@ -70,6 +72,7 @@ class Int8Lowering:
     scales: ScaleChoice
     smoothing: Smoothing
     tables: Tables
+    blocks: BlockChoice
     accuracy: Accuracy
     techniques: tuple[Technique, ...] = ()
     """What was tried for better numbers, and what it gained."""
@@ -156,7 +159,16 @@ def _lower(
     keep = frozenset(reasons)
     final = policy.plan(model, keep)
     reasons |= _explain_shared(plan, keep)
-    made = policy.finish(bench.build(keep))
+    blocks = choose_blocks(
+        bench.build(keep),
+        keep - frozenset(requested),
+        [bench, *others],
+        sqnr_db_min=sqnr_db_min,
+        compare_speed=bind_comparison(feeds[0], policy.kernels, threads=threads)
+        if policy.kernels and is_timed and policy.has_blocks and kept.accuracy.decides == "sqnr"
+        else None,
+    )
+    made = policy.finish(blocks.model)
     finished = replace(bench, build=lambda _: made)
     return Int8Lowering(
         model=made,
@@ -171,6 +183,7 @@ def _lower(
         scales=scales,
         smoothing=smoothing,
         tables=tables,
+        blocks=blocks,
         techniques=improved.techniques,
         accuracy=kept.accuracy,
         outliers=find_outliers(
@@ -319,6 +332,7 @@ def describe_int8(lowering: Int8Lowering, *, notes: Sequence[str] = ()) -> dict[
         "product_scales": lowering.scales.describe(),
         "smoothing": lowering.smoothing.describe(),
         "tables": lowering.tables.describe(),
+        "blocks": lowering.blocks.describe(),
         "ranges": {name: [range_.low, range_.high] for name, range_ in lowering.ranges.items()},
         "range_sources": {
             name: "learned" if range_.learned else "calibrated" for name, range_ in lowering.ranges.items()

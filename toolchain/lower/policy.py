@@ -47,6 +47,8 @@ class Int8Policy:
     """The runtime has kernels for products whose activation gets its scale in each run (lower/dynamic)."""
     has_tables: bool = False
     """Tables of embeddings may be stored in int8 (lower/tables)."""
+    has_blocks: bool = False
+    """Products that stay in float may store their weight alone in 8 bits (lower/blocks)."""
 
     def limit(self, tensors: Collection[str]) -> Int8Policy:
         """Return the policy with plans that quantize these tensors only, those that have a range.

@@ -68,6 +68,11 @@ def _count_packed_attention(shapes: Sequence[Shape], output: Shape, weight: int)
     return projected + samples * length * length * (hidden_q + output[2])
 
 
+def _count_blocks(shapes: Sequence[Shape], output: Shape, _weight: int) -> Optional[int]:
+    # com.microsoft.MatMulNBits: X (..., K) times a weight that is packed in blocks, Y (..., N).
+    return multiply(output) * shapes[0][-1] if shapes and shapes[0] else None
+
+
 _Rule = Tuple[CountMacs, int]
 
 # What counts the MACs of an operator, and the index of its weights among its inputs.
@@ -92,13 +97,13 @@ RULES: Dict[str, _Rule] = {
     "GRU": (count_recurrent, 1),
     "RNN": (count_recurrent, 1),
     "DynamicQuantizeLSTM": (count_recurrent, 1),
+    "MatMulNBits": (_count_blocks, 1),
     "Attention": (_count_attention, 1),
     "MultiHeadAttention": (_count_attention, 1),
     # These multiply too, but shapes do not tell how much, or at which precision.
     "DeformConv": (count_nothing, 0),
     "Einsum": (count_nothing, 0),
     "GroupQueryAttention": (count_nothing, 0),
-    "MatMulNBits": (count_nothing, 0),
     "MoE": (count_nothing, 0),
     "QAttention": (count_nothing, 0),
     "QMoE": (count_nothing, 0),

@@ -69,6 +69,7 @@ def int8_policy(scheme: Scheme, *, kernels: str | None = "onnxruntime") -> Int8P
         prepare=separate_biases,
         has_dynamic=has_dynamic,
         has_tables=True,
+        has_blocks=True,
     )
 
 
