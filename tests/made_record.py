@@ -42,8 +42,8 @@ UNKNOWN = Ratio(ratio=None, low=None, high=None)
 NO_METRIC = MetricSpec(name=None, reference=None)
 SAMPLES = 1000
 BUNDLE_ID = "5f" * 32
-SHA256 = {"int8": "9c" * 32, "float32": "3b" * 32, "original": "0a" * 32}
-SIZE_BYTES = {"int8": 101_873, "float32": 315_210, "original": 316_000}
+SHA256 = {"int8": "9c" * 32, "bf16": "5d" * 32, "float32": "3b" * 32, "original": "0a" * 32}
+SIZE_BYTES = {"int8": 101_873, "bf16": 162_491, "float32": 315_210, "original": 316_000}
 
 
 def make_parity(sqnr_db=30.0, nonfinite=0, output="y"):

@@ -30,7 +30,7 @@ DTYPES = (
     *("float16", "float32", "float64", "bool"),
     *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
 )
-Precision = Literal["int8", "fp16", "float32"]
+Precision = Literal["int8", "fp16", "bf16", "float32"]
 PRECISIONS: Tuple[Precision, ...] = get_args(Precision)
 SignaturePolicy = Literal["required", "optional"]
 SIGNATURES: Tuple[SignaturePolicy, ...] = get_args(SignaturePolicy)

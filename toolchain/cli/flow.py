@@ -145,7 +145,7 @@ def lower(
     file: Annotated[Path, typer.Argument(help="A float ONNX file.")],
     calibration: Annotated[Path, typer.Option(help="An .npz with one array per input, first axis = samples.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Where model.onnx and lowering.json go.")],
-    precision: Annotated[str, typer.Option(help="int8, fp16 or float32.")] = "int8",
+    precision: Annotated[str, typer.Option(help="int8, fp16, bf16 or float32.")] = "int8",
     target: TargetName = "cpu",
     quiet: Quiet = False,
 ) -> int:

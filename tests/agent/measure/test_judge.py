@@ -273,6 +273,15 @@ def test_int8_is_a_name_only_for_what_ran_in_int8():
     assert "no layer ran in int8" in row.reason
 
 
+def test_bf16_that_ran_in_float32_because_the_cpu_lacks_it_is_not_proven():
+    placement = make_placement(0, 100)
+    candidate = make_candidate("bf16", placement=dataclasses.replace(placement, layers=placement.layers[1:]))
+    record = make_record(candidates=(candidate, make_candidate("float32")))
+    row = find_row(judge_record(record, make_manifest(gates=NO_GATES)).candidates[0].rows, "precision")
+    assert (row.status, row.code) == ("failed", ExitCode.LATENCY)
+    assert "no layer ran in bf16" in row.reason
+
+
 def test_a_precision_that_is_demanded_is_the_only_one_that_ships():
     gates = Gates(**{**dataclasses.asdict(NO_GATES), "precision_required": "int8"})
     good = make_candidate("float32", evaluation=make_evaluation(parity=(make_parity(100.0),)))

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from toolchain.agent.measure.runtimes import openvino
 from toolchain.agent.temporary import TemporaryFolder
 from toolchain.graph.view import GraphView
+from toolchain.lower.bfloat16 import store_in_bfloat16
 from toolchain.lower.cpu import lower_to_float, lower_to_int8, write_plain
 from toolchain.lower.cpu_scheme import choose_scheme
 from toolchain.lower.moved_values import MOVES_VALUES
@@ -58,6 +59,12 @@ _FLOAT_OPS = {
     "RNN": _RECURRENT,
     "ConvTranspose": "OpenVINO's int8 kernel takes inputs with a zero point of 0 only",
 }
+
+# What an x86 or an ARM CPU with kernels for bf16 tells of itself, one of which is enough.
+_HAS_BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+_NO_BF16 = (
+    "the CPU that this is for tells of no bf16: OpenVINO computes in float32 there, and no gate takes that for bf16"
+)
 
 # Enough for a mean in which the first, slow run is little.
 _PROFILED_RUNS = 50
@@ -169,7 +176,34 @@ def _leave_in_float(view: GraphView, nodes: dict[str, QuantizedNode]) -> None:
 
 def lower_float32(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
     """Write the float model as it is, optimized or the user's own."""
-    return lower_to_float(request, folder, write=write_plain)
+    return lower_to_float(request, folder, write=_write_unmarked)
+
+
+def lower_bf16(request: LowerRequest, folder: Path, _start_steps: StartSteps) -> dict[str, Any]:
+    """Write the float model with its weights in bfloat16, and the word that all of it is to be computed so."""
+    told = frozenset(request.facts.cpu_features)
+    notes = [] if told & _HAS_BF16 else [_NO_BF16]
+    return {"notes": notes, **lower_to_float(request, folder, write=_write_bfloat16)}
+
+
+def _write_unmarked(model: onnx.ModelProto, path: Path) -> dict[str, Any]:
+    _unmark(model)
+    return write_plain(model, path)
+
+
+def _unmark(model: onnx.ModelProto) -> None:
+    """Take the word out that a payload in bf16 has, in place: such a payload may be what the user brings."""
+    kept = [entry for entry in model.metadata_props if entry.key != openvino.COMPUTES_IN]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+
+
+def _write_bfloat16(model: onnx.ModelProto, path: Path) -> dict[str, Any]:
+    stored, names = store_in_bfloat16(model)
+    _unmark(stored)
+    stored.metadata_props.add(key=openvino.COMPUTES_IN, value="bf16")
+    write_plain(stored, path)
+    return {"stored_in_bfloat16": list(names)}
 
 
 def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
@@ -177,7 +211,7 @@ def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
     facts = request.facts
     scheme = choose_scheme(facts.arch, frozenset(facts.cpu_features), request.target.activation_type)
     policy = int8_policy(scheme, kernels=find_kernels(request.target.runtime, facts))
-    return lower_to_int8(request, folder, start_steps, policy=policy, write=write_plain)
+    return lower_to_int8(request, folder, start_steps, policy=policy, write=_write_unmarked)
 
 
 def profile_layers(
@@ -192,4 +226,4 @@ def profile_layers(
     return {layer.name: time_us for layer, time_us in layers if time_us is not None}
 
 
-LOWERINGS: Mapping[str, Lowering] = {"float32": lower_float32, "int8": lower_int8}
+LOWERINGS: Mapping[str, Lowering] = {"float32": lower_float32, "bf16": lower_bf16, "int8": lower_int8}

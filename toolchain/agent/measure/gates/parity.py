@@ -21,6 +21,8 @@ DEFAULT_SQNR_DB_MIN = {
     "int8": 20.0,
     # resnet18, resnet50, mobilenet_v2 and efficientnet_b0 reach 62 to 69 dB in fp16 (11 bits of precision).
     "fp16": 50.0,
+    # Three bits of precision less than fp16, 6 dB each.
+    "bf16": 32.0,
     # The same four reach 120 to 132 dB between PyTorch and ONNX Runtime; deep sums in another order lose some of it.
     "float32": 80.0,
 }
