@@ -19,7 +19,7 @@ from toolchain.lower.cpu_scheme import VNNI
 
 _NAMES = (
     *("flow", "calibration", "lowering", "packing", "fusion", "wild", "board_overhead", "harness", "tasks"),
-    *("models_of_others", "transformers", "lowering_time", "input_folding"),
+    *("models_of_others", "transformers", "lowering_time", "input_folding", "kernels", "block_weights"),
 )
 RESULTS = Path(__file__).parent / "results"
 _MISSING = 3

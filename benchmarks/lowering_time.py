@@ -4,7 +4,7 @@
 
 One JSON line per model, each lowered by a process of its own on all cores: seconds from the ONNX file to the int8 model
 (optimizing included), CPU seconds of all its threads, the peak of its memory; layers that could be int8, the names of
-those in float, and the least SQNR over the outputs on 32 samples that calibration did not see. CPU seconds hold on a busy
+those in float, the file's size, and the least SQNR over the outputs on 32 samples that calibration did not see. CPU seconds hold on a busy
 machine; seconds want an idle one. The models are those of benchmarks/wild_models.py (350 MB). --folder keeps what was downloaded.
 """
 
@@ -68,6 +68,7 @@ def lower(path: Path, samples: int) -> dict[str, Any]:
         "peak_mb": round(peak_mb),
         "layers": len(layers),
         "in_float": kept,
+        "size_mb": round(lowering.model.ByteSize() / 1e6, 1),
         "sqnr_db": round(min(row.sqnr_db for row in parity.summarize()), 1),
         "sqnr_seen_db": round(min(lowering.sqnr_db.values()), 1),
         "speed": lowering.speed.status,
