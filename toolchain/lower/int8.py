@@ -161,7 +161,7 @@ def _lower(
     reasons |= _explain_shared(plan, keep)
     blocks = choose_blocks(
         bench.build(keep),
-        keep - frozenset(requested),
+        keep - {*requested, *infinite},
         [bench, *others],
         sqnr_db_min=sqnr_db_min,
         compare_speed=bind_comparison(feeds[0], policy.kernels, threads=threads)

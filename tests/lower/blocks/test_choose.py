@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from tests.lower.blocks.test_write import LAYERS, find_db, make_input
 from tests.lower.conftest import parse_model, run_model
@@ -57,6 +58,18 @@ def test_nothing_is_tried_where_the_kernels_or_the_times_are_not_the_targets(mod
     assert (found.model, found.layers, found.reason) == (model, (), None)
 
 
+def lower_all(model, feeds, **options):
+    return int8.lower_int8(
+        model,
+        feeds,
+        options=QuantizeSection(**options),
+        policy=int8_policy(choose_scheme("x86_64", frozenset({"avx_vnni"}), "auto")),
+        sqnr_db_min=20.0,
+        threads=1,
+        start_steps=lambda _name, _total: lambda: None,
+    )
+
+
 TWO = (
     HEAD
     + """g (float[n, 256] x) => (float[n, 128] y) <float[256, 256] v, float[256, 128] w, int64[1] last = {-1}> {
@@ -72,7 +85,6 @@ def test_a_layer_that_int8_spoils_is_in_blocks_unless_the_recipe_wants_it_in_flo
     feeds = [{"x": rng.normal(size=(4, 256)).astype(np.float32)} for _ in range(24)]
     for feed in feeds:
         feed["x"][0] *= 3e3
-    policy = int8_policy(choose_scheme("x86_64", frozenset({"avx_vnni"}), "auto"))
     monkeypatch.setattr(int8, "bind_comparison", lambda *_args, **_options: lambda _slower, _faster: NOT_SLOWER)
     monkeypatch.setattr(int8, "find_slow_layers", lambda *_args, **_options: int8.SpeedSearch())
     monkeypatch.setattr(
@@ -80,16 +92,34 @@ def test_a_layer_that_int8_spoils_is_in_blocks_unless_the_recipe_wants_it_in_flo
         "choose_kept",
         lambda *_args: Kept(reasons={"first": "noise", "second": "noise"}, accuracy=Accuracy(decides="sqnr")),
     )
-    lowering = int8.lower_int8(
-        model,
-        feeds,
-        options=QuantizeSection(keep_float=list(requested)),
-        policy=policy,
-        sqnr_db_min=20.0,
-        threads=1,
-        start_steps=lambda _name, _total: lambda: None,
-    )
+    lowering = lower_all(model, feeds, keep_float=list(requested))
     assert lowering.blocks.layers == (("first",) if requested else ("first", "second"))
     assert set(lowering.kept_in_float) == {"first", "second"}
     assert int8.describe_int8(lowering)["blocks"]["layers"] == list(lowering.blocks.layers)
     assert find_db(run_model(model, feeds[0])["y"], run_model(lowering.model, feeds[0])["y"]) > 30
+
+
+def test_a_layer_that_reads_an_infinity_stays_in_float(monkeypatch):
+    text = """g (float[n, 256] x) => (float[n, 128] y) <float[256, 256] v, float[256, 128] w, float[1] most = {3}, float[1] z = {0}> {
+        [first] a = MatMul(x, v) [gate] g = Less(a, most) [low] i = Log(z) [mask] r = Where(g, a, i) [second] b = MatMul(r, w)
+        [clip] y = Relu(b) }"""
+    model = parse_model(HEAD + text)
+    (weight,) = (tensor for tensor in model.graph.initializer if tensor.name == "w")
+    # Of one sign, so that -inf stays -inf.
+    weight.CopyFrom(numpy_helper.from_array(np.abs(numpy_helper.to_array(weight)), "w"))
+    rng = np.random.default_rng(3)
+    feeds = [{"x": rng.normal(size=(4, 256)).astype(np.float32)} for _ in range(24)]
+    asked = []
+    monkeypatch.setattr(int8, "bind_comparison", lambda *_args, **_options: lambda _slower, _faster: NOT_SLOWER)
+    monkeypatch.setattr(int8, "find_slow_layers", lambda *_args, **_options: int8.SpeedSearch())
+    real = int8.choose_blocks
+
+    def choose(made, layers, *rest, **options):
+        asked.append(set(layers))
+        return real(made, layers, *rest, **options)
+
+    monkeypatch.setattr(int8, "choose_blocks", choose)
+    lowering = lower_all(model, feeds)
+    assert "infinite" in lowering.kept_in_float["second"]
+    assert all("second" not in layers for layers in asked)
+    assert "second" not in lowering.blocks.layers
