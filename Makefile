@@ -5,7 +5,7 @@ MODEL  ?= resnet8
 TARGET ?=
 DEVICE ?=
 # The tests of the fault table.
-BOARD_TESTS ?= tests/agent/install tests/commands/test_devices.py tests/deploy/test_remote.py
+BOARD_TESTS ?= tests/agent/install tests/commands/test_devices.py tests/deploy/test_remote.py tests/app/test_arm.py
 # The tests that start the real command, or a board's.
 COMMAND_TESTS ?= tests/commands tests/false_passes tests/cli tests/agent/install tests/agent/power tests/deploy \
   tests/emulator tests/contracts/test_from_outside.py tests/contracts/test_agent_members_from_outside.py \
@@ -59,10 +59,11 @@ soak: $(VENV)/.installed-dev
 test-power: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m tests.agent.power.cuts --cuts 200 --out docs/power_cuts.json
 
-# The fault table once more, on the emulated board's Python and kernels of ARM (docs/emulated_board.md); it needs root.
-test-board: $(VENV)/.installed-dev
-	@python=$$($(VENV)/bin/python -m toolchain.emulator python) && AGENT_PYTHON=$$python $(VENV)/bin/python -m pytest -n 2 \
-	  --dist worksteal $(BOARD_TESTS)
+# The fault table once more, on the emulated board's Python and kernels of ARM, and the application in C++ built for it
+# (docs/emulated_board.md); it needs root, and g++-aarch64-linux-gnu for the latter.
+test-board: $(VENV)/.installed-dev build/app/headers
+	@python=$$($(VENV)/bin/python -m toolchain.emulator python) && AGENT_PYTHON=$$python \
+	  EDGE_APP_HEADERS=$(CURDIR)/build/app/headers $(VENV)/bin/python -m pytest -n 2 --dist worksteal $(BOARD_TESTS)
 
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

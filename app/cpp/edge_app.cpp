@@ -24,6 +24,8 @@
 #include <set>
 #include <thread>
 
+#include "decoders/decoder.h"
+
 namespace edge_app {
 namespace {
 
@@ -32,6 +34,8 @@ using nlohmann::json;
 // Of toolchain/agent: manifest.py, install/verdict.py. tests/app/test_cpp.py holds them against each other.
 constexpr int kManifestSchema = 5;
 constexpr int kVerdictSchema = 1;
+// Of ONNX Runtime's C API, which only grows at its end: the oldest that the targets take (targets/*.toml: 1.23 or newer).
+constexpr uint32_t kApiVersion = 23;
 constexpr size_t kManifestBytesMax = 512 * 1024;
 constexpr size_t kVerdictBytesMax = 16 << 20;
 // What the agent says is one line.
@@ -208,6 +212,8 @@ struct Manifest {
   std::map<std::string, std::string> candidates;  // path by precision
   std::map<std::string, Entry> files;
   std::optional<PictureSpec> picture;
+  std::vector<std::string> classes;
+  std::string decoder;  // as JSON; empty where outputs are answers
 };
 
 std::vector<TensorSpec> read_specs(const json& array) {
@@ -246,6 +252,8 @@ Manifest read_manifest(const json& document, const std::string& where) {
     manifest.picture = {sensor.at("name"),   picture.at("type"),   picture.at("layout"), picture.at("resize"), is_grey ? 1 : 3,
                         picture.at("height"), picture.at("width"), picture.at("fill"),   picture.at("crop_share")};
   }
+  if (const json& decoder = document.at("metric").at("decoder"); !decoder.is_null()) manifest.decoder = decoder.dump();
+  if (const json& classes = document.at("output").at("classes"); !classes.is_null()) manifest.classes = classes.get<std::vector<std::string>>();
   for (const json& item : document.at("files"))
     manifest.files[item.at("path")] = {item.at("size_bytes").get<uint64_t>(), item.at("sha256")};
   return manifest;
@@ -408,10 +416,10 @@ Answer ask_agent(const std::string& root, const std::string& python, const std::
 }
 
 const OrtApi& find_api() {
-  static const OrtApi* const api = OrtGetApiBase()->GetApi(ORT_API_VERSION);
+  static const OrtApi* const api = OrtGetApiBase()->GetApi(kApiVersion);
   if (!api)
     throw Error(Code::kMissing, "this ONNX Runtime is too old for the application", "libonnxruntime",
-                "one with API " + std::to_string(ORT_API_VERSION), OrtGetApiBase()->GetVersionString(),
+                "one with API " + std::to_string(kApiVersion), OrtGetApiBase()->GetVersionString(),
                 "install a newer one, or build the application with its headers");
   return *api;
 }
@@ -578,6 +586,15 @@ static Prepared prepare_picture(const std::optional<PictureSpec>& spec, const Te
   return {spec->input, lay_picture(*spec, static_cast<const uint8_t*>(picture.data), at), at};
 }
 
+static void restore_boxes(Tensor& boxes, const Placement& at) {
+  for (size_t start = 0; start + sizeof(std::array<float, 4>) <= boxes.bytes.size(); start += sizeof(std::array<float, 4>)) {
+    std::array<float, 4> box{};
+    std::memcpy(box.data(), boxes.bytes.data() + start, sizeof box);
+    box = at.restore(box);
+    std::memcpy(boxes.bytes.data() + start, box.data(), sizeof box);
+  }
+}
+
 // A payload that answers; it goes, session and hold, when the last one who runs it is done.
 class Opened {
  public:
@@ -604,6 +621,7 @@ class Opened {
     OrtMemoryInfo* memory = nullptr;
     check(api.CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory), Code::kUnexpected, failed, "memory");
     memory_.reset(memory);
+    read_decoder();
   }
 
   const Release& release() const { return release_; }
@@ -629,6 +647,18 @@ class Opened {
       run(inputs);
     } catch (const Error&) {  // zeros may be no input that a payload takes; frames are another matter
     }
+  }
+
+  // What outputs mean; throws Error (2) where no decoder of this application says it.
+  Answers decode(const Outputs& outputs, const Inputs& inputs) const {
+    if (manifest_.decoder.empty())
+      throw Error(Code::kUsage, "the outputs of this model are its answers: it has no decoder", "metric.decoder", "one", "none",
+                  "read the outputs as they are, with model(inputs)");
+    if (!decoder_) throw *undecoded_;
+    std::vector<std::string> order, fed;
+    for (const TensorSpec& spec : manifest_.outputs) order.push_back(spec.name);
+    for (const TensorSpec& spec : manifest_.inputs) fed.push_back(spec.name);
+    return decoder_->decode(outputs, order, inputs, fed);
   }
 
   Outputs run(const Inputs& inputs) const {
@@ -663,6 +693,16 @@ class Opened {
   }
 
  private:
+  // One that is not known here is told to who asks for what the outputs mean: the outputs themselves are right all the same.
+  void read_decoder() {
+    if (manifest_.decoder.empty()) return;
+    try {
+      decoder_ = make_decoder(manifest_.decoder);
+    } catch (const Error& error) {
+      undecoded_ = error;
+    }
+  }
+
   void check_frame(const Inputs& inputs) const {
     std::optional<int64_t> batch;
     for (const TensorSpec& spec : manifest_.inputs) {
@@ -713,6 +753,8 @@ class Opened {
   Manifest manifest_;
   Descriptor hold_;
   std::vector<int64_t> file_;
+  std::unique_ptr<Decoder> decoder_;
+  std::optional<Error> undecoded_;
   // In this order: the session goes before the environment.
   Owned<OrtEnv> env_{nullptr, find_api().ReleaseEnv};
   Owned<OrtMemoryInfo> memory_{nullptr, find_api().ReleaseMemoryInfo};
@@ -721,7 +763,7 @@ class Opened {
 
 namespace {
 
-struct Found {
+struct Active {
   std::shared_ptr<const Opened> opened;
   std::vector<std::string> reasons;
   Seen seen;
@@ -746,7 +788,7 @@ void check_proven(const Manifest& manifest, const Verdict& verdict, const std::s
                 release.path, "deploy the bundle again");
 }
 
-Found open_once(const std::string& root, const Options& options, const std::shared_ptr<const Opened>& running) {
+Active open_once(const std::string& root, const Options& options, const std::shared_ptr<const Opened>& running) {
   struct stat status {};
   if (stat(root.c_str(), &status) != 0) resolve(root);
   const std::set<uid_t> owners = {geteuid(), 0, status.st_uid};
@@ -803,11 +845,11 @@ Found open_once(const std::string& root, const Options& options, const std::shar
   return {opened, reasons, {}};
 }
 
-Found open_active(const std::string& root, const Options& options, const std::shared_ptr<const Opened>& running) {
+Active open_active(const std::string& root, const Options& options, const std::shared_ptr<const Opened>& running) {
   for (int attempt = 0; attempt < kOpenAttempts; ++attempt) {
     const Seen seen = look(root);
     try {
-      Found found = open_once(root, options, running);
+      Active found = open_once(root, options, running);
       found.seen = seen;
       // What became active, or was proven anew, while this one was opened is opened in its place.
       if (look(root) == seen) return found;
@@ -859,7 +901,7 @@ class Model::Impl {
   }
 
  private:
-  void take(Found found) {
+  void take(Active found) {
     std::atomic_store(&opened_, std::move(found.opened));
     seen_ = std::move(found.seen);
     failed_.reset();
@@ -934,6 +976,22 @@ Sight Model::see(const TensorView& picture) const {
   return {opened->run({{prepared.name, {prepared.tensor.dtype, prepared.tensor.shape, prepared.tensor.bytes.data()}}}), prepared.at};
 }
 
+Answers Model::answer(const Inputs& inputs) const {
+  const std::shared_ptr<const Opened> opened = impl_->opened();
+  return opened->decode(opened->run(inputs), inputs);
+}
+
+Found Model::find(const TensorView& picture) const {
+  const std::shared_ptr<const Opened> opened = impl_->opened();
+  const Prepared prepared = prepare_picture(opened->manifest().picture, picture);
+  const Inputs inputs = {{prepared.name, {prepared.tensor.dtype, prepared.tensor.shape, prepared.tensor.bytes.data()}}};
+  Found found{opened->decode(opened->run(inputs), inputs), prepared.at};
+  const auto boxes = found.answers.find("boxes");
+  if (boxes != found.answers.end()) restore_boxes(boxes->second.values, prepared.at);
+  return found;
+}
+
+std::vector<std::string> Model::classes() const { return impl_->opened()->manifest().classes; }
 Release Model::release() const { return impl_->opened()->release(); }
 std::vector<TensorSpec> Model::inputs() const { return impl_->opened()->manifest().inputs; }
 std::vector<TensorSpec> Model::outputs() const { return impl_->opened()->manifest().outputs; }

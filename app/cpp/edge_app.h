@@ -80,6 +80,15 @@ struct Tensor {
 using Inputs = std::map<std::string, TensorView>;
 using Outputs = std::map<std::string, Tensor>;
 
+// What outputs mean: a row for each sample; or where samples have different numbers of rows, such as boxes or the bytes of a text
+// (UTF-8), those of all, of which sample i has offsets[i] to offsets[i + 1].
+struct Answer {
+  Tensor values;
+  std::vector<int64_t> offsets;
+};
+
+using Answers = std::map<std::string, Answer>;
+
 template <typename Number>
 struct Dtype;
 template <>
@@ -123,6 +132,12 @@ struct Sight {
   Placement at;
 };
 
+// What a picture means: boxes in pixels of the picture, masks in those of the input.
+struct Found {
+  Answers answers;
+  Placement at;
+};
+
 struct Options {
   // Opens a release whose verdict holds no more all the same; reasons() says why. One without a verdict never opens.
   bool warns_of_unproven = false;
@@ -155,6 +170,14 @@ class Model {
   Sight see(const TensorView& picture) const;
   // What `see` feeds to the payload.
   Prepared prepare(const TensorView& picture) const;
+
+  // What the outputs mean, as the decoder of the manifest says (app/cpp/decoders/); throws Error (2) where it says none, or one
+  // that is not known in C++, such as a file of the user's own.
+  Answers answer(const Inputs& inputs) const;
+  // The same of a picture, as `see` takes it.
+  Found find(const TensorView& picture) const;
+  // The names of the classes; none where the recipe has no [output].
+  std::vector<std::string> classes() const;
 
   Release release() const;
   std::vector<TensorSpec> inputs() const;

@@ -13,7 +13,7 @@ from pathlib import Path
 
 _PACKAGE = "com.github.asus4.onnxruntime@0.4.9"
 _INSIDE = "ios-arm64_x86_64-simulator/onnxruntime.framework/Headers/"
-# ORT_API_VERSION 29: a library of ONNX Runtime 1.29 or newer takes it.
+# ORT_API_VERSION 29; the application asks for an older one (kApiVersion), so that older libraries do as well.
 _SHA256 = {
     "onnxruntime_c_api.h": "acc0cf4b3f28d39339c76770d76164bb7a0637dc89f5fde764b4017b632f6743",
     "onnxruntime_ep_c_api.h": "e6c986c9e98583f8113b2c6bc3864814883b806d501cf24da4d239c45753e235",

@@ -1,9 +1,10 @@
 // Runs the proven model of a board on a file of frames, as a check and as an example:
 //
-//     edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--warn] [--agent-limit-ms N]
-//     edge_app_run ROOT ANSWERS --picture HEIGHTxWIDTH PICTURE [--boxes BOXES]
+//     edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--decode] [--warn] [--agent-limit-ms N]
+//     edge_app_run ROOT ANSWERS --picture HEIGHTxWIDTH PICTURE [--boxes BOXES] [--decode]
 //
-// FRAMES has the bytes of an input, sample after sample, in C order; ANSWERS.NAME gets those of each output. It exits with
+// FRAMES has the bytes of an input, sample after sample, in C order; ANSWERS.NAME gets those of each output, and with --decode those of
+// what they mean, of all frames as one batch. It exits with
 // 0, or with the code of the error (docs/boards.md). With --repeat it runs all of them so often, with --changes
 // until the release has changed so often; a line on stderr says which one answers.
 #include <sys/resource.h>
@@ -42,15 +43,24 @@ void write(const std::string& path, const void* bytes, size_t size) {
   std::ofstream(path, std::ios::binary).write(static_cast<const char*>(bytes), static_cast<std::streamsize>(size));
 }
 
+// Writes what outputs mean: ANSWERS.NAME, and ANSWERS.NAME.offsets where samples have different numbers of rows.
+void write_meaning(const std::string& answers, const edge_app::Answers& found) {
+  for (const auto& [name, answer] : found) {
+    write(answers + "." + name, answer.values.bytes.data(), answer.values.bytes.size());
+    if (!answer.offsets.empty()) write(answers + "." + name + ".offsets", answer.offsets.data(), answer.offsets.size() * sizeof(int64_t));
+  }
+}
+
 // Writes what the payload takes of a picture, what it answers, and boxes of the input as they lie in the picture.
 int show(const Model& model, const std::string& answers, const std::vector<char>& bytes, int64_t height, int64_t width,
-         const std::string& boxes) {
+         const std::string& boxes, bool is_decoded) {
   const std::vector<uint8_t> pixels(bytes.begin(), bytes.end());
   const int64_t channels = height > 0 && width > 0 ? static_cast<int64_t>(pixels.size()) / height / width : 0;
   const edge_app::TensorView picture = edge_app::view(pixels, {height, width, channels});
   const edge_app::Prepared prepared = model.prepare(picture);
   write(answers + ".tensor", prepared.tensor.bytes.data(), prepared.tensor.bytes.size());
   for (const auto& [name, tensor] : model.see(picture).outputs) write(answers + "." + name, tensor.bytes.data(), tensor.bytes.size());
+  if (is_decoded) write_meaning(answers, model.find(picture).answers);
   std::vector<std::array<float, 4>> restored;
   const std::vector<char> given = boxes.empty() ? std::vector<char>() : read(boxes);
   for (size_t start = 0; start + 16 <= given.size(); start += 16) {
@@ -68,10 +78,12 @@ int run(int count, char** words) {
   edge_app::Options options;
   int64_t batch = 1, repeat = 1, changes = 0, height = 0, width = 0;
   std::string picture, boxes;
+  bool is_decoded = false;
   for (int index = 1; index < count; ++index) {
     const std::string word = words[index];
     const size_t equals = word.find('=');
-    if (word == "--warn") options.warns_of_unproven = true;
+    if (word == "--decode") is_decoded = true;
+    else if (word == "--warn") options.warns_of_unproven = true;
     else if (word == "--agent-limit-ms" && index + 1 < count) options.agent_limit = std::chrono::milliseconds(std::atoll(words[++index]));
     else if (word == "--batch" && index + 1 < count) batch = std::atoll(words[++index]);
     else if (word == "--picture" && index + 2 < count) {
@@ -85,13 +97,25 @@ int run(int count, char** words) {
     else answers = word;
   }
   if (root.empty() || answers.empty() || batch < 1 || repeat < 1) {
-    std::cerr << "usage: edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--warn] [--agent-limit-ms N]\n";
+    std::cerr << "usage: edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--decode] [--warn] [--agent-limit-ms N]\n";
     return 2;
   }
   if (repeat > 1 || changes > 0) options.check_interval = std::chrono::milliseconds(20);
   Model model(root, options);
   for (const std::string& reason : model.reasons()) std::cerr << "warning: " << reason << "\n";
-  if (!picture.empty()) return show(model, answers, read(picture), height, width, boxes);
+  if (!picture.empty()) return show(model, answers, read(picture), height, width, boxes, is_decoded);
+  if (is_decoded) {
+    Inputs inputs;
+    for (const TensorSpec& spec : model.inputs()) {
+      std::vector<int64_t> shape = spec.shape;
+      shape[0] = 1;
+      const std::vector<char>& bytes = frames[spec.name];
+      shape[0] = static_cast<int64_t>(bytes.size() / (static_cast<size_t>(edge_app::count_numbers(shape)) * count_bytes(spec.dtype)));
+      inputs[spec.name] = {spec.dtype, shape, bytes.data()};
+    }
+    write_meaning(answers, model.answer(inputs));
+    return 0;
+  }
   std::map<std::string, std::ofstream> files;
   for (const TensorSpec& spec : model.outputs()) files[spec.name].open(answers + "." + spec.name, std::ios::binary);
   std::string last;

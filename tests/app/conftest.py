@@ -1,5 +1,28 @@
-"""The boards of tests/agent/application, for those who come from outside of this process."""
+"""The boards of tests/agent/application, for those who come from outside of this process, and the C++ side, built once."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
 
 from tests.agent.application.conftest import board, bundles, bytecode, frames, keys, template
+from tests.app.headers import HEADERS
+from toolchain.agent.measure.libraries import find_libraries
 
-__all__ = ["board", "bundles", "bytecode", "frames", "keys", "template"]
+__all__ = ["board", "bundles", "bytecode", "frames", "keys", "sanitized", "template"]
+
+_REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def sanitized():
+    """Return the folder of the programs, built with AddressSanitizer against the very library that Python's package has."""
+    library = next(path for name, path in find_libraries("onnxruntime").items() if "/libonnxruntime.so." in name)
+    folder = _REPOSITORY / "build/app/sanitized"
+    options = {"ONNXRUNTIME_INCLUDE": HEADERS, "ONNXRUNTIME_LIBRARY": library, "EDGE_APP_SANITIZE": "ON"}
+    defined = [f"-D{name}={value}" for name, value in options.items()]
+    subprocess.run(
+        ["cmake", "-S", _REPOSITORY / "app/cpp", "-B", folder, *defined], check=True, stdout=subprocess.DEVNULL
+    )
+    subprocess.run(["cmake", "--build", folder, "--parallel", "2"], check=True, stdout=subprocess.DEVNULL)
+    return folder

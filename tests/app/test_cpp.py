@@ -12,23 +12,20 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import onnx.parser
 import pytest
 
 from tests.agent.application.boards import make_board, make_payload_bundle, run_bare
+from tests.app.cameras import make_camera_bundle, make_detector_bundle
+from tests.app.headers import needs_headers
 from toolchain.agent.application.model import open_current
 from toolchain.agent.errors import ExitCode
 from toolchain.agent.install.verdict import SCHEMA as VERDICT_SCHEMA
 from toolchain.agent.manifest import SCHEMA as MANIFEST_SCHEMA
 from toolchain.agent.manifest import read_manifest
-from toolchain.agent.measure.libraries import find_libraries
 from toolchain.agent.measure.preprocess.picture import prepare_picture
 
 _REPOSITORY = Path(__file__).parents[2]
 _SOURCE = _REPOSITORY / "app/cpp"
-_HEADERS = os.environ.get("EDGE_APP_HEADERS")
-
-needs_headers = pytest.mark.skipif(_HEADERS is None, reason="make app-test gets ONNX Runtime's headers, and runs this")
 
 
 def test_it_knows_the_schemas_that_the_agent_writes():
@@ -38,15 +35,9 @@ def test_it_knows_the_schemas_that_the_agent_writes():
 
 
 @pytest.fixture(scope="session")
-def command():
-    """Return edge_app_run, built with AddressSanitizer against the very library that Python's package has."""
-    library = next(path for name, path in find_libraries("onnxruntime").items() if "/libonnxruntime.so." in name)
-    folder = _REPOSITORY / "build/app/sanitized"
-    options = {"ONNXRUNTIME_INCLUDE": _HEADERS, "ONNXRUNTIME_LIBRARY": library, "EDGE_APP_SANITIZE": "ON"}
-    defined = [f"-D{name}={value}" for name, value in options.items()]
-    subprocess.run(["cmake", "-S", _SOURCE, "-B", folder, *defined], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", folder], check=True, stdout=subprocess.DEVNULL)
-    return folder / "edge_app_run"
+def command(sanitized):
+    """Return edge_app_run."""
+    return sanitized / "edge_app_run"
 
 
 @pytest.fixture
@@ -73,7 +64,7 @@ def run(command, frames, tmp_path):
         out, err = process.communicate(timeout=120)
         assert "Sanitizer" not in err, err
         path = tmp_path / "answers.logits"
-        answers = np.fromfile(path, np.float32).reshape(-1, 4) if process.returncode == 0 else None
+        answers = np.fromfile(path, np.float32).reshape(-1, 4) if process.returncode == 0 and path.exists() else None
         return process.returncode, answers, out + err
 
     run_all.start = start
@@ -176,24 +167,6 @@ def test_an_agent_that_does_not_answer_is_given_up(asked, run):
     assert (code, "does not answer" in words) == (ExitCode.UNEXPECTED, True)
 
 
-def make_camera_bundle(resize, layout, colour):
-    channels = 1 if colour == "grey" else 3
-    shape = {"NHWC": [None, 12, 16, channels], "NCHW": [None, channels, 12, 16]}[layout]
-    spec = {"type": "uint8", "layout": layout, "colour": colour, "height": 12, "width": 16, "resize": resize}
-    spec = {**spec, "fill": 114, "crop_share": 0.8 if resize == "crop" else 1.0}
-    graph = {"scale": 1.0, "mean": [0.0], "std": [1.0], "model_layout": None, "model_colour": None}
-    axes = ",".join("N" if size is None else str(size) for size in shape)
-    head = f'<ir_version: 9, opset_import: ["" : 17]> net (uint8[{axes}] input) => (float[{axes}] logits)'
-    model = onnx.parser.parse_model(head + "{ logits = Cast <to = 1> (input) }")
-    return make_payload_bundle(
-        "float32",
-        content=model.SerializeToString(),
-        inputs=[{"name": "input", "dtype": "uint8", "shape": shape}],
-        outputs=[{"name": "logits", "dtype": "float32", "shape": shape}],
-        input={"name": "input", "picture": spec, "sound": None, "in_graph": graph},
-    )
-
-
 @needs_headers
 @pytest.mark.parametrize(
     ("resize", "layout", "colour"),
@@ -222,6 +195,51 @@ def test_it_makes_of_pictures_what_python_makes_bit_for_bit(resize, layout, colo
     (tmp_path / "picture").write_bytes(b"short")
     done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False)
     assert (done.returncode, "fix: " in done.stderr) == (ExitCode.USAGE, True)
+
+
+@needs_headers
+def test_it_says_what_a_picture_means_as_python_does_with_boxes_in_pixels_of_the_picture(
+    keys, bytecode, command, tmp_path
+):
+    decoder = {"name": "detections", "options": {"joined": "logits", "threshold": 90.0, "scale": 0.06}}
+    board = make_board(tmp_path / "camera", keys, bytecode, make_detector_bundle(decoder))
+    (board.root / "still_proven.py").symlink_to(_REPOSITORY / "toolchain/agent/install/still_proven.py")
+    picture = np.random.default_rng(2).integers(0, 256, (20, 50, 3), dtype=np.uint8)
+    (tmp_path / "picture").write_bytes(picture.tobytes())
+    words = [command, board.root, tmp_path / "a", "--decode", "--picture", "20x50", tmp_path / "picture"]
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with open_current(board.root, check_interval_s=None) as model:
+        expected = model.see(picture)
+    assert len(expected["boxes"]) > 10
+    assert np.array_equal(np.fromfile(tmp_path / "a.boxes", np.float32), expected["boxes"].ravel())
+    assert np.array_equal(np.fromfile(tmp_path / "a.scores", np.float32), expected["scores"])
+    assert np.array_equal(np.fromfile(tmp_path / "a.classes", np.int64), expected["classes"])
+
+
+@needs_headers
+@pytest.mark.parametrize(
+    ("decoder", "code", "word"),
+    [
+        ({"name": "softmax", "options": {}}, 0, ""),
+        ({"name": "mine", "options": {}}, ExitCode.USAGE, "C++ has no decoder of this name"),
+        (None, ExitCode.USAGE, "it has no decoder"),
+        ({"name": "argmax_mask", "options": {}}, ExitCode.MALFORMED, "argmax_mask cannot read"),
+    ],
+)
+def test_a_decoder_that_it_does_not_know_is_a_refusal_and_never_another_answer(
+    decoder, code, word, keys, bytecode, frames, run, tmp_path
+):
+    board = make_board(tmp_path / "own", keys, bytecode, make_payload_bundle("float32", decoder=decoder))
+    (board.root / "still_proven.py").symlink_to(_REPOSITORY / "toolchain/agent/install/still_proven.py")
+    found, raw, words = run(board.root, "--batch", "6")  # the outputs are right all the same
+    assert (found, raw.shape) == (0, (6, 4)), words
+    found, _, words = run(board.root, "--decode")
+    assert (found, word in words) == (code, True), words
+    if code == 0:
+        scores = np.fromfile(tmp_path / "answers.scores", np.float32).reshape(-1, 4)
+        with open_current(board.root, check_interval_s=None) as model:
+            np.testing.assert_allclose(scores, model(frames)["scores"], rtol=1e-4, atol=1e-6)
 
 
 @needs_headers

@@ -10,6 +10,8 @@ from toolchain.emulator.errors import run_tool
 
 # sshd, Python, a shell and its commands; what runtimes link to. apt adds what they need.
 _PACKAGES = ("openssh-server", "python3", "dash", "coreutils", "libstdc++6", "libgomp1")
+# What applications in C++ are built with, for this machine's cross compiler (app/cpp/aarch64.cmake).
+_PACKAGES_OF_APPLICATIONS = ("libssl-dev", "nlohmann-json3-dev")
 # The newest that runs under Debian 12's QEMU (7.2), where the newest of all does not: ONNX Runtime 1.28 and newer crash.
 _NEWEST = {"onnxruntime": "1.26.0"}
 _NUMPY = "numpy>=2,<2.5"
@@ -42,7 +44,7 @@ def unpack_packages(root: Path, work: Path) -> None:
     environment = {**os.environ, "APT_CONFIG": str(config)}
     online = "connect this machine to the network (behind a proxy: set https_proxy), and start again"
     run_tool(["apt-get", "update"], what="reading the list of arm64 packages", fix=online, environment=environment)
-    command = ["apt-get", "install", "--yes", "--download-only", *_PACKAGES]
+    command = ["apt-get", "install", "--yes", "--download-only", *_PACKAGES, *_PACKAGES_OF_APPLICATIONS]
     run_tool(command, what="fetching the arm64 packages", fix=online, environment=environment)
     for package in sorted((work / "cache/archives").glob("*.deb")):
         run_tool(

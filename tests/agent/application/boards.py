@@ -88,12 +88,12 @@ class ApplicationBoard(Board):
         path.write_text(json.dumps(verdict))
 
 
-def make_board(root: Path, keys, bytecode, *bundles):
+def make_board(root: Path, keys, bytecode, *bundles, options=()):
     """Return a board on which the last of these bundles is active, each signed and installed by the real agent."""
     root.mkdir(parents=True)
     write_signers(root, keys)
     board = ApplicationBoard(root, bytecode)
     for bundle in bundles:
-        answer = board.install(bundle.sign(keys["allowed"]))
+        answer = board.install(bundle.sign(keys["allowed"]), *options)
         assert answer.code == 0, answer
     return board
