@@ -25,6 +25,7 @@
 #include <thread>
 
 #include "decoders/decoder.h"
+#include "yuv.h"
 
 namespace edge_app {
 namespace {
@@ -198,7 +199,7 @@ struct Entry {
 
 // How a picture becomes an input (toolchain/agent/sensor.py).
 struct PictureSpec {
-  std::string input, type, layout, resize;
+  std::string input, type, layout, resize, colour;
   int64_t channels = 0, height = 0, width = 0;
   uint8_t fill = 0;
   double crop_share = 1;
@@ -248,9 +249,13 @@ Manifest read_manifest(const json& document, const std::string& where) {
   const json& sensor = document.at("input");
   if (!sensor.is_null() && !sensor.at("picture").is_null()) {
     const json& picture = sensor.at("picture");
-    const bool is_grey = picture.at("colour") == "grey";
-    manifest.picture = {sensor.at("name"),   picture.at("type"),   picture.at("layout"), picture.at("resize"), is_grey ? 1 : 3,
-                        picture.at("height"), picture.at("width"), picture.at("fill"),   picture.at("crop_share")};
+    const std::string colour = picture.at("colour");
+    if (colour != "RGB" && colour != "BGR" && colour != "grey" && !is_yuv(colour))
+      throw Error(Code::kMalformed, "the sensor gives colours that are not known here", where + ": input.picture.colour",
+                  "RGB, BGR, grey or a YUV", colour, "build the application with the edge_app.cpp of the toolchain that deployed");
+    manifest.picture = {sensor.at("name"),          picture.at("type"),   picture.at("layout"), picture.at("resize"), colour,
+                        colour == "grey" ? 1 : 3, picture.at("height"), picture.at("width"),  picture.at("fill"),
+                        picture.at("crop_share")};
   }
   if (const json& decoder = document.at("metric").at("decoder"); !decoder.is_null()) manifest.decoder = decoder.dump();
   if (const json& classes = document.at("output").at("classes"); !classes.is_null()) manifest.classes = classes.get<std::vector<std::string>>();
@@ -580,6 +585,11 @@ std::array<float, 4> Placement::restore(const std::array<float, 4>& box) const {
 static Prepared prepare_picture(const std::optional<PictureSpec>& spec, const TensorView& picture) {
   if (!spec || spec->type != "uint8" || !picture.data)
     refuse_picture("a recipe with an [input] of bytes", !spec ? "none" : picture.data ? spec->type : "no data");
+  if (is_yuv(spec->colour)) {
+    const Tensor made = decode_yuv(picture, spec->colour);
+    const Placement at = place_picture(*spec, made.shape[0], made.shape[1]);
+    return {spec->input, lay_picture(*spec, made.bytes.data(), at), at};
+  }
   if (picture.dtype != "uint8" || picture.shape.size() != 3 || picture.shape[2] != spec->channels)
     refuse_picture("uint8 (height, width, " + std::to_string(spec->channels) + ")", picture.dtype + " " + write_shape(picture.shape));
   const Placement at = place_picture(*spec, picture.shape[0], picture.shape[1]);

@@ -1,7 +1,7 @@
 // Runs the proven model of a board on a file of frames, as a check and as an example:
 //
 //     edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--decode] [--warn] [--agent-limit-ms N]
-//     edge_app_run ROOT ANSWERS --picture HEIGHTxWIDTH PICTURE [--boxes BOXES] [--decode]
+//     edge_app_run ROOT ANSWERS --picture ROWSxWIDTH PICTURE [--boxes BOXES] [--decode]
 //
 // FRAMES has the bytes of an input, sample after sample, in C order; ANSWERS.NAME gets those of each output, and with --decode those of
 // what they mean, of all frames as one batch. It exits with

@@ -23,6 +23,7 @@ from toolchain.agent.install.verdict import SCHEMA as VERDICT_SCHEMA
 from toolchain.agent.manifest import SCHEMA as MANIFEST_SCHEMA
 from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.preprocess.picture import prepare_picture
+from toolchain.agent.measure.preprocess.yuv import list_frame_shape
 
 _REPOSITORY = Path(__file__).parents[2]
 _SOURCE = _REPOSITORY / "app/cpp"
@@ -195,6 +196,28 @@ def test_it_makes_of_pictures_what_python_makes_bit_for_bit(resize, layout, colo
     (tmp_path / "picture").write_bytes(b"short")
     done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False)
     assert (done.returncode, "fix: " in done.stderr) == (ExitCode.USAGE, True)
+
+
+@needs_headers
+@pytest.mark.parametrize(
+    "colour", ["NV12/BT.601/limited", "NV21/BT.709/full", "I420/BT.601/full", "YUYV/BT.709/limited"]
+)
+def test_it_makes_of_yuv_frames_what_python_makes_bit_for_bit(colour, keys, bytecode, command, tmp_path):
+    board = make_board(tmp_path / "camera", keys, bytecode, make_camera_bundle("letterbox", "NHWC", colour))
+    (board.root / "still_proven.py").symlink_to(_REPOSITORY / "toolchain/agent/install/still_proven.py")
+    spec = read_manifest(board.release)[0].input.picture
+    for height, width in [(22, 14), (2, 2)]:
+        frame = np.random.default_rng(height).integers(0, 256, list_frame_shape(colour, height, width), dtype=np.uint8)
+        (tmp_path / "frame").write_bytes(frame.tobytes())
+        words = [command, board.root, tmp_path / "a", "--picture", f"{len(frame)}x{width}", tmp_path / "frame"]
+        done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        tensor, _ = prepare_picture(frame, spec)
+        assert np.array_equal(np.fromfile(tmp_path / "a.tensor", np.uint8), tensor.ravel())
+    (tmp_path / "frame").write_bytes(bytes(3 * 5 * 3))  # of a camera that gives RGB, or of an odd width
+    words[4] = "3x5"
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
+    assert (done.returncode, f"the frame is no {colour[:4]}" in done.stderr) == (ExitCode.USAGE, True)
 
 
 @needs_headers

@@ -5,6 +5,7 @@ import onnx
 import pytest
 
 from tests.conftest import build_model
+from tests.frames import encode_yuv
 from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.preprocess.picture import prepare_picture
 
@@ -60,6 +61,56 @@ def test_that_nobody_else_prepared_a_sample_is_said(camera):
     camera.edit_recipe('prepared = "../../data/prepared.npz"\n', "")
     camera.assert_passed(camera.deploy())
     assert any("input.prepared" in warning for warning in camera.read_report()["warnings"])
+
+
+@pytest.fixture
+def yuv_camera(camera):
+    """Return that project behind a camera that gives NV12, prepared by another hand: BT.601, limited."""
+    path = camera.folder / "data" / "tiny.npz"
+    with np.load(path) as arrays:
+        rgb, labels = arrays["input"][..., ::-1], arrays["labels"]
+    frames = np.stack([encode_yuv(picture, "NV12/BT.601/limited") for picture in rgb])
+    np.savez(path, input=frames, labels=labels)
+    seen = np.stack([decode_frame(frame) for frame in frames[:8]]).transpose(0, 3, 1, 2)
+    np.savez(path.with_name("prepared.npz"), input=((seen / 255 - MEAN) / STD).astype(np.float32))
+    camera.edit_recipe('colour = "BGR"', 'colour = "NV12"\nmatrix = "BT.601"\nrange = "limited"')
+    return camera
+
+
+def decode_frame(frame):
+    """Return an NV12 frame (12, 8, 1) of BT.601 in limited range as RGB, in floats."""
+    y = (frame[:8, :, 0] - 16.0) * 255 / 219
+    u, v = ((frame[8:, part::2, 0] - 128.0).repeat(2, axis=0).repeat(2, axis=1) * 255 / 224 for part in (0, 1))
+    return np.stack([y + 1.402 * v, y - 0.344136 * u - 0.714136 * v, y + 1.772 * u], axis=2).clip(0, 255).round()
+
+
+def test_a_yuv_camera_is_proven_and_its_payload_gets_rgb(yuv_camera):
+    yuv_camera.assert_passed(yuv_camera.deploy())
+    manifest, _ = read_manifest(yuv_camera.out / "bundle")
+    assert (manifest.input.picture.colour, manifest.inputs[0].shape) == ("NV12/BT.601/limited", (None, 8, 8, 3))
+    assert np.load(yuv_camera.out / "bundle" / manifest.golden.pairs.pictures[0].picture).shape == (12, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ('colour = "NV12"', 'colour = "NV21"', 'colour = "NV12"'),
+        ('range = "limited"', 'range = "full"', 'range = "limited"'),
+        ('prepared = "../../data/prepared.npz"\n', "", "prepared"),
+    ],
+)
+def test_yuv_that_is_mixed_up_or_that_nothing_shows_is_refused(yuv_camera, old, new, word):
+    yuv_camera.edit_recipe(old, new)
+    result = yuv_camera.deploy()
+    yuv_camera.assert_stopped(result, 2, "usage")
+    assert word in result.stderr
+
+
+def test_prepared_samples_of_which_there_are_none_prove_nothing(camera):
+    np.savez(camera.folder / "data/prepared.npz", input=np.empty((0, 3, 8, 8), np.float32))
+    result = camera.deploy()
+    camera.assert_stopped(result, 2, "usage")
+    assert "agrees with everything" in result.stderr
 
 
 @pytest.mark.parametrize(

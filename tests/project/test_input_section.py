@@ -13,6 +13,7 @@ options = { path = "data.npz" }
 metric = "none"
 [input]
 """
+YUV = 'colour = "NV12"\nmatrix = "BT.601"\nrange = "limited"'
 
 
 def read(tmp_path, text):
@@ -36,6 +37,15 @@ def read(tmp_path, text):
         ("size = [4]", "input.size"),
         ('size = [4, 6]\nresize = "tile"', "input.resize"),
         ('size = [4, 6]\ncolor = "RGB"', "input"),
+        ('size = [4, 6]\nmatrix = "BT.601"', "input.matrix"),
+        ('size = [4, 6]\nrange = "full"', "input.range"),
+        ('size = [4, 6]\ncolour = "NV12"', "input.matrix"),
+        ('size = [4, 6]\ncolour = "NV12"\nmatrix = "BT.601"', "input.range"),
+        (f"size = [4, 6]\n{YUV}", "input.prepared"),
+        (f'size = [4, 5]\n{YUV}\nprepared = "p.npz"', "input.size"),
+        (f'size = [4, 6]\n{YUV}\nprepared = "p.npz"\ntype = "uint16"', "input.type"),
+        (f"size = [4, 6]\n{YUV}\nprepared = 'p.npz'\nmean = [0.1, 0.2]", "input.mean"),
+        ('size = [4, 6]\ncolour = "YV12"', "input.colour"),
     ],
 )
 def test_keys_that_cannot_be_true_are_refused_by_their_place(text, place, tmp_path):
@@ -57,6 +67,13 @@ def test_a_recipe_without_the_table_says_nothing_of_a_sensor(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_text(PLAIN.replace("[input]\n", ""))
     assert read_recipe(path).input is None
+
+
+def test_a_yuv_camera_is_taken_and_its_payload_gets_rgb(tmp_path):
+    section = read(tmp_path, f'size = [5, 7]\nresize = "letterbox"\n{YUV}\nprepared = "p.npz"').input
+    picture = describe_input(section, "x").picture
+    assert (picture.colour, picture.tensor_colour) == ("NV12/BT.601/limited", "RGB")
+    assert picture.list_shape() == (None, 5, 7, 3)
 
 
 def test_grey_stays_grey():

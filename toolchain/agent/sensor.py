@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple
 
 from .bundle_files import require
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
 TYPES = ("uint8", "int16", "uint16", "float32")
 """numpy's names of what sensors give."""
 LAYOUTS = ("NHWC", "NCHW")
-COLOURS = ("RGB", "BGR", "grey")
+PACKINGS = ("NV12", "NV21", "I420", "YUYV")
+"""How a camera lays brightness and colour into a frame of bytes (V4L2's names; NV21 is Android's)."""
+MATRICES = ("BT.601", "BT.709")
+RANGES = ("limited", "full")
+YUV_COLOURS = tuple("/".join(words) for words in product(PACKINGS, MATRICES, RANGES))
+"""Such as NV12/BT.601/limited: frames that become RGB before anything else (measure/preprocess/yuv.py)."""
+COLOURS = ("RGB", "BGR", "grey", *YUV_COLOURS)
 RESIZES = ("none", "letterbox", "stretch", "crop")
 SIDE_MAX = 4096
 """Of a picture as the payload takes it, in pixels; a batch of 50 of that size would take 10 GB."""
@@ -23,7 +30,7 @@ CROP_SHARE_MIN = 0.1
 
 
 def count_channels(colour: str) -> int:
-    """Return how many numbers a pixel has."""
+    """Return how many numbers a pixel of the payload's input has."""
     return 1 if colour == "grey" else 3
 
 
@@ -34,7 +41,7 @@ class PictureSpec:
     type: str
     layout: str
     colour: str
-    """Of the frame and of the payload's input alike: what the model was trained with is the graph's business."""
+    """Of the frame and of the payload's input alike, and of YUV the frame's: what the model was trained with is the graph's."""
     height: int
     width: int
     resize: str
@@ -42,6 +49,16 @@ class PictureSpec:
     """What a letterbox is filled with, in every channel."""
     crop_share: float
     """Of a crop: which share of the resized frame the input is, on the side that is cut least; 1 cuts it not at all."""
+
+    @property
+    def is_yuv(self) -> bool:
+        """Whether frames are YUV; the payload then gets RGB."""
+        return self.colour in YUV_COLOURS
+
+    @property
+    def tensor_colour(self) -> str:
+        """Of the payload's input."""
+        return "RGB" if self.is_yuv else self.colour
 
     def list_shape(self) -> Tuple[Optional[int], ...]:
         """Return the shape of the input, of any number of samples."""
@@ -175,3 +192,4 @@ def check_picture(picture: PictureSpec) -> None:
     require(is_share, f"{where}.crop_share", f"{CROP_SHARE_MIN} to 1", picture.crop_share)
     is_bytes = picture.resize == "none" or picture.type == "uint8"
     require(is_bytes, f"{where}.resize", "none, where the type is not uint8", picture.resize)
+    require(not picture.is_yuv or picture.type == "uint8", f"{where}.type", "uint8, of a YUV frame", picture.type)

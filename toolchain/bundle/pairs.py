@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from toolchain.agent.manifest import DecoderSpec
 from toolchain.agent.measure.decoders import find_decoder
 from toolchain.agent.measure.preprocess.picture import prepare_picture
+from toolchain.agent.measure.preprocess.yuv import list_frame_shape
 from toolchain.agent.measure.targets import Ragged, TargetArray, split_targets
 from toolchain.agent.sensor import GoldenPairs, InputSpec, PicturePair, PictureSpec, count_channels
 from toolchain.bundle.draw_frame import draw_frame
@@ -35,7 +36,12 @@ def write_picture_pairs(spec: PictureSpec, folder: Path) -> tuple[tuple[PictureP
     np.save(folder / boxes_path, boxes, allow_pickle=False)
     pairs = []
     for index, (height, width) in enumerate(_list_sizes(spec)):
-        frame = draw_frame(height, width, count_channels(spec.colour), dtype=spec.type)
+        shape = (
+            list_frame_shape(spec.colour, height, width)
+            if spec.is_yuv
+            else (height, width, count_channels(spec.colour))
+        )
+        frame = draw_frame(*shape, dtype=spec.type)
         tensor, at = prepare_picture(frame, spec)
         paths = {part: f"golden/{part}-{index}.npy" for part in ("picture", "tensor", "restored")}
         arrays = (frame, tensor, at.restore_boxes(boxes))
@@ -82,12 +88,13 @@ def write_pairs(spec: InputSpec | None, answers: dict[str, str], folder: Path) -
 
 
 def _list_sizes(spec: PictureSpec) -> Iterator[tuple[int, int]]:
-    """Yield heights and widths of frames."""
+    """Yield heights and widths of frames; of YUV they are even."""
     yield spec.height, spec.width
+    step = 2 if spec.is_yuv else 1
     if spec.resize != "none":
         for wide, high in _SIZES:
-            yield max(1, round(spec.height * high)), max(1, round(spec.width * wide))
-        yield 1, 1
+            yield max(1, round(spec.height * high / step)) * step, max(1, round(spec.width * wide / step)) * step
+        yield step, step
 
 
 def _draw_boxes(spec: PictureSpec) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ def process_input(numbers: NDArray[Any], spec: InputSpec) -> NDArray[np.float32]
         return np.ascontiguousarray((values * np.float32(graph.scale) - mean) / std)
     if picture.layout == "NCHW":
         values = values.transpose(0, 2, 3, 1)
-    if picture.colour != graph.model_colour:
+    if picture.tensor_colour != graph.model_colour:
         values = values[..., ::-1]
     values = (values * np.float32(graph.scale) - mean) / std
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2) if graph.model_layout == "NCHW" else values)

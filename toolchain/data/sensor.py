@@ -106,6 +106,11 @@ class Sensed:
     is_independent: bool
     """Whether the data set transforms its samples itself, so that the two forms prove each other."""
 
+    def read_frames(self, count: int) -> NDArray[Any]:
+        """Return the first evaluation samples as the data set has them, before anything is made of them."""
+        evaluation = cast("SensorSamples", self.sensor.evaluation)
+        return evaluation.samples.batch(0, count)[evaluation.array]
+
 
 def is_whole(samples: Samples) -> bool:
     """Return whether a part has pixels, and so nothing else than pictures."""
@@ -135,6 +140,8 @@ def _is_reframed(samples: Samples, spec: InputSpec) -> bool:
 
 def _sense(samples: Samples, spec: InputSpec, array: str, where: str) -> SensorSamples:
     picture = spec.picture
+    if picture is not None and picture.is_yuv:
+        return SensorSamples(samples, spec, array, _read_yuv(samples, picture, array, where))
     if picture is not None and is_whole(samples):
         if picture.type != "uint8":
             fix = 'set type = "uint8", or bring the sensor\'s samples as arrays (npz)'
@@ -255,6 +262,23 @@ def _read_frames(samples: Samples, picture: PictureSpec, where: str) -> Callable
         return prepare_picture(turn_colours(read(index), picture.colour), picture)[0]
 
     return lambda start, stop: np.concatenate([prepare(index) for index in range(start, min(stop, len(samples)))])
+
+
+def _read_yuv(samples: Samples, picture: PictureSpec, array: str, where: str) -> Callable[[int, int], NDArray[Any]]:
+    """Return what makes the payload's batch of a YUV camera's own frames."""
+    if is_whole(samples):
+        # Made YUV by us they would be what [input] says, whatever the camera gives.
+        fix = "record frames of the camera, and bring them as an array (npz)"
+        raise _refuse(
+            "the pictures of the data set are no frames of the sensor", picture.colour, "pictures", where, fix
+        )
+    read = _read_array(samples, array)
+
+    def prepare(start: int, stop: int) -> NDArray[Any]:
+        return np.concatenate([prepare_picture(frame, picture)[0] for frame in read(start, stop)])
+
+    prepare(0, 1)
+    return prepare
 
 
 def turn_colours(pixels: NDArray[Any], colour: str) -> NDArray[Any]:

@@ -113,7 +113,7 @@ def _make_steps(
     layout = graph.model_layout
     if picture is not None and picture.layout != layout:
         steps.append(("Transpose", None, {"perm": _TO_NCHW if layout == "NCHW" else _TO_NHWC}))
-    if picture is not None and picture.colour != graph.model_colour:
+    if picture is not None and picture.tensor_colour != graph.model_colour:
         steps.append(("Gather", np.array([2, 1, 0], dtype=np.int64), {"axis": 1 if layout == "NCHW" else 3}))
     kind = helper.tensor_dtype_to_np_dtype(element)
     std = np.array(graph.std, dtype=np.float64)

@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from toolchain.agent.sensor import CROP_SHARE_MIN, SIDE_MAX, InGraph, InputSpec, PictureSpec, SoundSpec, count_channels
+from toolchain.agent.sensor import (
+    CROP_SHARE_MIN,
+    PACKINGS,
+    SIDE_MAX,
+    InGraph,
+    InputSpec,
+    PictureSpec,
+    SoundSpec,
+    count_channels,
+)
 from toolchain.errors import ToolchainError, usage
 from toolchain.project.toml_file import Section
 
@@ -25,8 +34,12 @@ class InputSection(Section):
     """Of a number that the sensor gives."""
     layout: Literal["NHWC", "NCHW"] = "NHWC"
     """Of the pictures as the payload gets them."""
-    colour: Literal["RGB", "BGR", "grey"] = "RGB"
-    """Of the sensor's pixels; what a camera gives through OpenCV is BGR."""
+    colour: Literal["RGB", "BGR", "grey", "NV12", "NV21", "I420", "YUYV"] = "RGB"
+    """Of the sensor's pixels; what a camera gives through OpenCV is BGR. The last four are YUV, as V4L2 names them."""
+    matrix: Literal["BT.601", "BT.709"] | None = None
+    """Of YUV: how brightness and colour were made of red, green and blue; mostly BT.601 up to 576 lines, and BT.709 above."""
+    range: Literal["limited", "full"] | None = None
+    """Of YUV: limited is 16 to 235, what video mostly has; full is 0 to 255, what JPEG has."""
     size: Annotated[list[_SIDE], Field(min_length=2, max_length=2)] | None = None
     """Height and width of the pictures as the payload gets them."""
     resize: Literal["none", "letterbox", "stretch", "crop"] = "none"
@@ -56,6 +69,7 @@ def describe_input(section: InputSection, name: str) -> InputSpec:
     is_picture = section.kind == "picture"
     scale = _SCALES[section.type] if section.scale is None else section.scale
     grey = section.colour == "grey"
+    is_yuv = section.colour in PACKINGS
     in_graph = InGraph(
         scale=scale,
         mean=tuple(section.mean),
@@ -70,7 +84,7 @@ def describe_input(section: InputSection, name: str) -> InputSpec:
     picture = PictureSpec(
         type=section.type,
         layout=section.layout,
-        colour=section.colour,
+        colour=f"{section.colour}/{section.matrix}/{section.range}" if is_yuv else section.colour,
         height=height,
         width=width,
         resize=section.resize,
@@ -81,7 +95,18 @@ def describe_input(section: InputSection, name: str) -> InputSpec:
 
 
 # What only the other kind of sensor has.
-_OF_PICTURES = ("layout", "colour", "size", "resize", "fill", "crop_share", "model_layout", "model_colour")
+_OF_PICTURES = (
+    "layout",
+    "colour",
+    "matrix",
+    "range",
+    "size",
+    "resize",
+    "fill",
+    "crop_share",
+    "model_layout",
+    "model_colour",
+)
 _OF_SOUND = ("rate_hz",)
 
 
@@ -110,6 +135,32 @@ def find_input_contradiction(section: InputSection, where: str) -> ToolchainErro
     if section.scale == 0 or 0 in section.std:
         what = "what the sensor gives would be one number"
         return _explain("input", what, "a scale and deviations that are not 0", "0", where, "correct scale or std")
+    return _find_yuv_contradiction(section, where) if is_picture else None
+
+
+def _find_yuv_contradiction(section: InputSection, where: str) -> ToolchainError | None:
+    """Return the error for YUV of which something is left open: colours that are mixed up look like a model that is worse."""
+    said = {"matrix": section.matrix, "range": section.range}
+    if section.colour not in PACKINGS:
+        given = [(key, value) for key, value in said.items() if value is not None]
+        for key, value in given:
+            return _explain(
+                f"input.{key}", f"{key} says nothing of {section.colour}", "none", value, where, "remove it"
+            )
+        return None
+    odd = section.resize == "none" and any(side % 2 for side in section.size or ())
+    ask = "the sensor's data sheet says it, or v4l2-ctl --all"
+    prepare = "name in prepared some evaluation samples that your own code has prepared of the same frames"
+    rows = (
+        (section.matrix is None, "matrix", f"{section.colour} needs matrix", "BT.601 or BT.709", "none", ask),
+        (section.range is None, "range", f"{section.colour} needs range", "limited or full", "none", ask),
+        (odd, "size", "YUV frames have even sides", "even numbers", str(section.size), "let resize say how"),
+        (section.type != "uint8", "type", "YUV frames are bytes", '"uint8"', section.type, "remove type"),
+        (section.prepared is None, "prepared", f"nothing shows that it is {section.colour}", "a file", "none", prepare),
+    )
+    wrong = ((key, what, expected, found, fix) for holds, key, what, expected, found, fix in rows if holds)
+    for key, what, expected, found, fix in wrong:
+        return _explain(f"input.{key}", what, expected, found, where, fix)
     return None
 
 

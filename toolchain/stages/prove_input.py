@@ -30,8 +30,14 @@ def prove_input(run: Run) -> list[str]:
         path = run.recipe.folder / section.prepared
         prepared = _read_prepared(path)
         count = min(len(prepared), run.count_evaluation())
-        numbers = _read_first(run.fed.evaluation.batch(0, count), section.name)
-        check_transform(numbers, prepared[:count], spec, where=f"[input] and {path}")
+        where = f"[input] and {path}"
+        if spec.picture is not None and spec.picture.is_yuv:
+            from toolchain.data.check_yuv import check_yuv
+
+            check_yuv(sensed.read_frames(count), prepared[:count], spec, where=where)
+        else:
+            numbers = _read_first(run.fed.evaluation.batch(0, count), section.name)
+            check_transform(numbers, prepared[:count], spec, where=where)
     elif not sensed.is_independent:
         warning = (
             "nothing but the metric shows that [input] prepares samples as the training did: the data are the sensor's own. "
@@ -91,4 +97,13 @@ def _read_prepared(path: Path) -> NDArray[Any]:
             found=", ".join(sorted(arrays)) or "none",
             fix="write it with numpy.savez(path, input=…)",
         )
-    return next(iter(arrays.values()))
+    prepared = next(iter(arrays.values()))
+    if not prepared.ndim or not len(prepared):
+        raise usage(
+            "the file has no samples",
+            where=str(path),
+            expected="the first evaluation samples as the model takes them",
+            found=f"shape {prepared.shape}",
+            fix="prepare some: what is held against nothing agrees with everything",
+        )
+    return prepared

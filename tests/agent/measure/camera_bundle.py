@@ -1,5 +1,6 @@
 """A bundle of a small model behind a camera, with golden pairs at both ends."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ CAMERA = change_camera(height=8, width=8, resize="letterbox")
 SAMPLES = 6
 
 
-def describe_camera_bundle(folder: Path, **changes):
+def describe_camera_bundle(folder: Path, *, colour=CAMERA.picture.colour, **changes):
     """Return what make_bundle is to change."""
-    model = put_input_in_front(onnx.load_from_string(build_model("float32")), CAMERA)
+    camera = replace(CAMERA, picture=replace(CAMERA.picture, colour=colour))
+    model = put_input_in_front(onnx.load_from_string(build_model("float32")), camera)
     path = folder / "camera.onnx"
     onnx.save(model, path)
     frames = np.random.default_rng(0).integers(0, 256, (SAMPLES, 8, 8, 3), dtype=np.uint8)
@@ -35,7 +37,7 @@ def describe_camera_bundle(folder: Path, **changes):
         "golden_samples": SAMPLES,
         "targets": {"labels": labels},
         "metric": MetricSpec(name="top1", reference=1.0, decoder=DecoderSpec(name="softmax")),
-        "sensor": CAMERA,
+        "sensor": camera,
         "output": OutputSpec(classes=("a", "b", "c", "d")),
         **changes,
     }

@@ -59,6 +59,15 @@ def test_one_other_bit_of_a_pair_is_refused(bundle, name, change):
     refuse(bundle)
 
 
+@pytest.mark.parametrize(
+    "colour", ["NV21/BT.601/limited", "NV12/BT.709/limited", "NV12/BT.601/full", "I420/BT.601/limited"]
+)
+def test_yuv_of_another_kind_than_the_pairs_were_made_of_is_refused(make_bundle, tmp_path, colour):
+    bundle = make_bundle(**describe_camera_bundle(tmp_path, colour="NV12/BT.601/limited"))
+    check(bundle)
+    refuse(bundle, change=lambda manifest: change_picture(manifest, colour=colour))
+
+
 def test_answers_may_be_of_the_first_samples_alone(bundle):
     rewrite(bundle, "answer-0", lambda scores: scores[:-1])
     check(bundle)

@@ -11,13 +11,16 @@ from ...errors import ExitCode, ToolchainError
 from ...sensor import PictureSpec, count_channels
 from .place import Placement, place_frame
 from .resize import resize_bilinear
+from .yuv import decode_yuv
 
 
 def prepare_picture(frame: NDArray[Any], spec: PictureSpec) -> Tuple[NDArray[Any], Placement]:
-    """Return the input (1, ...) that a frame (h, w, c) becomes, and where the frame lies in it.
+    """Return the input (1, ...) that a frame (h, w, c), or a YUV one (yuv.py), becomes, and where the picture lies in it.
 
     Raises ToolchainError (exit 2): a frame of another type, of another number of channels, or of a size that is not taken.
     """
+    if spec.is_yuv:
+        frame = decode_yuv(frame, spec.colour)
     channels = count_channels(spec.colour)
     if frame.ndim != 3 or frame.shape[2] != channels or str(frame.dtype) != spec.type:
         raise ToolchainError(
