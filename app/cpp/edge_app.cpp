@@ -637,6 +637,18 @@ class Opened {
   const Release& release() const { return release_; }
   const Manifest& manifest() const { return manifest_; }
 
+  // What became of the payload's file since it was opened, or nothing: what runs goes on without it.
+  std::optional<Error> find_change(const std::string& root) const {
+    const std::string path = root + "/releases/" + release_.bundle_id + "/" + release_.path;
+    struct stat status {};
+    std::string found;
+    if (lstat(path.c_str(), &status) != 0) found = describe_errno();
+    else if (identify(status) != file_) found = "another file, or other bytes";
+    if (found.empty()) return std::nullopt;
+    return Error(Code::kContent, "the payload that answers is not on the board any more", path, "the file that was opened", found,
+                 "deploy the bundle again; what is open answers on");
+  }
+
   bool is_of(const Release& release, const std::vector<int64_t>& file) const {
     return release.bundle_id == release_.bundle_id && release.path == release_.path && release.sha256 == release_.sha256 &&
            release.proven_at == release_.proven_at && file == file_;
@@ -897,6 +909,7 @@ class Model::Impl {
     std::lock_guard<std::mutex> lock(opening_);
     const auto before = opened();
     if (!(look(root_) == seen_)) take(open_active(root_, options_, before));
+    note_change();
     return opened() != before;
   }
 
@@ -907,7 +920,7 @@ class Model::Impl {
 
   std::optional<Error> trouble() const {
     std::lock_guard<std::mutex> lock(noting_);
-    return trouble_;
+    return trouble_ ? trouble_ : change_;
   }
 
  private:
@@ -918,6 +931,14 @@ class Model::Impl {
     std::lock_guard<std::mutex> lock(noting_);
     reasons_ = std::move(found.reasons);
     trouble_.reset();
+    change_.reset();
+  }
+
+  // Under `opening_`: what answers is not exchanged meanwhile.
+  void note_change() {
+    std::optional<Error> change = opened()->find_change(root_);
+    std::lock_guard<std::mutex> lock(noting_);
+    change_ = std::move(change);
   }
 
   void note(std::optional<Error> trouble) {
@@ -936,6 +957,11 @@ class Model::Impl {
 
   void look_once() {
     std::lock_guard<std::mutex> lock(opening_);
+    look_for_another();
+    note_change();
+  }
+
+  void look_for_another() {
     const Seen now = look(root_);
     const bool is_seen = now == seen_, is_failed = failed_ && *failed_ == now;
     if (is_seen && failed_ && !is_failed) {  // what failed is not active any more
@@ -963,7 +989,7 @@ class Model::Impl {
   std::optional<Seen> failed_;
   int looks_ = 0;
   std::vector<std::string> reasons_;
-  std::optional<Error> trouble_;
+  std::optional<Error> trouble_, change_;
   mutable std::mutex noting_;
   std::mutex opening_, waiting_;
   std::condition_variable wake_;

@@ -185,7 +185,7 @@ class Model {
   int threads() const;
   // Why the verdict holds no more, a line each; nothing where it holds.
   std::vector<std::string> reasons() const;
-  // What stands against the newest release; nothing where all is well.
+  // What stands against the newest release, or became of the files of this one; nothing where all is well.
   std::optional<Error> trouble() const;
   // Whether nothing stands against what answers, as far as was looked.
   bool is_proven() const;

@@ -1,12 +1,12 @@
 // Runs the proven model of a board on a file of frames, as a check and as an example:
 //
-//     edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--decode] [--warn] [--agent-limit-ms N]
+//     edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--until-trouble] [--decode] [--warn] [--agent-limit-ms N]
 //     edge_app_run ROOT ANSWERS --picture ROWSxWIDTH PICTURE [--boxes BOXES] [--decode]
 //
 // FRAMES has the bytes of an input, sample after sample, in C order; ANSWERS.NAME gets those of each output, and with --decode those of
 // what they mean, of all frames as one batch. It exits with
 // 0, or with the code of the error (docs/boards.md). With --repeat it runs all of them so often, with --changes
-// until the release has changed so often; a line on stderr says which one answers.
+// until the release has changed so often, with --until-trouble until something is told against it; a line on stderr says which one answers.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -78,11 +78,12 @@ int run(int count, char** words) {
   edge_app::Options options;
   int64_t batch = 1, repeat = 1, changes = 0, height = 0, width = 0;
   std::string picture, boxes;
-  bool is_decoded = false;
+  bool is_decoded = false, waits_for_trouble = false;
   for (int index = 1; index < count; ++index) {
     const std::string word = words[index];
     const size_t equals = word.find('=');
-    if (word == "--decode") is_decoded = true;
+    if (word == "--until-trouble") waits_for_trouble = true;
+    else if (word == "--decode") is_decoded = true;
     else if (word == "--warn") options.warns_of_unproven = true;
     else if (word == "--agent-limit-ms" && index + 1 < count) options.agent_limit = std::chrono::milliseconds(std::atoll(words[++index]));
     else if (word == "--batch" && index + 1 < count) batch = std::atoll(words[++index]);
@@ -97,10 +98,10 @@ int run(int count, char** words) {
     else answers = word;
   }
   if (root.empty() || answers.empty() || batch < 1 || repeat < 1) {
-    std::cerr << "usage: edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--decode] [--warn] [--agent-limit-ms N]\n";
+    std::cerr << "usage: edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--until-trouble] [--decode] [--warn] [--agent-limit-ms N]\n";
     return 2;
   }
-  if (repeat > 1 || changes > 0) options.check_interval = std::chrono::milliseconds(20);
+  if (repeat > 1 || changes > 0 || waits_for_trouble) options.check_interval = std::chrono::milliseconds(20);
   Model model(root, options);
   for (const std::string& reason : model.reasons()) std::cerr << "warning: " << reason << "\n";
   if (!picture.empty()) return show(model, answers, read(picture), height, width, boxes, is_decoded);
@@ -120,7 +121,7 @@ int run(int count, char** words) {
   for (const TensorSpec& spec : model.outputs()) files[spec.name].open(answers + "." + spec.name, std::ios::binary);
   std::string last;
   std::vector<double> taken_ms;
-  for (int64_t turn = 0, seen = -1; turn < repeat || seen < changes; ++turn) {
+  for (int64_t turn = 0, seen = -1; turn < repeat || seen < changes || (waits_for_trouble && !model.trouble()); ++turn) {
     for (int64_t start = 0, samples = 1; start < samples; start += batch) {
       Inputs inputs;
       for (const TensorSpec& spec : model.inputs()) {

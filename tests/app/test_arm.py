@@ -70,7 +70,7 @@ def programs(sysroot):
     defined = [f"-D{name}={value}" for name, value in options.items()]
     toolchain = ["--toolchain", _SOURCE / "aarch64.cmake", "--fresh"]
     subprocess.run(["cmake", "-S", _SOURCE, "-B", folder, *toolchain, *defined], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["cmake", "--build", folder], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "--build", folder, "--parallel", "2"], check=True, stdout=subprocess.DEVNULL)
     # By the name that it is loaded by, at the place that it has on the board.
     link = folder / "board/libonnxruntime.so.1"
     link.parent.mkdir(exist_ok=True)

@@ -273,6 +273,20 @@ def test_a_frame_of_another_size_is_refused(asked, run, tmp_path):
 
 
 @needs_headers
+@pytest.mark.parametrize("change", [lambda board: board.payload.unlink(), change_a_byte, link_payload])
+def test_a_payload_that_is_gone_while_it_is_open_is_told_and_it_answers_on(change, asked, frames, run, tmp_path):
+    expected = run_bare(str(asked.payload), frames[:1])
+    with run.start(asked.root, "--until-trouble") as process:
+        assert process.stderr.readline().startswith("release ")
+        change(asked)
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, "Sanitizer" in err) == (0, False), err
+    assert "the payload that answers is not on the board any more (exit 11)" in err
+    assert np.array_equal(np.fromfile(tmp_path / "answers.logits", np.float32)[:4], expected.ravel())
+    assert " frames, median " in out
+
+
+@needs_headers
 def test_releases_change_under_load_and_no_frame_is_lost(asked, bundles, run):
     changes, ids = 3, [bundle.id for bundle in bundles]
     seen = []
