@@ -66,6 +66,7 @@ def list_cases():
         ("detections", {"joined": "j", "form": "cxcywh", "scale": 0.5, "clip": [90, 80]}, {"a": _draw((1,)), "j": _spoil(_draw((COUNT, 9, 6), scale=30))}),
         ("detections", {}, {"boxes": _draw((5, 4)), "scores": _draw((5,)), "classes": np.arange(5)}),
         ("heat_maps", {"stride": 2.0, "quarter": False}, {"a": _draw((COUNT, 3, 7, 5))}),
+        ("heat_maps", {}, {"a": np.full((COUNT, 2, 3, 4), -np.inf, np.float32)}),
         ("heat_maps", {}, {"a": _spoil(_draw((COUNT, 6, 2, 3)))}),
         ("points", {"scale": [3.0, 0.5]}, {"a": _draw((COUNT, 10))}),
         ("sigmoid", {}, {"a": _spoil(_draw((COUNT, 40), scale=30)).reshape(COUNT, 40, 1, 1)}),

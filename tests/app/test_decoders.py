@@ -13,6 +13,7 @@ from toolchain.agent.errors import ExitCode
 from toolchain.agent.measure.decoders import list_decoders
 
 pytestmark = needs_headers
+GRIDS = {"size": [9, 9], "scales": [0.1, 0.2], "ratios": [[2.0]]}
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +73,7 @@ def test_the_comparison_sees_one_class_that_is_another(decode, tmp_path):
         ({"name": "yolo", "options": {"classes": 2, "strides": [0], "formula": "x"}}, "strides"),
         ({"name": "ssd", "options": {"priors": [[1.0, 2.0]]}}, "four"),
         ({"name": "ssd", "options": {}}, "priors"),
+        ({"name": "ssd", "options": {**GRIDS, "grids": [[10**9, 10**9]]}}, "a million"),
         ({"name": "anchor_free", "options": {"classes": 0}}, "classes"),
         ({"name": "points", "options": {"scale": [1.0]}}, "scale"),
         ({"name": "heat_maps", "options": {"stride": 0.0}}, "stride"),

@@ -72,16 +72,20 @@ class HeatMaps : public Decoder {
         continue;
       }
       const int64_t row = highest / width, column = highest % width;
-      double x = static_cast<double>(column), y = static_cast<double>(row);
-      // At the border of a map a point stays where it is.
-      if (column > 0 && column < width - 1) x += share_ * find_sign(map[highest + 1] - map[highest - 1]);
-      if (row > 0 && row < height - 1) y += share_ * find_sign(map[highest + width] - map[highest - width]);
+      const double x = static_cast<double>(column) + find_move(map + row * width, 1, column, width);
+      const double y = static_cast<double>(row) + find_move(map + column, width, row, height);
       found.insert(found.end(), {static_cast<float>(x * stride_), static_cast<float>(y * stride_), map[highest]});
     }
     return make_points_answers(found, maps.size(0), maps.size(1));
   }
 
  private:
+  // Towards the higher neighbour of a cell in a line; at its ends a point stays, unless what is there are no numbers.
+  double find_move(const float* line, int64_t step, int64_t place, int64_t size) const {
+    const float after = line[std::min(place + 1, size - 1) * step], before = line[std::max<int64_t>(place - 1, 0) * step];
+    return share_ * find_sign(after - before) * (place > 0 && place < size - 1 ? 1 : 0);
+  }
+
   std::optional<std::string> output_;
   double stride_, share_;
 };

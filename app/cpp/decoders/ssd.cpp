@@ -13,6 +13,9 @@ constexpr const char* kName = "ssd";
 // As torchvision's bbox_xform_clip.
 const float kSizeMax = static_cast<float>(std::log(1000.0 / 16));
 
+// Of SSD512 there are 24,564; what a manifest must not do is take all memory.
+constexpr int64_t kPriorsMax = 1 << 20;
+
 using Prior = std::array<float, 4>;
 
 // What priors are made of: of each grid, cell by cell, its shapes (torchvision's DefaultBoxGenerator).
@@ -32,6 +35,13 @@ struct Grids {
     };
     return is_pair(size) && std::all_of(grids.begin(), grids.end(), is_pair) &&
            std::all_of(ratios.begin(), ratios.end(), are_positive) && scales.size() == grids.size() + 1 && ratios.size() == grids.size();
+  }
+
+  bool is_small() const {
+    int64_t count = 0;
+    for (size_t index = 0; index < grids.size() && count <= kPriorsMax; ++index)
+      count += std::min(grids[index][0], kPriorsMax) * std::min(grids[index][1], kPriorsMax) * static_cast<int64_t>(2 + 2 * ratios[index].size());
+    return count <= kPriorsMax;
   }
 
   std::vector<Prior> make_priors() const {
@@ -78,6 +88,7 @@ class Ssd : public Decoder {
     options.require(variances_.size() == 4, "four variances");
     options.require(rows.empty() == grids.is_given(), "either priors, or size, grids, scales and ratios");
     options.require(!grids.is_given() || grids.is_whole(), "size and each grid a height and a width, a scale more than grids, ratios above 0");
+    options.require(!grids.is_given() || grids.is_small(), "a million priors at most");
     for (const auto& row : rows) {
       options.require(row.size() == 4, "priors of four numbers");
       Prior prior{};
