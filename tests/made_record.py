@@ -17,6 +17,7 @@ from toolchain.agent.manifest import (
 )
 from toolchain.agent.measure.drift import OutputDrift
 from toolchain.agent.measure.facts import Facts
+from toolchain.agent.measure.footprint.figures import Footprint, FreshRun
 from toolchain.agent.measure.parity import OutputParity
 from toolchain.agent.measure.placement import Layer, Placement
 from toolchain.agent.measure.quantiles import Ratio, summarize_latency
@@ -95,6 +96,26 @@ def make_placement(int8, float32=0, *, uncounted=False):
 def make_payload(name):
     path = f"payload/{name}/model.onnx"
     return Payload(path=path, size_bytes=SIZE_BYTES[name], sha256=SHA256[name], engine=None)
+
+
+def make_fresh_run(**changes):
+    good = FreshRun(
+        start_ms=100.0,
+        load_ms=40.0,
+        waited_ms=0.0,
+        runs=8,
+        peak_bytes=60_000_000,
+        device_peak_bytes=None,
+        largest_peak_bytes=80_000_000,
+        largest_device_peak_bytes=None,
+    )
+    return dataclasses.replace(good, **changes)
+
+
+def make_footprint(**changes):
+    others = [make_fresh_run(start_ms=100.0 + number, largest_peak_bytes=None) for number in range(7)]
+    good = Footprint(batch=1, largest_batch=64, runs=(make_fresh_run(start_ms=300.0), *others))
+    return dataclasses.replace(good, **changes)
 
 
 def make_candidate(precision="int8", **changes):

@@ -1,11 +1,13 @@
 """The command as a board runs it: a process with arguments, an exit code, one JSON object, progress lines."""
 
+import dataclasses
 import json
 import subprocess
 import sys
 
 import pytest
 
+from tests.made_record import NO_GATES
 from toolchain.agent import __main__ as command
 from toolchain.agent.errors import ExitCode
 
@@ -49,6 +51,18 @@ def test_real_latency_is_measured_for_every_payload(make_bundle, tmp_path):
     assert set(samples_ms) == {"reference", "int8", "float32"}
     assert measurements["record"]["references"][0]["latency"]["samples"] == len(samples_ms["reference"]) >= 11
     assert min(samples_ms["int8"]) > 0
+
+
+def test_the_agent_in_a_bundle_measures_memory_and_start_in_processes_of_its_own(make_bundle):
+    gates = dataclasses.replace(NO_GATES, limits={"memory_peak_mb_max": 1000.0})
+    bundle = make_bundle(gates=gates)
+    before = sorted(path for path in bundle.rglob("*"))
+    code, measurements, _ = run_agent("verify", ".", cwd=bundle, module="agent")
+    assert (code, measurements["verdict"]) == (0, "pass")
+    footprint = measurements["record"]["candidates"][0]["footprint"]
+    assert (footprint["failure"], footprint["runs"][0]["unknown"]) == (None, [])
+    assert 10_000_000 < footprint["runs"][0]["peak_bytes"] < 1_000_000_000
+    assert sorted(path for path in bundle.rglob("*")) == before
 
 
 def test_a_failed_verdict_is_the_exit_code(make_bundle, write_model):

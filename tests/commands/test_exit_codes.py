@@ -295,6 +295,25 @@ def test_an_artifact_that_is_larger_than_its_limit_is_exit_19(project):
     assert (row["status"], row["required"]) == ("passed", "≤ 1,000,000 bytes")
 
 
+def test_an_artifact_that_takes_more_memory_than_its_limit_is_exit_19(project):
+    project.edit_recipe("[gates]", "[gates]\nmemory_peak_mb_max = 2")
+    report = project.assert_refused(project.deploy(), 19, "fail")
+    assert all("the gate is 2 MB" in reason for reason in report["reasons"])
+    project.edit_recipe("memory_peak_mb_max = 2", "memory_peak_mb_max = 2000")
+    project.assert_passed(project.deploy())
+    report = project.read_report()
+    assert next(gate for gate in report["gates"] if gate["name"] == "memory")["status"] == "passed"
+    assert report["footprint"]["peak_bytes"] > 10_000_000
+
+
+@pytest.mark.parametrize("line", ["memory_peak_mb_max = nan", "memory_peak_mb_max = 0", "start_ms_max = -1"])
+def test_a_limit_that_is_none_is_exit_2_before_any_work(project, line):
+    project.edit_recipe("[gates]", f"[gates]\n{line}")
+    result = project.deploy()
+    assert result.code == 2
+    assert line.partition(" ")[0] in result.stderr
+
+
 @pytest.mark.parametrize("name", ["a[1]", "a\x1b[31m", "a\u202eb", "a\udce9"])
 def test_a_model_whose_name_cannot_be_a_folder_or_be_shown_is_exit_2_and_makes_none(project, name):
     path = project.folder / f"{name}.onnx"

@@ -13,6 +13,7 @@ from tests.made_record import (
     make_candidate,
     make_drift,
     make_evaluation,
+    make_footprint,
     make_manifest,
     make_metric,
     make_parity,
@@ -38,6 +39,7 @@ FAILING = {
     "drift": {"manifest": {"metric": SimpleNamespace(name=None, reference=None)}, "drift": (make_drift(1.0),)},
     "latency": {"latency": summarize_latency([9.0] * 100, steady=True)},
     "measurement": {"over_reference": UNKNOWN},
+    "memory": {"manifest": {"gates": dataclasses.replace(STRICT, limits={"memory_peak_mb_max": 79.9})}},
     "metric": {"metric": make_metric(0.2)},
     "outputs": {"mismatch": "an output is missing"},
     "parity": {"parity": (make_parity(1.0),)},
@@ -45,6 +47,7 @@ FAILING = {
     "precision": {"placement": make_placement(0, 100), "no_int8": True},
     "size": {"manifest": {"gates": dataclasses.replace(STRICT, limits={"size_bytes_max": 101_872.0})}},
     "speed": {"over_next": LEVEL},
+    "start": {"manifest": {"gates": dataclasses.replace(STRICT, limits={"start_ms_max": 105.0})}},
     "throttling": {"record": {"throttled": True}},
 }
 
@@ -59,6 +62,7 @@ def make_case(**changes):
     if changes.pop("no_int8", False):
         placement = changes["placement"]
         changes["placement"] = dataclasses.replace(placement, layers=placement.layers[1:])
+    changes.setdefault("footprint", make_footprint())
     candidate = make_candidate(evaluation=make_evaluation(**evaluated), **changes)
     made = make_record(candidates=(candidate, make_candidate("float32")), **record)
     return Case(candidate=candidate, record=made, manifest=make_manifest(**{"gates": STRICT, **manifest}))

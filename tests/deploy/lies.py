@@ -38,6 +38,17 @@ DRIFT = (*FIRST, "evaluation", "drift", 0)
 METRIC = (*FIRST, "evaluation", "metric")
 NO_RATIO = dict.fromkeys(("full_speed", "slowed", "note"))
 
+
+def make_footprint(**changes):
+    """Return what an honest process took, with some of it changed."""
+    peaks = dict.fromkeys(("device_peak_bytes", "largest_device_peak_bytes"))
+    run = {"start_ms": 90.0, "load_ms": 30.0, "waited_ms": 0.0, "runs": 4, "unknown": [], **peaks}
+    run.update(peak_bytes=50_000_000, largest_peak_bytes=60_000_000)
+    own = {key: value for key, value in changes.items() if key not in run}
+    run.update({key: value for key, value in changes.items() if key in run})
+    return {"batch": 1, "largest_batch": 64, "runs": [run], "failure": None, **own}
+
+
 # Of an honest answer: which command's, the place in it, what is said there, with which exit code, how the host ends.
 CHANGES = [
     ("install", ("exit_code",), 18, 18, INVALID),  # it says that it failed, and what it measured passes
@@ -131,6 +142,18 @@ CHANGES = [
     ("install", (*RECORD, "environment"), {"a": float("nan")}, 0, MALFORMED),
     ("install", (*RECORD, "environment"), {"a": nest(50)}, 0, MALFORMED),
     ("install", (*RECORD, "environment", "runtime_version"), "0.0.1", 0, INVALID),
+    *(
+        ("check", (*FIRST, "footprint"), make_footprint(**lie), 0, INVALID)
+        for lie in (
+            *({"start_ms": -5.0}, {"load_ms": 0.0}, {"load_ms": 91.0}, {"waited_ms": 95.0}, {"waited_ms": -1.0}),
+            *({"runs": 0}, {"peak_bytes": 0}, {"peak_bytes": -1}, {"peak_bytes": 900_000}, {"peak_bytes": None}),
+            *({"largest_peak_bytes": 40_000_000}, {"device_peak_bytes": -1}, {"batch": 7}, {"largest_batch": 0}),
+        )
+    ),
+    ("check", (*FIRST, "footprint"), make_footprint(start_ms="soon"), 0, MALFORMED),
+    ("install", (*FIRST, "footprint"), make_footprint(peak_bytes=1.5), 0, MALFORMED),
+    ("check", (*RECORD, "schema"), 5, 0, MALFORMED),  # of an agent that measured no memory yet
+    ("install", (*FIRST, "footprint"), NOTHING, 0, MALFORMED),
     # What a board says of its state.
     ("status", ("reasons",), ["another runtime"], 0, INVALID),
     ("status", ("expired",), True, 0, INVALID),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.lies import ALLOWED, CHANGES, JUNK, NOTHING, OTHER, PROGRESS, WISHES, make_error
+from tests.deploy.lies import ALLOWED, CHANGES, JUNK, NOTHING, OTHER, PROGRESS, WISHES, make_error, make_footprint
 from tests.deploy.lying_board import Playback, Shell, make_board, say, write_acts
 from tests.native_board import make_key
 from toolchain.agent.manifest import read_manifest
@@ -163,6 +163,11 @@ def test_what_an_honest_board_measured_agrees_with_its_samples(lab, bundle_input
     lab.bundle = tmp_path / "measured"
     # A machine that is busy is no liar: its verdict may be that nothing was measured, or that nothing is faster.
     assert lab.run("install") in (ExitCode.PROVEN, ExitCode.LATENCY, ExitCode.INVALID)
+
+
+def test_a_board_that_tells_more_than_was_asked_for_is_believed_where_it_can_be_true(lab, honest):
+    footprint = ("measurements", "record", "candidates", 0, "footprint")
+    assert lab.answer("check", change(honest["check"], footprint, make_footprint())) == 0
 
 
 def test_there_are_eighty_lies_and_more():

@@ -92,6 +92,12 @@ def test_an_agent_that_takes_too_much_memory_is_ended(run_fake_agent):
     assert run_fake_agent(source.replace("500", "100").replace("60", "0.2")).exit_code == 0
 
 
+def test_what_an_agent_started_takes_memory_in_its_place(run_fake_agent):
+    inner = "block = b'x' * (500 << 20); import time; time.sleep(60)"
+    source = f"import subprocess, sys; print('{{}}'); subprocess.run([sys.executable, '-c', {inner!r}])"
+    assert "300 MB" in assert_refused(run_fake_agent, source, " MB").expected
+
+
 def test_an_agent_that_computes_without_end_is_ended(run_fake_agent):
     assert_refused(run_fake_agent, "while True: pass", "no end", step_cpu_s=0.5)
 

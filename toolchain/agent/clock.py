@@ -30,6 +30,11 @@ def read_clocks_ns() -> Dict[str, Optional[int]]:
     }
 
 
+def read_monotonic_ns() -> int:
+    """Return the clock of durations in ns, which all processes of a board share (CLOCK_MONOTONIC, clock_gettime(2))."""
+    return time.monotonic_ns()
+
+
 def format_utc(time_s: int) -> str:
     """Return a time as in a manifest, such as 2027-01-31T00:00:00Z."""
     return time.strftime(_FORMAT, time.gmtime(time_s))

@@ -70,6 +70,10 @@ SETTINGS = {
     "latency_limit_s": Annotated[
         float | None, _option("Time for the latency in seconds; more helps on a slow or busy board.")
     ],
+    "start_processes": Annotated[
+        int | None,
+        _option("Fresh processes for memory and the time to the first answer; fewer than 8 cannot bound that."),
+    ],
 }
 
 

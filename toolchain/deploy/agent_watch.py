@@ -72,7 +72,8 @@ class AgentWatch:
     def _find_excess(self) -> tuple[str, str] | None:
         limits = self._limits
         try:
-            memory_bytes, cpu_s = _read_memory_bytes(self._process.pid), _read_cpu_s(self._process.pid)
+            memory_bytes = sum(map(_read_memory_bytes, _list_family(self._process.pid)))
+            cpu_s = _read_cpu_s(self._process.pid)
         except (OSError, ValueError):  # it has just ended, or this system has no /proc
             return None
         if memory_bytes > limits.memory_bytes:
@@ -99,6 +100,14 @@ class AgentWatch:
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def _list_family(pid: int) -> list[int]:
+    """Return the process and those that it started itself: they take memory in its place."""
+    children: list[int] = []
+    with contextlib.suppress(OSError, ValueError):  # a kernel without CONFIG_PROC_CHILDREN
+        children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+    return [pid, *children]
 
 
 def _read_memory_bytes(pid: int) -> int:

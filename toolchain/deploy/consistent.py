@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from toolchain.agent.manifest import Manifest
 from toolchain.agent.measure.conditions import is_throttled
 from toolchain.agent.measure.drift import OutputDrift
+from toolchain.agent.measure.footprint.figures import Footprint
 from toolchain.agent.measure.metrics import find_metric
 from toolchain.agent.measure.parity import OutputParity
 from toolchain.agent.measure.quantiles import Latency, Ratio
@@ -19,6 +20,10 @@ from toolchain.deploy.words import contradict
 
 # Two ways to add up the same numbers differ in their last digits.
 _ROUNDING = 1e-9
+# A Python that has imported numpy has 25 MB; a megabyte is none that runs anything.
+_LEAST_BYTES = 1_000_000
+# The kernel counts the time without a CPU by a clock of its own.
+_TICK = 1.01
 
 
 def check_consistent(record: Record, manifest: Manifest) -> None:
@@ -29,6 +34,8 @@ def check_consistent(record: Record, manifest: Manifest) -> None:
     for where, latency in _list_latencies(record):
         _check_latency(latency, where, is_emulated=manifest.emulated)
     for candidate in record.candidates:
+        if candidate.footprint is not None:
+            _check_footprint(candidate.footprint, candidate, record, manifest)
         if candidate.evaluation is not None and candidate.evaluation.mismatch is None:
             _check_evaluation(candidate, candidate.evaluation, manifest)
 
@@ -91,6 +98,30 @@ def _check_latency(latency: Latency, where: str, *, is_emulated: bool) -> None:
     if (latency.samples > 0) == is_emulated or (latency.mean_ms is None) != (latency.samples == 0):
         expected = "none, on an emulated board" if is_emulated else "samples, and their mean"
         raise contradict(f"{where}: latency", expected, f"{latency.samples} samples, mean {latency.mean_ms}")
+
+
+def _check_footprint(footprint: Footprint, candidate: CandidateRecord, record: Record, manifest: Manifest) -> None:
+    """Refuse processes of no time or of no memory, and those of what was not run."""
+    where = f"{candidate.precision}: footprint"
+    if candidate.evaluation is None or (manifest.emulated and len(footprint.runs) > 1):
+        raise contradict(where, "none, where nothing is evaluated or timed", f"{len(footprint.runs)} processes")
+    if footprint.batch != record.batch or footprint.largest_batch < footprint.batch:
+        found = f"batch {footprint.batch} to {footprint.largest_batch}"
+        raise contradict(where, f"batch {record.batch}, or more at the most", found)
+    for run in footprint.runs:
+        waited_ms = 0.0 if run.waited_ms is None else run.waited_ms
+        if not 0 < run.load_ms < run.start_ms or run.runs < 1 or not 0 <= waited_ms <= run.start_ms * _TICK:
+            found = f"{run.load_ms:g} ms of {run.start_ms:g} ms, {run.runs} runs, {waited_ms:g} ms without a CPU"
+            raise contradict(where, "a start, and within it what loads the payload and runs it", found)
+        resident = [peak for peak in (run.peak_bytes, run.largest_peak_bytes) if peak is not None]
+        device = [peak for peak in (run.device_peak_bytes, run.largest_device_peak_bytes) if peak is not None]
+        # The batch grows from the first to the second, and a peak never falls.
+        if resident != sorted(resident) or device != sorted(device) or min([*resident, _LEAST_BYTES]) < _LEAST_BYTES:
+            raise contradict(
+                where, f"peaks of {_LEAST_BYTES} bytes and more, none below the one before", f"{resident}, {device}"
+            )
+        if min(device, default=0) < 0 or (run.peak_bytes is None and not run.unknown):
+            raise contradict(where, "a peak, or why there is none", f"{resident}, {device}")
 
 
 def _check_evaluation(candidate: CandidateRecord, evaluation: Evaluation, manifest: Manifest) -> None:

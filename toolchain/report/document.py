@@ -17,6 +17,7 @@ from toolchain.agent.measure.record import CandidateRecord, MetricResult, Payloa
 from toolchain.report.drift_notes import list_drift_warnings
 from toolchain.report.end_to_end import read_end_to_end
 from toolchain.report.error_document import record_stage, replace_nonfinite
+from toolchain.report.footprint import read_footprint
 from toolchain.report.gate_rows import list_gates
 from toolchain.report.precision_shares import read_placement
 from toolchain.report.shape import (
@@ -118,6 +119,9 @@ def build_report(
         drift=[] if evaluation is None else [cast(Drift, asdict(output)) for output in evaluation.drift],
         latency=latency,
         end_to_end=read_end_to_end(candidate.end_to_end),
+        footprint=read_footprint(
+            candidate.footprint, has_device=record.device.accelerator is not None, is_timed=not manifest.emulated
+        ),
         input=None if manifest.input is None else asdict(manifest.input),
         classes=list(manifest.output.classes),
         placement=placement,

@@ -55,6 +55,7 @@ def build_error_report(
         drift=[],
         latency=None,
         end_to_end=None,
+        footprint=None,
         input=None,
         classes=[],
         placement=None,

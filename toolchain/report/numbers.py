@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from toolchain.agent.measure.quantities import write_speedup, write_value
+from toolchain.report.footprint import list_footprint_rows
 from toolchain.report.quantities import name_metric, write_bound, write_change, write_size, write_size_change
 from toolchain.report.shape import Report
 
@@ -49,4 +50,4 @@ def list_numbers(report: Report) -> list[list[str]]:
                 "",
             ],
         ]
-    return rows
+    return rows + list_footprint_rows(report["footprint"])

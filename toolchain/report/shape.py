@@ -273,6 +273,25 @@ class EndToEnd(TypedDict):
     post_share: float
 
 
+class Footprint(TypedDict):
+    """What a fresh process takes that loads the artifact and runs it; null is unknown, and `problem` says why.
+
+    start_ms is the median from the start of the process to its first answer, load_ms the part from where the runtime is loaded.
+    The peaks are resident memory and an accelerator's together: of runs of `batch` samples, and of `largest_batch`.
+    """
+
+    start_ms: float | None
+    start_least_ms: float | None
+    start_most_ms: float | None
+    load_ms: float | None
+    starts: int
+    batch: int
+    peak_bytes: int | None
+    largest_batch: int
+    largest_peak_bytes: int | None
+    problem: str | None
+
+
 class Report(TypedDict):
     """report.json. What was not measured is null, or an empty list."""
 
@@ -299,6 +318,8 @@ class Report(TypedDict):
     latency: Latency | None
     end_to_end: EndToEnd | None
     """Beside the gates: it gates nothing. None where no sensor is described."""
+    footprint: Footprint | None
+    """Memory and the time to the first answer; None where they were not measured."""
     input: dict[str, Any] | None
     """What the sensor gives and what becomes of it, as the manifest says it."""
     classes: list[str]

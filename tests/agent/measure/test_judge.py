@@ -16,6 +16,8 @@ from tests.made_record import (
     make_candidate,
     make_drift,
     make_evaluation,
+    make_footprint,
+    make_fresh_run,
     make_manifest,
     make_metric,
     make_parity,
@@ -64,7 +66,7 @@ def test_every_gate_is_a_row_with_what_was_measured_and_required():
     rows = judge()
     assert [row.name for row in rows] == [
         *("outputs", "parity y", "metric", "drift y", "agreement y", "precision", "placement", "size"),
-        *("measurement", "throttling", "speed", "latency"),
+        *("memory", "measurement", "throttling", "speed", "latency", "start"),
     ]
     assert all(row.measured and row.required for row in rows)
 
@@ -108,6 +110,94 @@ def test_an_artifact_may_be_as_large_as_its_limit_and_no_larger(limit_bytes, sta
 def test_without_a_limit_the_size_is_told_and_not_gated():
     row = find_row(judge(), "size")
     assert (row.status, row.measured) == ("skipped", "101,873 bytes")
+
+
+def judge_takes(limits, *, footprint=None, **changes):
+    footprint = make_footprint() if footprint is None else footprint
+    return judge(dataclasses.replace(STRICT, limits=limits), footprint=footprint, **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "limits", "status"),
+    [
+        ("memory", {"memory_peak_mb_max": 80.0}, "passed"),
+        ("memory", {"memory_peak_mb_max": 79.9}, "failed"),
+        ("start", {"start_ms_max": 106.0}, "passed"),
+        ("start", {"start_ms_max": 105.9}, "failed"),  # of the longest, although the median is 103
+    ],
+)
+def test_what_a_process_takes_may_be_as_much_as_its_limit_and_no_more(name, limits, status):
+    row = find_row(judge_takes(limits), name)
+    assert (row.status, row.code) == (status, ExitCode.LATENCY if status == "failed" else 0)
+
+
+def test_without_a_limit_memory_and_start_are_told_and_not_gated():
+    rows = judge_takes({})
+    assert (find_row(rows, "memory").status, find_row(rows, "memory").measured) == (
+        "skipped",
+        "60.0 MB at batch 1, 80.0 MB at 64",
+    )
+    assert (find_row(rows, "start").status, find_row(rows, "start").measured) == (
+        "skipped",
+        "103 ms, at most 106 ms in 7",
+    )
+
+
+GPU = {"device": dataclasses.replace(make_record().device, accelerator="sm_87")}
+LIMITS = {"memory_peak_mb_max": 1000.0, "start_ms_max": 3_600_000.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("memory", {"footprint": None}, "it was not measured"),
+        ("memory", {"footprint": make_footprint(runs=())}, "it was not measured"),
+        ("memory", {"footprint": make_footprint(failure="killed by SIGKILL")}, "killed by SIGKILL"),
+        ("memory", {"footprint": make_footprint(runs=(make_fresh_run(unknown=("no VmHWM",)),))}, "no VmHWM"),
+        (
+            "memory",
+            {"footprint": make_footprint(runs=(make_fresh_run(largest_peak_bytes=None),))},
+            "no process told it",
+        ),
+        ("memory", {"record": GPU}, "does not tell what a process holds of the memory of sm_87"),
+        ("memory", {"limits": {**LIMITS, "memory_batch_max": 32.0}}, "of 64 samples at once, not of 32"),
+        ("start", {"footprint": None}, "it was not measured"),
+        ("start", {"footprint": make_footprint(runs=())}, "no process was started"),
+        ("start", {"footprint": make_footprint(failure="killed by SIGKILL")}, "killed by SIGKILL"),
+    ],
+)
+def test_what_was_asked_for_and_cannot_be_read_fails(name, changes, words):
+    limits = changes.get("limits", LIMITS)
+    footprint = changes.get("footprint", make_footprint())
+    rows = judge(dataclasses.replace(STRICT, limits=limits), footprint=footprint, record=changes.get("record"))
+    if name == "start":  # memory is judged before it, and what fails there leaves nothing to be timed
+        rows = judge(dataclasses.replace(STRICT, limits={"start_ms_max": limits["start_ms_max"]}), footprint=footprint)
+    row = find_row(rows, name)
+    assert (row.status, row.code) == ("failed", ExitCode.LATENCY)
+    assert "cannot be read" in row.reason
+    assert words in row.reason
+
+
+def test_starts_that_are_too_few_or_were_disturbed_prove_no_failure_and_no_success():
+    few = make_footprint(runs=(make_fresh_run(),) * 7)
+    assert find_row(judge_takes({"start_ms_max": 1000.0}, footprint=few), "start").code == ExitCode.INVALID
+    busy = make_footprint(runs=(make_fresh_run(waited_ms=50.0),) * 8)
+    assert find_row(judge_takes({"start_ms_max": 99.0}, footprint=busy), "start").code == ExitCode.INVALID
+    assert find_row(judge_takes({"start_ms_max": 100.0}, footprint=busy), "start").status == "passed"
+
+
+@pytest.mark.parametrize("name", ["memory_peak_mb_max", "memory_batch_max", "start_ms_max"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -1.0, 1e12])
+def test_a_limit_that_nothing_could_miss_or_reach_is_refused(name, value):
+    with pytest.raises(ToolchainError, match=name) as caught:
+        judge_takes({name: value})
+    assert caught.value.code is ExitCode.MALFORMED
+
+
+def test_on_an_emulated_board_memory_is_judged_and_the_start_is_not():
+    one = make_footprint(runs=(make_fresh_run(),))
+    rows = judge_takes({"memory_peak_mb_max": 79.0, "start_ms_max": 1.0}, footprint=one, manifest={"emulated": True})
+    assert (find_row(rows, "memory").status, find_row(rows, "start").status) == ("failed", "skipped")
 
 
 def test_a_limit_that_no_gate_judges_is_refused():

@@ -36,6 +36,7 @@ class Payloads:
     """
 
     sessions: Mapping[str, Session]
+    builds: Mapping[str, BuildRequest]
     placements: Mapping[str, Placement]
     measurement: Optional[Measurement]
     batch: int
@@ -189,6 +190,7 @@ def measure_payloads(
         stack.pop_all()
     return Payloads(
         sessions=sessions,
+        builds=builds,
         placements=placements,
         measurement=measurement,
         batch=batch,

@@ -26,6 +26,11 @@ def write_ms(value_ms: Optional[float]) -> str:
     return ABSENT if value_ms is None else f"{write_digits(value_ms)} ms"
 
 
+def write_megabytes(size_bytes: int) -> str:
+    """Return a size of memory in millions of bytes: 61.2 MB."""
+    return f"{write_digits(size_bytes / 1e6)} MB"
+
+
 def write_percent(fraction: Optional[float], digits: int = 2) -> str:
     """Return a fraction as per cent: 92.31 %."""
     return ABSENT if fraction is None else f"{100 * fraction:.{digits}f} %"

@@ -10,13 +10,14 @@ from ..errors import ExitCode, ToolchainError
 from .conditions import Conditions
 from .drift import OutputDrift
 from .facts import Facts
+from .footprint.figures import Footprint
 from .parity import OutputParity
 from .placement import Placement
 from .quantiles import Latency, Ratio
 from .session import EngineFacts
 from .validity import Validity
 
-RECORD_SCHEMA = 5
+RECORD_SCHEMA = 6
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ class CandidateRecord:
     """How many times as long the next candidate takes; None for the last."""
     end_to_end: Optional[EndToEnd] = None
     """With what comes before and after the payload; None where no sensor is described, and where no time is measured."""
+    footprint: Optional[Footprint] = None
+    """Memory, and the time to the first answer; None where nothing was evaluated, and on an emulated board that was not asked."""
 
 
 @dataclass(frozen=True)

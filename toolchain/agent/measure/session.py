@@ -101,6 +101,9 @@ class Runtime(Protocol):
     def read_details(self) -> Mapping[str, object]:
         """Return what else is to be known of the accelerator, in JSON types; None is unknown, empty for the CPU."""
 
+    # read_device_peak_bytes() -> Optional[int], which a module need not have: the most memory of the accelerator that this process
+    # has held, None where that cannot be told. Without it the memory of what uses an accelerator is unknown.
+
     def open_session(self, path: Path, threads: int, build: Optional[BuildRequest]) -> Session:
         """Open a payload; raises ToolchainError (exit 23) where it is malformed."""
 

@@ -26,6 +26,8 @@ class MeasureSettings:
     """At least so many of each payload."""
     latency_limit_s: float = 20.0
     """Time for all of them."""
+    start_processes: int = 8
+    """So many fresh processes load the payload for its memory and the time to the first answer; of the first no time counts."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():

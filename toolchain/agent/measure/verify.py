@@ -14,6 +14,8 @@ from .conditions import is_throttled
 from .end_to_end import measure_end_to_end
 from .environment import describe_environment, read_environment
 from .facts import Facts, check_compatible, read_facts
+from .footprint.figures import MEMORY_PEAK, Footprint
+from .footprint.measure import Subject, measure_footprint
 from .golden import GoldenArrays, evaluate_session, open_golden
 from .judge import Judgement, judge_one, judge_record, settles
 from .pairs import check_pairs
@@ -21,6 +23,7 @@ from .payloads import OnProgress, Payloads, list_references, measure_payloads
 from .record import RECORD_SCHEMA, CandidateRecord, Evaluation, Payload, Record, ReferenceRecord
 from .settings import DEFAULTS, MeasureSettings
 from .shapes import describe_difference
+from .traits import find_traits
 
 LATENCY_SCOPE = "session.run, host memory to host memory"
 
@@ -145,12 +148,39 @@ def _evaluate(
     return evaluate_session(session, golden, manifest, on_progress=lambda done, total: on_progress(step, done, total))
 
 
+def _measure_footprint(
+    bundle_dir: Path,
+    candidate: CandidateRecord,
+    manifest: Manifest,
+    payloads: Payloads,
+    golden: GoldenArrays,
+    settings: MeasureSettings,
+    on_progress: OnProgress,
+) -> Optional[Footprint]:
+    # On an emulated board no start is timed, and who asks for memory gets the emulator's and the payload's together.
+    if manifest.emulated and MEMORY_PEAK not in manifest.gates.limits:
+        return None
+    path, runtime = candidate.payload.path, manifest.runtime
+    is_built = find_traits(runtime).engine is not None
+    return measure_footprint(
+        Subject(runtime, bundle_dir / path, manifest.threads, payloads.builds[path] if is_built else None),
+        manifest,
+        golden,
+        batch=payloads.batch,
+        is_batch_fixed=golden.find_batch(payloads.sessions[path].inputs) is not None,
+        run_ms=candidate.latency.p50_ms,
+        processes=1 if manifest.emulated else settings.start_processes,
+        on_progress=lambda done, total: on_progress(f"start {candidate.precision}", done, total),
+    )
+
+
 def _evaluate_in_order(
     bundle_dir: Path,
     record: Record,
     manifest: Manifest,
     payloads: Payloads,
     golden: GoldenArrays,
+    settings: MeasureSettings,
     on_progress: OnProgress,
 ) -> Record:
     """Return the record with the evaluation of every candidate up to the one that settles the verdict."""
@@ -159,11 +189,13 @@ def _evaluate_in_order(
         if record.pinned not in (None, candidate.precision):
             continue
         evaluation = _evaluate(candidate, manifest, payloads, golden, on_progress)
-        end_to_end = None
+        end_to_end, footprint = None, None
         if evaluation.mismatch is None and not manifest.emulated:
             session = payloads.sessions[candidate.payload.path]
             end_to_end = measure_end_to_end(bundle_dir, manifest, golden, session)
-        candidates[index] = replace(candidate, evaluation=evaluation, end_to_end=end_to_end)
+        if evaluation.mismatch is None:
+            footprint = _measure_footprint(bundle_dir, candidate, manifest, payloads, golden, settings, on_progress)
+        candidates[index] = replace(candidate, evaluation=evaluation, end_to_end=end_to_end, footprint=footprint)
         if settles(judge_one(candidates[index], record, manifest)):
             break
     return replace(record, candidates=tuple(candidates))
@@ -216,7 +248,7 @@ def verify_bundle(
     )
     try:
         measured = _record_measurement(manifest, payloads, bundle_id=bundle_id, facts=facts, pinned=pinned)
-        record = _evaluate_in_order(bundle_dir, measured, manifest, payloads, golden, on_progress)
+        record = _evaluate_in_order(bundle_dir, measured, manifest, payloads, golden, settings, on_progress)
     finally:
         payloads.close()
     return Verification(

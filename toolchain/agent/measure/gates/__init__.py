@@ -9,7 +9,21 @@ from __future__ import annotations
 from typing import Dict, List, Protocol, Sequence, Tuple, cast
 
 from ...errors import ExitCode, ToolchainError
-from . import drift, latency, measurement, metric, outputs, parity, placement, precision, size, speed, throttling
+from . import (
+    drift,
+    latency,
+    measurement,
+    memory,
+    metric,
+    outputs,
+    parity,
+    placement,
+    precision,
+    size,
+    speed,
+    start,
+    throttling,
+)
 from .case import Case
 from .limit import Limit
 from .row import Row, skip_row
@@ -32,9 +46,9 @@ class Gate(Protocol):
 PHASES = cast(
     "Tuple[Tuple[str, Tuple[Gate, ...]], ...]",
     (
-        ("what it is", (outputs, parity, metric, drift, precision, placement, size)),
+        ("what it is", (outputs, parity, metric, drift, precision, placement, size, memory)),
         ("whether it was measured", (measurement, throttling)),
-        ("how fast it is", (speed, latency)),
+        ("how fast it is", (speed, latency, start)),
     ),
 )
 _TIMED = ("whether it was measured", "how fast it is")
@@ -43,7 +57,7 @@ _TIMED = ("whether it was measured", "how fast it is")
 def judge_candidate(case: Case) -> Sequence[Row]:
     """Return a row for every gate, in order; those after a phase that failed are skipped, with the reason.
 
-    On an emulated board latency says nothing and decides nothing. Raises ToolchainError (exit 23): the manifest sets a
+    On an emulated board latency says nothing and decides nothing; memory is the emulator's and the payload's together. Raises ToolchainError (exit 23): the manifest sets a
     limit that no gate here judges.
     """
     _refuse_unjudged(case)
