@@ -170,6 +170,22 @@ def test_a_board_that_tells_more_than_was_asked_for_is_believed_where_it_can_be_
     assert lab.answer("check", change(honest["check"], footprint, make_footprint())) == 0
 
 
+@pytest.mark.parametrize(
+    ("took", "text"),
+    [
+        (
+            {"start_ms": 103.0, "peak_bytes": 80_000_000, "batch": 64},
+            "103 ms from start to the first answer, 80.0 MB of memory at batch 64",
+        ),
+        ({"start_ms": 103.0}, "103 ms from start to the first answer"),
+        *(({"start_ms": "\x1b[2J", "peak_bytes": 1.5, "batch": 1}, ""), ([5], ""), ("x", ""), (None, ""), ({}, "")),
+    ],
+)
+def test_what_a_release_takes_is_shown_where_it_is_numbers(took, text):
+    lines = [{"bundle_id": "a", "took": took}, {"bundle_id": "b", "took": {"start_ms": 1.0}}, {"bundle_id": "a"}, {}]
+    assert shown.describe_took(lines, "a") == text
+
+
 def test_there_are_eighty_lies_and_more():
     assert len(CHANGES) + len(JUNK) + len(WISHES) + len(PROGRESS) + len(SILENT) + len(ENDLESS) + len(SAYINGS) >= 80
     assert {code for *_, code in CHANGES} | {code for *_, code in SAYINGS.values()} <= ALLOWED

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from toolchain.agent.measure.quantities import write_megabytes, write_ms
 from toolchain.cli.options import AsJson, DeviceName, Quiet, show_progress
 from toolchain.cli.stdout import print_rows, show_report
 from toolchain.errors import ExitCode, ToolchainError, usage
@@ -193,6 +194,9 @@ def _print_state(document: Mapping[str, Any], screen: Screen) -> None:
         signed = f"signed by {verdict['signer']}" if verdict["signer"] else "unsigned"
         screen.line(f"{'proven':<8}  {verdict['model']} {verdict['precision']}, {verdict['time']}, {signed}")
         screen.line(f"{'payload':<8}  {verdict['payload']}  sha256 {verdict['sha256']}")
+        took = describe_took(document["log_tail"], document["current"])
+        if took:
+            screen.line(f"{'takes':<8}  {took}")
         if verdict["engine"] is not None:
             screen.line(f"{'engine':<8}  {verdict['engine']['path']}  sha256 {verdict['engine']['sha256']}")
     if document["current"] is not None:
@@ -204,6 +208,19 @@ def _print_state(document: Mapping[str, Any], screen: Screen) -> None:
         screen.line(f"expired: {reason}")
     if document["reasons"]:
         screen.line("  fix: toolchain verify --device NAME proves it again in place; or deploy again")
+
+
+def describe_took(lines: Sequence[Mapping[str, Any]], current: object) -> str:
+    """Return what the active release takes, as the last line of a board's log has it that tells it; whatever stands there."""
+    found = [line.get("took") for line in lines if line.get("bundle_id") == current and line.get("took")]
+    took = found[-1] if found and isinstance(found[-1], Mapping) else {}
+    start_ms, peak_bytes, batch = (took.get(name) for name in ("start_ms", "peak_bytes", "batch"))
+    parts = []
+    if isinstance(start_ms, (int, float)):
+        parts.append(f"{write_ms(start_ms)} from start to the first answer")
+    if isinstance(peak_bytes, int) and isinstance(batch, int):
+        parts.append(f"{write_megabytes(peak_bytes)} of memory at batch {batch}")
+    return ", ".join(parts)
 
 
 def _print_enrolled(document: Mapping[str, Any], *, stream: TextIO) -> None:

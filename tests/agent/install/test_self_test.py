@@ -1,5 +1,6 @@
 """A release that does not prove itself is not activated, and goes: with the real agent and runtime, and with broken ones."""
 
+import dataclasses
 import json
 import sys
 import sysconfig
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.made_record import NO_GATES
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.install.self_test import _list_options
 from toolchain.agent.measure.settings import MeasureSettings
@@ -21,7 +23,8 @@ def assert_rolled_back(board, good, answer, code):
 
 
 def test_real_payloads_are_proven_on_the_board_and_checked_again_later(real_board, real_bundle):
-    bundle = real_bundle(signature="required")
+    limits = {"memory_peak_mb_max": 2000.0}
+    bundle = real_bundle(signature="required", gates=dataclasses.replace(NO_GATES, limits=limits))
     answer = real_board.install(bundle)
     assert answer.code == ExitCode.PROVEN, answer
     real_board.assert_settled(bundle.id, None)
@@ -34,6 +37,10 @@ def test_real_payloads_are_proven_on_the_board_and_checked_again_later(real_boar
     assert (checked.code, checked.document["bundle_id"]) == (ExitCode.PROVEN, bundle.id)
     assert checked.document["measurements"]["verdict"] == "pass"
     real_board.assert_settled(bundle.id, None)
+    # Of what is active `status` shows the memory, whoever proved it last.
+    took = [line["took"] for line in real_board.run("status").document["log_tail"] if "took" in line]
+    assert len(took) == 2
+    assert all(item["peak_bytes"] > 10_000_000 and item["batch"] == 64 for item in took)
 
 
 def test_payloads_without_parity_are_exit_18_with_their_measurements(real_board, real_bundle, write_model):

@@ -16,6 +16,7 @@ from .audit import AuditLog
 from .lock import take_lock
 from .self_test import SAMPLES_NAME, SelfTest, run_self_test
 from .slots import CURRENT, Slots
+from .took import describe_took
 from .trust import TrustState, read_state
 from .verdict import (
     Verdict,
@@ -86,7 +87,8 @@ def _prove(
     if verdict is not None and bundle_id in (*trust.proven, slots.read_link(CURRENT)):
         write_verdict(slots.folder, verdict)
         slots.settle_link(bundle_id)
-        log.write("check", "done", bundle_id, proven=describe_verdict(verdict))
+        took = describe_took(result.measurements, manifest, verdict)
+        log.write("check", "done", bundle_id, proven=describe_verdict(verdict), took=took)
     return result.exit_code, {
         "exit_code": int(result.exit_code),
         "bundle_id": bundle_id,

@@ -20,6 +20,7 @@ from .channel import Channel
 from .settle import settle
 from .slots import CURRENT, Slots
 from .status import describe_state
+from .took import describe_took
 from .verdict import describe_verdict
 from .watchdog import TimeUpError, Watchdog
 
@@ -179,6 +180,8 @@ def pass_state(run: Deployment, state: State) -> None:
     if run.log is not None:
         # What became active is told where it did: the payload too, of which a bundle may have several.
         details = {} if state is not _ACTIVATE or run.verdict is None else {"proven": describe_verdict(run.verdict)}
+        if details and run.result is not None and run.manifest is not None and run.verdict is not None:
+            details["took"] = describe_took(run.result.measurements, run.manifest, run.verdict)
         run.log.write(state.name, "done", run.bundle_id, **details)
 
 
