@@ -27,7 +27,7 @@ from toolchain.errors import ExitCode, ToolchainError
 from toolchain.measure import examine_board, verify
 from toolchain.project.device import Device
 
-SETTINGS = MeasureSettings(latency_samples=11, latency_limit_s=0.1)
+SETTINGS = MeasureSettings(latency_samples=11, latency_limit_s=0.1, start_processes=1)
 ROOT = ("--root", "{ROOT}")
 
 

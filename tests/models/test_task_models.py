@@ -106,7 +106,7 @@ def test_the_provenance_names_the_data_that_is_there(recipe):
 def test_it_deploys_and_keeps_its_metric(recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path / "cache"))
     order = Order(
-        settings=MeasureSettings(latency_samples=8, latency_limit_s=0.5),
+        settings=MeasureSettings(latency_samples=8, latency_limit_s=0.5, start_processes=1),
         freshness=Freshness(counter=0, expires=None),
     )
     out = tmp_path / "out"

@@ -8,9 +8,11 @@ from tests.made_record import NO_GATES
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import Compatible, Gates, MetricSpec, TensorSpec, read_manifest
 from toolchain.agent.measure import payloads
+from toolchain.agent.measure.footprint import measure
 from toolchain.agent.measure.latency import Measurement
 from toolchain.agent.measure.quantiles import Ratio, summarize_latency
 from toolchain.agent.measure.record import read_record
+from toolchain.agent.measure.settings import MeasureSettings
 from toolchain.agent.measure.validity import Validity
 from toolchain.agent.measure.verify import verify_bundle
 from toolchain.bundle import GoldenBatch
@@ -20,6 +22,7 @@ METRIC_GATE = Gates(metric_drop_max=0.1, sqnr_db_min={}, int8_share_min=None, la
 
 
 def verify(bundle, **options):
+    options = {"settings": MeasureSettings(start_processes=1), **options}
     return verify_bundle(bundle, on_progress=lambda step, done, total: None, **options)
 
 
@@ -278,3 +281,30 @@ def test_a_disturbed_measurement_is_made_again_and_a_board_that_stays_busy_is_in
     verification = verify(make_bundle(emulated=False))
     assert (len(calls), verification.judgement.verdict) == (made, verdict)
     assert len(verification.record.validity.notes) == (1 if busy else 0)
+
+
+def test_a_gate_on_memory_or_start_is_judged_by_processes_of_the_payload_that_ships(make_bundle, pretend_latency):
+    pretend_latency(int8=1.0, float32=2.0)
+    limits = {"memory_peak_mb_max": 2000.0, "start_ms_max": 3_600_000.0}
+    gates = dataclasses.replace(METRIC_GATE, limits=limits)
+    verification = verify(make_bundle(emulated=False, gates=gates), settings=MeasureSettings(start_processes=8))
+    rows = {row.name: row for row in verification.judgement.candidates[0].rows}
+    assert (rows["memory"].status, rows["start"].status) == ("passed", "passed")
+    assert len(verification.record.candidates[0].footprint.runs) == 8
+    assert verification.record.candidates[1].footprint is None  # it was not needed
+
+
+def test_too_few_starts_for_the_gate_are_exit_20(make_bundle, pretend_latency):
+    pretend_latency(int8=1.0, float32=2.0)
+    gates = dataclasses.replace(METRIC_GATE, limits={"start_ms_max": 3_600_000.0})
+    verification = verify(make_bundle(emulated=False, gates=gates))
+    assert verification.judgement.exit_code == ExitCode.INVALID
+    assert "raise --start-processes" in verification.judgement.reasons[0]
+
+
+def test_counters_that_cannot_be_read_fail_the_gate_on_memory(make_bundle, monkeypatch):
+    monkeypatch.setattr(measure, "_START", "print('none of this here')")
+    gates = dataclasses.replace(METRIC_GATE, limits={"memory_peak_mb_max": 2000.0})
+    judgement = verify(make_bundle(gates=gates)).judgement
+    assert judgement.exit_code == ExitCode.LATENCY
+    assert all("cannot be read" in reason for reason in judgement.reasons)

@@ -21,6 +21,7 @@ from ..placement import Placement
 from ..quantiles import Ratio, compare_rounds
 from ..session import BuildRequest, EngineFacts
 from ..tensorrt.cuda import Cuda
+from ..tensorrt.device_memory import read_process_bytes
 from ..tensorrt.engine import BuildOptions, Built, build_engine, parse_model
 from ..tensorrt.engine_cache import EngineCache, EngineKey, Pin, find_root, find_user_root
 from ..tensorrt.execution import TensorRtSession
@@ -75,6 +76,11 @@ def read_details() -> Mapping[str, object]:
         "driver_cuda": cuda.read_driver_cuda(),
         **asdict(read_jetson(Path("/"))),
     }
+
+
+def read_device_peak_bytes() -> Optional[int]:
+    """Return what this process holds of the GPU: an engine takes its memory when it is opened, and gives none back before its end."""
+    return read_process_bytes()
 
 
 def open_session(path: Path, _threads: int, build: Optional[BuildRequest] = None) -> TensorRtSession:
