@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.agent.measure.footprint.payloads import BY_BATCH, BY_VALUE, measure, write_payload
+from toolchain.agent.measure import members, runtimes
 from toolchain.agent.measure.footprint import measure as module
 from toolchain.agent.measure.footprint.figures import find_peaks, summarize_start
 
@@ -102,6 +103,44 @@ def test_a_process_that_never_ends_is_ended(by_value, monkeypatch):
     monkeypatch.setattr(module, "_ALARM_S", 1)
     monkeypatch.setattr(module, "_START", "import signal, sys, time; signal.alarm(int(sys.argv[1])); time.sleep(600)")
     assert "SIGALRM" in measure(by_value, SMALL).failure
+
+
+OUTSIDE = """
+from ..traits import LibraryPlaces, Traits
+
+TRAITS = Traits(install="none", libraries=LibraryPlaces(beside=()))
+
+
+def load():
+    print("a runtime that talks")
+
+
+def open_session(path, threads, build):
+    return _Session()
+
+
+def read_device_peak_bytes():
+    return 7_000_000
+
+
+class _Session:
+    def run(self, feeds):
+        print("in every run")
+        return dict(feeds)
+"""
+
+
+def test_a_runtime_from_outside_is_found_and_tells_the_memory_of_its_accelerator(by_value, tmp_path, monkeypatch):
+    monkeypatch.setattr(members, "_files", {})
+    path = tmp_path / "outside.py"
+    path.write_text(OUTSIDE)
+    members.register_member(runtimes, "outside", path)
+    footprint = measure(by_value, SMALL, runtime="outside", batch=8)
+    assert footprint.failure is None
+    without, _ = find_peaks(footprint, has_device=False)
+    usual, largest = find_peaks(footprint, has_device=True)
+    assert usual.device_bytes == largest.device_bytes == 7_000_000
+    assert usual.total_bytes == without.total_bytes + 7_000_000
 
 
 def test_memory_of_an_accelerator_that_the_runtime_does_not_tell_is_unknown(by_value):
