@@ -51,6 +51,8 @@ def write_recipe(parts: RecipeParts) -> str:
         "# drift_sqnr_db_min = 20.0           # without a metric: of every output, against the model that you brought",
         "# latency_p90_ms_max = 5.0",
         "# size_bytes_max = 1000000",
+        "# memory_peak_mb_max = 200           # of a process that loads the artifact and runs it",
+        "# start_ms_max = 1000                # from the start of such a process to its first answer",
     ]
     if parts.can_train:
         lines += [
