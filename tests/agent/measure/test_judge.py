@@ -161,6 +161,7 @@ LIMITS = {"memory_peak_mb_max": 1000.0, "start_ms_max": 3_600_000.0}
         ),
         ("memory", {"record": GPU}, "does not tell what a process holds of the memory of sm_87"),
         ("memory", {"limits": {**LIMITS, "memory_batch_max": 32.0}}, "of 64 samples at once, not of 32"),
+        ("memory", {"footprint": make_footprint(largest_batch=1)}, "of 1 samples at once, not of 64"),
         ("start", {"footprint": None}, "it was not measured"),
         ("start", {"footprint": make_footprint(runs=())}, "no process was started"),
         ("start", {"footprint": make_footprint(failure="killed by SIGKILL")}, "killed by SIGKILL"),
@@ -176,6 +177,14 @@ def test_what_was_asked_for_and_cannot_be_read_fails(name, changes, words):
     assert (row.status, row.code) == ("failed", ExitCode.LATENCY)
     assert "cannot be read" in row.reason
     assert words in row.reason
+
+
+def test_a_payload_of_a_fixed_batch_is_judged_by_that():
+    inputs = (TensorSpec(name="x", dtype="float32", shape=(1, 3, 8, 8)),)
+    rows = judge_takes(
+        {"memory_peak_mb_max": 80.0}, footprint=make_footprint(largest_batch=1), manifest={"inputs": inputs}
+    )
+    assert find_row(rows, "memory").status == "passed"
 
 
 def test_starts_that_are_too_few_or_were_disturbed_prove_no_failure_and_no_success():

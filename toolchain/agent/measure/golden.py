@@ -20,11 +20,8 @@ from .parity import Parity
 from .record import Evaluation, MetricResult
 from .scoring import Scoring, ScoringTally, find_scoring
 from .session import Session, ShapeRange
-from .shapes import find_fixed_batch
+from .shapes import EVALUATION_BATCH, find_fixed_batch
 from .targets import TargetArray, join_targets, slice_target
-
-# Samples of a run of the evaluation, for its throughput; the activations of 64 images at 224 take some hundred megabytes at the most.
-BATCH = 64
 
 _Array = Union[NDArray[Any], LevelArray]
 
@@ -72,7 +69,7 @@ class GoldenArrays:
             rows = {name: array.shape[1:] for name, array in self.inputs.items()}
             return {name: ShapeRange(least=row, usual=row, most=row) for name, row in rows.items()}
         fixed = find_fixed_batch(inputs)
-        least, most = (fixed, fixed) if fixed else (1, min(BATCH, self.samples))
+        least, most = (fixed, fixed) if fixed else (1, min(EVALUATION_BATCH, self.samples))
         shapes = {}
         for name, array in self.inputs.items():
             single = (least, *array.shape[1:])
@@ -205,7 +202,7 @@ def evaluate_session(
     (exit 23) for a set that is no multiple of the payload's fixed batch.
     """
     fixed = golden.find_batch(session.inputs)
-    batch = fixed or BATCH
+    batch = fixed or EVALUATION_BATCH
     if fixed and golden.samples % batch:
         raise ToolchainError(
             ExitCode.MALFORMED,

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Optional, Sequence
 
 from ..errors import ExitCode, ToolchainError
-from ..manifest import TensorSpec
+from ..manifest import Manifest, TensorSpec
+
+# Samples of a run of the evaluation, for its throughput; the activations of 64 images at 224 take some hundred megabytes at the
+# most.
+EVALUATION_BATCH = 64
 
 
 def describe_difference(expected: Sequence[TensorSpec], found: Sequence[TensorSpec]) -> Optional[str]:
@@ -40,3 +44,8 @@ def find_fixed_batch(inputs: Sequence[TensorSpec]) -> Optional[int]:
             fix="export the model with inputs of one batch size, or with a dynamic first axis in each",
         )
     return size
+
+
+def has_open_batch(manifest: Manifest) -> bool:
+    """Return whether a payload of this manifest takes as many samples at once as it is given."""
+    return not manifest.golden.stacked and all(spec.shape and spec.shape[0] is None for spec in manifest.inputs)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import median
-from typing import List, Optional, Tuple
+from typing import List, Mapping, Optional, Tuple
+
+from ..shapes import EVALUATION_BATCH
 
 MEMORY_PEAK, MEMORY_BATCH = "memory_peak_mb_max", "memory_batch_max"
 """The limits on memory: how much, and by how many samples that the application gives at once."""
@@ -57,6 +59,12 @@ class Peak:
     def total_bytes(self) -> int:
         """Both together: where they are one memory, nothing is counted that is not taken."""
         return self.resident_bytes + (self.device_bytes or 0)
+
+
+def find_largest_batch(limits: Mapping[str, float], samples: int) -> int:
+    """Return the largest batch that memory is asked of: what the recipe says, else what the evaluation runs."""
+    told = limits.get(MEMORY_BATCH)
+    return min(EVALUATION_BATCH, samples) if told is None else int(told)
 
 
 @dataclass(frozen=True)

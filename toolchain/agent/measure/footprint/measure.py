@@ -17,11 +17,11 @@ from ...decode import clip
 from ...manifest import Manifest
 from ...temporary import TemporaryFolder
 from .. import runtimes
-from ..golden import BATCH, GoldenArrays
+from ..golden import GoldenArrays
 from ..members import list_outside
 from ..session import BuildRequest
 from . import process
-from .figures import MEMORY_BATCH, Footprint, FreshRun
+from .figures import Footprint, FreshRun, find_largest_batch
 from .job import LARGEST, USUAL, encode_build, encode_frame, encode_line
 
 # Of the first process, whose peak is asked for: as many as take about a second, spread over the evaluation set. A second run
@@ -83,7 +83,7 @@ def measure_footprint(
         processes: how many are started.
         on_progress: gets (processes done, all).
     """
-    largest = batch if is_batch_fixed else max(batch, _find_largest(manifest, golden))
+    largest = batch if is_batch_fixed else max(batch, find_largest_batch(manifest.gates.limits, golden.samples))
     found: List[FreshRun] = []
     with TemporaryFolder() as folder:
         for number in range(processes):
@@ -96,11 +96,6 @@ def measure_footprint(
             found.append(run)
             on_progress(number + 1, processes)
     return Footprint(batch=batch, largest_batch=largest, runs=tuple(found))
-
-
-def _find_largest(manifest: Manifest, golden: GoldenArrays) -> int:
-    told = manifest.gates.limits.get(MEMORY_BATCH)
-    return min(BATCH, golden.samples) if told is None else int(told)
 
 
 def _list_frames(

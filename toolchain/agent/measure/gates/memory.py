@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Optional, Sequence
 
 from ...errors import ExitCode
-from ..footprint.figures import MEMORY_BATCH, MEMORY_PEAK, Footprint, Peak, find_peaks
+from ..footprint.figures import MEMORY_BATCH, MEMORY_PEAK, Footprint, Peak, find_largest_batch, find_peaks
 from ..quantities import ABSENT, write_megabytes
+from ..shapes import EVALUATION_BATCH, has_open_batch
 from .case import Case
 from .limit import Limit
 from .row import Row, skip_row, write_row
 
 NAME = "memory"
 GROUP = "footprint"
-# A terabyte is more than any board has. Of the batch: what is evaluated is run by 64 samples at the most (golden.py), and no
-# larger batch is proven.
+# A terabyte is more than any board has. No larger batch is proven than the evaluation runs.
 _LIMIT = Limit(name=MEMORY_PEAK, least=1, most=2**20, is_whole=False)
-_BATCH = Limit(name=MEMORY_BATCH, least=1, most=64, is_whole=True)
+_BATCH = Limit(name=MEMORY_BATCH, least=1, most=EVALUATION_BATCH, is_whole=True)
 LIMITS = (_LIMIT, _BATCH)
 _BYTES_PER_MB = 1_000_000
 
@@ -32,14 +32,14 @@ def judge(case: Case) -> Sequence[Row]:
     if limit_mb is None:
         return [skip_row(NAME, GROUP, "no limit is set", measured=measured)]
     required, failure = f"≤ {limit_mb:g} MB", None
-    told = case.manifest.gates.limits.get(_BATCH.name)
+    asked = find_largest_batch(case.manifest.gates.limits, case.manifest.golden.samples)
     if largest is None or usual is None:
         failure = f"the peak of memory cannot be read: {_explain(footprint, accelerator)}"
-    elif told is not None and largest.batch not in (told, usual.batch):
-        failure = f"the peak of memory cannot be read: it is of {largest.batch} samples at once, not of {told:g}"
+    elif has_open_batch(case.manifest) and largest.batch != max(asked, usual.batch):
+        failure = f"the peak of memory cannot be read: it is of {largest.batch} samples at once, not of {asked}"
     elif not largest.total_bytes <= limit_mb * _BYTES_PER_MB:
         failure = f"it takes {measured}, the gate is {limit_mb:g} MB"
-        if usual.total_bytes <= limit_mb * _BYTES_PER_MB and told is None:
+        if usual.total_bytes <= limit_mb * _BYTES_PER_MB and _BATCH.name not in case.manifest.gates.limits:
             failure += f"; gates.{_BATCH.name} says how many samples your application gives at once"
     return [write_row(NAME, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.LATENCY)]
 
