@@ -212,7 +212,8 @@ def _print_state(document: Mapping[str, Any], screen: Screen) -> None:
 
 def describe_took(lines: Sequence[Mapping[str, Any]], current: object) -> str:
     """Return what the active release takes, as the last line of a board's log has it that tells it; whatever stands there."""
-    found = [line.get("took") for line in lines if line.get("bundle_id") == current and line.get("took")]
+    own = [line for line in lines if isinstance(line, Mapping) and line.get("bundle_id") == current]
+    found = [line["took"] for line in own if line.get("took")]
     took = found[-1] if found and isinstance(found[-1], Mapping) else {}
     start_ms, peak_bytes, batch = (took.get(name) for name in ("start_ms", "peak_bytes", "batch"))
     parts = []

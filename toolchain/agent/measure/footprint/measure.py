@@ -172,12 +172,12 @@ def _feed(child: "subprocess.Popen[bytes]", first: bytes, frames: Iterator[Tuple
     if child.stdin is None:
         return
     try:
-        with child.stdin as stream:
-            stream.write(first)
-            stream.flush()
+        with child.stdin as pipe:
+            pipe.write(first)
+            pipe.flush()
             for kind, feeds in frames:
                 for part in encode_frame(kind, feeds):
-                    stream.write(part)
+                    pipe.write(part)
     except BrokenPipeError:  # it has ended: its answer or its exit code says why
         pass
 
