@@ -14,7 +14,7 @@ from .conditions import is_throttled
 from .end_to_end import measure_end_to_end
 from .environment import describe_environment, read_environment
 from .facts import Facts, check_compatible, read_facts
-from .footprint.figures import MEMORY_PEAK, Footprint
+from .footprint.figures import MEMORY_PEAK, START, Footprint
 from .footprint.measure import Subject, measure_footprint
 from .golden import GoldenArrays, evaluate_session, open_golden
 from .judge import Judgement, judge_one, judge_record, settles
@@ -24,6 +24,9 @@ from .record import RECORD_SCHEMA, CandidateRecord, Evaluation, Payload, Record,
 from .settings import DEFAULTS, MeasureSettings
 from .shapes import describe_difference
 from .traits import find_traits
+
+# Where no gate asks for the start, it is shown: one process brings the files into the page cache, and one is timed.
+_UNASKED = 2
 
 LATENCY_SCOPE = "session.run, host memory to host memory"
 
@@ -148,6 +151,12 @@ def _evaluate(
     return evaluate_session(session, golden, manifest, on_progress=lambda done, total: on_progress(step, done, total))
 
 
+def _count_processes(manifest: Manifest, settings: MeasureSettings) -> int:
+    if manifest.emulated:
+        return 1
+    return settings.start_processes if START in manifest.gates.limits else min(settings.start_processes, _UNASKED)
+
+
 def _measure_footprint(
     bundle_dir: Path,
     candidate: CandidateRecord,
@@ -169,7 +178,7 @@ def _measure_footprint(
         batch=payloads.batch,
         is_batch_fixed=golden.find_batch(payloads.sessions[path].inputs) is not None,
         run_ms=candidate.latency.p50_ms,
-        processes=1 if manifest.emulated else settings.start_processes,
+        processes=_count_processes(manifest, settings),
         on_progress=lambda done, total: on_progress(f"start {candidate.precision}", done, total),
     )
 

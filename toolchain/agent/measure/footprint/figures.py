@@ -8,7 +8,7 @@ from typing import List, Mapping, Optional, Tuple
 
 from ..shapes import EVALUATION_BATCH
 
-MEMORY_PEAK, MEMORY_BATCH = "memory_peak_mb_max", "memory_batch_max"
+MEMORY_PEAK, MEMORY_BATCH, START = "memory_peak_mb_max", "memory_batch_max", "start_ms_max"
 """The limits on memory: how much, and by how many samples that the application gives at once."""
 # The longest of seven lies above the median of all starts with 99.2 % confidence (1 - 2**-7).
 START_RUNS_MIN = 7

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from ...errors import ExitCode
-from ..footprint.figures import START_RUNS_MIN, summarize_start
+from ..footprint.figures import START, START_RUNS_MIN, summarize_start
 from ..quantities import ABSENT, write_ms
 from .case import Case
 from .limit import Limit
@@ -14,7 +14,7 @@ from .row import Row, skip_row, write_row
 NAME = "start"
 GROUP = "footprint"
 # An hour is more than any application waits.
-LIMITS = (Limit(name="start_ms_max", least=1, most=3_600_000, is_whole=False),)
+LIMITS = (Limit(name=START, least=1, most=3_600_000, is_whole=False),)
 
 
 def judge(case: Case) -> Sequence[Row]:
