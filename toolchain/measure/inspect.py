@@ -10,12 +10,12 @@ from typing import Any
 from toolchain.agent.bundle_files import MANIFEST_NAME
 from toolchain.agent.contents import check_contents
 from toolchain.agent.manifest import Manifest, compute_bundle_id, parse_manifest, read_manifest_bytes
+from toolchain.bundle.authenticate import authenticate_bundle
 from toolchain.errors import ToolchainError, usage
 from toolchain.graph.facts import GraphFacts, read_facts
 from toolchain.graph.file import read_onnx
 from toolchain.graph.node_names import name_nodes
 from toolchain.lower.preview import Preview, preview_int8
-from toolchain.measure.authenticate import authenticate_bundle
 from toolchain.optimize.inline_functions import apply as inline_functions
 from toolchain.project.find import list_targets
 from toolchain.project.members import find_member, load_member

@@ -17,6 +17,7 @@ from toolchain.agent.measure.session import BuildRequest, Session, open_session
 from toolchain.agent.measure.shapes import describe_difference
 from toolchain.agent.measure.tensorrt.engine_cache import find_user_root
 from toolchain.agent.measure.traits import find_traits
+from toolchain.bundle.authenticate import authenticate_bundle
 from toolchain.data import Samples, load_dataset
 from toolchain.data.dataset import measure_arrays
 from toolchain.data.feeds import bind_feeds
@@ -24,7 +25,6 @@ from toolchain.deploy.transport import OnProgress
 from toolchain.errors import usage
 from toolchain.graph.file import read_onnx
 from toolchain.graph.session import open_as_board
-from toolchain.measure.authenticate import authenticate_bundle
 from toolchain.run.confine import inside
 from toolchain.run.confine.confine import confine
 from toolchain.run.confine.limits import Limits, measure_files

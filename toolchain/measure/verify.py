@@ -11,6 +11,7 @@ from toolchain.agent.bundle_files import SIGNATURE_NAME
 from toolchain.agent.manifest import Manifest, compute_bundle_id, parse_manifest, read_manifest_bytes
 from toolchain.agent.measure.members import list_outside
 from toolchain.agent.measure.settings import MeasureSettings, list_arguments
+from toolchain.bundle.authenticate import authenticate_bundle
 from toolchain.deploy.answer import judge_answer
 from toolchain.deploy.board import ROOT_ARGUMENT, describe_caller
 from toolchain.deploy.local import measure_folder
@@ -19,7 +20,6 @@ from toolchain.deploy.reach import reach_board
 from toolchain.deploy.transport import Measured
 from toolchain.deploy.words import read_check, read_measured
 from toolchain.errors import usage
-from toolchain.measure.authenticate import authenticate_bundle
 from toolchain.project.device import Device
 from toolchain.project.find import find_target
 from toolchain.report.document import build_report, describe_signature

@@ -5,9 +5,9 @@ import os
 import pytest
 
 from tests.native_board import make_key
+from toolchain.bundle.authenticate import Signature, authenticate_bundle
 from toolchain.bundle.sign import sign_bytes, sign_manifest
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.measure.authenticate import Signature, authenticate_bundle
 
 MANIFEST = b'{"schema": 3}\n'
 
