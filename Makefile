@@ -95,10 +95,10 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) install --constraint constraints.txt --editable .
+	$(PIP) install --constraint constraints.txt --editable '.[build]'
 	@touch $@
 
 # --use-pep517: without it the pip of Debian 12 runs the setup.py of seqeval, whose own requirements then lack theirs.
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install --use-pep517 --constraint constraints.txt --editable '.[dev,rtx]'
+	$(PIP) install --use-pep517 --constraint constraints.txt --editable '.[build,dev,rtx]'
 	@touch $@

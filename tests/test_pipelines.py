@@ -45,3 +45,16 @@ def test_every_option_of_its_commands_is_one_of_ours(name):
         shown = CliRunner().invoke(create_app(), [command[0], "--help"], env={"COLUMNS": "200"}).output
         for option in (word for word in command if word.startswith("--")):
             assert option in shown
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_only_what_builds_installs_what_builds(name):
+    text = (ROOT / "examples/ci" / name).read_text()
+    slim = [shlex.split(found) for found in re.findall(r"\.slim/bin/toolchain (.*)", text)]
+    assert [command[:2] for command in slim if command[0] == "deploy"]
+    for command in slim:
+        assert command[0] == "compare" or command[1].endswith("/bundle")
+    building = [shlex.split(found) for found in re.findall(r"\.venv/bin/toolchain (.*)", text)]
+    assert [command[1] for command in building] == ["$MODEL"]
+    installed = dict(re.findall(r"(\.\w+)/bin/pip install (.*)", text))
+    assert installed == {".slim": "edge-toolchain", ".venv": "'edge-toolchain[build]'"}

@@ -9,27 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from toolchain import stages
-from toolchain.agent.manifest import Compatible, read_manifest
+from toolchain.agent.manifest import Compatible, read_manifest_bytes
 from toolchain.agent.measure.facts import Facts, check_compatible
 from toolchain.agent.measure.placement import Placement
 from toolchain.agent.measure.record import CandidateRecord, Record
 from toolchain.agent.measure.settings import MeasureSettings
-from toolchain.bundle.sign import STATEMENT_NAMESPACE, refuse_unsigned, sign_bytes, sign_manifest
-from toolchain.deploy.answer import judge_answer
-from toolchain.deploy.pin import write_pin
+from toolchain.bundle.sign import refuse_unsigned, sign_manifest
 from toolchain.deploy.transport import Shipment, Transport
 from toolchain.errors import ToolchainError, storage, usage
 from toolchain.project.freshness import Freshness
 from toolchain.project.recipe import Recipe
 from toolchain.project.target import Target
+from toolchain.prove import conclude, prove_bundle
 from toolchain.report import remove_reports, write_reports
-from toolchain.report.document import build_report, describe_signature
 from toolchain.report.error_document import build_error_report
 from toolchain.report.shape import Report
-from toolchain.report.statement import build_statement, encode_statement, write_statement
 from toolchain.run.atomic import write_atomically
 from toolchain.run.cache import Cache, Entry, cache_root
-from toolchain.run.progress import Progress, show_steps
+from toolchain.run.progress import Progress
 from toolchain.run.provenance import describe_run
 
 
@@ -74,19 +71,8 @@ def deploy_model(
         check_compatible(Compatible(**target.compatible.model_dump()), facts)
         made = stages.run_stages(run, lambda run: _make_bundle(run, target, facts, order.freshness), gives=Made)
         shipment = _make_shipment(made.bundle.folder / "bundle", target, order)
-        with run.timed("deploy"):
-            sent_bytes = transport.place_bundle(shipment, show_steps(progress))
-            progress.log("sent", size_bytes=sent_bytes)
-        with run.timed("verify"):
-            measured = transport.measure_bundle(show_steps(progress))
-            manifest, bundle_id = read_manifest(shipment.bundle)
-            answer = judge_answer(
-                measured,
-                manifest,
-                bundle_id,
-                is_signed=shipment.signature is not None,
-                settings=order.settings,
-            )
+        manifest_bytes = read_manifest_bytes(shipment.bundle)
+        proof = prove_bundle(shipment, manifest_bytes, transport, run.records, progress)
     except ToolchainError as error:
         records = run.records if run is not None else []
         write_reports(
@@ -97,32 +83,20 @@ def deploy_model(
         )
         raise
     lowerings = _read_lowerings(made.candidates)
-    report = build_report(
-        record=_name_layers(answer.record, lowerings),
-        judgement=answer.judgement,
-        manifest=manifest,
+    return conclude(
+        proof,
+        shipment,
+        out=out,
+        record=_name_layers(proof.answer.record, lowerings),
+        sign_with=order.sign_with,
         stages=run.records,
         provenance={**provenance, **run.describe_inputs()},
-        signature=describe_signature(is_signed=shipment.signature is not None, signer=measured.signer),
-        signer=measured.signer,
         device=transport.device,
-        notes=[*measured.notes, *run.notes, *made.warnings, *stages.list_outliers(run, lowerings)],
+        notes=[*run.notes, *made.warnings, *stages.list_outliers(run, lowerings)],
         float_reasons={
             layer["name"]: layer["reason"] for document in lowerings.values() for layer in document["kept_in_float"]
         },
     )
-    # The report comes last: where anything before it fails, the run ends with another exit code than the verdict's.
-    write_pin(out / "bundle", bundle_id, answer.judgement.shipped)
-    _write_statement(out, report, answer.record.environment, order.sign_with)
-    write_reports(out, report, measured.samples_ms)
-    return report
-
-
-def _write_statement(out: Path, report: Report, environment: Mapping[str, Any], key: Path | None) -> None:
-    """Write the verdict as an in-toto statement too, signed as the bundle is."""
-    data = encode_statement(build_statement(report, environment))
-    signature = None if key is None else sign_bytes(data, key, namespace=STATEMENT_NAMESPACE)
-    write_statement(out, data, signature)
 
 
 def _check_demand(recipe: Recipe, target: Target) -> None:

@@ -129,7 +129,7 @@ def test_a_module_that_is_not_installed_is_exit_3(run):
     code, _, stderr = run(ModuleNotFoundError("No module named 'onnxsim'", name="onnxsim"))
     assert code == 3
     assert stderr.startswith("missing: the Python module onnxsim is not installed\n")
-    assert "pip install" in stderr
+    assert "pip install 'edge-toolchain[build]'" in stderr
 
 
 @pytest.mark.parametrize(

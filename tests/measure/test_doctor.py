@@ -58,7 +58,7 @@ def test_an_extra_is_listed_and_never_needed(monkeypatch):
     findings = doctor.examine_machine()
     (finding,) = findings["extras"]["rtx"]
     assert not finding["ok"]
-    assert finding["fix"] == "python -m pip install 'not-a-package>=1.7'"
+    assert finding["fix"] == "python -m pip install 'edge-toolchain[rtx]'"
     assert findings["extras"]["labgrid"][0]["ok"]
     assert [finding["name"] for finding in findings["needed"]] == ["onnx"]
     assert "extra rtx: not-a-package>=1.7" in print_to_text(findings)
@@ -69,7 +69,7 @@ def test_what_is_missing_or_too_old_says_how_to_get_it(monkeypatch, version):
     find_version = metadata.version
 
     def fake_version(name):
-        if name != "onnxsim":
+        if name != "onnx":
             return find_version(name)
         if version is None:
             raise metadata.PackageNotFoundError(name)
@@ -77,9 +77,9 @@ def test_what_is_missing_or_too_old_says_how_to_get_it(monkeypatch, version):
 
     monkeypatch.setattr(metadata, "version", fake_version)
     findings = doctor.examine_machine()
-    finding = find(findings, "onnxsim")
+    finding = find(findings, "onnx")
     assert (finding["ok"], finding["found"]) == (False, version)
-    assert finding["fix"].startswith("python -m pip install 'onnxsim>=")
+    assert finding["fix"].startswith("python -m pip install 'onnx>=")
     assert f"MISSING  fix: {finding['fix']}\n" in print_to_text(findings)
 
 

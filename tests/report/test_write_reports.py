@@ -40,7 +40,9 @@ def test_a_broken_drawing_library_does_not_hide_the_verdict(run, tmp_path, monke
     write_reports(tmp_path, run.report(), run.samples)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "PASS" in page
-    assert "could not be drawn" in page
+    assert (
+        "could not be drawn: matplotlib is not installed: python -m pip install &#39;edge-toolchain[build]&#39;" in page
+    )
 
 
 def test_an_out_folder_that_is_a_file_is_a_storage_error(run, tmp_path):

@@ -16,6 +16,7 @@ _INSIDE = {"toolchain": "toolchain", "models": "toolchain/models", "targets": "t
 _TESTS = (
     *(
         "tests/wheel/installed.py",
+        "tests/wheel/slim.py",
         "tests/bundle",
         "tests/cli",
         "tests/commands/test_one_stage.py",
@@ -67,6 +68,13 @@ def install(wheel: Path, folder: Path) -> Path:
     return python
 
 
+def install_slim(wheel: Path, folder: Path) -> None:
+    """Install the wheel as a user does, with what it requires and nothing else, in the versions of constraints.txt."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    pip = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run([*pip, "--constraint", _REPOSITORY / "constraints.txt", wheel], check=True)
+
+
 def copy_tests(folder: Path) -> None:
     """Copy the tests and their settings, and nothing of what is under test."""
     shutil.copytree(_REPOSITORY / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
@@ -82,8 +90,10 @@ def run() -> int:
             print(f"the wheel lacks {len(lost)} files of the checkout: {', '.join(lost)}", file=sys.stderr)  # noqa: T201
             return 1
         python = install(wheel, folder / "environment")
+        install_slim(wheel, folder / "slim")
         copy_tests(folder / "outside")
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        environment["EDGE_SLIM"] = str(folder / "slim")
         command = [python, "-m", "pytest", "-n", "2", "--dist", "worksteal", *sys.argv[1:], *_TESTS]
         return subprocess.run(command, check=False, cwd=folder / "outside", env=environment).returncode
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toolchain.agent.manifest import MetricSpec
-from toolchain.agent.measure.members import find_outside
+import toolchain.agent
+from toolchain.agent.manifest import Manifest, MetricSpec
+from toolchain.agent.measure.members import find_outside, list_outside
+from toolchain.run.cache import hash_file
 from toolchain.run.sources import Sources
 
 _AGENT = "toolchain.agent"
@@ -29,3 +31,18 @@ def list_agent_files(sources: Sources, *, runtime: str, metric: MetricSpec) -> d
     folder = found[_AGENT].parent
     places = {name: f"{name.removeprefix(f'{_AGENT}.').replace('.', '/')}.py" for name in joined}
     return {places.get(name) or found[name].relative_to(folder).as_posix(): found[name] for name in names}
+
+
+def list_foreign_files(manifest: Manifest) -> list[str]:
+    """Return the files of a bundle's agent that are not those of this toolchain's own, or of members that were registered."""
+    package = Path(toolchain.agent.__file__).parent
+    outside = {
+        f"agent/{name.partition('.agent.')[2].replace('.', '/')}.py": path for name, path in list_outside().items()
+    }
+    foreign = []
+    for entry in manifest.files:
+        if entry.path.startswith("agent/"):
+            own = outside.get(entry.path, package / entry.path.partition("/")[2])
+            if not own.is_file() or hash_file(own) != entry.sha256:
+                foreign.append(entry.path)
+    return foreign

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from toolchain.agent.bundle_files import SIGNATURE_NAME
@@ -22,6 +22,8 @@ class Signature:
     """Beside the manifest, and of it; or nobody could tell."""
     signer: str | None
     """As the file of signers calls whoever made it; None where none were named."""
+    data: bytes | None = field(default=None, compare=False, repr=False)
+    """The content of its file."""
 
 
 def authenticate_bundle(bundle: Path, manifest: bytes, signers: Path | None) -> Signature:
@@ -60,7 +62,9 @@ def authenticate_bundle(bundle: Path, manifest: bytes, signers: Path | None) -> 
         path.write_bytes(data)
         try:
             if signers is not None:
-                return Signature(is_there=True, signer=verify_signature(manifest, path, allowed_signers=signers))
+                return Signature(
+                    is_there=True, signer=verify_signature(manifest, path, allowed_signers=signers), data=data
+                )
             check_data(manifest, path)
         except ToolchainError as error:
             if error.code == ExitCode.SIGNATURE:
@@ -68,7 +72,9 @@ def authenticate_bundle(bundle: Path, manifest: bytes, signers: Path | None) -> 
             if signers is not None:
                 fix = "install OpenSSH's client, 8.2 or newer: openssh-client"
                 raise missing("there is no ssh-keygen that can check signatures", where="PATH", fix=fix) from error
-    return Signature(is_there=True, signer=None)  # without ssh-keygen the report says "not checked", as of any signer
+    return Signature(
+        is_there=True, signer=None, data=data
+    )  # without ssh-keygen the report says "not checked", as of any signer
 
 
 def _read_signature(bundle: Path) -> bytes | None:

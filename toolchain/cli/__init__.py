@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from toolchain.agent.command import keep_runtimes_silent
-from toolchain.cli import begin, cache, completion, devices, flow, lists, measure, model
+from toolchain.cli import begin, cache, completion, deploy, devices, flow, lists, measure, model
 from toolchain.cli.exits import run_command
 from toolchain.cli.refused import DeployCommand
 from toolchain.run.provenance import read_version
@@ -37,7 +37,7 @@ def create_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_begin)
-    app.command(cls=DeployCommand)(flow.deploy)
+    app.command(cls=DeployCommand)(deploy.deploy)
     for command in COMMANDS:
         app.command()(command)
     return app

@@ -14,6 +14,7 @@ from toolchain.cli.options import AsJson, Quiet, show_progress
 from toolchain.cli.stdout import print_rows
 from toolchain.errors import ExitCode, usage
 from toolchain.project.find import find_recipe
+from toolchain.run.extras import require_build
 from toolchain.run.screen import Screen
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def init(
     quiet: Quiet = False,
 ) -> int:
     """Write models/NAME with a recipe from a model that is there, and say what was guessed and what is missing."""
+    require_build("init")
     from toolchain.begin.init import begin_model
 
     with show_progress(quiet=quiet) as progress:
@@ -67,6 +69,7 @@ def convert(
     quiet: Quiet = False,
 ) -> int:
     """Turn a training's checkpoint into a weights file, and say what was done; no code in it is run."""
+    require_build("convert")
     from toolchain.module.checkpoints.convert import convert_checkpoint
 
     recipe = find_recipe(model)

@@ -17,6 +17,7 @@ from toolchain.agent.temporary import remove_orphans
 from toolchain.cli.stdout import write_json
 from toolchain.errors import ExitCode, ToolchainError, is_storage_error, missing, storage, usage
 from toolchain.run.cache import cache_root
+from toolchain.run.extras import find_extra, write_install
 from toolchain.run.screen import Screen, escape_stderr
 
 # What shells use for a process that SIGINT ended; typer returns it for a KeyboardInterrupt.
@@ -111,7 +112,7 @@ def explain(error: Exception) -> ToolchainError:
         return missing(
             f"the Python module {error.name} is not installed",
             where=sys.executable,
-            fix="install the toolchain again: python -m pip install edge-toolchain",
+            fix=f"install the toolchain again: {write_install(find_extra(error.name))}",
         )
     return _explain_unexpected(error)
 

@@ -13,6 +13,7 @@ from toolchain.errors import ExitCode
 from toolchain.project.find import list_models, list_targets
 from toolchain.project.members import list_members, read_text
 from toolchain.project.seams import METHODS
+from toolchain.run.extras import require_build
 from toolchain.run.screen import Screen
 
 
@@ -40,6 +41,8 @@ def schema(
     page: Annotated[bool, typer.Option("--page", help="All of them as a page for people, in Markdown.")] = False,
 ) -> int:
     """Print what may stand in a file, with defaults and meanings, as JSON Schema: editors complete and check by it."""
+    if page or kind == "recipe":  # its options are those of data sets and methods, which are asked for them
+        require_build("schema")
     if page:
         from toolchain.project.keys_page import write_keys_page
 

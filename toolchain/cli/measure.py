@@ -13,6 +13,7 @@ from toolchain.cli.options import AsJson, DeviceNames, Quiet, TargetName, show_p
 from toolchain.cli.stdout import print_rows
 from toolchain.errors import ExitCode
 from toolchain.project.find import find_recipe, find_target
+from toolchain.run.extras import require_build
 
 if TYPE_CHECKING:
     from toolchain.deploy.transport import OnProgress
@@ -96,6 +97,7 @@ def bisect(
     quiet: Quiet = False,
 ) -> int:
     """Find the fewest layers that must keep a higher precision for every output to pass its gate."""
+    require_build("bisect")
     from toolchain.measure.bisect import bisect_layers, print_bisection
 
     recipe = find_recipe(str(file), calibration=calibration)

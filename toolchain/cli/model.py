@@ -17,6 +17,7 @@ from toolchain.project.recipe import Recipe
 from toolchain.project.target import Target
 from toolchain.run.atomic import write_atomically
 from toolchain.run.cache import Cache, Entry, cache_root
+from toolchain.run.extras import require_build
 from toolchain.run.screen import Screen
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def train(
     quiet: Quiet = False,
 ) -> int:
     """Train a model's weights; an interrupted run goes on where it stopped."""
+    require_build("train")
     from toolchain.agent.measure.metrics import find_metric
     from toolchain.agent.measure.quantities import write_value
     from toolchain.module.fit import stop_accelerator
@@ -66,6 +68,7 @@ def export(
     quiet: Quiet = False,
 ) -> int:
     """Export a model to ONNX, simplified and checked against PyTorch."""
+    require_build("export")
     from toolchain import stages
 
     recipe = find_recipe(model, calibration=calibration)
@@ -98,6 +101,7 @@ def compress(
     settings: MeasureSettings,
 ) -> int:
     """Apply a recipe's compression methods and keep the weights; or search for the best ones, on real artifacts."""
+    require_build("compress")
     from toolchain import stages
     from toolchain.module.fit import stop_accelerator
 

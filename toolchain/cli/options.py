@@ -22,6 +22,13 @@ Model = Annotated[
     str,
     typer.Argument(help="A name in models/, the path of a recipe, or an .onnx file.", autocompletion=suggest_models),
 ]
+ModelOrBundle = Annotated[
+    str,
+    typer.Argument(
+        help="A name in models/, the path of a recipe, an .onnx file; or the folder of a bundle that was made elsewhere.",
+        autocompletion=suggest_models,
+    ),
+]
 Calibration = Annotated[
     Path | None, typer.Option(help="For an .onnx file: an .npz with one array per input, first axis = samples.")
 ]

@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolchain.agent.manifest import Manifest, read_manifest
 from toolchain.agent.printable import escape_line
 from toolchain.errors import ToolchainError
 from toolchain.project.device import DEVICES_FILE, Device, read_devices
-from toolchain.project.find import locate_model, locate_target
+from toolchain.project.find import find_bundle, locate_model, locate_target
 
 UNKNOWN = "unknown"
 
@@ -32,23 +33,37 @@ def find_places(model: str | None, *, target: str | None, device: str | None, ou
     Nothing is refused here. A device whose target cannot be told, because devices.toml cannot be read, has a place in
     every folder of its name that an earlier deploy of the model made.
     """
-    model_name, recipe = locate_model(model) if model else (UNKNOWN, None)
+    bundle = find_bundle(model) if model else None
+    manifest = None if bundle is None else _read_names(bundle)
+    if manifest is not None:
+        model_name, is_there, target = manifest.model, True, manifest.target
+    else:
+        model_name, recipe = locate_model(model) if model else (UNKNOWN, None)
+        is_there = recipe is not None
     names = [None] if device is None else [name.strip() for name in device.split(",")]
     places = []
     for name in names:
         for target_name, path in _find_targets(model_name, target, name):
             parts = [model_name, target_name] + ([] if name is None else [name])
-            if out is None and not (model and all(_is_folder_name(part) for part in parts)):
+            is_named = model and (bundle is None or manifest is not None)
+            if out is None and not (is_named and all(_is_folder_name(part) for part in parts)):
                 continue
             if out is not None:
                 folder = out / name if name is not None and len(names) > 1 and _is_folder_name(name) else out
             else:
                 folder = Path("dist", *parts)
-            exist = recipe is not None and path is not None
+            exist = is_there and (path is not None or manifest is not None)
             places.append(
                 Place(folder=folder, model=model_name, target=target_name, may_be_made=out is not None or exist)
             )
     return places
+
+
+def _read_names(bundle: Path) -> Manifest | None:
+    """Return the manifest of a bundle; None where it cannot be read, which the deploy explains."""
+    with suppress(ToolchainError, OSError):
+        return read_manifest(bundle)[0]
+    return None
 
 
 def _find_targets(model: str, asked: str | None, device: str | None) -> Sequence[tuple[str, Path | None]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from toolchain.agent.bundle_files import SIGNATURE_NAME
+from toolchain.agent.bundle_files import SHIPPED_LINK, SHIPPED_NAME, SIGNATURE_NAME
 from toolchain.agent.contents import check_contents
 from toolchain.agent.durable import sync_path, write_file
 from toolchain.agent.manifest import Manifest, read_manifest
@@ -34,13 +35,21 @@ _PARTIAL = "bundle.partial-"
 _PREVIOUS = "bundle.previous"
 
 
-def _copy_folder(source: Path, target: Path) -> None:
+# What lies beside a bundle's files: who signed it is said anew, and what an earlier verdict shipped says nothing of this one.
+_BESIDE = {SIGNATURE_NAME, SHIPPED_NAME, SHIPPED_LINK}
+
+
+def _copy_bundle(source: Path, target: Path) -> None:
+    _copy_items(target, [path for path in source.iterdir() if path.name not in _BESIDE])
+
+
+def _copy_items(target: Path, items: Iterable[Path]) -> None:
     # Links are copied as links, and then refused by check_contents.
     target.mkdir()
-    for path in sorted(source.iterdir()):
+    for path in sorted(items):
         copy = target / path.name
         if path.is_dir() and not path.is_symlink():
-            _copy_folder(path, copy)
+            _copy_items(copy, path.iterdir())
         else:
             shutil.copy2(path, copy, follow_symlinks=False)
             if not copy.is_symlink():
@@ -88,7 +97,7 @@ class LocalTransport:
             partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=self._out))
             try:
                 copy = partial / "bundle"
-                _copy_folder(shipment.bundle, copy)
+                _copy_bundle(shipment.bundle, copy)
                 if shipment.signature is not None:
                     write_file(copy / SIGNATURE_NAME, shipment.signature)
                 manifest, _ = read_manifest(copy)

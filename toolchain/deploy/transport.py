@@ -25,7 +25,7 @@ class AgentResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Shipment:
-    """What goes to a board: a bundle's folder without its signature, the signature, and what the target asks for."""
+    """What goes to a board: a bundle's folder, of which its signature there is left, the signature, what the target asks for."""
 
     bundle: Path
     signature: bytes | None = None

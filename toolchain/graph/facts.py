@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import onnx
 from onnx import TensorProto, helper
@@ -81,6 +82,11 @@ class GraphFacts:
     def uncounted(self) -> tuple[LayerFacts, ...]:
         """The layers whose work is not known."""
         return tuple(layer for layer in self.layers if layer.macs is None)
+
+
+def describe_facts(facts: GraphFacts) -> dict[str, Any]:
+    """Return the facts in JSON types."""
+    return {**asdict(facts), "macs": facts.macs, "uncounted": [layer.name for layer in facts.uncounted]}
 
 
 def read_facts(model: onnx.ModelProto) -> GraphFacts:

@@ -17,6 +17,7 @@ from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.members import list_members
 from toolchain.project.seams import DATA_SETS
 from toolchain.run.cache import cache_root
+from toolchain.run.extras import BUILD, list_missing, write_install
 from toolchain.run.provenance import read_version
 from toolchain.run.screen import Screen
 
@@ -97,19 +98,19 @@ def _examine_requirements(extra: str) -> list[dict[str, Any]]:
     """Return the state of every distribution that one extra asks for; "" is for those that are always needed."""
     requirements = [Requirement(text) for text in metadata.requires("edge-toolchain") or []]
     return [
-        _examine_requirement(requirement)
+        _examine_requirement(requirement, extra)
         for requirement in requirements
         if (not extra if requirement.marker is None else requirement.marker.evaluate({"extra": extra}))
     ]
 
 
-def _examine_requirement(requirement: Requirement) -> dict[str, Any]:
+def _examine_requirement(requirement: Requirement, extra: str) -> dict[str, Any]:
     try:
         found = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
         found = None
     ok = found is not None and requirement.specifier.contains(found, prereleases=True)
-    fix = f"python -m pip install '{requirement.name}{requirement.specifier}'"
+    fix = write_install(extra) if extra else f"python -m pip install '{requirement.name}{requirement.specifier}'"
     return {
         "name": requirement.name,
         "expected": str(requirement.specifier),
@@ -121,7 +122,9 @@ def _examine_requirement(requirement: Requirement) -> dict[str, Any]:
 
 def _examine_datasets() -> dict[str, dict[str, Any]]:
     """Return whether each data set is there; `needs` is the option of one that lies where the user says."""
-    if importlib.util.find_spec("numpy") is None:  # they cannot even be listed; the requirements say how to get it
+    if importlib.util.find_spec("numpy") is None or list_missing(
+        BUILD
+    ):  # the requirements say how to get what reads them
         return {}
     from toolchain.data import load_dataset
 

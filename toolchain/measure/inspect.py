@@ -11,18 +11,12 @@ from toolchain.agent.bundle_files import MANIFEST_NAME
 from toolchain.agent.contents import check_contents
 from toolchain.agent.manifest import Manifest, compute_bundle_id, parse_manifest, read_manifest_bytes
 from toolchain.bundle.authenticate import authenticate_bundle
-from toolchain.errors import ToolchainError, usage
-from toolchain.graph.facts import GraphFacts, read_facts
+from toolchain.errors import usage
+from toolchain.graph.facts import describe_facts, read_facts
 from toolchain.graph.file import read_onnx
-from toolchain.graph.node_names import name_nodes
-from toolchain.lower.preview import Preview, preview_int8
-from toolchain.optimize.inline_functions import apply as inline_functions
-from toolchain.project.find import list_targets
-from toolchain.project.members import find_member, load_member
-from toolchain.project.seams import LOWERINGS
-from toolchain.project.target import Target, read_target
 from toolchain.run.confine.confine import confine
 from toolchain.run.confine.limits import Limits, measure_files
+from toolchain.run.extras import require_build
 from toolchain.run.progress import Progress
 
 _ONNX = ".onnx"
@@ -47,72 +41,10 @@ def inspect_path(path: Path, *, progress: Progress) -> dict[str, Any]:
             found="a folder without a manifest" if path.is_dir() else "another file" if path.exists() else "nothing",
             fix="check the path",
         )
-    targets = _read_targets()
-    for target in targets.values():  # imported here: libraries would count against the limits on memory
-        load_member(find_member(LOWERINGS, target.runtime))
-    found: dict[str, Any] = confine(
-        lambda _: _inspect_onnx(path, targets),
-        limits=Limits(model_bytes=measure_files([path])),
-        progress=progress,
-        where=str(path),
-    )
-    return found
+    require_build(f"inspect {path}")
+    from toolchain.measure.inspect_onnx import inspect_onnx
 
-
-def _read_targets() -> dict[str, Target]:
-    """Return the targets; one that cannot be read is for the command that names it to explain."""
-    targets = {}
-    for name, path in list_targets().items():
-        try:
-            targets[name] = read_target(path)
-        except ToolchainError:
-            continue
-    return targets
-
-
-def _inspect_onnx(path: Path, targets: Mapping[str, Target]) -> dict[str, Any]:
-    model = name_nodes(inline_functions(read_onnx(path)).model)
-    facts = read_facts(model)
-    previews = {target.runtime: preview_int8(target.runtime, model) for target in targets.values()}
-    return {
-        "kind": "onnx",
-        "path": str(path),
-        "size_bytes": path.stat().st_size,
-        "graph": _describe(facts),
-        "targets": [
-            _describe_target(name, target, previews[target.runtime], facts) for name, target in targets.items()
-        ],
-    }
-
-
-def _describe(facts: GraphFacts) -> dict[str, Any]:
-    document = asdict(facts)
-    return {**document, "macs": facts.macs, "uncounted": [layer.name for layer in facts.uncounted]}
-
-
-def _describe_target(name: str, target: Target, preview: Preview | None, facts: GraphFacts) -> dict[str, Any]:
-    """Return what a target would take; the share is of the MACs that can be counted."""
-    row: dict[str, Any] = {"target": name, "runtime": target.runtime, "precision": list(target.precision)}
-    if preview is None:
-        return {
-            **row,
-            "int8": None,
-            "kept_in_float": {},
-            "refused": None,
-            "came_quantized": None,
-            "int8_share_macs": None,
-        }
-    macs = {layer.name: layer.macs or 0 for layer in facts.layers}
-    share = sum(macs.get(layer, 0) for layer in preview.int8) / facts.macs if facts.macs else None
-    plans_int8 = "int8" in target.precision
-    return {
-        **row,
-        "int8": list(preview.int8) if plans_int8 else None,
-        "int8_share_macs": share if plans_int8 and not preview.came_quantized else None,
-        "kept_in_float": dict(preview.kept_in_float) if plans_int8 else {},
-        "refused": preview.refused,
-        "came_quantized": preview.came_quantized,
-    }
+    return inspect_onnx(path, progress=progress)
 
 
 def _inspect_bundle(folder: Path, progress: Progress) -> dict[str, Any]:
@@ -122,7 +54,7 @@ def _inspect_bundle(folder: Path, progress: Progress) -> dict[str, Any]:
     check_contents(folder, manifest)
     paths = [candidate.path for candidate in manifest.candidates if candidate.path.endswith(_ONNX)]
     graphs = confine(
-        lambda _: {path: _describe(read_facts(read_onnx(folder / path))) for path in paths},
+        lambda _: {path: describe_facts(read_facts(read_onnx(folder / path))) for path in paths},
         limits=Limits(model_bytes=measure_files(folder / path for path in paths)),
         progress=progress,
         where=str(folder),

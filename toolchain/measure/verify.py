@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import toolchain.agent
 from toolchain.agent.bundle_files import SIGNATURE_NAME
 from toolchain.agent.manifest import Manifest, compute_bundle_id, parse_manifest, read_manifest_bytes
-from toolchain.agent.measure.members import list_outside
 from toolchain.agent.measure.settings import MeasureSettings, list_arguments
+from toolchain.bundle.agent_files import list_foreign_files
 from toolchain.bundle.authenticate import authenticate_bundle
+from toolchain.bundle.made_elsewhere import check_target
 from toolchain.deploy.answer import judge_answer
 from toolchain.deploy.board import ROOT_ARGUMENT, describe_caller
 from toolchain.deploy.local import measure_folder
@@ -19,12 +19,10 @@ from toolchain.deploy.pin import read_pin
 from toolchain.deploy.reach import reach_board
 from toolchain.deploy.transport import Measured
 from toolchain.deploy.words import read_check, read_measured
-from toolchain.errors import usage
 from toolchain.project.device import Device
 from toolchain.project.find import find_target
 from toolchain.report.document import build_report, describe_signature
 from toolchain.report.shape import Report
-from toolchain.run.cache import hash_file
 from toolchain.run.progress import Progress, show_steps
 from toolchain.run.provenance import describe_run
 
@@ -69,7 +67,7 @@ def verify_on_board(bundle: Path | None, device: Device, *, settings: MeasureSet
     pin: str | None = None
     if bundle is not None:
         data = read_manifest_bytes(bundle)
-        _check_target(parse_manifest(data), device, where=str(bundle))
+        check_target(parse_manifest(data), find_target(device.target), device=device.name, where=str(bundle))
         pin = read_pin(bundle)
         arguments += ["--bundle", compute_bundle_id(data), *([] if pin is None else ["--pinned", pin])]
     with progress.stage("verify"), reach_board(device) as board:
@@ -79,36 +77,15 @@ def verify_on_board(bundle: Path | None, device: Device, *, settings: MeasureSet
         is_signed, folder = (bundle / SIGNATURE_NAME).exists(), bundle
     else:
         data, is_signed, folder = said.manifest.encode("utf-8"), said.signed, Path(said.folder)
-        _check_target(parse_manifest(data), device, where=device.name)
+        check_target(parse_manifest(data), find_target(device.target), device=device.name, where=device.name)
     return _report_again(
         data, measured, device=device.name, pinned=pinned, is_signed=is_signed, folder=folder, settings=settings
     )
 
 
-def _check_target(manifest: Manifest, device: Device, *, where: str) -> None:
-    own = find_target(device.target)
-    if manifest.target != own.name:
-        raise usage(
-            f"the bundle is for another target than the device {device.name}",
-            where=where,
-            expected=own.name,
-            found=manifest.target,
-            fix="name another device, or the bundle that was deployed to this one",
-        )
-
-
 def _describe_agent(manifest: Manifest) -> list[str]:
     """Return a note where the agent in a bundle is another one than that of this toolchain, which measured it here."""
-    package = Path(toolchain.agent.__file__).parent
-    outside = {
-        f"agent/{name.partition('.agent.')[2].replace('.', '/')}.py": path for name, path in list_outside().items()
-    }
-    others = []
-    for entry in manifest.files:
-        if entry.path.startswith("agent/"):
-            own = outside.get(entry.path, package / entry.path.partition("/")[2])
-            if not own.is_file() or hash_file(own) != entry.sha256:
-                others.append(entry.path)
+    others = list_foreign_files(manifest)
     if not others:
         return []
     count = f"{len(others)} of its files" if len(others) > 1 else others[0]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from toolchain.agent.bundle_files import MANIFEST_NAME
 from toolchain.errors import ToolchainError, missing, suggest_name, usage
 from toolchain.project.device import Device
 from toolchain.project.recipe import DataSection, ModelSection, Recipe, name_model, read_recipe
@@ -43,6 +44,16 @@ def locate_model(model: str) -> tuple[str, Path | None]:
         return Path(model).stem, _if_file(Path(model))
     path = Path(model) if model.endswith(".toml") else list_models().get(model)
     return (model, None) if path is None else (name_model(path.resolve()), _if_file(path))
+
+
+def find_bundle(model: str) -> Path | None:
+    """Return the folder of a bundle that was made elsewhere; None where the word says something else.
+
+    A name in models/ is that model, whatever lies in a folder of the name: `./NAME` is the folder.
+    """
+    path = Path(model)
+    is_bundle = (path / MANIFEST_NAME).is_file() and model not in list_models()
+    return path if is_bundle else None
 
 
 def locate_target(target: str) -> tuple[str, Path | None]:

@@ -13,6 +13,7 @@ from toolchain.report.shape import Report
 from toolchain.report.statement import STATEMENT_NAME, STATEMENT_SIGNATURE_NAME
 from toolchain.report.summary import render_summary
 from toolchain.run.atomic import remove_with_partials, write_atomically
+from toolchain.run.extras import find_extra, write_install
 
 __all__ = ["REPORT_FILES", "SUMMARY_NAME", "remove_reports", "write_reports"]
 
@@ -73,5 +74,8 @@ def _render_page(report: Report, samples: Mapping[str, Sequence[float]]) -> str:
         from toolchain.report.latency_figures import draw_latency
 
         return render_html(report, drawings=draw_latency(report, samples))
+    except ModuleNotFoundError as error:
+        problem = f"{error.name} is not installed: {write_install(find_extra(error.name or ''))}"
+        return render_html(report, drawings=[], drawing_problem=problem)
     except Exception as error:  # noqa: BLE001 - whatever a drawing library raises, the numbers must reach the reader
         return render_html(report, drawings=[], drawing_problem=f"{type(error).__name__}: {error}")

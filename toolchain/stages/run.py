@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,7 @@ from toolchain.project.recipe import Recipe
 from toolchain.project.seams import DATA_SETS, DECODERS, LOWERINGS, METRICS, RUNTIMES, TASKS
 from toolchain.run.cache import Cache, Entry, find_version, hash_file, read_versions
 from toolchain.run.sources import Sources, find_sources
-from toolchain.run.stage_record import StageRecord
+from toolchain.run.stage_record import StageRecord, record_stage
 from toolchain.tasks.own_answers import make_answer
 from toolchain.tasks.scoring import describe_metric, load_scoring
 
@@ -112,13 +112,9 @@ class Run:
         self.notes.append(text)
         self.progress.note(text)
 
-    @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Record a stage that is never cached, because it is about the board and not about its inputs."""
-        started_s = time.monotonic()
-        with self.progress.stage(name):
-            yield
-        self._record(name, started_s, cached=False, sha256=None)
+    def timed(self, name: str) -> AbstractContextManager[None]:
+        """Record a stage that is never cached."""
+        return record_stage(name, self.records, self.progress)
 
     def identify_code(
         self, stage: str, *chosen: Member, libraries: Sequence[str] = (), runtime: str | None = None

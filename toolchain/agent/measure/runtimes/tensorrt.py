@@ -36,7 +36,7 @@ from ..traits import LibraryPlaces, Traits
 _ROUNDS, _RUNS_A_ROUND = 3 * EPISODES, 3
 
 TRAITS = Traits(
-    install="python -m pip install tensorrt",
+    install="python -m pip install tensorrt (beside the toolchain: 'edge-toolchain[tensorrt]')",
     # A Jetson has them among those of the system.
     libraries=LibraryPlaces(
         beside=("tensorrt", "tensorrt_bindings", "tensorrt_libs", "tensorrt.libs"),
