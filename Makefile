@@ -17,7 +17,7 @@ VENV      := .venv
 PIP       := $(VENV)/bin/python -m pip
 TOOLCHAIN := $(VENV)/bin/toolchain
 
-.PHONY: setup deploy train test test-power test-board wheel-test app-test fuzz soak check bench board board-stop clean
+.PHONY: setup deploy train test test-power test-board wheel-test app-test fuzz soak check docs bench board board-stop clean
 
 setup: $(VENV)/.installed
 
@@ -70,6 +70,11 @@ check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+# The docs as pages in build/docs, every link of theirs followed; nothing is loaded from elsewhere.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs --quiet build --strict
+	$(VENV)/bin/python -m tests.docs_site build/docs
 
 bench: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m benchmarks
