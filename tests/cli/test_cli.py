@@ -122,3 +122,17 @@ def test_the_command_starts_without_the_heavy_libraries():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(("words", "found"), [((), "none"), (("a", "--device", "b"), "a and b")])
+def test_a_board_is_enrolled_by_one_name_in_one_place(run, words, found):
+    code, _, stderr = run("enroll", *words, "--signers", "signers")
+    assert code == 2
+    assert f"found {found}\n  fix: name them with --device" in stderr
+
+
+def test_enroll_takes_devices_as_deploy_does_and_by_a_word_alone(run, tmp_path):
+    (tmp_path / "devices.toml").write_text('[a]\ntarget = "cpu"\nhost = "a"\n')
+    for words in (("--device", "a,b"), ("a,b",)):
+        code, _, stderr = run("enroll", *words, "--signers", "signers")
+        assert (code, "no device is called b" in stderr) == (2, True)

@@ -158,7 +158,7 @@ def test_the_key_of_a_device_vouches_for_no_bundle_of_others_and_the_key_of_its_
     public = make_key(tmp_path / "maker")
     (tmp_path / "signers").write_text(f"maker@example.org {NAMESPACES} {public}\n")
     (tmp_path / "devices.toml").write_text(lab.describe(target="cpu", sign=str(tmp_path / "maker")))
-    assert run("enroll", "native", "--signers", tmp_path / "signers")[0] == 0
+    assert run("enroll", "--device", "native", "--signers", tmp_path / "signers")[0] == 0
     bundle = make_bundle()
     code, _, stderr = deploy(bundle, "--device", "native")
     assert (code, read_active(lab)) == (10, None), stderr

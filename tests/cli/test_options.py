@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from toolchain.agent.measure.settings import DEFAULTS, MeasureSettings
-from toolchain.cli import flow, model
+from toolchain.cli import deploy, flow, model
 from toolchain.cli.options import SETTINGS, take_settings
 
 
@@ -40,7 +40,7 @@ def test_a_number_with_which_nothing_can_be_measured_is_refused_by_the_parser(ru
     assert run("--latency-limit-s", value) == (2, [])
 
 
-@pytest.mark.parametrize("command", [flow.deploy, flow.verify, model.compress], ids=lambda command: command.__name__)
+@pytest.mark.parametrize("command", [deploy.deploy, flow.verify, model.compress], ids=lambda command: command.__name__)
 def test_every_command_with_a_verdict_has_the_options(command):
     app = typer.Typer()
     app.command()(command)

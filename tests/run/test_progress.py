@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from contextlib import suppress
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
@@ -120,6 +121,43 @@ def test_plain_lines_come_at_most_once_an_interval():
     assert lines[0].startswith("calibrate: ")
     assert lines[0].endswith("/100")
     assert "\x1b" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("step", [1, 7])
+def test_a_counter_that_was_shown_ends_at_its_total(step):
+    clock, stream = Clock(), io.StringIO()
+    with Progress(stream=stream, read_clock_s=clock) as progress, progress.stage("lower"):
+        advance = progress.steps("calibrate", 14)
+        for _ in range(14 // step):
+            clock.now_s += LINE_INTERVAL_S * 0.4 * step
+            advance(step)
+    lines = stream.getvalue().splitlines()
+    assert [line for line in lines if line.startswith("calibrate")][-1] == "calibrate: 14/14"
+    assert lines.count("calibrate: 14/14") == 1
+
+
+def test_a_counter_that_ends_early_says_so_as_its_stage_ends_and_one_of_a_failed_stage_does_not():
+    clock, stream = Clock(), io.StringIO()
+    with Progress(stream=stream, read_clock_s=clock) as progress:
+        with progress.stage("lower"):
+            for name in ("measure", "search", "silent"):
+                advance = progress.steps(name, 100)
+                clock.now_s += LINE_INTERVAL_S * (name != "silent")
+                advance(60)
+        with suppress(KeyError), progress.stage("verify"):
+            advance = progress.steps("run", 100)
+            clock.now_s += LINE_INTERVAL_S
+            advance(60)
+            raise KeyError
+    assert stream.getvalue().splitlines() == [
+        "measure: 60/100",
+        "search: 60/100",
+        "measure: ended after 60 of 100",
+        "search: ended after 60 of 100",
+        "lower: 6.0 s",
+        "run: 60/100",
+        "verify: failed",
+    ]
 
 
 def test_a_short_loop_off_a_terminal_shows_nothing():

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from toolchain.agent.measure.quantities import write_megabytes, write_ms
+from toolchain.cli.completion import suggest_devices
 from toolchain.cli.options import AsJson, DeviceName, Quiet, show_progress
 from toolchain.cli.stdout import print_rows, show_report
 from toolchain.errors import ExitCode, ToolchainError, usage
@@ -63,15 +64,39 @@ def rollback(device: DeviceName, as_json: AsJson = False, quiet: Quiet = False) 
 
 
 def enroll(
-    device: Annotated[str, typer.Argument(help=f"A device of {DEVICES_FILE}.")],
-    signers: Annotated[Path, typer.Option(help="An allowed_signers file of OpenSSH: whose bundles the board takes.")],
+    named: Annotated[
+        str | None,
+        typer.Argument(metavar="DEVICE", help="The same as --device.", autocompletion=suggest_devices),
+    ] = None,
+    *,
+    signers: Annotated[Path, typer.Option(help="An allowed_signers file of OpenSSH: whose bundles the boards take.")],
+    device: Annotated[
+        str | None,
+        typer.Option(help=f"Boards of {DEVICES_FILE}, as in a,b,c.", autocompletion=suggest_devices),
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Tell a board whose signatures it trusts; from then on it takes no unsigned bundle."""
+    """Tell boards whose signatures they trust; from then on they take no unsigned bundle."""
     from toolchain.deploy.maintain import enroll_signers
 
-    document = enroll_signers(_find_device(device), signers)
-    print_rows(document, as_json=as_json, show=_print_enrolled)
+    if (named is None) == (device is None):
+        raise usage(
+            "it takes a board to tell whom to trust" if named is None else "the board is named in two ways",
+            where="--device",
+            expected=f"boards of {DEVICES_FILE}, as in a,b,c",
+            found="none" if named is None else f"{named} and {device}",
+            fix="name them with --device",
+        )
+    units = find_devices(named or device or "")
+    documents = {}
+    for unit in units:
+        documents[unit.name] = document = enroll_signers(unit, signers)
+        if not as_json:
+            if len(units) > 1:
+                Screen(sys.stdout).line(f"{unit.name}:")
+            print_rows(document, as_json=False, show=_print_enrolled)
+    if as_json:
+        print_rows(documents if len(units) > 1 else documents[units[0].name], as_json=True)
     return ExitCode.PROVEN
 
 

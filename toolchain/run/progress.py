@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
@@ -60,6 +61,7 @@ class Progress:
         self._read_clock_s = read_clock_s
         self._stage: str | None = None
         self._bars: Bars | None = None
+        self._loops: list[_Loop] = []
         self._above = ExitStack()
         self._shows_bars = self._screen.console.is_interactive and not quiet
         self._log: FileIO | None = None
@@ -96,9 +98,11 @@ class Progress:
             with suppress(ToolchainError):
                 self.log("failed", duration_s=self._elapsed_s(start_s), error=str(error) or type(error).__name__)
             self._remove_bars()
+            self._loops.clear()
             self._show(f"{name}: failed")
             raise
         else:
+            self._end_loops()
             duration_s = self._elapsed_s(start_s)
             self.log("end", duration_s=duration_s, cached=cached)
             self._remove_bars()
@@ -178,18 +182,40 @@ class Progress:
             self._bars = None
 
     def _advance_lines(self, name: str, total: int) -> Advance:
-        done = 0
+        loop = _Loop(name=name, total=total)
+        self._loops.append(loop)
         shown_s = self._read_clock_s()
 
         def advance(count: int = 1) -> None:
-            nonlocal done, shown_s
-            done += count
+            nonlocal shown_s
+            loop.done += count
             now_s = self._read_clock_s()
-            if now_s - shown_s >= LINE_INTERVAL_S:
-                shown_s = now_s
-                self._show(f"{name}: {done}/{total}")
+            is_due = now_s - shown_s >= LINE_INTERVAL_S
+            if is_due or (loop.shown and loop.done >= total):
+                shown_s, loop.shown = now_s, loop.done
+                self._show(f"{name}: {loop.done}/{total}")
 
         return advance
+
+    def _end_loops(self) -> None:
+        """Say of loops that ended before their total that they did; of one that showed nothing, nothing.
+
+        As the stage ends and not before: one loop may go on within another.
+        """
+        for loop in self._loops:
+            if loop.shown and loop.done < loop.total:
+                self._show(f"{loop.name}: ended after {loop.done} of {loop.total}")
+        self._loops.clear()
+
+
+@dataclass
+class _Loop:
+    """A loop that is shown in plain lines: what is done of it, and how much of that a line has told."""
+
+    name: str
+    total: int
+    done: int = 0
+    shown: int = 0
 
 
 def show_steps(progress: Progress) -> Callable[[str, int, int], None]:

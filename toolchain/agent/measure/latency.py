@@ -30,6 +30,8 @@ from .settings import DEFAULTS
 # Two sessions of one model differ for as long as they are open, by where their memory lies: in 200 pairs of four models
 # (0.008 to 6 ms) 28 intervals lay beside 1 by less than 0.4 %, none by 1 %. Intervals are wider by it on either side.
 SESSION_LUCK = 0.01
+# Up to this ratio, a gain of that size may be luck.
+NOTICED = (1.0 + SESSION_LUCK) ** 2
 
 # A block is long against the timer (perf_counter_ns: some 50 ns) and short against a change of the clock frequency.
 _BLOCK_NS = 10_000_000
@@ -137,7 +139,7 @@ def decide(ratio: Ratio) -> str:
     """
     if ratio.low is None or ratio.high is None:
         return UNDECIDED
-    if ratio.high <= (1.0 + SESSION_LUCK) ** 2:
+    if ratio.high <= NOTICED:
         return NOT_FASTER
     return FASTER if ratio.low > 1.0 else UNDECIDED
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Sequence
 
 from ...errors import ExitCode
-from ..latency import FASTER, UNDECIDED, decide
-from ..quantities import write_speedup
+from ..latency import FASTER, NOTICED, UNDECIDED, decide
+from ..quantities import TIMES, write_speedup
 from .case import Case
 from .row import Row, skip_row, write_row
 
@@ -29,5 +29,8 @@ def judge(case: Case) -> Sequence[Row]:
     if decision == UNDECIDED:
         reason = f"undecided whether it is faster than {following}: {measured}"
         return [Row(NAME, GROUP, "undecided", measured, required, reason, int(ExitCode.PROVEN))]
-    failure = None if decision == FASTER else f"it is not faster than {following}: {measured}"
+    failure = None
+    if decision != FASTER:
+        margin = f"{NOTICED:.2f}{TIMES}"
+        failure = f"it is not faster than {following}: {measured}, where up to {margin} is the luck of a session"
     return [write_row(NAME, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.LATENCY)]
