@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from toolchain.agent.measure.metrics import find_metric
+from toolchain.data import chance as chance_module
 from toolchain.data.chance import compute_luck, judge_float_model, measure_chance
 from toolchain.errors import ExitCode, ToolchainError
 
@@ -119,3 +120,10 @@ def test_a_metric_that_names_its_output_has_a_chance_too():
 
     labels = np.array([0, 0, 0, 1])
     assert measure_chance(Named(), labels, 4) == measure_chance(top1, labels, 4) == 0.75
+
+
+def test_the_chance_of_class_labels_is_known_and_of_nothing_else():
+    labels = np.array([0, 0, 0, 1, 2, 2])
+    assert chance_module.find_chance(TOP1, {"labels": labels}) == 0.5
+    assert chance_module.find_chance(find_metric("rmse"), {"values": np.zeros((6, 1))}) is None
+    assert chance_module.find_chance(TOP1, {}) is None

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from toolchain.data import load_dataset
+from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.device import Device
 from toolchain.project.find import list_models, list_targets
 from toolchain.project.keys_page import write_keys_page
@@ -22,6 +24,20 @@ from toolchain.project.schema import (
 from toolchain.project.seams import DATA_SETS, METHODS
 from toolchain.project.target import Target
 
+NEW_OPTION = '''
+from toolchain.project.toml_file import Section
+
+
+class Options(Section):
+    """Of a data set of a user's."""
+
+    loudness: float = 0.5
+    """Of the quietest sample."""
+
+
+def load(options):
+    """Return nothing."""
+'''
 _ROOT = Path(__file__).parents[2]
 RECIPE, TARGET, DEVICE = write_recipe_schema(), write_target_schema(), write_device_schema()
 
@@ -141,3 +157,30 @@ def test_the_page_that_explains_recipes_shows_every_key():
             continue
         keys = RECIPE["$defs"][reference.rpartition("/")[2]]["properties"]
         assert [f"{name}.{key}" for key in keys if f"{key} =" not in text] == []
+
+
+def test_a_new_option_of_a_data_set_appears_with_its_default(tmp_path, monkeypatch):
+    folder = tmp_path / "plugins/data_sets"
+    folder.mkdir(parents=True)
+    (folder / "theirs.py").write_text(NEW_OPTION)
+    monkeypatch.chdir(tmp_path)
+    assert describe_options(DATA_SETS, "theirs")["properties"] == {
+        "loudness": {"type": "number", "default": 0.5, "description": "Of the quietest sample."}
+    }
+    rules = write_recipe_schema()["$defs"]["DataSection"]["allOf"]
+    (own,) = [rule["then"] for rule in rules if rule["if"]["properties"]["name"]["const"] == "theirs"]
+    assert own["properties"]["options"]["properties"]["loudness"]["default"] == 0.5
+
+
+@pytest.mark.parametrize("name", [name for name, member in list_members(DATA_SETS).items() if member.is_ours])
+def test_a_data_set_takes_the_options_of_its_schema_and_no_other(name):
+    schema = describe_options(DATA_SETS, name)
+    values = {"integer": 8, "array": ["a", "b"], "object": {"a": 1}}
+    given = {
+        option: values.get(schema["properties"][option].get("type"), "none") for option in schema.get("required", [])
+    }
+    with pytest.raises(ToolchainError) as caught:
+        load_dataset(name, {**given, "no_such_option": 1})
+    error = caught.value
+    assert (error.code, error.where) == (ExitCode.USAGE, "data.options: no_such_option")
+    assert error.expected == f"one of {', '.join(schema['properties']) or 'no key at all'}"

@@ -56,6 +56,9 @@ def train(
             value = write_value(result.metric, find_metric(result.metric_name).SCALE.unit)
             measured = f"{result.metric_name} {value} of {result.samples} test samples"
         Screen(sys.stdout).line(f"{result.weights}: {measured}{of}")
+        if result.metric is not None and result.chance is not None and result.metric <= result.chance:
+            chance = write_value(result.chance, find_metric(result.metric_name or "").SCALE.unit)
+            Screen(sys.stderr).line(f"warning: this is chance: the same answer for every sample reaches {chance}")
         if not result.has_learnt:
             Screen(sys.stderr).line("warning: no epoch was better than the untrained model on what was held out")
     return ExitCode.PROVEN

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.agent.measure.metrics import Metric
-from toolchain.agent.measure.targets import LABELS
+from toolchain.agent.measure.targets import LABELS, TargetArray
 from toolchain.errors import usage
 
 # As everywhere in the verdict (agent/measure/quantiles.py).
@@ -41,6 +41,14 @@ def measure_chance(metric: Metric, labels: NDArray[np.int64], classes: int) -> f
     scores[0, np.argsort(counts, kind="stable")] = np.arange(len(counts))
     right = [answers_right(metric, scores, int(label)) for label in np.flatnonzero(counts)]
     return float(counts[np.flatnonzero(counts)][right].sum() / len(labels))
+
+
+def find_chance(metric: Metric, targets: Mapping[str, TargetArray]) -> float | None:
+    """Return what the best constant answer scores on these targets; None for a metric of other targets than class labels."""
+    labels = targets.get(LABELS)
+    if tuple(metric.TARGETS) != (LABELS,) or not isinstance(labels, np.ndarray) or labels.ndim != 1 or not len(labels):
+        return None
+    return measure_chance(metric, labels.astype(np.int64), int(labels.max()) + 1)
 
 
 def compute_luck(hits: int, samples: int, chance: float) -> float:

@@ -11,9 +11,11 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from toolchain.agent.measure.metrics import Targets, find_metric
 from toolchain.agent.measure.quantities import write_value
 from toolchain.agent.measure.scoring import Scoring
 from toolchain.data import Dataset, TrainingSamples, load_dataset
+from toolchain.data.chance import find_chance
 from toolchain.data.dataset import IMAGE_INPUT, are_pictures
 from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.module.builder import build_model
@@ -50,6 +52,8 @@ class TrainResult:
     """The outputs that the metric reads."""
     unmeasured: tuple[str, ...]
     """The others."""
+    chance: float | None
+    """What the best constant answer would score; None where the metric is of other things than classes."""
     has_learnt: bool
     """Whether any epoch was better than the untrained model, on what was held out; true where nothing was."""
 
@@ -193,8 +197,13 @@ def train_model(
         duration_s=duration_s,
         measured=measured,
         unmeasured=tuple(name for name in outputs if name not in measured),
+        chance=_find_chance(scoring, dataset.evaluation.targets),
         has_learnt=watch is None or watch.has_learnt,
     )
+
+
+def _find_chance(scoring: Scoring | None, targets: Targets) -> float | None:
+    return None if scoring is None or scoring.is_decoded else find_chance(find_metric(scoring.name), targets)
 
 
 def _can_measure(scoring: Scoring, model: nn.Module, held: TrainingSamples, accelerator: Accelerator) -> bool:
