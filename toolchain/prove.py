@@ -14,6 +14,7 @@ from toolchain.bundle.authenticate import authenticate_bundle
 from toolchain.bundle.made_elsewhere import check_target, explain_unsigned, requires_signature
 from toolchain.bundle.sign import STATEMENT_NAMESPACE, sign_bytes, sign_manifest
 from toolchain.deploy.answer import Answer, judge_answer
+from toolchain.deploy.local import refuse_members_inside
 from toolchain.deploy.pin import write_pin
 from toolchain.deploy.transport import Measured, Shipment, Transport
 from toolchain.errors import ToolchainError
@@ -65,6 +66,7 @@ def deploy_bundle(
         data = authenticate_bundle(bundle, manifest_bytes, None).data
         manifest = parse_manifest(manifest_bytes)
         name, target_name = manifest.model, manifest.target
+        refuse_members_inside(bundle, manifest)  # of the copy that is measured they would lie outside
         if target is not None:
             check_target(manifest, target, device=transport.device, where=str(bundle))
         if sign_with is not None:

@@ -150,6 +150,8 @@ def test_a_plug_in_that_lies_in_the_bundle_does_not_run(make_bundle, home, mark,
     code, report, stderr = verify(bundle, bundle)
     assert (code, report["exit_code"]) == (10, 10)
     assert "nothing in one is executed here" in stderr
+    code, report, stderr = run(bundle, "deploy", ".", "--out", home / "out", "--json", "--quiet")
+    assert (code, report["exit_code"]) == (10, 10), stderr
     code, report, stderr = verify(home, bundle)  # nobody here knows such a member
     assert code in (2, 23)
     assert not canary.exists()

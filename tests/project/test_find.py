@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.project.find import find_recipe, find_target, list_models, list_targets
+from toolchain.project.find import find_bundle, find_recipe, find_target, list_models, list_targets
 from toolchain.project.npz_file import read_arrays
 
 RECIPE = """
@@ -170,3 +170,15 @@ def test_a_path_that_is_no_utf_8_is_refused(project, odd):
         error = refuse(find_recipe, str(paths["net.onnx"]), calibration=paths["data.npz"])
     assert "is no UTF-8" in error.what
     assert "caf\\xe9" in error.where
+
+
+def test_a_bundle_is_a_folder_with_a_manifest_and_whatever_else_a_word_is_is_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("resnet8", "theirs", "empty"):
+        (tmp_path / name).mkdir()
+    for name in ("resnet8", "theirs"):
+        (tmp_path / name / "manifest.json").write_text("{}")
+    assert find_bundle("theirs") == Path("theirs")
+    assert find_bundle("./resnet8") == Path("resnet8")
+    for word in ("resnet8", "empty", "none", "", "x" * 5000, "a\0b", "theirs/manifest.json"):
+        assert find_bundle(word) is None

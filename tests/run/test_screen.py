@@ -100,3 +100,31 @@ def test_what_libraries_print_while_bars_are_shown_stays_escaped(monkeypatch):
     assert not find_raw(shown, may_have_colours=True)
     assert "\\x1b]0;title" in shown
     assert shown.endswith("after\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_long_text_beside_a_name_goes_on_below_itself_on_a_terminal_and_is_one_line_for_programs(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    text = (
+        "share 2^bits values among the weights of a layer, by optimal one-dimensional k-means; /a/path/that/stays/whole"
+    )
+    shown, piped = Terminal(), io.StringIO()
+    Screen(shown, width=60).named("name", text, width=10)
+    Screen(piped, width=60).named("name", text, width=10)
+    lines = shown.getvalue().splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 60
+    assert lines[0].startswith("name        share")
+    assert all(line.startswith(" " * 12) for line in lines[1:])
+    assert " ".join(line.strip() for line in lines) == f"name        {text}"
+    assert piped.getvalue() == f"name        {text}\n"
+
+
+def test_a_name_as_wide_as_the_terminal_leaves_its_text_some_room():
+    shown = Terminal()
+    Screen(shown, width=30).named("n" * 40, "a text of some words that is long", width=40)
+    assert "some words" in " ".join(shown.getvalue().split())

@@ -39,7 +39,7 @@ def print_rows(rows: Any, *, as_json: bool, show: Callable[..., None] | None = N
             width = max((len(name) for name in rows), default=0)
             screen = Screen(sys.stdout)
             for name, text in rows.items():
-                screen.line(f"{name:<{width}}  {text}")
+                screen.named(name, str(text), width=width)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from toolchain.errors import ExitCode, ToolchainError, explain_storage
 from toolchain.project import agent_members
 from toolchain.project.agent_members import use_member
 from toolchain.project.members import Member, find_member, list_members
-from toolchain.project.seams import DECODERS, METRICS, RUNTIMES
+from toolchain.project.seams import DECODERS, METRICS, RUNTIMES, Seam
 from toolchain.run.cache import cache_root, hash_file
 
 _PARTIAL = "bundle.partial-"
@@ -140,16 +140,11 @@ def _list_members(bundle_dir: Path, manifest: Manifest) -> list[str]:
     Raises ToolchainError: exit 10 for a file in the bundle itself, which the project's folder may be; exit 11 for a metric
     or decoder that is another one here than in the bundle: the value to compare with is not of it.
     """
-    decoder = manifest.metric.decoder
-    names = {
-        METRICS: manifest.metric.name,
-        DECODERS: None if decoder is None else decoder.name,
-        RUNTIMES: manifest.runtime,
-    }
+    names = _name_members(manifest)
+    refuse_members_inside(bundle_dir, manifest)
     for seam, name in names.items():
         if name in list_members(seam):
             member = find_member(seam, name)
-            _check_outside(member, bundle_dir)
             use_member(seam, name)
             own = f"agent/measure/{seam.name}/{name}.py"
             told = next((entry.sha256 for entry in manifest.files if entry.path == own), None)
@@ -164,6 +159,22 @@ def _list_members(bundle_dir: Path, manifest: Manifest) -> list[str]:
                     fix=fix,
                 )
     return agent_members.list_arguments(**{seam.name: name for seam, name in names.items()})
+
+
+def _name_members(manifest: Manifest) -> dict[Seam, str | None]:
+    decoder = manifest.metric.decoder
+    return {
+        METRICS: manifest.metric.name,
+        DECODERS: None if decoder is None else decoder.name,
+        RUNTIMES: manifest.runtime,
+    }
+
+
+def refuse_members_inside(bundle_dir: Path, manifest: Manifest) -> None:
+    """Refuse (exit 10) a bundle in which a member lies that would be taken for it, as where a command starts in its folder."""
+    for seam, name in _name_members(manifest).items():
+        if name in list_members(seam):
+            _check_outside(find_member(seam, name), bundle_dir)
 
 
 def _check_outside(member: Member, bundle_dir: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
@@ -74,14 +73,10 @@ def print_findings(findings: Mapping[str, Any], *, stream: TextIO) -> None:
     width = max(len(name) for name, _ in lines)
     screen = Screen(stream)
     for name, text in lines:
-        # A fix stays one line, which can be copied.
-        parts = (
-            [text]
-            if " fix: " in text
-            else textwrap.wrap(text, screen.console.width - width - 2, break_on_hyphens=False)
-        )
-        for number, part in enumerate(parts or [""]):
-            screen.line(f"{'' if number else name:<{width}}  {part}")
+        if " fix: " in text:  # one line, which can be copied
+            screen.line(f"{name:<{width}}  {text}")
+        else:
+            screen.named(name, text, width=width)
 
 
 def _write_state(finding: Mapping[str, Any], detail: str | None) -> str:

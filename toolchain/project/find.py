@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -52,7 +53,8 @@ def find_bundle(model: str) -> Path | None:
     A name in models/ is that model, whatever lies in a folder of the name: `./NAME` is the folder.
     """
     path = Path(model)
-    is_bundle = (path / MANIFEST_NAME).is_file() and model not in list_models()
+    # Whatever a word is, a name that no file system takes among them.
+    is_bundle = os.path.isfile(path / MANIFEST_NAME) and model not in list_models()  # noqa: PTH113 - Path's own raises
     return path if is_bundle else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from io import TextIOBase
@@ -19,6 +20,9 @@ from toolchain.agent.printable import escape_line, escape_lines
 from toolchain.errors import ToolchainError
 
 _ASCII = str.maketrans({TIMES: "x", "≤": "<=", "≥": ">=", EN_DASH: "-", "\N{MINUS SIGN}": "-", "…": "...", "·": "-"})
+
+# Characters of a column beside a long name: a narrower one would be unreadable, so it leaves the screen.
+_ROOM_MIN = 20
 
 Cell = tuple[str, str]
 """A text and its style."""
@@ -65,6 +69,14 @@ class Screen:
                 table.add_row(self._style(name, "dim"), self._style(value, style))
         if table.row_count:
             self.console.print(table)
+
+    def named(self, name: str, text: str, *, width: int) -> None:
+        """Print a name in a column of a width and a text beside it, which goes on below itself on a terminal."""
+        room = max(_ROOM_MIN, self.console.width - width - 2)
+        is_long = self.console.is_terminal and len(text) > room
+        parts = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) if is_long else [text]
+        for number, part in enumerate(parts):
+            self.line(f"{'' if number else name:<{width}}  {part}")
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, numbers: int) -> None:
         """Print a table; a cell is (text, style), and the last columns are numbers."""
