@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.run.progress import LINE_INTERVAL_S, Progress
+from toolchain.run.progress import LINE_INTERVAL_S, Progress, show_steps
 
 # Writing to it always fails as on a full disk: full(4).
 FULL = Path("/dev/full")
@@ -238,3 +238,13 @@ def test_a_log_that_cannot_be_written_does_not_hide_why_a_stage_failed(monkeypat
     monkeypatch.setattr(progress, "_log", FileIO(FULL, "w"))
     error = ValueError("broken")
     assert stage.__exit__(ValueError, error, None) is False  # neither swallowed nor replaced
+
+
+def test_a_step_that_begins_again_counts_to_its_total_again_and_never_beyond():
+    clock, stream = Clock(), io.StringIO()
+    with Progress(stream=stream, read_clock_s=clock) as progress:
+        show = show_steps(progress)
+        for done in (40, 100, 100, 0, 60, 100, 130):
+            clock.now_s += LINE_INTERVAL_S
+            show("latency", done, 100)
+    assert stream.getvalue().splitlines() == ["latency: 100/100", "latency: 60/100", "latency: 100/100"]

@@ -188,10 +188,10 @@ class Progress:
 
         def advance(count: int = 1) -> None:
             nonlocal shown_s
-            loop.done += count
+            loop.done = min(loop.done + count, total)
             now_s = self._read_clock_s()
             is_due = now_s - shown_s >= LINE_INTERVAL_S
-            if is_due or (loop.shown and loop.done >= total):
+            if loop.shown < loop.done and (is_due or (loop.shown and loop.done == total)):
                 shown_s, loop.shown = now_s, loop.done
                 self._show(f"{name}: {loop.done}/{total}")
 
@@ -223,7 +223,9 @@ def show_steps(progress: Progress) -> Callable[[str, int, int], None]:
     shown: dict[str, tuple[Advance, int]] = {}
 
     def show(step: str, done: int, total: int) -> None:
-        advance, before = shown.get(step) or (progress.steps(step, total), 0)
+        known = shown.get(step)
+        # A step that begins again, as a latency that others disturbed, is another loop.
+        advance, before = known if known is not None and done >= known[1] else (progress.steps(step, total), 0)
         shown[step] = (advance, done)
         if done > before:
             advance(done - before)
