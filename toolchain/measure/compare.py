@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import onnx
-from onnx import TensorProto
 
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.agent.measure.parity import Parity
 from toolchain.deploy.transport import OnProgress
 from toolchain.graph.file import read_onnx
-from toolchain.graph.session import HostSession
-from toolchain.graph.shapes import infer_shapes
+from toolchain.graph.inner_tensors import find_common_tensors, open_with_inner
 from toolchain.graph.view import read_names
 from toolchain.lower.fp16_emulation import emulate_float16
 from toolchain.measure.payload import Data, choose_feeds, open_payload
@@ -47,8 +45,8 @@ def compare_models(
     second = open_payload(b, data=data, threads=1, samples=_SAMPLES)
     feeds = choose_feeds([first, second])
     models = [emulate_float16(read_onnx(payload.path, trusted=True)) for payload in (first, second)]
-    inner = _find_common_tensors(models[0], models[1]) if layers else []
-    sessions = [_open(model, inner) for model in models]
+    inner = find_common_tensors(models[0], models[1]) if layers else []
+    sessions = [open_with_inner(model, inner) for model in models]
     parity = Parity()
     for done, feed in enumerate(feeds, start=1):
         reference, deployed = (session.run(feed) for session in sessions)
@@ -105,24 +103,3 @@ def _mark_layers(model: onnx.ModelProto, rows: list[dict[str, Any]], sqnr_db_min
             leaves = reached[name] < sqnr_db_min <= inputs_db
             marks[name] = {"layer": node.name, "op": node.op_type, "leaves": leaves}
     return [{**row, **marks.get(row["output"], {"layer": "", "op": "", "leaves": False})} for row in rows]
-
-
-def _find_common_tensors(a: onnx.ModelProto, b: onnx.ModelProto) -> list[str]:
-    """Return the names of the float tensors inside both graphs, in A's order."""
-    floats = [
-        {
-            value.name
-            for value in infer_shapes(model).value_info
-            if value.type.tensor_type.elem_type == TensorProto.FLOAT
-        }
-        for model in (a, b)
-    ]
-    outputs = {value.name for model in (a, b) for value in model.graph.output}
-    inner = (floats[0] & floats[1]) - outputs
-    return [name for node in a.graph.node for name in node.output if name in inner]
-
-
-def _open(model: onnx.ModelProto, inner: Sequence[str]) -> HostSession:
-    """Open a model with the kernels of a board; these inner tensors come first of what it returns."""
-    outputs = [value.name for value in model.graph.output]
-    return HostSession(model, integer_kernels=True, tensors=[*inner, *outputs])
