@@ -4,6 +4,7 @@ import ast
 import html
 import io
 import json
+import re
 import tomllib
 import xml.etree.ElementTree as ET
 from contextlib import suppress
@@ -17,7 +18,7 @@ from onnx import TensorProto, helper
 
 import toolchain
 from tests.hostile_texts import HOSTILE, SURROGATE, find_raw, has_forged_line
-from tests.report.made_run import make_run
+from tests.report.explained_run import explain_run
 from toolchain.agent.command import answer_command
 from toolchain.agent.install.audit import AuditLog
 from toolchain.agent.install.folder import Folder
@@ -55,7 +56,7 @@ def poison(value, key=""):
 
 @pytest.fixture(scope="module")
 def report():
-    document = poison(make_run().but(device="unit", notes=("note",)).report())
+    document = poison(explain_run().but(device="unit", notes=("note",)).report())
     document["provenance"] |= {f"data {TEXT}": {TEXT: TEXT, "list": [TEXT]}}
     return document
 
@@ -75,11 +76,11 @@ def assert_clean(text, *, has_bars=False):
 @pytest.mark.parametrize("name", ["report.json", "report.html", "junit.xml", "summary.md"])
 @pytest.mark.parametrize("is_failed", [False, True], ids=["measured", "stopped"])
 def test_no_file_of_a_report_holds_it(report, tmp_path, name, is_failed):
-    document, samples = (build_failed(), None) if is_failed else (report, dict(make_run().samples))
+    document, samples = (build_failed(), None) if is_failed else (report, dict(explain_run().samples))
     write_reports(tmp_path, document, samples)
     text = (tmp_path / name).read_text(encoding="utf-8")
     assert_clean(html.unescape(text) if name == "summary.md" else text)  # there, what is escaped is escaped again
-    assert "could not be drawn" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "latency could not be drawn" not in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert (
         json.loads((tmp_path / "report.json").read_text(encoding="utf-8")) == document
     )  # the values are the true ones
@@ -88,7 +89,12 @@ def test_no_file_of_a_report_holds_it(report, tmp_path, name, is_failed):
 
 def test_no_page_takes_it_for_markup(report, tmp_path):
     write_reports(tmp_path, report)
-    assert "<script" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    # What stands in a script element is the library's, ours, or JSON in which no text has an angle bracket.
+    specs = re.findall(r'<script type="application/json" id="[a-z-]+">(.*?)</script>', text, re.DOTALL)
+    assert len(specs) == text.count("<script") - 2 == 6
+    assert all(not set("<>&") & set(spec) and json.loads(spec) for spec in specs)
+    assert "alert(1)</script>" not in text
 
 
 def test_the_statement_does_not_hold_it(report):

@@ -23,6 +23,7 @@ from toolchain.project.target import Target
 from toolchain.prove import conclude, prove_bundle
 from toolchain.report import remove_reports, write_reports
 from toolchain.report.error_document import build_error_report
+from toolchain.report.explanation import read_graph_notes
 from toolchain.report.shape import Report
 from toolchain.run.atomic import write_atomically
 from toolchain.run.cache import Cache, Entry, cache_root
@@ -46,6 +47,8 @@ class Made:
 
     bundle: Entry
     candidates: dict[str, Entry]
+    explained: Entry
+    """What is known of the layers of the first precision."""
     warnings: list[str]
 
 
@@ -96,6 +99,7 @@ def deploy_model(
         float_reasons={
             layer["name"]: layer["reason"] for document in lowerings.values() for layer in document["kept_in_float"]
         },
+        graphs=read_graph_notes(lowerings, _read_json(made.explained, "layers.json")),
     )
 
 
@@ -142,6 +146,7 @@ def _make_bundle(run: stages.Run, target: Target, facts: Facts, freshness: Fresh
     candidates: dict[str, Entry] = {
         name: stages.lower(run, model, target, name, facts, exported=exported) for name in target.precision
     }
+    explained = stages.explain(run, model, candidates[target.precision[0]], target.precision[0])
     bundle = stages.bundle(
         run,
         target,
@@ -152,15 +157,17 @@ def _make_bundle(run: stages.Run, target: Target, facts: Facts, freshness: Fresh
         float_golden=float_golden,
         freshness=freshness,
     )
-    return Made(bundle=bundle, candidates=candidates, warnings=warnings)
+    return Made(bundle=bundle, candidates=candidates, explained=explained, warnings=warnings)
 
 
 def _read_lowerings(lowered: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
     """Return lowering.json of every candidate, by precision."""
-    return {
-        precision: json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8"))
-        for precision, entry in lowered.items()
-    }
+    return {precision: _read_json(entry, "lowering.json") for precision, entry in lowered.items()}
+
+
+def _read_json(entry: Entry, name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((entry.folder / name).read_text(encoding="utf-8"))
+    return document
 
 
 def _name_layers(record: Record, lowerings: Mapping[str, Mapping[str, Any]]) -> Record:
@@ -169,7 +176,13 @@ def _name_layers(record: Record, lowerings: Mapping[str, Mapping[str, Any]]) -> 
     def rename(candidate: CandidateRecord) -> CandidateRecord:
         names = lowerings.get(candidate.precision, {}).get("layer_names", {})
         layers = tuple(replace(layer, name=names.get(layer.name, layer.name)) for layer in candidate.placement.layers)
-        return replace(candidate, placement=Placement(layers=layers))
+        times = candidate.layer_times
+        if times is not None:
+            times = replace(
+                times,
+                kernels=tuple(replace(kernel, name=names.get(kernel.name, kernel.name)) for kernel in times.kernels),
+            )
+        return replace(candidate, placement=Placement(layers=layers), layer_times=times)
 
     return replace(record, candidates=tuple(map(rename, record.candidates)))
 

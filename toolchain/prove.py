@@ -135,7 +135,7 @@ def conclude(
     # The report comes last: where anything before it fails, the run ends with another exit code than the verdict's.
     write_pin(out / "bundle", proof.bundle_id, answer.judgement.shipped)
     _write_statement(out, report, answer.record.environment, sign_with)
-    write_reports(out, report, measured.samples_ms)
+    write_reports(out, report, measured.samples_ms, evaluation=(shipment.bundle, proof.manifest))
     return report
 
 

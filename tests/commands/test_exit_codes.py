@@ -21,7 +21,18 @@ def test_a_proven_model_is_exit_0(deployed):
     assert report["parity"][0]["sqnr_db"] > 20
     assert report["placement"]["precision_share_macs"] == {"int8": 1.0}
     assert [stage["name"] for stage in report["stages"]] == [
-        *("evidence", "export", "optimize", "golden", "lower-int8", "lower-float32", "bundle", "deploy", "verify"),
+        *(
+            "evidence",
+            "export",
+            "optimize",
+            "golden",
+            "lower-int8",
+            "lower-float32",
+            "explain",
+            "bundle",
+            "deploy",
+            "verify",
+        ),
     ]
 
 

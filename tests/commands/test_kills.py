@@ -8,7 +8,18 @@ from filelock import FileLock
 
 from toolchain.agent.manifest import read_manifest
 
-ENDS = ("evidence", "export", "optimize", "golden", "lower-int8", "lower-float32", "bundle", "deploy", "verify")
+ENDS = (
+    "evidence",
+    "export",
+    "optimize",
+    "golden",
+    "lower-int8",
+    "lower-float32",
+    "explain",
+    "bundle",
+    "deploy",
+    "verify",
+)
 
 
 def read_tree(folder):

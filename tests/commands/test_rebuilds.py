@@ -21,7 +21,7 @@ def test_a_second_run_rebuilds_nothing(cached_project):
     ("old", "new", "rebuilt"),
     [
         ("metric_drop_max = 0.05", "metric_drop_max = 0.06", ["bundle"]),
-        ('"minmax"', '"mse"', ["lower-int8", "bundle"]),
+        ('"minmax"', '"mse"', ["lower-int8", "explain", "bundle"]),
         ("[gates]", "# what must hold\n[gates]", []),
     ],
 )
@@ -33,7 +33,7 @@ def test_a_change_of_the_recipe_rebuilds_what_depends_on_it(cached_project, old,
 def test_other_weights_rebuild_everything(cached_project):
     tensors = load_file(cached_project.weights)
     save_file({name: array * np.float32(1.001) for name, array in tensors.items()}, cached_project.weights)
-    everything = ["evidence", "export", "optimize", "golden", "lower-int8", "lower-float32", "bundle"]
+    everything = ["evidence", "export", "optimize", "golden", "lower-int8", "lower-float32", "explain", "bundle"]
     assert list_rebuilt(cached_project) == everything
 
 

@@ -5,8 +5,11 @@ import dataclasses
 import pytest
 
 from tests.made_record import make_evaluation, make_manifest, make_metric, make_parity, make_record, make_varying
+from tests.report.explained_run import make_times, make_worst
 from toolchain.agent.measure.conditions import Conditions
+from toolchain.agent.measure.layer_times import KERNELS_MAX, Kernel, Peaks
 from toolchain.agent.measure.validity import Validity
+from toolchain.agent.measure.worst import SAMPLES_MAX
 from toolchain.deploy.consistent import check_consistent
 from toolchain.errors import ExitCode, ToolchainError
 
@@ -40,6 +43,12 @@ def change_latency(**changes):
     return change_first(record, latency=dataclasses.replace(record.candidates[0].latency, **changes))
 
 
+def change_times(**changes):
+    record = make_honest()
+    good = {"kernels": (Kernel("a", "Conv", 5.0),), "sha256": record.candidates[0].payload.sha256, **changes}
+    return change_first(record, layer_times=make_times(**good))
+
+
 def change_parity(**changes):
     return change_evaluation(parity=(dataclasses.replace(make_parity(), **changes),))
 
@@ -54,6 +63,9 @@ def change_metric(**changes):
 
 
 def test_an_honest_record_is_believed():
+    check_consistent(change_times(), make_manifest())
+    check_consistent(change_times(kernels=(), problem="the runtime does not tell"), make_manifest())
+    check_consistent(change_evaluation(worst=(make_worst()[0],)), make_manifest())
     check_consistent(make_honest(), make_manifest())
     check_consistent(change_evaluation(metric=None), make_manifest())
     check_consistent(make_honest(throttled=True, conditions=make_conditions(events={"cpu0": 1})), make_manifest())
@@ -112,6 +124,15 @@ LIES = {
     "another metric of the user's model": lambda: change_metric(reference=0.5, drop=0.5 - 0.924),
     "a drop that is none": lambda: change_metric(drop=0.0),
     "a metric of fewer samples": lambda: change_metric(samples=10),
+    "layers of another payload": lambda: change_times(sha256="0" * 64),
+    "a layer that takes less than no time": lambda: change_times(kernels=(Kernel("a", "Conv", -1.0),)),
+    "a run of less than no time": lambda: change_times(run_us=-1.0),
+    "a peak below 0": lambda: change_times(peaks=Peaks(-1.0, 1.0, 1.0, 1)),
+    "no layers, and no reason": lambda: change_times(kernels=()),
+    "layers, and a reason for none": lambda: change_times(problem="gone"),
+    "more layers than there may be": lambda: change_times(kernels=(Kernel("a", "Conv", 1.0),) * (KERNELS_MAX + 1)),
+    "a worst sample beyond the last": lambda: change_evaluation(worst=(make_worst()[0],) * (SAMPLES_MAX + 1)),
+    "a sample of another set": lambda: change_evaluation(worst=(dataclasses.replace(make_worst()[0], index=10**6),)),
 }
 
 

@@ -18,6 +18,7 @@ from toolchain.agent.measure.quantiles import Ratio, summarize_latency
 from toolchain.agent.measure.record import Evaluation, MetricResult, Record
 from toolchain.agent.measure.variation import Varying
 from toolchain.report.document import build_report
+from toolchain.report.explanation import GraphNotes
 from toolchain.report.shape import Report, SignatureState
 from toolchain.run.stage_record import StageRecord
 
@@ -110,6 +111,7 @@ class Run:
     device: str | None = None
     notes: tuple[str, ...] = ()
     float_reasons: dict[str, str] = field(default_factory=lambda: dict(FLOAT_REASONS))
+    graphs: dict[str, GraphNotes] = field(default_factory=dict)
 
     def judge(self) -> Judgement:
         return self.judgement or judge_record(self.record, self.manifest)
@@ -126,6 +128,7 @@ class Run:
             device=self.device,
             notes=self.notes,
             float_reasons=self.float_reasons,
+            graphs=self.graphs,
         )
 
     def but(self, **changes: Any) -> Run:

@@ -98,6 +98,7 @@ def build_stage(recipe_path, target_path, name, options):
                 read_facts("onnxruntime"),
                 exported=made["export"],
             ),
+            "explain": lambda: stage.explain(run, made["optimize"], made["lower-int8"], "int8"),
             "bundle": lambda: stage.bundle(
                 run,
                 target,
@@ -134,6 +135,7 @@ def main(folder):
         made.pop(path.stem)
     build("lower-int8", "lower", precision="int8")
     build("lower-float32", "lower", precision="float32")
+    build("explain", "explain")
     build("bundle", "bundle")
     for precision in ("int8", "fp16"):
         build(f"jetson-{precision}", "lower", target=jetson, precision=precision)

@@ -23,7 +23,7 @@ METHODS = {
     "qat": "finetune = { epochs = 1, batch_size = 32 }",
 }
 STAGES = [
-    *("export", "optimize", "golden", "lower-int8", "lower-float32", "bundle", "jetson-int8", "jetson-fp16"),
+    *("export", "optimize", "golden", "lower-int8", "lower-float32", "explain", "bundle", "jetson-int8", "jetson-fp16"),
     *(f"learn-{method}" for method in METHODS),
 ]
 

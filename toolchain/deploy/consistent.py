@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterator
 
 from toolchain.agent.manifest import Manifest
+from toolchain.agent.measure.by_class import CLASSES_MAX
 from toolchain.agent.measure.conditions import is_throttled
 from toolchain.agent.measure.drift import OutputDrift
 from toolchain.agent.measure.footprint.figures import Footprint
+from toolchain.agent.measure.layer_times import KERNELS_MAX, LayerTimes
 from toolchain.agent.measure.metrics import find_metric
 from toolchain.agent.measure.parity import OutputParity
 from toolchain.agent.measure.quantiles import Latency, Ratio
@@ -16,6 +18,7 @@ from toolchain.agent.measure.record import CandidateRecord, Evaluation, MetricRe
 from toolchain.agent.measure.sqnr import SQNR_DB_LIMIT
 from toolchain.agent.measure.validity import Validity, find_disturbances, has_tail
 from toolchain.agent.measure.verify import LATENCY_SCOPE
+from toolchain.agent.measure.worst import SAMPLES_MAX
 from toolchain.deploy.words import contradict
 
 # Two ways to add up the same numbers differ in their last digits.
@@ -36,6 +39,8 @@ def check_consistent(record: Record, manifest: Manifest) -> None:
     for candidate in record.candidates:
         if candidate.footprint is not None:
             _check_footprint(candidate.footprint, candidate, record, manifest)
+        if candidate.layer_times is not None:
+            _check_layer_times(candidate, candidate.layer_times, is_emulated=manifest.emulated)
         if candidate.evaluation is not None and candidate.evaluation.mismatch is None:
             _check_evaluation(candidate, candidate.evaluation, manifest)
 
@@ -124,8 +129,31 @@ def _check_footprint(footprint: Footprint, candidate: CandidateRecord, record: R
             raise contradict(where, "a peak, or why there is none", f"{resident}, {device}")
 
 
+def _check_layer_times(candidate: CandidateRecord, times: LayerTimes, *, is_emulated: bool) -> None:
+    """Refuse the times of another payload's layers, and times that no run has; no gate reads them, but people do."""
+    where = f"{candidate.precision}: layer_times"
+    if is_emulated:
+        raise contradict(where, "none, on an emulated board", f"those of {len(times.kernels)} kernels")
+    if times.sha256 != candidate.payload.sha256:
+        raise contradict(where, f"those of the payload {candidate.payload.sha256}", f"those of {times.sha256}")
+    numbers = [times.run_us, times.left_out_us, *(kernel.median_us for kernel in times.kernels)]
+    if times.peaks is not None:
+        numbers += [times.peaks.float_gmacs, times.peaks.int8_gmacs, times.peaks.memory_gb_s]
+    if min(numbers) < 0 or min(times.runs, times.left_out) < 0:
+        raise contradict(where, "times and speeds of 0 or more", f"{min(numbers):g}")
+    if len(times.kernels) > KERNELS_MAX or bool(times.kernels) != (times.problem is None):
+        found = f"{len(times.kernels)} kernels, problem {times.problem}"
+        raise contradict(where, f"1 to {KERNELS_MAX} kernels, or why there are none", found)
+
+
 def _check_evaluation(candidate: CandidateRecord, evaluation: Evaluation, manifest: Manifest) -> None:
     name, metric = candidate.precision, evaluation.metric
+    if len(evaluation.by_class) > CLASSES_MAX or len(evaluation.worst) > SAMPLES_MAX:
+        found = f"{len(evaluation.by_class)} and {len(evaluation.worst)}"
+        raise contradict(name, f"at most {CLASSES_MAX} classes and {SAMPLES_MAX} worst samples", found)
+    for sample in evaluation.worst:
+        if not 0 <= sample.index < evaluation.samples:
+            raise contradict(f"{name}: worst", f"one of {evaluation.samples} samples", str(sample.index))
     for parity in evaluation.parity:
         _check_parity(parity, f"{name}: parity {parity.output}")
     for drift in evaluation.drift:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto
 
+from toolchain.agent.measure.parity import OutputParity, Parity
 from toolchain.graph.session import HostSession
 from toolchain.graph.shapes import infer_shapes
 
@@ -30,3 +33,15 @@ def open_with_inner(model: onnx.ModelProto, inner: Sequence[str]) -> HostSession
     """Open a model with the kernels of a board; these inner tensors come first of what it returns."""
     outputs = [value.name for value in model.graph.output]
     return HostSession(model, integer_kernels=True, tensors=[*inner, *outputs])
+
+
+def measure_inner_parity(
+    a: onnx.ModelProto, b: onnx.ModelProto, feeds: Iterable[Mapping[str, NDArray[Any]]], inner: Sequence[str]
+) -> tuple[OutputParity, ...]:
+    """Return the parity of B's tensors with A's: the inner ones, then the outputs. Raises ToolchainError as Parity does."""
+    sessions = [open_with_inner(model, inner) for model in (a, b)]
+    parity = Parity()
+    for feed in feeds:
+        reference, found = (session.run(feed) for session in sessions)
+        parity.add(reference, found)
+    return parity.summarize()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, cast
@@ -17,6 +18,7 @@ from toolchain.agent.measure.record import CandidateRecord, MetricResult, Payloa
 from toolchain.report.drift_notes import list_drift_warnings
 from toolchain.report.end_to_end import read_end_to_end
 from toolchain.report.error_document import record_stage, replace_nonfinite
+from toolchain.report.explanation import NO_NOTES, GraphNotes, build_explanation
 from toolchain.report.footprint import read_footprint
 from toolchain.report.gate_rows import list_gates
 from toolchain.report.precision_shares import read_placement
@@ -63,6 +65,7 @@ def build_report(
     device: str | None = None,
     notes: Sequence[str] = (),
     float_reasons: Mapping[str, str] | None = None,
+    graphs: Mapping[str, GraphNotes] = types.MappingProxyType({}),
     bundle_path: str = "bundle",
 ) -> Report:
     """Return report.json for what was measured and judged.
@@ -80,6 +83,7 @@ def build_report(
         device: the unit's name; None is this machine.
         notes: what else is to be known, as warnings.
         float_reasons: why a layer was kept in float, by the name of the layer.
+        graphs: what the host knows of the graph of each precision.
         bundle_path: the bundle's folder, relative to that of report.json.
     """
     index = _find_described(judgement)
@@ -135,6 +139,7 @@ def build_report(
         stages=[record_stage(stage) for stage in stages],
         provenance=replace_nonfinite(provenance),
         expires_when={"date": manifest.expires, **record.environment},
+        explanation=build_explanation(candidate, manifest.output.classes, graphs.get(candidate.precision, NO_NOTES)),
         error=None,
     )
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from toolchain.agent.measure.quantities import ABSENT
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.report.explanation_shape import Explanation
 from toolchain.report.shape import SCHEMA, Gate, GateStatus, Report, RunError, Stage
 from toolchain.run.stage_record import StageRecord
 
@@ -64,6 +65,7 @@ def build_error_report(
         stages=[record_stage(stage) for stage in stages],
         provenance=replace_nonfinite(provenance),
         expires_when=None,
+        explanation=Explanation(layers=None, by_class=[], worst_samples=[], ranges=[]),
         error=cast(RunError, error.to_dict()),
     )
 

@@ -1,10 +1,11 @@
-"""Renders the report as one HTML page that needs nothing else: no script, no network, no other file."""
+"""Renders the report as one HTML page that needs nothing else: no network, no other file, no script but its own."""
 
 from __future__ import annotations
 
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -19,6 +20,8 @@ from toolchain.agent.measure.quantities import (
 )
 from toolchain.agent.measure.scale import FRACTION_UNIT
 from toolchain.report.end_to_end import describe_end_to_end
+from toolchain.report.explain_page import explain_report, list_sources
+from toolchain.report.layer_plots import FILLS
 from toolchain.report.quantities import (
     name_metric,
     write_bound,
@@ -31,6 +34,9 @@ from toolchain.report.quantities import (
 )
 from toolchain.report.shape import NO_REASON, LatencyNumbers, Metric, Report
 from toolchain.report.templates import open_templates
+
+if TYPE_CHECKING:
+    from toolchain.report.sample_media import Media
 
 TEMPLATE = "report.html.jinja"
 # The precisions that have a colour of their own on the page.
@@ -77,8 +83,16 @@ class Span:
     cached: bool
 
 
-def render_html(report: Report, *, drawings: Sequence[Drawing], drawing_problem: str | None = None) -> str:
-    """Return the page; drawing_problem says on it why a drawing is missing."""
+def render_html(
+    report: Report,
+    *,
+    drawings: Sequence[Drawing],
+    drawing_problem: str | None = None,
+    media: Media = types.MappingProxyType({}),
+    media_problem: str | None = None,
+) -> str:
+    """Return the page; the problems say on it why a drawing, or the worst samples' pictures, are missing."""
+    page = explain_report(report, media=media, media_problem=media_problem)
     environment = open_templates()
     environment.filters.update(
         size=write_size,
@@ -104,6 +118,9 @@ def render_html(report: Report, *, drawings: Sequence[Drawing], drawing_problem:
         provenance=flatten(report["provenance"]),
         drawings=[(Markup(drawing.svg), drawing) for drawing in drawings],  # noqa: S704 - drawn by us, text escaped
         drawing_problem=drawing_problem,
+        page=page,
+        fills=FILLS,
+        script_sources=list_sources(page),
         no_reason=NO_REASON,
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 # pydantic turns these types into report.schema.json; on Python 3.11 it can do that only for this TypedDict.
 from typing_extensions import TypedDict
+
+from toolchain.report.explanation_shape import Explanation
 
 Verdict = Literal["pass", "fail", "invalid"]
 SignatureState = Literal["verified", "unsigned", "not checked"]
@@ -331,4 +333,6 @@ class Report(TypedDict):
     provenance: dict[str, Any]
     expires_when: dict[str, Any] | None
     """What the verdict rests on: it ends with this date, or when any other of these is not what it was."""
+    explanation: NotRequired[Explanation]
+    """What no gate asks. Reports of before have none, nor has a run that an error stopped."""
     error: RunError | None

@@ -9,6 +9,7 @@ from toolchain.stages.alone import lower_alone, optimize_alone
 from toolchain.stages.bundle import bundle
 from toolchain.stages.compress import compress
 from toolchain.stages.evidence import evidence
+from toolchain.stages.explain import explain
 from toolchain.stages.export import export
 from toolchain.stages.foreign import run_stages
 from toolchain.stages.golden import golden
@@ -25,6 +26,7 @@ __all__ = [
     "bundle",
     "compress",
     "evidence",
+    "explain",
     "export",
     "golden",
     "is_reframed",

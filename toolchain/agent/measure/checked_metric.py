@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import TYPE_CHECKING, Any, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,20 @@ class CheckedTally:
                 ExitCode.METRIC, what, where="metric", expected=expected, found=repr(value)[:80], fix=fix
             )
         return float(value)
+
+    def compute_by_class(self) -> Dict[int, float]:
+        """Return the metric of each class, by its number; nothing where the metric has none, or a value is no number."""
+        compute: Any = getattr(self._tally, "compute_by_class", None)
+        if compute is None:
+            return {}
+        try:
+            with guard_call("metric", self._name):
+                values = compute()
+            return {int(number): float(value) for number, value in values.items() if math.isfinite(value)}
+        except ToolchainError:
+            raise
+        except Exception as error:
+            raise self._explain(error, "each class") from error
 
     def _explain(self, error: Exception, given: str) -> ToolchainError:
         found = f"{type(error).__name__}: {error}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import ExitCode, ToolchainError
 from ..manifest import Manifest, TensorSpec
 from .bootstrap import estimate_drop
+from .by_class import list_class_scores
 from .drift import Drift
 from .levels import LevelArray, find_levels_path
 from .metrics import Targets, list_metrics
@@ -22,6 +23,7 @@ from .scoring import Scoring, ScoringTally, find_scoring
 from .session import Session, ShapeRange
 from .shapes import EVALUATION_BATCH, find_fixed_batch
 from .targets import TargetArray, join_targets, slice_target
+from .worst import WorstSamples
 
 _Array = Union[NDArray[Any], LevelArray]
 
@@ -218,6 +220,7 @@ def evaluate_session(
     drift = Drift(parity if is_same else None)
     scoring = find_scoring(manifest.metric)
     tallies = None if scoring is None else (scoring.start(), scoring.start())
+    worst = WorstSamples(scoring)
     done = 0
     try:
         for start in range(0, golden.samples, batch):
@@ -228,6 +231,7 @@ def evaluate_session(
             parity.add(expected, outputs)
             originals = expected if is_same else golden.read_originals(start, stop)
             drift.add(originals, outputs, stacked=golden.stacked)
+            worst.add(start, originals, outputs, inputs, golden.read_targets(start, stop), stacked=golden.stacked)
             if tallies is not None:
                 for tally, found in ((tallies[0], originals), (tallies[1], outputs)):
                     named = {spec.name: found[spec.name] for spec in manifest.outputs}  # the first is the manifest's
@@ -245,6 +249,8 @@ def evaluate_session(
         drift=drift.summarize(),
         metric=None if scoring is None or tallies is None else _compare_metric(scoring, *tallies, manifest),
         samples=done,
+        by_class=() if tallies is None else list_class_scores(tallies[0].metric, tallies[1].metric),
+        worst=worst.list_samples(),
     )
 
 

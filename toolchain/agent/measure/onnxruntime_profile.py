@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from statistics import median
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
+from .layer_times import Kernel
 from .macs import (
     CountMacs,
     Shape,
@@ -31,6 +33,7 @@ _INT8_OPS = frozenset(
     }
 )
 # The types of the profile (onnxruntime/core/framework/sequential_executor.cc) in the words of recipes and targets.
+_SIZES = {"int8": 1, "uint8": 1, "bool": 1, "float16": 2, "bfloat16": 2, "int16": 2, "double": 8, "int64": 8}
 _PRECISIONS = {"float": "float32", "double": "float64", "float16": "fp16", "bfloat16": "bf16"}
 
 
@@ -131,7 +134,33 @@ def _read_layer(event: Mapping[str, Any]) -> Layer:
         op=op,
         precision="int8" if op in _INT8_OPS else _PRECISIONS.get(kind, kind),
         macs=count(shapes, outputs[0], weight) if outputs else None,
+        moved_bytes=_count_bytes(arguments["input_type_shape"], arguments["output_type_shape"]),
     )
+
+
+def _count_bytes(*sides: Sequence[Mapping[str, Shape]]) -> int:
+    entries = [pair for side in sides for entry in side for pair in entry.items()]
+    return sum(_SIZES.get(kind, 4) * multiply(shape) for kind, shape in entries)
+
+
+def read_kernels(events: Iterable[Mapping[str, Any]]) -> Tuple[List[Kernel], List[float]]:
+    """Return the kernels of a profile of some runs, in the order of execution, and the µs of each whole run.
+
+    What a loop runs several times is one kernel with the time of all its steps; the first run, which is slow, is left out
+    of each median where there are others.
+    """
+    runs_us = [float(event["dur"]) for event in events if event["name"] == "model_run"]
+    times_us: Dict[Tuple[str, str], List[float]] = {}
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            key = (strip_name(event["name"]), str(event["args"].get("op_name", "")))
+            times_us.setdefault(key, []).append(float(event["dur"]))
+    kernels = []
+    for (name, op), each_us in times_us.items():
+        steps = max(1, len(each_us) // max(1, len(runs_us)))
+        sums_us = [sum(each_us[start : start + steps]) for start in range(0, len(each_us), steps)]
+        kernels.append(Kernel(name=name, op=op, median_us=median(sums_us[1:] or sums_us)))
+    return kernels, runs_us[1:] or runs_us
 
 
 def read_layers(events: Iterable[Mapping[str, Any]]) -> Tuple[Layer, ...]:
@@ -148,6 +177,7 @@ def read_layers(events: Iterable[Mapping[str, Any]]) -> Tuple[Layer, ...]:
         before = layers.get((layer.name, layer.op))
         if before is not None:
             macs = None if before.macs is None or layer.macs is None else before.macs + layer.macs
-            layer = Layer(name=layer.name, op=layer.op, precision=layer.precision, macs=macs)
+            moved = None if before.moved_bytes is None else before.moved_bytes + (layer.moved_bytes or 0)
+            layer = Layer(layer.name, layer.op, layer.precision, macs, moved)
         layers[layer.name, layer.op] = layer
     return tuple(layers.values())

@@ -8,12 +8,16 @@ from typing import Dict, Optional, Tuple
 
 @dataclass(frozen=True)
 class Layer:
-    """A node of the graph that the runtime executed. `macs` is None where they cannot be counted."""
+    """A node of the graph that the runtime executed. `macs` is None where they cannot be counted.
+
+    moved_bytes are those of its inputs, weights and outputs, each once; None where the runtime does not tell.
+    """
 
     name: str
     op: str
     precision: str
     macs: Optional[int]
+    moved_bytes: Optional[int] = None
 
 
 @dataclass(frozen=True)

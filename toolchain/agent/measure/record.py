@@ -7,15 +7,18 @@ from typing import Mapping, Optional, Tuple, cast
 
 from ..decode import decode
 from ..errors import ExitCode, ToolchainError
+from .by_class import ClassScore
 from .conditions import Conditions
 from .drift import OutputDrift
 from .facts import Facts
 from .footprint.figures import Footprint
+from .layer_times import LayerTimes
 from .parity import OutputParity
 from .placement import Placement
 from .quantiles import Latency, Ratio
 from .session import EngineFacts
 from .validity import Validity
+from .worst import WorstSample
 
 RECORD_SCHEMA = 6
 
@@ -69,6 +72,8 @@ class Evaluation:
     drift: Tuple[OutputDrift, ...]
     metric: Optional[MetricResult]
     samples: int
+    by_class: Tuple[ClassScore, ...] = ()
+    worst: Tuple[WorstSample, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ class CandidateRecord:
     """With what comes before and after the payload; None where no sensor is described, and where no time is measured."""
     footprint: Optional[Footprint] = None
     """Memory, and the time to the first answer; None where nothing was evaluated, and on an emulated board that was not asked."""
+    layer_times: Optional[LayerTimes] = None
+    """Of the payload that a report describes: no verdict asks them. None where no time is measured."""
 
 
 @dataclass(frozen=True)

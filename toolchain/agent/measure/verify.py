@@ -18,9 +18,11 @@ from .footprint.figures import MEMORY_PEAK, START, Footprint
 from .footprint.measure import Subject, measure_footprint
 from .golden import GoldenArrays, evaluate_session, open_golden
 from .judge import Judgement, judge_one, judge_record, settles
+from .layer_times import LayerTimes, time_layers
 from .pairs import check_pairs
 from .payloads import OnProgress, Payloads, list_references, measure_payloads
 from .record import RECORD_SCHEMA, CandidateRecord, Evaluation, Payload, Record, ReferenceRecord
+from .session import find_runtime
 from .settings import DEFAULTS, MeasureSettings
 from .shapes import describe_difference
 from .traits import find_traits
@@ -194,6 +196,7 @@ def _evaluate_in_order(
 ) -> Record:
     """Return the record with the evaluation of every candidate up to the one that settles the verdict."""
     candidates = list(record.candidates)
+    explained: Optional[int] = None  # the one that settles the verdict, or else the first: what a report describes
     for index, candidate in enumerate(candidates):
         if record.pinned not in (None, candidate.precision):
             continue
@@ -206,8 +209,27 @@ def _evaluate_in_order(
             footprint = _measure_footprint(bundle_dir, candidate, manifest, payloads, golden, settings, on_progress)
         candidates[index] = replace(candidate, evaluation=evaluation, end_to_end=end_to_end, footprint=footprint)
         if settles(judge_one(candidates[index], record, manifest)):
+            explained = index
             break
+        explained = index if explained is None else explained
+    if explained is not None and not manifest.emulated:
+        times = _time_layers(bundle_dir, candidates[explained], manifest, payloads, golden)
+        candidates[explained] = replace(candidates[explained], layer_times=times)
     return replace(record, candidates=tuple(candidates))
+
+
+def _time_layers(
+    bundle_dir: Path, candidate: CandidateRecord, manifest: Manifest, payloads: Payloads, golden: GoldenArrays
+) -> LayerTimes:
+    path = candidate.payload.path
+    return time_layers(
+        find_runtime(manifest.runtime),
+        bundle_dir / path,
+        manifest.threads,
+        golden.read_inputs(0, payloads.batch),
+        sha256=candidate.payload.sha256,
+        placement=payloads.placements[path],
+    )
 
 
 def _list_samples_ms(manifest: Manifest, payloads: Payloads, record: Record) -> Dict[str, List[float]]:

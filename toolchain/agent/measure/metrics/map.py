@@ -6,7 +6,7 @@ counts for nothing; of equal scores none comes before the other. A detection wit
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Dict, Optional
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,10 @@ class _Found(BoxMatches):
     def compute(self, counts: Optional[NDArray[np.int64]] = None) -> float:
         """Return the mean over thresholds and classes."""
         return self.measure_precision(counts)
+
+    def compute_by_class(self) -> Dict[int, float]:
+        """Return the mean over thresholds of each class with a truth, by its number."""
+        return self.measure_precision_by_class()
 
 
 def start() -> Tally:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..scale import FRACTION
 from ..scores import read_labelled_scores
-from ..tallies.ratio import Ratio
+from ..tallies.hits import Hits
 from ..targets import LABELS
 from . import Outputs, Tally, Targets
 
@@ -15,14 +15,14 @@ OUTPUTS = ()
 TARGETS = (LABELS,)
 
 
-class _Hits(Ratio):
+class _Hits(Hits):
     """Counts the samples that are right."""
 
     def add(self, outputs: Outputs, targets: Targets) -> None:
         """Add scores (n, classes), or (n, classes, 1, 1), and labels (n,)."""
         scores, labels = read_labelled_scores("top1", outputs, targets)
         right = (scores.argmax(axis=1) == labels) & ~np.isnan(scores).any(axis=1)
-        self.add_samples(right)
+        self.add_hits(right, labels)
 
 
 def start() -> Tally:

@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import ExitCode, ToolchainError
 from ..scale import FRACTION
 from ..scores import read_labelled_scores
-from ..tallies.ratio import Ratio
+from ..tallies.hits import Hits
 from ..targets import LABELS
 from . import Outputs, Tally, Targets
 
@@ -21,7 +21,7 @@ TARGETS = (LABELS,)
 _PLACES = 5
 
 
-class _Hits(Ratio):
+class _Hits(Hits):
     """Counts the samples whose label has one of the first five places."""
 
     def add(self, outputs: Outputs, targets: Targets) -> None:
@@ -40,7 +40,7 @@ class _Hits(Ratio):
         known = (labels >= 0) & (labels < classes)  # a label that no score belongs to is missed
         own = scores[np.arange(len(labels)), np.where(known, labels, 0)]
         places = np.count_nonzero(scores >= own[:, None], axis=1)  # the label's own score is one of them
-        self.add_samples(known & (places <= _PLACES) & ~np.isnan(scores).any(axis=1))
+        self.add_hits(known & (places <= _PLACES) & ~np.isnan(scores).any(axis=1), labels)
 
 
 def start() -> Tally:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple,
 from ...errors import ExitCode, ToolchainError, first_line
 from ...manifest import TensorSpec
 from ...temporary import TemporaryFolder
-from ..onnxruntime_profile import read_layers
+from ..latency import Stopwatch
+from ..layer_times import Kernel, Peaks
+from ..onnxruntime_peaks import measure_peaks as measure_roofs
+from ..onnxruntime_profile import read_kernels, read_layers
 from ..placement import Placement
 from ..session import BuildRequest
 from ..traits import LibraryPlaces, Traits
@@ -25,6 +28,8 @@ TRAITS = Traits(
 )
 
 PROVIDER = "CPUExecutionProvider"
+# Enough for a median; of what takes longer there are at least five.
+_PROFILED_RUNS, _PROFILED_RUNS_MIN, _PROFILED_S = 50, 5, 0.25
 _FATAL = 4  # OrtLoggingLevel: what goes wrong is raised, and stderr is for progress lines
 
 # "tensor(float)" is the one type whose name differs from numpy's, beside double.
@@ -204,3 +209,33 @@ def read_placement(
         OnnxRuntimeSession(session, path).run(feeds)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     return Placement(layers=read_layers(events))
+
+
+def time_kernels(
+    path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]]
+) -> Tuple[Sequence[Kernel], Sequence[float]]:
+    """Return the kernels that open_session runs, under ONNX Runtime's profiler, and the µs of each whole run."""
+    options = make_options(threads)
+    options.enable_profiling = True
+    with TemporaryFolder() as folder:
+        options.profile_file_prefix = str(folder / "profile")
+        native = _open(path, options)
+        session, watch = OnnxRuntimeSession(native, path), Stopwatch()
+        for run in range(_PROFILED_RUNS):
+            if run >= _PROFILED_RUNS_MIN and watch.read_s() > _PROFILED_S:
+                break
+            session.run(feeds)
+        events = json.loads(Path(native.end_profiling()).read_text(encoding="utf-8"))
+    return read_kernels(events)
+
+
+def measure_peaks(threads: int, copy_bytes: int) -> Peaks:
+    """Return the best that this board does under ONNX Runtime."""
+
+    def open_bytes(model: bytes) -> Any:
+        with TemporaryFolder() as folder:
+            path = folder / "model.onnx"
+            path.write_bytes(model)
+            return _open(path, make_options(threads))
+
+    return measure_roofs(open_bytes, threads, copy_bytes)

@@ -5,7 +5,7 @@ A class is a number that occurs, whatever its size: nothing here is allocated by
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class ClassCounts:
         """Take the metric's name, what is counted, the score, and how many classes have to be true somewhere."""
         self._name, self._unit, self._score, self._true_min = name, unit, score, true_min
         self._rows, self._samples = Rows(), 0
-        self._groups: Optional[Tuple[NDArray[Any], int]] = None
+        self._groups: Optional[Tuple[NDArray[Any], NDArray[Any]]] = None
 
     def add_samples(self, samples: int, indices: NDArray[Any], rows: NDArray[np.int64]) -> None:
         """Add so many samples, and rows (class, both, predicted, true), each of the sample at its index."""
@@ -68,6 +68,20 @@ class ClassCounts:
 
     def compute(self, counts: Optional[NDArray[np.int64]] = None) -> float:
         """Return the mean over classes."""
+        scores, _, kinds = self._score_classes(counts)
+        # Of a draw of the samples one class is enough: the samples themselves have more.
+        if kinds < (self._true_min if counts is None else 1):
+            expected = f"{self._unit}s of {self._true_min} or more classes"
+            raise refuse_unproven(self._name, expected=expected, found=f"{kinds}: a constant answer is right")
+        return float(np.mean(scores))
+
+    def compute_by_class(self) -> Dict[int, float]:
+        """Return the score of each class that occurs, by its number."""
+        scores, classes, _ = self._score_classes(None)
+        return dict(zip(classes.tolist(), scores.tolist()))  # noqa: B905 - Python 3.8 has no strict
+
+    def _score_classes(self, counts: Optional[NDArray[np.int64]]) -> Tuple[NDArray[np.float64], NDArray[np.int64], int]:
+        """Return scores and numbers of the classes that occur, and how many classes are true somewhere."""
         if not self._samples:
             raise refuse_empty(self._name)
         weights = weigh_samples(counts, self._samples)
@@ -76,16 +90,13 @@ class ClassCounts:
         rows = self._rows.join()
         if self._groups is None:
             classes, groups = np.unique(rows[:, 1], return_inverse=True)
-            self._groups = groups.reshape(-1), len(classes)
-        groups, number = self._groups
+            self._groups = groups.reshape(-1), classes
+        groups, classes = self._groups
+        number = len(classes)
         each = weights[rows[:, 0]]
         both, predicted, true = (
             np.bincount(groups, each * rows[:, column], minlength=number).astype(np.float64) for column in (2, 3, 4)
         )
         occurs = predicted + true > 0
         kinds = int(np.count_nonzero(true > 0))
-        # Of a draw of the samples one class is enough: the samples themselves have more.
-        if kinds < (self._true_min if counts is None else 1):
-            expected = f"{self._unit}s of {self._true_min} or more classes"
-            raise refuse_unproven(self._name, expected=expected, found=f"{kinds}: a constant answer is right")
-        return float(np.mean(self._score(both[occurs], predicted[occurs], true[occurs])))
+        return self._score(both[occurs], predicted[occurs], true[occurs]), classes[occurs], kinds

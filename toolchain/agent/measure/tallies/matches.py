@@ -8,7 +8,7 @@ the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,8 @@ class _Arranged:
     true_samples: NDArray[np.int64]
     true_classes: NDArray[np.int64]
     classes: int
+    names: NDArray[np.int64]
+    """The number that each class goes by outside, (classes,)."""
 
 
 class Matches:
@@ -149,6 +151,7 @@ class Matches:
             true_samples=true[:, 0],
             true_classes=true_classes.reshape(-1),
             classes=len(names),
+            names=names,
         )
 
     def _count(self, counts: Optional[NDArray[np.int64]]) -> Tuple[_Arranged, NDArray[np.int64], NDArray[np.int64]]:
@@ -167,12 +170,25 @@ class Matches:
     def measure_precision(self, counts: Optional[NDArray[np.int64]] = None) -> float:
         """Return the precision, averaged over 101 recalls, the thresholds and the classes with a truth."""
         arranged, weights, true = self._count(counts)
+        return float(np.mean(self._average_each(arranged, weights, true)[:, true > 0]))
+
+    def measure_precision_by_class(self) -> Dict[int, float]:
+        """Return what measure_precision averages, of each class with a truth, by its number."""
+        arranged, weights, true = self._count(None)
+        means = self._average_each(arranged, weights, true).mean(axis=0)
+        return {int(arranged.names[index]): float(means[index]) for index in np.flatnonzero(true > 0)}
+
+    def _average_each(
+        self, arranged: _Arranged, weights: NDArray[np.int64], true: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Return the average precision (thresholds, classes)."""
         needed = _count_needed(np.maximum(true, 1))
-        found = [
-            _average_precision(arranged, *_accumulate(arranged, weights, index), needed)
-            for index in range(len(self._thresholds))
-        ]
-        return float(np.mean(np.array(found)[:, true > 0]))
+        return np.array(
+            [
+                _average_precision(arranged, *_accumulate(arranged, weights, index), needed)
+                for index in range(len(self._thresholds))
+            ]
+        )
 
     def measure_recall(self, counts: Optional[NDArray[np.int64]] = None) -> float:
         """Return the share of the truth that is found, averaged over the thresholds and the classes with a truth."""

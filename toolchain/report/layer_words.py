@@ -1,0 +1,36 @@
+"""What a report calls a layer and its costs, in plots and in tables."""
+
+from __future__ import annotations
+
+from toolchain.agent.measure.quantities import ABSENT, write_percent
+from toolchain.report.explanation_shape import LayerCost
+
+NO_MACS = "no MACs"
+"""The precision of a kernel that does not multiply (Add, Pool, Quantize): none that a reader asks for."""
+
+
+def name_layer(cost: LayerCost) -> str:
+    """Return what a reader calls a kernel: PyTorch's module, or the node with its operator."""
+    module = cost["module"]
+    # The modules of a Sequential have numbers alone.
+    return f"{module} ({cost['op']})" if module is not None and module.isdigit() else module or cost["name"]
+
+
+def describe_precision(cost: LayerCost) -> str:
+    """Return the precision, or that there is none to tell."""
+    return cost["precision"] or NO_MACS
+
+
+def describe_roof(cost: LayerCost) -> str:
+    """Return the share of the peak in words, never more than what it is worth."""
+    share = cost["roof_share"]
+    if share is None:
+        return ABSENT
+    written = "under 1 %" if share < 0.01 else write_percent(share, 0)
+    text = f"{written}, {cost['roof']}"
+    return f"{text}, over the measured peak" if cost["over_peak"] else text
+
+
+def write_us(time_us: float) -> str:
+    """Return a time: 31 µs, 1.20 ms."""
+    return f"{time_us / 1000:.2f} ms" if time_us >= 1000 else f"{time_us:.0f} µs"
