@@ -82,7 +82,8 @@ def judge_model(model: onnx.ModelProto, calibration: Sequence[Feed], evaluation:
         method = _choose_calibration(search, policy, keep, found)
         ranges = found[method]
 
-        subject = Subject(search, policy, policy.plan(model, keep), ranges, learning, keep)
+        plain = replace(search, build=partial(policy.write, model, ranges))
+        subject = Subject(plain, policy, policy.plan(model, keep), ranges, learning, keep)
         row: dict[str, Any] = {"cpu": cpu, "layers": len(subject.plan.weighted_layers), "calibration": method}
         if policy.scheme.saturates:
             narrow = replace(policy, scheme=replace(policy.scheme, weight_bits=SAFE_BITS))
@@ -91,7 +92,7 @@ def judge_model(model: onnx.ModelProto, calibration: Sequence[Feed], evaluation:
         for name, technique in TECHNIQUES.items():
             row[name] = _judge(judges, policy, ranges, keep, technique(subject, Adjustment()))
         start = time.process_time()
-        improved = improve_numbers(search, policy, ranges, calibration, keep, start_steps=lambda _n, _t: lambda: None)
+        improved = improve_numbers(plain, policy, ranges, calibration, keep, start_steps=lambda _n, _t: lambda: None)
         row["cpu_s"] = round(time.process_time() - start, 1)
         row["kept"] = _judge(judges, policy, ranges, keep, improved.adjustment)
         row["names"] = [technique.name for technique in improved.techniques if technique.kept]

@@ -152,6 +152,20 @@ def test_threads_that_run_at_once_get_what_they_fed():
     assert [float(outputs["a"].max()) for outputs in found] == [-float(number) for number in range(32)]
 
 
+def test_without_an_arena_a_run_returns_what_it_returns_with_one(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        session,
+        "_open",
+        lambda source, options, *rest, own=session._open: (
+            asked.append(options.enable_cpu_mem_arena) or own(source, options, *rest)
+        ),
+    )
+    found = [HostSession(parse(MODEL), arena=arena).run(BATCH)["y"].tolist() for arena in (True, False)]
+    assert found[0] == found[1]
+    assert asked == [True, False]
+
+
 def test_a_model_in_memory_is_opened_as_a_board_opens_its_file(tmp_path):
     onnx.save(parse(PAIRED), tmp_path / "m.onnx")
     feed = {"x": np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)}

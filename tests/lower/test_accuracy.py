@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from toolchain.lower.accuracy import keep_accurate
+from toolchain.lower.accuracy import choose_kept
 from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode, WeightInput
 from toolchain.lower.trial import Trial
 
@@ -17,12 +17,9 @@ class FakeBench:
     def __init__(self, noise, *, spread_db=1.0):
         self.noise = noise
         self.spread_db = spread_db
-        self.tried = []
 
     def join(self, other):
-        joined = FakeBench({name: max(self.noise[name], other.noise[name]) for name in self.noise})
-        joined.tried = self.tried
-        return joined
+        return FakeBench({name: max(self.noise[name], other.noise[name]) for name in self.noise})
 
     def measure_sqnr_db(self, keep_float):
         power = sum(value for name, value in self.noise.items() if name not in keep_float)
@@ -32,7 +29,6 @@ class FakeBench:
         return self.measure_sqnr_db(keep_float)
 
     def try_out(self, keep_float, *, sqnr_db_min):
-        self.tried.append(keep_float)
         sqnr_db = self.measure_sqnr_db(keep_float)
         return Trial(sqnr_db >= sqnr_db_min, low_db=sqnr_db, surely=sqnr_db + self.spread_db < sqnr_db_min)
 
@@ -43,8 +39,12 @@ def plan():
     return QdqPlan(tuple(QuantizedNode(name, "Conv", (name,), weight[name], None) for name in LAYERS))
 
 
+def choose(seen, others, plan):
+    return choose_kept(seen, others, plan, frozenset(), {}, 20.0, lambda _name, _total: lambda: None)
+
+
 def keep(seen, others, plan):
-    return keep_accurate(seen, others, plan, frozenset(), {}, 20.0, lambda _name, _total: lambda: None)
+    return choose(seen, others, plan).reasons
 
 
 GOOD = FakeBench({"a": 0.5, "b": 0.008, "c": 1e-4, "d": 1e-4})
@@ -72,11 +72,13 @@ def test_what_the_last_samples_refute_too_is_searched_with_a_gate_that_what_they
     assert len(keep(FakeBench({**GOOD.noise, "c": 2e-4}), [WORSE, third], plan)) > 2
 
 
-@pytest.mark.parametrize("others", [[WORSE], [WORSE, GOOD]])
-def test_what_surely_failed_is_not_tried_again(plan, others):
-    seen = FakeBench(GOOD.noise)
-    keep(seen, others, plan)
-    assert seen.tried.count(frozenset()) == 1
+def test_layers_that_something_else_chose_are_judged_by_the_samples_that_searched_and_by_those_that_confirmed(plan):
+    seen, third = FakeBench(GOOD.noise), FakeBench({**GOOD.noise, "c": 0.02})
+    assert choose(seen, [], plan).judge(frozenset({"a", "d"})).decides == "sqnr"
+    assert choose(seen, [], plan).judge(frozenset({"b", "d"})) is None
+    assert choose(seen, [GOOD], plan).judge(frozenset({"a"})) is not None
+    assert choose(seen, [WORSE, third], plan).judge(frozenset({"a", "b", "d"})) is None
+    assert choose(seen, [WORSE, third], plan).judge(frozenset(LAYERS)) is not None
 
 
 def test_layers_that_need_not_be_in_float_are_not(plan):

@@ -8,7 +8,10 @@ from tests.lower.conftest import parse_model, run_model
 from toolchain.agent.manifest import MetricSpec
 from toolchain.agent.measure.scoring import find_scoring
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.lower import int8, speed
+from toolchain.lower.dynamic.choice import ScaleChoice
 from toolchain.lower.int8 import describe_int8, lower_int8
+from toolchain.lower.layer_search import LayerTime
 from toolchain.lower.runtimes.onnxruntime import int8_policy
 from toolchain.lower.task_trial import Task
 from toolchain.lower.tensorrt.policy import tensorrt_policy
@@ -225,6 +228,48 @@ def test_the_search_by_measurement_only_takes_layers_away(residual, feeds, schem
     assert lowering.speed.trials or lowering.speed.problems
     assert lowering.speed.status in {"decided", "undecided"}
     assert lowering.sqnr_db["scores"] >= 20
+
+
+# Two layers with equal weights round alike, and their difference is exact: with one of them in float it is noise alone.
+CANCELLING = """
+<ir_version: 10, opset_import: ["": 21]>
+net (float[n, 16] x) => (float[n, 16] y)
+<float[16, 16] w1, float[16, 16] w2, float[16, 16] w3, float small = {0.01}>
+{
+    [first] a = MatMul(x, w1)
+    [second] b = MatMul(x, w2)
+    [third] c = MatMul(x, w3)
+    [subtract] d = Sub(a, b)
+    [shrink] e = Mul(c, small)
+    [add] y = Add(d, e)
+}
+"""
+
+
+@pytest.mark.parametrize(("faster", "expected"), [({"first"}, set()), ({"third"}, {"third"})])
+def test_layers_that_speed_takes_to_float_are_judged_before_they_ship(scheme, monkeypatch, faster, expected):
+    model = parse_model(CANCELLING)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    weights["w2"].CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weights["w1"]), "w2"))
+    generator = np.random.default_rng(0)
+    feeds = [{"x": generator.standard_normal((1, 16)).astype(np.float32)} for _ in range(48)]
+    layers = ("first", "second", "third")
+    times = {name: LayerTime(2.0, 1.0 if name in faster else 3.0) for name in layers}
+    monkeypatch.setattr(int8, "time_both", lambda *_, **__: speed.LayerTimes(times))
+    monkeypatch.setattr(int8, "choose_scales", lambda policy, bench, *_, **__: ScaleChoice(policy, bench, "static", ""))
+    won = tuple(faster)
+
+    def try_sets(_bench, _keep, proposals, **_options):
+        trials = tuple(
+            speed.SpeedTrial(layers, 2.0, 1.9, 2.1, "faster" if layers == won else "not faster") for layers in proposals
+        )
+        return trials, (), next(trial for trial in trials if trial.layers == won)
+
+    monkeypatch.setattr(speed, "_try_sets", try_sets)
+    lowering = lower(model, feeds, scheme, choose_by_measurement=True)
+    assert set(lowering.kept_in_float) == expected
+    assert set(lowering.speed.refused) == faster - expected
+    assert lowering.sqnr_db["y"] >= 20
 
 
 def test_a_layer_in_float_may_move_the_shortcut_of_an_add_to_a_tensor_without_a_range():

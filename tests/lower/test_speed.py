@@ -5,6 +5,7 @@ import pytest
 from toolchain.agent.measure.conditions import Conditions
 from toolchain.agent.measure.latency import Measurement
 from toolchain.lower import speed
+from toolchain.lower.accuracy import Accuracy
 from toolchain.lower.layer_search import LayerTime
 from toolchain.lower.runtimes.onnxruntime import plan_int8
 from toolchain.lower.speed import LayerTimes
@@ -23,7 +24,7 @@ def search(bench, residual, monkeypatch, tmp_path):
     """
     monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path))
 
-    def run(*stretches, known=None, conditions=()):
+    def run(*stretches, known=None, conditions=(), judge=lambda _: Accuracy("sqnr")):
         left, states = list(stretches), list(conditions)
 
         def measure(runs, **_options):
@@ -41,7 +42,7 @@ def search(bench, residual, monkeypatch, tmp_path):
         monkeypatch.setattr(speed, "measure_latency", measure)
         monkeypatch.setattr(speed, "read_conditions", lambda _root: states.pop(0) if states else QUIET)
         known = LayerTimes(TIMES) if known is None else known
-        steps = {"threads": 1, "start_steps": lambda _name, _total: lambda: None}
+        steps = {"judge": judge, "threads": 1, "start_steps": lambda _name, _total: lambda: None}
         found = speed.find_slow_layers(bench, plan_int8(residual), frozenset(), known, **steps)
         assert left == []
         return found
@@ -60,6 +61,14 @@ def test_layers_that_win_twice_stay_in_float_and_the_second_time_is_what_is_said
         (("conv1",), True),
     ]
     assert found.status == "decided"
+
+
+def test_layers_with_which_the_model_is_faster_and_less_accurate_than_it_must_be_are_int8_and_named(search):
+    asked = []
+    found = search((3000, 1000), judge=asked.append)
+    assert asked == [frozenset({"conv1"})]
+    assert found.keep_float == {}
+    assert found.describe() == {"status": "decided", "problems": [], "refused": ["conv1"]}
 
 
 def test_layers_that_win_in_one_stretch_of_time_only_are_int8_and_nothing_is_decided(search):
@@ -118,11 +127,11 @@ def test_layers_that_were_timed_among_busy_neighbours_are_not_tried(search):
     assert (found.keep_float, found.trials, found.status, found.problems) == ({}, (), "undecided", BUSY)
 
 
-def test_times_that_were_taken_among_busy_neighbours_are_left_out(bench, monkeypatch):
+def test_times_that_were_taken_among_busy_neighbours_are_left_out(bench, residual, monkeypatch):
     counters = iter([{"run_delay_ns": 0, "monotonic_ns": 0}, {"run_delay_ns": 9 * 10**8, "monotonic_ns": 10**9}])
     monkeypatch.setattr(speed, "read_conditions", lambda _root: Conditions({}, {}, {}, counters=next(counters)))
-    known = speed.time_both(bench, LAYERS, frozenset(), threads=1)
+    known = speed.time_both(bench, plan_int8(residual), frozenset(), threads=1)
     assert known.times == {}
     assert known.problems
     monkeypatch.setattr(speed, "read_conditions", lambda _root: QUIET)
-    assert set(speed.time_both(bench, LAYERS, frozenset(), threads=1).times) <= set(LAYERS)
+    assert set(speed.time_both(bench, plan_int8(residual), frozenset(), threads=1).times) <= set(LAYERS)

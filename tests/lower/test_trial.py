@@ -12,7 +12,7 @@ from toolchain.agent.measure.facts import read_facts
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower import trial
 from toolchain.lower.fp16 import convert_to_float16
-from toolchain.lower.trial import find_kernels, open_emulated
+from toolchain.lower.trial import compare_benches, find_kernels, open_emulated
 
 
 def test_the_bound_lies_under_the_estimate(bench):
@@ -32,6 +32,13 @@ def test_noise_from_a_single_sample_lowers_the_bound_far_below_the_estimate(benc
     assert even.sqnr_db - even.low_db < uneven.sqnr_db - uneven.low_db
 
 
+def spoil(model):
+    """Return the model with the scores of opposite sign."""
+    next(node for node in model.graph.node if node.output[0] == "scores").output[0] = "opposite"
+    model.graph.node.append(onnx.helper.make_node("Neg", ["opposite"], ["scores"]))
+    return model
+
+
 def watch_runs(bench, monkeypatch):
     """Return the list that gets an item for each run of a trial."""
     runs, work = [], trial.measure_powers
@@ -43,8 +50,36 @@ def test_a_trial_that_surely_fails_ends_early_and_one_that_passes_looks_at_every
     runs = watch_runs(bench, monkeypatch)
     assert not bench.try_out(frozenset(), sqnr_db_min=100.0).passes
     assert len(runs) == 8
-    assert bench.try_out(frozenset(), sqnr_db_min=5.0).passes
+    assert dataclasses.replace(bench).try_out(frozenset(), sqnr_db_min=5.0).passes
     assert len(runs) == 8 + 16
+
+
+def test_no_sample_is_run_twice_with_the_same_layers_in_float(bench, monkeypatch):
+    runs = watch_runs(bench, monkeypatch)
+    assert not bench.try_out(frozenset(), sqnr_db_min=100.0).passes
+    joined = bench.join(bench)
+    assert not joined.try_out(frozenset(), sqnr_db_min=100.0).passes
+    assert len(runs) == 8
+    again = bench.measure_outputs_db(frozenset())
+    assert len(runs) == 16
+    bench.measure_outputs_db(frozenset({"conv1"}), samples=4)
+    assert len(runs) == 16 + 4
+    assert bench.measure_outputs_db(frozenset()) == again == dataclasses.replace(bench).measure_outputs_db(frozenset())
+
+
+@pytest.mark.parametrize("changed", ["build", "feeds", "references"])
+def test_a_bench_that_builds_or_feeds_something_else_knows_nothing_of_what_was_measured(bench, changed):
+    """Where it did, a spoiled model would pass by the figures of a good one."""
+    good = bench.try_out(frozenset(), sqnr_db_min=20.0)
+    spoiled = {
+        "build": lambda keep: spoil(bench.build(keep)),
+        "feeds": [{"image": -feed["image"]} for feed in bench.feeds],
+        "references": [{"scores": -reference["scores"]} for reference in bench.references],
+    }
+    other = dataclasses.replace(bench, **{changed: spoiled[changed]})
+    assert good.passes
+    assert not other.try_out(frozenset(), sqnr_db_min=20.0).passes
+    assert bench.try_out(frozenset(), sqnr_db_min=20.0).passes
 
 
 def test_a_single_bad_sample_among_the_last_fails_a_trial_that_the_first_ones_pass(bench):
@@ -61,6 +96,15 @@ def test_a_single_bad_sample_among_the_first_does_not_end_a_trial(bench, monkeyp
     runs = watch_runs(bench, monkeypatch)
     dataclasses.replace(bench, references=references).try_out(frozenset(), sqnr_db_min=20.0)
     assert len(runs) == 16
+
+
+def test_what_is_surely_behind_another_gets_no_more_samples_than_tell_so(bench, monkeypatch):
+    runs = watch_runs(bench, monkeypatch)
+    opposite = dataclasses.replace(bench, build=lambda keep: spoil(bench.build(keep)))
+    found = compare_benches({"good": bench, "opposite": opposite, "like": dataclasses.replace(bench)}, frozenset())
+    assert len(runs) == 16 + 8 + 16
+    assert found["good"] == found["like"] == bench.measure_sqnr_db(frozenset())
+    assert found["opposite"] < 0
 
 
 def test_an_output_that_is_not_finite_has_the_worst_sqnr(bench):

@@ -52,6 +52,7 @@ class HostSession:
         integer_kernels: bool = False,
         rounds_between: bool = False,
         tensors: Sequence[str] | None = None,
+        arena: bool = True,
     ) -> None:
         """Open the model.
 
@@ -64,6 +65,8 @@ class HostSession:
             rounds_between: Whether results are rounded by Casts that no fusion may look through.
             tensors: What a run returns, in this order: inputs, inner tensors and outputs of the main graph; None for
                 the outputs. They must be opened unfused to be what the graph says, node by node.
+            arena: Whether ONNX Runtime keeps memory for its next run: what a caller keeps of a run lies in it, and with
+                that all of it.
 
         Raises ToolchainError: exit 23 where ONNX Runtime refuses the model, 12 where an input or output is no tensor.
         ValueError for a tensor that the main graph lacks.
@@ -73,6 +76,7 @@ class HostSession:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         if not integer_kernels:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
+        options.enable_cpu_mem_arena = arena
         where = str(model) if isinstance(model, Path) else None
         disabled = _LOOKING_THROUGH_CASTS if rounds_between else ()
         self._session = _open_model(_expose(model, tensors), options, where, disabled)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from toolchain.agent.measure.quantities import write_difference
-from toolchain.lower.layer_search import LayerTime, find_guilty_layers
+from toolchain.lower.layer_search import AccuracySearch, LayerTime, find_guilty_layers
 from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.request import StartSteps
 from toolchain.lower.task_trial import LEAST_SQNR_DB, ProvesNothingError, Task, open_parts
@@ -21,27 +21,6 @@ _BOARD_DB = 3.0
 
 # To rank layers by the noise that each causes alone, which takes as many trials as there are layers.
 _RANK_SAMPLES = 4
-
-
-class Trials:
-    """Tries sets of layers in float on one bench, each once: a second search asks for many again."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self._known: dict[frozenset[str], Trial] = {}
-
-    def try_out(self, keep_float: frozenset[str], *, sqnr_db_min: float) -> Trial:
-        """Return whether the model passes a gate, which only rises: one that failed a lower gate fails this one."""
-        known = self._known.get(keep_float)
-        if known is not None:
-            return replace(known, passes=known.passes and known.low_db >= sqnr_db_min)
-        self._known[keep_float] = self._bench.try_out(keep_float, sqnr_db_min=sqnr_db_min)
-        return self._known[keep_float]
-
-    def widen(self, other: Bench) -> None:
-        """Go by the samples of another bench too; what surely failed without them stays as it was."""
-        self._bench = self._bench.join(other)
-        self._known = {layers: trial for layers, trial in self._known.items() if trial.surely}
 
 
 @dataclass(frozen=True)
@@ -68,6 +47,38 @@ class Kept:
 
     reasons: Mapping[str, str]
     accuracy: Accuracy
+    judge: Callable[[frozenset[str]], Accuracy | None]
+    """Given layers in float that something else chose: how sure it is of them, by the same samples; None where they fail."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Layers that may go to float, and what ranks them."""
+
+    bench: Bench
+    layers: tuple[str, ...]
+    costs: Mapping[str, float]
+    """The time that each costs in float."""
+    start_steps: StartSteps
+
+    def search(
+        self,
+        found: frozenset[str],
+        try_out: Callable[[frozenset[str]], Trial],
+        *,
+        sqnr_db_min: float | None,
+        known_db: Mapping[str, float] | None = None,
+    ) -> AccuracySearch:
+        """Return which of them must join those that were found, for what is tried to pass."""
+        return find_guilty_layers(
+            [layer for layer in self.layers if layer not in found],
+            lambda guilty: try_out(found | guilty),
+            rank_sqnr_db=lambda guilty: self.bench.rank_sqnr_db(found | guilty, samples=_RANK_SAMPLES),
+            known_db=known_db,
+            sqnr_db_min=sqnr_db_min,
+            costs=self.costs,
+            start_steps=self.start_steps,
+        )
 
 
 def choose_kept(
@@ -80,59 +91,64 @@ def choose_kept(
     start_steps: StartSteps,
     task: Task | None = None,
 ) -> Kept:
-    """Return the layers that must stay in float by the task's metric, where there is one that can tell, else by SQNR."""
-    reason: str | None = None
-    if task is not None:
-        try:
-            return _keep_by_task(task, bench, others, plan, keep, times, sqnr_db_min, start_steps)
-        except ProvesNothingError as error:
-            reason = str(error)
-    reasons = keep_accurate(bench, others, plan, keep, times, sqnr_db_min, start_steps)
-    return Kept(reasons=reasons, accuracy=Accuracy(decides="sqnr", reason=reason))
+    """Return the layers that must stay in float by the task's metric, where there is one that can tell, else by SQNR.
 
-
-def _keep_by_task(
-    task: Task,
-    bench: Bench,
-    others: Sequence[Bench],
-    plan: QdqPlan,
-    keep: frozenset[str],
-    times: Mapping[str, LayerTime],
-    sqnr_db_min: float,
-    start_steps: StartSteps,
-) -> Kept:
-    """Return the layers that must stay in float for the metric to keep its gate; raises ProvesNothingError."""
-    seen, unseen = open_parts(task, bench, others[0] if others else bench)
-    layers = [name for name, sharing in plan.deciding_layers.items() if not keep.intersection(sharing)]
-    search = find_guilty_layers(
-        layers,
-        lambda guilty: seen.try_out(keep | guilty, sqnr_db_min=sqnr_db_min),
-        rank_sqnr_db=lambda guilty: bench.rank_sqnr_db(keep | guilty, samples=_RANK_SAMPLES),
-        sqnr_db_min=None,
+    The bench searches; others confirm: a search flatters itself on the samples that it chose by.
+    """
+    candidates = Candidates(
+        bench=bench,
+        layers=tuple(name for name, sharing in plan.deciding_layers.items() if not keep.intersection(sharing)),
         costs={name: time.float_us - time.int8_us for name, time in times.items()},
         start_steps=start_steps,
     )
-    found = keep | frozenset(search.keep_float)
-    sqnr, drop = unseen.measure_sqnr(found, sqnr_db_min=sqnr_db_min), unseen.measure_drop(found)
-    if not (sqnr.passes and unseen.allows(drop)):
-        raise ProvesNothingError(
-            f"samples that the search by {task.scoring.name} did not see do not confirm what it found: SQNR "
-            f"{sqnr.low_db:.1f} dB, {task.scoring.name} drop {_write_drop(task, drop.upper)} at most, of "
-            f"{_write_drop(task, unseen.drop_max)} allowed"
-        )
-    return Kept(
-        reasons={
-            name: f"spoils the {task.scoring.name}: alone in int8 it leaves {search.alone_db[name]:.1f} dB of SQNR"
-            for name in search.keep_float
-        },
-        accuracy=Accuracy(
+    if task is None:
+        return keep_accurate(candidates, others, keep, sqnr_db_min)
+    try:
+        return _keep_by_task(task, candidates, others, keep, sqnr_db_min)
+    except ProvesNothingError as error:
+        return keep_accurate(candidates, others, keep, sqnr_db_min, reason=str(error))
+
+
+def _keep_by_task(
+    task: Task, candidates: Candidates, others: Sequence[Bench], keep: frozenset[str], sqnr_db_min: float
+) -> Kept:
+    """Return the layers that must stay in float for the metric to keep its gate; raises ProvesNothingError."""
+    seen, unseen = open_parts(task, candidates.bench, others[0] if others else candidates.bench)
+
+    def try_seen(layers: frozenset[str]) -> Trial:
+        return seen.try_out(layers, sqnr_db_min=sqnr_db_min)
+
+    def confirm(layers: frozenset[str]) -> Accuracy:
+        sqnr, drop = unseen.measure_sqnr(layers, sqnr_db_min=sqnr_db_min), unseen.measure_drop(layers)
+        if not (sqnr.passes and unseen.allows(drop)):
+            raise ProvesNothingError(
+                f"samples that the search by {task.scoring.name} did not see do not confirm what it found: SQNR "
+                f"{sqnr.low_db:.1f} dB, {task.scoring.name} drop {_write_drop(task, drop.upper)} at most, of "
+                f"{_write_drop(task, unseen.drop_max)} allowed"
+            )
+        return Accuracy(
             decides=task.accuracy,
             samples=drop.samples,
             drop=drop.drop,
             drop_upper=drop.upper,
             drop_max=unseen.drop_max,
             sqnr_db_min=min(sqnr_db_min, max(LEAST_SQNR_DB, sqnr.low_db - _BOARD_DB)),
-        ),
+        )
+
+    def judge(layers: frozenset[str]) -> Accuracy | None:
+        try:
+            return confirm(layers) if try_seen(layers).passes else None
+        except ProvesNothingError:
+            return None
+
+    search = candidates.search(keep, try_seen, sqnr_db_min=None)
+    return Kept(
+        reasons={
+            name: f"spoils the {task.scoring.name}: alone in int8 it leaves {search.alone_db[name]:.1f} dB of SQNR"
+            for name in search.keep_float
+        },
+        accuracy=confirm(keep | frozenset(search.keep_float)),
+        judge=judge,
     )
 
 
@@ -141,46 +157,46 @@ def _write_drop(task: Task, drop: float | None) -> str:
 
 
 def keep_accurate(
-    bench: Bench,
+    candidates: Candidates,
     others: Sequence[Bench],
-    plan: QdqPlan,
     keep: frozenset[str],
-    times: Mapping[str, LayerTime],
     sqnr_db_min: float,
-    start_steps: StartSteps,
-) -> dict[str, str]:
-    """Return the layers that must stay in float for every output to keep its SQNR, each with the reason.
+    *,
+    reason: str | None = None,
+) -> Kept:
+    """Return the layers that must stay in float for every output to keep its SQNR.
 
-    The bench searches; the first of the others confirms, by its own lower bound, because a search flatters itself on the
-    samples that it chose by. Confirmed by their SQNR alone, models at the gate missed it on a third set by up to 1.1 dB
-    (docs/wild.md). Where it is refuted, another search adds layers to those that it found, with the samples that refuted it,
-    and the next of the others confirms; with a stricter gate where there is none.
+    The first of the others confirms what was found, by its own lower bound. Confirmed by their SQNR alone, models at the
+    gate missed it on a third set by up to 1.1 dB (docs/wild.md). Where it is refuted, another search adds layers to those
+    that it found, with the samples that refuted it, and the next of the others confirms; with a stricter gate where there
+    is none. reason: why SQNR decides where something else was asked for.
     """
-    layers = [name for name, sharing in plan.deciding_layers.items() if not keep.intersection(sharing)]
-    if not layers:
-        return {}
-    trials, unseen, gate_db = Trials(bench), list(others), sqnr_db_min
+    accuracy = Accuracy(decides="sqnr", reason=reason)
+    seen, unseen, gate_db = candidates.bench, list(others), sqnr_db_min
     found, alone_db = keep, dict[str, float]()
-    for _ in range(_SEARCHES):
-        search = find_guilty_layers(
-            [layer for layer in layers if layer not in found],
-            lambda guilty: trials.try_out(found | guilty, sqnr_db_min=gate_db),  # noqa: B023 - called in this round alone
-            rank_sqnr_db=lambda guilty: bench.rank_sqnr_db(found | guilty, samples=_RANK_SAMPLES),  # noqa: B023
-            known_db=alone_db,
-            sqnr_db_min=gate_db,
-            costs={name: time.float_us - time.int8_us for name, time in times.items()},
-            start_steps=start_steps,
-        )
+
+    def try_seen(layers: frozenset[str]) -> Trial:
+        return seen.try_out(layers, sqnr_db_min=gate_db)
+
+    def measure_missing_db(layers: frozenset[str]) -> float:
+        return sqnr_db_min - unseen[0].measure_sqnr_db(layers) if unseen else 0.0
+
+    for _ in range(_SEARCHES if candidates.layers else 0):
+        search = candidates.search(found, try_seen, sqnr_db_min=gate_db, known_db=alone_db)
         found, alone_db = found | frozenset(search.keep_float), {**alone_db, **search.alone_db}
-        missing_db = sqnr_db_min - unseen[0].measure_sqnr_db(found) if unseen else 0.0
+        missing_db = measure_missing_db(found)
         if missing_db <= 0:
             break
         if len(unseen) > 1:
-            trials.widen(unseen.pop(0))
+            seen = seen.join(unseen.pop(0))
         else:
-            gate_db = trials.try_out(found, sqnr_db_min=gate_db).low_db + missing_db
-    return {
-        name: f"spoils an output: alone in int8 it leaves {alone_db[name]:.1f} dB of SQNR"
-        for name in layers
-        if name in found
-    }
+            gate_db = try_seen(found).low_db + missing_db
+    return Kept(
+        reasons={
+            name: f"spoils an output: alone in int8 it leaves {alone_db[name]:.1f} dB of SQNR"
+            for name in candidates.layers
+            if name in found
+        },
+        accuracy=accuracy,
+        judge=lambda layers: accuracy if try_seen(layers).passes and measure_missing_db(layers) <= 0 else None,
+    )

@@ -9,6 +9,7 @@ from onnx import TensorProto
 
 from toolchain.graph.view import GraphView, attribute_int
 from toolchain.graph.walk import iter_nodes
+from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.weighted import find_weight
 
 _WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
@@ -107,3 +108,14 @@ def _explain_gemm(view: GraphView, node: onnx.NodeProto) -> str:
         if bias.ndim != 1:
             return f"its bias has {bias.ndim} axes, and another node reads it or the weight"
     return "it scales its product, and another node reads its weight or bias"
+
+
+def explain_shared(plan: QdqPlan, keep: frozenset[str]) -> dict[str, str]:
+    """Return why layers stay in float whose weight is that of a layer in float, by their name."""
+    return {
+        layer: f"its weight is that of {held[0]}, which stays in float: stored in both forms it would be larger"
+        for sharing in plan.deciding_layers.values()
+        if (held := [layer for layer in sharing if layer in keep])
+        for layer in sharing
+        if layer not in keep
+    }

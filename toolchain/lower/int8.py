@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,39 +16,28 @@ import onnx
 
 from toolchain.agent.temporary import TemporaryFolder
 from toolchain.errors import usage
-from toolchain.graph.learned_ranges import LearnedRanges, drop_ranges, read_ranges, restore_pairs
+from toolchain.graph.learned_ranges import drop_ranges, read_ranges
 from toolchain.lower.accuracy import Accuracy, choose_kept
 from toolchain.lower.blocks import BlockChoice, choose_blocks
-from toolchain.lower.calibration import choose_ranges, load_method, observe_tensors
-from toolchain.lower.calibration.observation import Observation
+from toolchain.lower.calibrate import calibrate_methods
 from toolchain.lower.calibration.outliers import Outlier, find_outliers
 from toolchain.lower.dynamic.choice import ScaleChoice, choose_scales
 from toolchain.lower.float_graph import bind_comparison
-from toolchain.lower.float_reasons import explain_float_layers, list_operators
-from toolchain.lower.infinite import explain_infinite
-from toolchain.lower.layer_search import LayerTime
-from toolchain.lower.learned import find_learned, match_weight_bits
+from toolchain.lower.float_reasons import explain_float_layers, explain_shared, list_operators
+from toolchain.lower.learned import match_weight_bits
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.ranges import TensorRange
 from toolchain.lower.request import StartSteps
-from toolchain.lower.sensor_bytes import find_byte_ranges
 from toolchain.lower.smoothing import Smoothing, smooth_outliers
 from toolchain.lower.speed import LayerTimes, SpeedSearch, find_slow_layers, time_both
 from toolchain.lower.stored_weights import StoredWeights
 from toolchain.lower.tables import Tables, choose_tables
 from toolchain.lower.task_trial import Task
-from toolchain.lower.techniques.improve import Technique, count_learners, improve_numbers
-from toolchain.lower.trial import Arrays, Bench
+from toolchain.lower.techniques.improve import Technique, improve_numbers
+from toolchain.lower.trial import Arrays, Bench, compare_benches
 from toolchain.project.recipe import QuantizeSection
-
-# The search looks at fewer samples than the gate, and therefore asks for a lower bound (lower/trial.py).
-_SEARCH_SAMPLES = 32
-
-# Samples that the search did not see, to confirm what it found; and as many again for one that these refute, where there
-# are enough to be more than a search sees.
-_CONFIRM_SAMPLES = 96
-_REFERENCES = _SEARCH_SAMPLES + 2 * _CONFIRM_SAMPLES
+from toolchain.run.heap import trim_heap
 
 
 @dataclass(frozen=True)
@@ -61,7 +49,10 @@ class Int8Lowering:
     policy: Int8Policy
     ranges: Mapping[str, TensorRange]
     methods_db: Mapping[str, float]
-    """SQNR in dB of the model all in int8 but for what is infinite, by calibration method; the highest was taken."""
+    """SQNR in dB of the model all in int8 but for what is infinite, by calibration method; the highest was taken.
+
+    Of a method that was surely behind another, on the samples that told so.
+    """
     never_int8: Mapping[str, str]
     """Layers that multiply and cannot be int8: name to reason."""
     kept_in_float: Mapping[str, str]
@@ -118,6 +109,7 @@ def _lower(
     smoothing = Smoothing(model=model, factors={})
     if policy.has_dynamic and learned is None:
         smoothing = smooth_outliers(model, feeds, policy.scheme, kernels=policy.kernels)
+        trim_heap()
     model = smoothing.model
     plan = policy.plan(model, frozenset())
     policy = policy.limit(plan.tensors)
@@ -127,10 +119,11 @@ def _lower(
         tables = choose_tables(model, feeds, sqnr_db_min=sqnr_db_min, keep_float=requested)
     policy = tables.join(policy)
     weights = StoredWeights(tables.write(model), folder)
-    benches, others, observations, infinite = _calibrate(
+    benches, others, observations, infinite = calibrate_methods(
         model, plan, feeds, options, policy, start_steps, learned, weights
     )
-    methods_db = {method: bench.measure_sqnr_db(frozenset(infinite)) for method, (_, bench) in benches.items()}
+    trim_heap()
+    methods_db = compare_benches({method: bench for method, (_, bench) in benches.items()}, frozenset(infinite))
     ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
     reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
     known, speed = LayerTimes(), SpeedSearch()
@@ -144,23 +137,33 @@ def _lower(
         threads=threads if is_timed else None,
     )
     policy, bench, plan = scales.policy, scales.bench, scales.policy.plan(model, frozenset())
+    trim_heap()
     improved = improve_numbers(bench, policy, ranges, feeds, frozenset(infinite), start_steps=start_steps)
-    bench = replace(bench, build=partial(policy.write, model, ranges, adjustment=improved.adjustment))
+    trim_heap()
+    bench = improved.bench
     others = [replace(other, build=bench.build) for other in others]
     timed = _finish_trials(bench, policy, folder)
     if is_timed:
-        known = time_both(timed, plan.weighted_layers, frozenset(reasons), threads=threads)
-        known = replace(known, times=_sum_shared(plan, known.times))
+        known = time_both(timed, plan, frozenset(reasons), threads=threads)
     kept = choose_kept(bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps, task)
     reasons |= kept.reasons
     if is_timed:
-        speed = find_slow_layers(timed, plan, frozenset(reasons), known, threads=threads, start_steps=start_steps)
+        speed = find_slow_layers(
+            timed,
+            plan,
+            frozenset(reasons),
+            known,
+            judge=kept.judge,
+            threads=threads,
+            start_steps=start_steps,
+        )
         reasons |= speed.keep_float
     keep = frozenset(reasons)
     final = policy.plan(model, keep)
-    reasons |= _explain_shared(plan, keep)
+    reasons |= explain_shared(plan, keep)
+    built = bench.build(keep)
     blocks = choose_blocks(
-        bench.build(keep),
+        built,
         keep - {*requested, *infinite},
         [bench, *others],
         sqnr_db_min=sqnr_db_min,
@@ -169,7 +172,7 @@ def _lower(
         else None,
     )
     made = policy.finish(blocks.model)
-    finished = replace(bench, build=lambda _: made)
+    finished = bench if made is built else replace(bench, build=lambda _: made)
     return Int8Lowering(
         model=made,
         plan=final,
@@ -185,7 +188,7 @@ def _lower(
         tables=tables,
         blocks=blocks,
         techniques=improved.techniques,
-        accuracy=kept.accuracy,
+        accuracy=speed.accuracy or kept.accuracy,
         outliers=find_outliers(
             {name: observation for name, observation in observations.items() if name in final.tensors}, ranges
         ),
@@ -204,97 +207,6 @@ def _finish_trials(bench: Bench, policy: Int8Policy, folder: Path) -> Bench:
         weights=None,
         engines=folder / "engines",
     )
-
-
-def _sum_shared(plan: QdqPlan, times: Mapping[str, LayerTime]) -> dict[str, LayerTime]:
-    """Return the times of the deciding layers, each with those that share its weight."""
-    return {
-        name: LayerTime(
-            int8_us=sum(times[layer].int8_us for layer in sharing if layer in times),
-            float_us=sum(times[layer].float_us for layer in sharing if layer in times),
-        )
-        for name, sharing in plan.deciding_layers.items()
-        if times.keys() & set(sharing)
-    }
-
-
-def _explain_shared(plan: QdqPlan, keep: frozenset[str]) -> dict[str, str]:
-    """Return why layers stay in float whose weight is that of a layer in float, by their name."""
-    return {
-        layer: f"its weight is that of {held[0]}, which stays in float: stored in both forms it would be larger"
-        for sharing in plan.deciding_layers.values()
-        if (held := [layer for layer in sharing if layer in keep])
-        for layer in sharing
-        if layer not in keep
-    }
-
-
-def _calibrate(
-    model: onnx.ModelProto,
-    plan: QdqPlan,
-    feeds: Sequence[Arrays],
-    options: QuantizeSection,
-    policy: Int8Policy,
-    start_steps: StartSteps,
-    learned: LearnedRanges | None,
-    weights: StoredWeights,
-) -> tuple[dict[str, tuple[Mapping[str, TensorRange], Bench]], list[Bench], Mapping[str, Observation], dict[str, str]]:
-    """Return the ranges by each method that may be taken with the bench to judge them by.
-
-    Beside them: benches on samples that confirm, what was observed, and what is infinite.
-    No method is the best for every model: clipping helps where outliers are noise, and hurts where they carry the
-    answer. All of them read the same histograms, so that trying them costs one session each. A learned range is never
-    replaced by a calibrated one.
-    """
-    known = {**find_byte_ranges(model, plan.tensors), **find_learned(model, plan.tensors, learned)}
-    missing = [name for name in plan.tensors if name not in known]
-    trained = restore_pairs(model, learned) if learned is not None else None
-    found: dict[str, dict[str, TensorRange]] = {"learned": known}
-    observations: Mapping[str, Observation] = {}
-    returned: dict[int, Arrays] = {}
-
-    def keep_outputs(sample: int, outputs: Arrays) -> None:
-        if sample < _REFERENCES:
-            returned[sample] = outputs
-
-    if missing or not known:
-        methods = [member.name for member in options.list_calibration_methods()]
-        counting = any(load_method(method).COUNTS for method in methods)
-        on_batch = start_steps("calibrate", len(feeds))
-        observations = observe_tensors(
-            model, missing, feeds, counting=counting, on_batch=on_batch, on_outputs=keep_outputs
-        )
-        found = {
-            method: choose_ranges(observations, method=method, symmetric=policy.scheme.symmetric) | known
-            for method in methods
-        }
-    empty = Bench(
-        model=model,
-        build=lambda _: model,
-        feeds=(),
-        references=(),
-        trained=trained,
-        kernels=policy.kernels,
-        weights=weights,
-    )
-    references = [returned[sample] for sample in sorted(returned)]
-    first, *others = (empty.on(feeds[part], references[part]) for part in _list_parts(len(feeds)))
-    benches: dict[str, tuple[Mapping[str, TensorRange], Bench]] = {
-        method: (ranges, replace(first, build=partial(policy.write, model, ranges))) for method, ranges in found.items()
-    }
-    return benches, others, observations, explain_infinite(model, plan, observations, policy.scheme)
-
-
-def _list_parts(samples: int) -> list[slice]:
-    """Return the samples that search, and those that confirm: once or twice, and never those that teach better numbers."""
-    end = min(samples - count_learners(samples), _REFERENCES)
-    middle = min(_SEARCH_SAMPLES + _CONFIRM_SAMPLES, end)
-    parts = [slice(_SEARCH_SAMPLES)]
-    if middle > _SEARCH_SAMPLES:
-        parts.append(slice(_SEARCH_SAMPLES, middle))
-    if end - middle >= _SEARCH_SAMPLES:
-        parts.append(slice(middle, end))
-    return parts
 
 
 def _find_requested(model: onnx.ModelProto, keep_float: Sequence[str]) -> tuple[str, ...]:
@@ -339,7 +251,7 @@ def describe_int8(lowering: Int8Lowering, *, notes: Sequence[str] = ()) -> dict[
         },
         "outliers": [asdict(outlier) for outlier in lowering.outliers],
         "trials_on": lowering.policy.kernels or "exact sums, not the target's own kernels",
-        "speed": {"status": lowering.speed.status, "problems": list(lowering.speed.problems)},
+        "speed": lowering.speed.describe(),
         "speed_trials": [asdict(trial) for trial in lowering.speed.trials],
     }
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import onnx
 
+from toolchain.graph.set_aside import list_large_weights, put_weights_back, set_weights_aside
+from toolchain.graph.view import GraphView
 from toolchain.lower.adjustment import Adjustment, adjust_layers
 from toolchain.lower.dynamic.plan import split_plan
 from toolchain.lower.dynamic.write import write_dynamic
@@ -16,6 +18,9 @@ from toolchain.lower.ranges import TensorRange
 from toolchain.lower.sensor_bytes import feed_bytes
 
 _PLAIN = Adjustment()
+
+# Who reads what may go around the writers; a table of embeddings is written anew (lower/tables).
+_READ_BY = frozenset({"Conv", "Gemm", "MatMul", "Transpose"})
 
 
 def _leave(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -75,9 +80,32 @@ class Int8Policy:
     ) -> onnx.ModelProto:
         """Return the model with its pairs, these layers in float, before it is finished."""
         plan = self.plan(model, keep_float)
+        # Each step copies what the step before made of the model: weights that stay as they are go around all of them.
+        aside = _list_untouched(model, plan)
+        lean = set_weights_aside(model, aside) if aside else model
         if adjustment.shifts:
-            model = adjust_layers(model, adjustment, plan)
-            plan = self.plan(model, keep_float)
+            lean = adjust_layers(lean, adjustment, plan)
+            plan = self.plan(lean, keep_float)
         static, dynamic = split_plan(plan)
-        prepared = write_dynamic(self.prepare(model, static), dynamic, self.scheme)
-        return feed_bytes(write_qdq(prepared, static, ranges, self.scheme))
+        prepared = write_dynamic(self.prepare(lean, static), dynamic, self.scheme)
+        made = feed_bytes(write_qdq(prepared, static, ranges, self.scheme))
+        return put_weights_back(made, model, aside) if aside else made
+
+
+def _list_untouched(model: onnx.ModelProto, plan: QdqPlan) -> frozenset[str]:
+    """Return the large weights that only layers read which a plan leaves in float; nothing where the others are far more.
+
+    Setting weights aside copies the others once more.
+    """
+    view, planned = GraphView.from_model(model), {node.name for node in plan.nodes}
+    touched = {node.weight.source for node in plan.nodes if node.weight is not None}
+    touched |= {name for node in model.graph.node if node.name in planned for name in node.input}
+    sizes = {tensor.name: len(tensor.raw_data) for tensor in model.graph.initializer}
+    untouched = frozenset(
+        name
+        for name in list_large_weights(model)
+        if name not in touched and len(view.initializers[name].dims) > 1
+        if all(node.op_type in _READ_BY for node in view.consumers.get(name, ()))
+    )
+    aside_bytes = sum(sizes[name] for name in untouched)
+    return untouched if 3 * aside_bytes > sum(sizes.values()) else frozenset()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from toolchain.agent.measure.conditions import read_conditions
 from toolchain.agent.measure.latency import FASTER, NOT_FASTER, UNDECIDED, Measurement, decide, measure_latency
@@ -17,6 +18,7 @@ from toolchain.agent.measure.session import Session
 from toolchain.agent.measure.validity import find_contention, find_validity
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.graph.session import open_as_board
+from toolchain.lower.accuracy import Accuracy
 from toolchain.lower.layer_search import LayerTime, propose_slow_layers
 from toolchain.lower.layer_times import time_layers
 from toolchain.lower.qdq_plan import QdqPlan
@@ -66,6 +68,14 @@ class SpeedSearch:
     """"decided", "undecided" (then int8 stays) or "not measured"."""
     problems: tuple[str, ...] = ()
     """Why the times meant nothing."""
+    refused: tuple[str, ...] = ()
+    """Layers with which the model would be faster in float, and is less accurate than it must be."""
+    accuracy: Accuracy | None = None
+    """How sure the accuracy is with the layers to be kept in float, where there are some."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what lowering.json says of it, beside the trials."""
+        return {"status": self.status, "problems": list(self.problems), "refused": list(self.refused)}
 
 
 def find_slow_layers(
@@ -74,6 +84,7 @@ def find_slow_layers(
     keep_float: frozenset[str],
     known: LayerTimes,
     *,
+    judge: Callable[[frozenset[str]], Accuracy | None],
     threads: int,
     start_steps: StartSteps,
 ) -> SpeedSearch:
@@ -84,6 +95,8 @@ def find_slow_layers(
     model alone: the best of several flatters itself, sessions differ by luck, and neighbours may have slowed down a
     stretch of time. Otherwise no layer is returned; and where the intervals leave it open, or the measurement was
     disturbed, the search says that nothing was decided.
+    judge: None where the model with all these layers in float does not keep what it must. It may not, although a layer in
+    float is exact: what two layers round alike may cancel out, and with one of them in float it does not.
     """
     layers = tuple(name for name, sharing in plan.deciding_layers.items() if not keep_float.intersection(sharing))
     if not layers:
@@ -101,6 +114,9 @@ def find_slow_layers(
     if problems or winner is None:
         is_open = problems or any(trial.decision == UNDECIDED for trial in trials)
         return SpeedSearch(trials=trials, status="undecided" if is_open else "decided", problems=problems)
+    accuracy = judge(keep_float | frozenset(winner.layers))
+    if accuracy is None:
+        return SpeedSearch(trials=trials, status="decided", refused=winner.layers)
     again, problems, confirmed = _try_sets(bench, keep_float, [winner.layers], threads=threads, start_steps=start_steps)
     trials = (*trials, *(replace(trial, confirms=True) for trial in again))
     if problems or confirmed is None:
@@ -108,7 +124,7 @@ def find_slow_layers(
     what = "this layer" if len(winner.layers) == 1 else f"these {len(winner.layers)} layers"
     gain = f"the model is {confirmed.speedup:.2f} times as fast with {what} in float"
     reasons = {name: _explain(name, times, gain) for name in winner.layers}
-    return SpeedSearch(keep_float=reasons, trials=trials, status="decided")
+    return SpeedSearch(keep_float=reasons, trials=trials, status="decided", accuracy=accuracy)
 
 
 def _try_sets(
@@ -177,8 +193,9 @@ def _try_sets(
     return tuple(trials), problems, winner
 
 
-def time_both(bench: Bench, layers: Sequence[str], keep_float: frozenset[str], *, threads: int) -> LayerTimes:
-    """Return the time of each layer in float and in int8."""
+def time_both(bench: Bench, plan: QdqPlan, keep_float: frozenset[str], *, threads: int) -> LayerTimes:
+    """Return the time in float and in int8 of each deciding layer of a plan, with those that share its weight."""
+    layers = plan.weighted_layers
     feed, runtime = bench.feeds[0], _name_kernels(bench)
     before = read_conditions(_ROOT)
     try:
@@ -191,11 +208,15 @@ def time_both(bench: Bench, layers: Sequence[str], keep_float: frozenset[str], *
     problems = find_contention(before, read_conditions(_ROOT))
     if problems:
         return LayerTimes(problems=problems)
+    timed = int8_us.keys() & float_us.keys()
     return LayerTimes(
         {
-            name: LayerTime(int8_us=int8_us[name], float_us=float_us[name])
-            for name in layers
-            if name in int8_us and name in float_us
+            name: LayerTime(
+                int8_us=sum(int8_us[layer] for layer in sharing if layer in timed),
+                float_us=sum(float_us[layer] for layer in sharing if layer in timed),
+            )
+            for name, sharing in plan.deciding_layers.items()
+            if timed & set(sharing)
         }
     )
 

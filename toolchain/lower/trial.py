@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import os
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -24,13 +20,11 @@ from toolchain.agent.measure.sqnr import Powers, measure_powers, to_db
 from toolchain.graph.float_outputs import FloatOutputs
 from toolchain.graph.session import HostSession, open_as_board
 from toolchain.lower.dynamic.emulation import emulate_integer_products
+from toolchain.lower.each import count_cpus, do_each
 from toolchain.lower.fp16_emulation import emulate_float16
 from toolchain.lower.stored_weights import StoredWeights
 
 Arrays = Mapping[str, NDArray[np.generic]]
-
-_Made = TypeVar("_Made")
-
 
 # Resamples of the bootstrap, and the quantile of them that is taken as the bound on either side.
 _DRAWS = 400
@@ -85,6 +79,11 @@ class Bench:
     """The model's large weights, which trials are then written without; None writes each whole."""
     engines: Path | None = None
     """Where a runtime that builds engines keeps those of trials."""
+    _known: dict[frozenset[str], list[Mapping[str, Powers]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """What each set of layers in float returned for the first samples, so that none is run again: a bench made from this one,
+    which may build or feed something else, starts without."""
 
     def on(self, feeds: Sequence[Arrays], references: Sequence[Arrays] = ()) -> Bench:
         """Return the same bench on other samples; references: what the float model returned for them, where it is known.
@@ -102,16 +101,18 @@ class Bench:
     def run_float(self, feeds: Sequence[Arrays]) -> Iterator[Arrays]:
         """Yield what the model to be kept returns for each of some feeds."""
         session = open_emulated(self.model if self.trained is None else self.trained, threads=1)
-        yield from _do_each(session.run, feeds, workers=_count_cpus())
+        yield from do_each(session.run, feeds, workers=count_cpus())
 
     def run(self, keep_float: frozenset[str], feeds: Sequence[Arrays]) -> Iterator[Arrays]:
         """Yield what the model with these layers in float returns for each of some feeds."""
         session, workers = self._open(keep_float)
-        yield from _do_each(session.run, feeds, workers=workers)
+        yield from do_each(session.run, feeds, workers=workers)
 
     def join(self, other: Bench) -> Bench:
-        """Return the bench with the samples of both."""
-        return replace(self, feeds=[*self.feeds, *other.feeds], references=[*self.references, *other.references])
+        """Return the bench with the samples of both, and what is known of its own."""
+        joined = replace(self, feeds=[*self.feeds, *other.feeds], references=[*self.references, *other.references])
+        joined._known.update({layers: list(runs) for layers, runs in self._known.items()})
+        return joined
 
     def measure_outputs_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> dict[str, SqnrEstimate]:
         """Return the SQNR of every output with these layers in float, on the first `samples` of the feeds, or on all."""
@@ -141,25 +142,20 @@ class Bench:
 
     def measure(self, keep_float: frozenset[str], *, looks: Sequence[int]) -> Iterator[dict[str, SqnrEstimate]]:
         """Yield the SQNR of every output over the first samples, as many as each look asks for."""
-        session, workers = self._open(keep_float)
-
-        def measure(feed: Arrays, reference: Arrays) -> dict[str, Powers]:
-            outputs = session.run(feed)
-            check_outputs(reference, outputs)
-            return {name: measure_powers(array, outputs[name]) for name, array in reference.items()}
-
-        signal: dict[str, list[float]] = defaultdict(list)
-        noise: dict[str, list[float]] = defaultdict(list)
-        for first, look in itertools.pairwise([0, *looks]):
-            found = _do_each(measure, self.feeds[first:look], self.references[first:look], workers=workers)
-            for name, powers in itertools.chain.from_iterable(run.items() for run in found):
-                signal[name].append(powers.signal)
-                noise[name].append(powers.noise)
-            yield {name: _estimate(np.array(signal[name]), np.array(noise[name])) for name in signal}
+        known = self._known.setdefault(keep_float, [])
+        opened: tuple[HostSession | Session, int] | None = None
+        for look in looks:
+            if len(known) < look:
+                session, workers = opened = opened or self._open(keep_float)
+                rest = slice(len(known), look)
+                known.extend(
+                    do_each(partial(_compare, session), self.feeds[rest], self.references[rest], workers=workers)
+                )
+            yield {name: _estimate([run[name] for run in known[:look]]) for name in known[0]}
 
     def _open(self, keep_float: frozenset[str]) -> tuple[HostSession | Session, int]:
         """Return a session of the model with these layers in float, and how many runs of it may be going on at once."""
-        model, cpus = self.build(keep_float), _count_cpus()
+        model, cpus = self.build(keep_float), count_cpus()
         if self.kernels is None:
             return open_emulated(model, threads=1), cpus
         workers = cpus if self.kernels in _CONCURRENT else 1
@@ -168,37 +164,45 @@ class Bench:
         return open_as_board(payload, runtime=self.kernels, threads=threads), workers
 
 
+def compare_benches(benches: Mapping[str, Bench], keep_float: frozenset[str]) -> dict[str, float]:
+    """Return what the worst output surely keeps in each of several benches on the same samples, in dB.
+
+    All are looked at after 8 samples, then after twice as many; one whose upper bound is under the lower bound of another
+    gets no more, and has what it kept so far.
+    """
+    looks = list_looks(max(len(bench.feeds) for bench in benches.values()))
+    racing = {name: bench.measure(keep_float, looks=looks) for name, bench in benches.items()}
+    low_db: dict[str, float] = {}
+    for _ in looks:
+        found = {name: next(estimates).values() for name, estimates in racing.items()}
+        low_db |= {name: min(estimate.low_db for estimate in estimates) for name, estimates in found.items()}
+        best_db = max(low_db[name] for name in racing)
+        for name, estimates in found.items():
+            if min(estimate.high_db for estimate in estimates) < best_db:
+                del racing[name]  # with its session
+    return low_db
+
+
 def list_looks(samples: int) -> list[int]:
     """Return after how many samples a trial of so many looks: doubling, and at all of them."""
     looks = [_FIRST_LOOK * 2**power for power in range(samples.bit_length())]
     return [*(look for look in looks if look < samples), samples]
 
 
-def _count_cpus() -> int:
-    return os.cpu_count() or 1
+def _compare(session: HostSession | Session, feed: Arrays, reference: Arrays) -> dict[str, Powers]:
+    """Return the powers of signal and noise of each output of one run."""
+    outputs = session.run(feed)
+    check_outputs(reference, outputs)
+    return {name: measure_powers(array, outputs[name]) for name, array in reference.items()}
 
 
-def _do_each(work: Callable[..., _Made], *items: Iterable[Any], workers: int) -> Iterator[_Made]:
-    """Yield what the work makes of each of the items, in their order, several at a time; few of them are in memory."""
-    if workers == 1:
-        yield from map(work, *items)
-        return
-    with ThreadPoolExecutor(workers) as executor:
-        pending: deque[Future[_Made]] = deque()
-        for arguments in zip(*items, strict=True):
-            pending.append(executor.submit(work, *arguments))
-            if len(pending) > workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-def _estimate(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> SqnrEstimate:
-    """Return the SQNR from the powers of each sample (N,), and its bounds.
+def _estimate(samples: Sequence[Powers]) -> SqnrEstimate:
+    """Return the SQNR from the powers of each sample, and its bounds.
 
     They are the percentile bootstrap (Efron 1979) over samples: an output whose noise comes from a few samples has
     a low one, because other samples may hold more of them.
     """
+    signal, noise = (np.array([getattr(powers, part) for powers in samples]) for part in ("signal", "noise"))
     draws = np.random.default_rng(0).integers(0, len(signal), (_DRAWS, len(signal)))
     drawn_db = to_db(signal[draws].sum(axis=1), noise[draws].sum(axis=1))
     low, high = np.quantile(drawn_db, [_QUANTILE, 1.0 - _QUANTILE])

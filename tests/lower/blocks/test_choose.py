@@ -90,7 +90,9 @@ def test_a_layer_that_int8_spoils_is_in_blocks_unless_the_recipe_wants_it_in_flo
     monkeypatch.setattr(
         int8,
         "choose_kept",
-        lambda *_args: Kept(reasons={"first": "noise", "second": "noise"}, accuracy=Accuracy(decides="sqnr")),
+        lambda *_args: Kept(
+            reasons={"first": "noise", "second": "noise"}, accuracy=Accuracy("sqnr"), judge=lambda _: None
+        ),
     )
     lowering = lower_all(model, feeds, keep_float=list(requested))
     assert lowering.blocks.layers == (("first",) if requested else ("first", "second"))

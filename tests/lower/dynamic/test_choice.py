@@ -6,6 +6,7 @@ import pytest
 
 from tests.lower.conftest import observe_ranges, parse_model
 from tests.lower.dynamic.conftest import HEAD
+from toolchain.agent.measure.latency import Measurement
 from toolchain.agent.measure.quantiles import Ratio
 from toolchain.lower.dynamic import choice
 from toolchain.lower.dynamic.choice import choose_scales
@@ -108,3 +109,12 @@ def test_both_variants_are_run_to_compare_them_and_count_where_nobody_disturbed(
         assert (found.chosen, found.speedup) == ("dynamic", None)
     else:
         assert found.speedup.ratio > 0
+
+
+@pytest.mark.parametrize(
+    ("dynamic_ns", "told"),
+    [([1000], True), ([1020], True), ([500], True), ([2000], True), ([700, 1400], False)],
+)
+def test_a_measurement_ends_where_one_is_surely_faster_or_both_are_alike(dynamic_ns, told):
+    blocks = {"static": [[1000]] * 33, "dynamic": [[dynamic_ns[index // 2 % len(dynamic_ns)]] for index in range(33)]}
+    assert choice.is_told(Measurement(blocks_ns=blocks, steady=dict.fromkeys(blocks, True))) == told

@@ -8,7 +8,7 @@ MODEL = HEAD + "g (float[n, s, 4] x) => (float[n, s, 4] y) <float[4] shift> { [m
 
 
 def observe(arrays):
-    return observe_channels(parse_model(MODEL), ["x"], [{"x": array} for array in arrays], threads=1)
+    return observe_channels(parse_model(MODEL), ["x"], [{"x": array} for array in arrays])
 
 
 def test_bounds_are_those_of_all_rows_and_the_rows_with_the_largest_numbers_are_among_those_kept():

@@ -1,5 +1,7 @@
 """A small net with what correction must live with: a depthwise layer, a dead channel, a Clip, a product with an Add."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from onnx import numpy_helper
@@ -54,5 +56,5 @@ def subject(net, samples):
     policy = int8_policy(Scheme("uint8", symmetric=False, weight_bits=5, reason="", int32_bias=False), kernels=None)
     whole = {"image": np.concatenate([sample["image"] for sample in samples])}
     ranges = observe_ranges(net, whole, plan_int8(net).tensors)
-    bench = Bench(model=net, build=lambda _: net, feeds=(), references=()).on(samples[:32])
+    bench = Bench(model=net, build=partial(policy.write, net, ranges), feeds=(), references=()).on(samples[:32])
     return Subject(bench, policy, plan_int8(net), ranges, samples[64:], frozenset())

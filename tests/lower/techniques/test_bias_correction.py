@@ -12,10 +12,9 @@ from toolchain.lower.dynamic.plan import plan_dynamic
 from toolchain.lower.techniques.bias_correction import (
     correct_in_one_pass,
     correct_sequentially,
-    fit_shift,
     measure_lost,
 )
-from toolchain.lower.techniques.lockstep import find_channel_axis, fit_layers
+from toolchain.lower.techniques.lockstep import average_outputs, center_layers, find_channel_axis
 from toolchain.lower.techniques.stored_weight import read_weight
 
 CORRECTED = ["conv", "depthwise", "pointwise", "product"]
@@ -75,7 +74,7 @@ def test_a_layer_that_another_operator_computes_in_the_int8_model_is_left_out(su
     lowered, layers = subject.lower(Adjustment()), subject.find_correctable()
     next(node for node in lowered.graph.node if node.name == "pointwise").name = "renamed"
     found = [
-        fit_layers(subject.model, lowered, layers, subject.learning[:2], lambda _, moments: fit_shift(moments)),
+        center_layers(lowered, layers, subject.learning[:2], average_outputs(subject.model, layers, subject.learning)),
         measure_lost(subject.model, lowered, layers, subject.learning[:2]),
     ]
     assert [list(shifts) for shifts in found] == [["conv", "depthwise", "product"]] * 2

@@ -19,7 +19,7 @@ def samples(images):
 
 
 def test_each_tensor_has_the_value_that_the_whole_model_gives_it(model, samples):
-    found = {name: list(values) for name, values in run_in_segments(model, samples, INNER, threads=1)}
+    found = {name: list(values) for name, values in run_in_segments(model, samples, INNER)}
     assert list(found) == INNER
     whole = run_model(expose(model), {"image": np.concatenate([sample["image"] for sample in samples])}, INNER)
     for name in INNER:
@@ -36,7 +36,7 @@ def expose(model):
 
 
 def test_what_replaces_a_value_reaches_all_that_follows_and_a_shortcut_too(model, samples):
-    for name, values in run_in_segments(model, samples, ["c1", "scores"], threads=1):
+    for name, values in run_in_segments(model, samples, ["c1", "scores"]):
         if name == "c1":
             values[:] = [np.zeros_like(value) for value in values]
         last = values
@@ -49,12 +49,12 @@ def test_what_replaces_a_value_reaches_all_that_follows_and_a_shortcut_too(model
 
 
 def test_samples_that_would_take_too_much_memory_are_left_out_but_never_the_first(model, samples, monkeypatch):
-    monkeypatch.setattr(segments, "_MEMORY_BYTES", 3 * (4 * 64 + 3 * 64) * 4)
-    counts = [len(values) for _, values in run_in_segments(model, samples, INNER, threads=1)]
+    monkeypatch.setattr(segments, "_MEMORY_BYTES", 3 * 4 * 64 * 4)  # of the first tensor alone
+    counts = [len(values) for _, values in run_in_segments(model, samples, INNER)]
     assert counts[0] in {2, 3}
     assert counts == sorted(counts, reverse=True)
     monkeypatch.setattr(segments, "_MEMORY_BYTES", 1)
-    assert {len(values) for _, values in run_in_segments(model, samples, INNER, threads=1)} == {1}
+    assert {len(values) for _, values in run_in_segments(model, samples, INNER)} == {1}
 
 
 def test_samples_of_different_shapes_pass_one_segment():
@@ -64,5 +64,5 @@ def test_samples_of_different_shapes_pass_one_segment():
     )
     lengths = (3, 5)
     feeds = [{"x": np.ones((1, length, 4), np.float32)} for length in lengths]
-    ((_, values),) = run_in_segments(model, feeds, ["y"], threads=1)
+    ((_, values),) = run_in_segments(model, feeds, ["y"])
     assert [value.shape for value in values] == [(1, length, 2) for length in lengths]

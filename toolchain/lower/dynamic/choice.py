@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 
 from toolchain.agent.measure.conditions import read_conditions
-from toolchain.agent.measure.latency import FASTER, decide, measure_latency
+from toolchain.agent.measure.latency import FASTER, Measurement, decide, decides_every_ratio, measure_latency
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.agent.measure.quantiles import Ratio
 from toolchain.agent.measure.validity import find_contention
@@ -26,7 +26,8 @@ from toolchain.run.cache import cache_root
 # Where neither passes, the better one needs fewer float layers; one layer of a transformer of 36 is worth about this much.
 _ALIKE_DB = 1.0
 
-# Two variants, and either is right where they are alike.
+# Two variants, and either is right where they are alike: within 3 %, which two sessions of one model may differ by.
+_ALIKE = 1.03
 _SAMPLES = 100
 _LIMIT_S = 4.0
 _ROOT = Path("/")
@@ -116,6 +117,13 @@ def _find_obstacle(policy: Int8Policy, products: Sequence[QuantizedNode], bench:
     return None
 
 
+def is_told(measurement: Measurement) -> bool:
+    """Return whether one variant is surely faster, or both are surely alike."""
+    ratio = measurement.compare("static", "dynamic")
+    is_alike = ratio.low is not None and ratio.high is not None and 1 / _ALIKE < ratio.low <= ratio.high < _ALIKE
+    return is_alike or decides_every_ratio(measurement)
+
+
 def _compare_times(static: onnx.ModelProto, dynamic: onnx.ModelProto, bench: Bench, *, threads: int) -> Ratio | None:
     """Return how many times as fast the dynamic model is, both measured in turns; None where others ran meanwhile."""
     if bench.kernels is None:
@@ -129,7 +137,7 @@ def _compare_times(static: onnx.ModelProto, dynamic: onnx.ModelProto, bench: Ben
     runs = {name: partial(session.run, feed) for name, session in sessions.items()}
     memory = cache_root() / SPEED_MEMORY
     before = read_conditions(_ROOT)
-    measurement = measure_latency(runs, samples=_SAMPLES, limit_s=_LIMIT_S, memory=memory)
+    measurement = measure_latency(runs, samples=_SAMPLES, limit_s=_LIMIT_S, memory=memory, is_decided=is_told)
     if find_contention(before, read_conditions(_ROOT)):
         return None
     return measurement.compare("static", "dynamic")

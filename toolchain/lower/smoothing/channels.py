@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from toolchain.graph.session import HostSession
+from toolchain.lower.each import count_cpus, do_each
 
 # Of each sample, to compute a product's error with: the tensors of a whole calibration set would not fit memory. Half are
 # those of the largest numbers, which few tokens have that no draw would find, and the others are drawn.
@@ -36,15 +37,15 @@ class Channels:
 
 
 def observe_channels(
-    model: onnx.ModelProto, tensors: Sequence[str], feeds: Sequence[Mapping[str, NDArray[Any]]], *, threads: int
+    model: onnx.ModelProto, tensors: Sequence[str], feeds: Sequence[Mapping[str, NDArray[Any]]]
 ) -> dict[str, Channels]:
     """Return the channels of each tensor that is finite on all samples, and has values on at least two of them."""
-    session = HostSession(model, tensors=tensors, threads=threads)
+    session = HostSession(model, tensors=tensors)
     generator = np.random.default_rng(0)
     found: dict[str, list[NDArray[np.float32]]] = {name: [] for name in tensors}
     bounds: dict[str, list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = {name: [] for name in tensors}
-    for feed in feeds:
-        for name, value in session.run(feed).items():
+    for values in do_each(session.run, feeds, workers=count_cpus()):
+        for name, value in values.items():
             if value.size == 0 or value.ndim == 0:
                 continue
             rows = value.reshape(-1, value.shape[-1]).astype(np.float32)

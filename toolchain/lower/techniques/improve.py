@@ -50,6 +50,8 @@ class Technique:
 class Improved:
     """What is changed about scales and biases, and what led there."""
 
+    bench: Bench
+    """It builds with the adjustment."""
     adjustment: Adjustment = field(default_factory=Adjustment)
     techniques: tuple[Technique, ...] = ()
 
@@ -70,15 +72,18 @@ def improve_numbers(
 ) -> Improved:
     """Return the adjustment that gains most, with a line for each technique that was tried.
 
-    bench: on the first samples of feeds. A model that was trained for int8 stays as it was trained.
+    bench: on the first samples of feeds, building without an adjustment. A model that was trained for int8 stays as it was trained.
     """
     learners = count_learners(len(feeds))
     plan = policy.plan(bench.model, keep_float)
     if bench.trained is not None or not learners or not plan.weighted_layers:
-        return Improved()
+        return Improved(bench)
     judges = min(len(bench.feeds), len(feeds) - learners)
+    judging = bench
+    if judges < len(bench.feeds):
+        judging = replace(bench, feeds=bench.feeds[:judges], references=bench.references[:judges])
     subject = Subject(
-        bench=replace(bench, feeds=bench.feeds[:judges], references=bench.references[:judges]),
+        bench=judging,
         policy=policy,
         plan=plan,
         ranges=ranges,
@@ -87,9 +92,9 @@ def improve_numbers(
     )
     advance = start_steps("improve the numbers of int8", 1)
     plain = Adjustment()
-    plain_db = subject.measure_db(plain)
+    plain_db = judging.measure_sqnr_db(keep_float)
     techniques = list(_compare_bits(subject, plain_db))
-    kept = plain
+    improved = Improved(bench)
     for name, improve in TECHNIQUES.items():
         try:
             found = improve(subject, plain)
@@ -98,13 +103,14 @@ def improve_numbers(
             continue
         if found is plain:
             continue
-        found_db = subject.measure_db(found)
+        adjusted = subject.adjust(found)
+        found_db = adjusted.measure_sqnr_db(keep_float)
         techniques.append(Technique(name, plain_db, found_db, kept=found_db > plain_db))
         if found_db > plain_db:
-            kept = found
+            improved = Improved(adjusted if judging is bench else replace(bench, build=adjusted.build), found)
             break
     advance()
-    return Improved(kept, tuple(techniques))
+    return replace(improved, techniques=tuple(techniques))
 
 
 def _compare_bits(subject: Subject, safe_db: float) -> Iterator[Technique]:

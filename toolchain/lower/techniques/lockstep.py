@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from toolchain.graph.session import HostSession
+from toolchain.lower.each import count_cpus, do_each
 from toolchain.lower.techniques.segments import run_in_segments
 
 Channels = NDArray[np.float64]
@@ -53,10 +54,7 @@ def fit_layers(
     name returns the output in the int8 model has no line.
     """
     layers = find_returned(lowered, layers)
-    runs = [
-        run_in_segments(graph, feeds, _find_outputs(graph, layers), threads=os.cpu_count() or 1)
-        for graph in (model, lowered)
-    ]
+    runs = [run_in_segments(graph, feeds, _find_outputs(graph, layers)) for graph in (model, lowered)]
     names = {output: name for name, output in _name_outputs(model, layers).items()}
     lines: dict[str, Line] = {}
     for (tensor, expected), (_, found) in zip(*runs, strict=True):
@@ -64,9 +62,56 @@ def fit_layers(
         axis = find_channel_axis(layers[name], found[0].ndim)
         line = _keep_finite(fit(name, _measure_moments(expected[: len(found)], found[: len(expected)], axis)))
         lines[name] = line
-        for index, value in enumerate(found):
-            found[index] = value * _align(line.gain, axis, value.ndim) + _align(line.shift, axis, value.ndim)
+        _apply(line, found, axis)
     return lines
+
+
+def center_layers(
+    lowered: onnx.ModelProto,
+    layers: Mapping[str, onnx.NodeProto],
+    feeds: Sequence[Mapping[str, NDArray[Any]]],
+    float_means: Mapping[str, Channels],
+) -> dict[str, NDArray[np.float32]]:
+    """Return what each layer's output is shifted by, (channels,), each found with all layers before it shifted already.
+
+    float_means: of the float model's outputs, by the name of a layer. It is fit_layers where means are all that counts, and
+    runs the int8 model alone.
+    """
+    layers = find_returned(lowered, layers)
+    names = {output: name for name, output in _name_outputs(lowered, layers).items()}
+    shifts: dict[str, NDArray[np.float32]] = {}
+    for tensor, found in run_in_segments(lowered, feeds, _find_outputs(lowered, layers)):
+        name = names[tensor]
+        axis = find_channel_axis(layers[name], found[0].ndim)
+        shift = (float_means[name] - _average(found, axis)).astype(np.float32)
+        line = _keep_finite(Line(np.ones_like(shift), shift))
+        shifts[name] = line.shift
+        _apply(line, found, axis)
+    return shifts
+
+
+def average_outputs(
+    model: onnx.ModelProto, layers: Mapping[str, onnx.NodeProto], feeds: Sequence[Mapping[str, NDArray[Any]]]
+) -> dict[str, Channels]:
+    """Return the mean of each channel of each layer's output, (channels,) each; every sample weighs alike."""
+    outputs = _name_outputs(model, layers)
+
+    def average(feed: Mapping[str, NDArray[Any]]) -> dict[str, Channels]:
+        values = session.run(feed)
+        return {
+            name: _average([values[output]], find_channel_axis(layers[name], values[output].ndim))
+            for name, output in outputs.items()
+        }
+
+    session = HostSession(model, tensors=list(outputs.values()))
+    rows = list(do_each(average, feeds, workers=count_cpus()))
+    return {name: np.mean([row[name] for row in rows], axis=0) for name in outputs}
+
+
+def _apply(line: Line, found: list[NDArray[Any]], axis: int) -> None:
+    """Put each value's line in its place."""
+    for index, value in enumerate(found):
+        found[index] = value * _align(line.gain, axis, value.ndim) + _align(line.shift, axis, value.ndim)
 
 
 def find_kept(lowered: onnx.ModelProto, layers: Mapping[str, onnx.NodeProto]) -> dict[str, onnx.NodeProto]:
@@ -105,9 +150,7 @@ def _measure_moments(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[A
     """Return the moments over samples and positions; every sample weighs alike."""
     sums = np.zeros((4, found[0].shape[axis]))
     for wanted, value in zip(expected, found, strict=True):
-        pair = [np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1) for array in (wanted, value)]
-        stride = max(1, pair[0].shape[1] // _POSITIONS)
-        rows, columns = (array[:, ::stride].astype(np.float64) for array in pair)
+        rows, columns = _spread(wanted, axis), _spread(value, axis)
         count = rows.shape[1]
         sums += [
             rows.mean(axis=1),
@@ -117,6 +160,16 @@ def _measure_moments(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[A
         ]
     float_mean, int8_mean, product, square = sums / len(found)
     return Moments(float_mean, int8_mean, product - float_mean * int8_mean, square - int8_mean**2)
+
+
+def _average(values: Sequence[NDArray[Any]], axis: int) -> Channels:
+    return np.asarray(np.mean([_spread(value, axis).mean(axis=1) for value in values], axis=0))
+
+
+def _spread(value: NDArray[Any], axis: int) -> NDArray[np.float64]:
+    """Return positions of each channel that are spread evenly, (channels, positions)."""
+    rows = np.moveaxis(value, axis, 0).reshape(value.shape[axis], -1)
+    return np.asarray(rows[:, :: max(1, rows.shape[1] // _POSITIONS)], np.float64)
 
 
 def _list_others(values: NDArray[Any], axis: int) -> tuple[int, ...]:

@@ -12,7 +12,6 @@ from dataclasses import replace
 import numpy as np
 
 from toolchain.lower.adjustment import Adjustment
-from toolchain.lower.techniques.bias_correction import fit_shift
 from toolchain.lower.techniques.lockstep import Line, Moments, fit_layers
 from toolchain.lower.techniques.subject import Subject
 
@@ -31,6 +30,7 @@ def regress_outputs(subject: Subject, adjustment: Adjustment) -> Adjustment:
     plain = replace(adjustment, gains={}, shifts={})
 
     def fit(name: str, moments: Moments) -> Line:
+        subject.float_means[name] = moments.float_mean
         return fit_line(moments) if name in own else fit_shift(moments)
 
     lines = fit_layers(subject.model, subject.lower(plain), layers, subject.learning, fit)
@@ -39,6 +39,12 @@ def regress_outputs(subject: Subject, adjustment: Adjustment) -> Adjustment:
         gains={name: line.gain for name, line in lines.items()},
         shifts={name: line.shift for name, line in lines.items()},
     )
+
+
+def fit_shift(moments: Moments) -> Line:
+    """Return what brings the means together."""
+    shift = (moments.float_mean - moments.int8_mean).astype(np.float32)
+    return Line(np.ones_like(shift), shift)
 
 
 def fit_line(moments: Moments) -> Line:

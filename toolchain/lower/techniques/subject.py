@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import onnx
@@ -13,6 +13,7 @@ from toolchain.lower.adjustment import Adjustment, find_bias_place, is_own_weigh
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.ranges import TensorRange
+from toolchain.lower.techniques.lockstep import Channels, average_outputs
 from toolchain.lower.trial import Arrays, Bench
 
 
@@ -21,13 +22,15 @@ class Subject:
     """A model to be improved, with these layers in float."""
 
     bench: Bench
-    """On the samples that judge; what it builds is not used."""
+    """On the samples that judge; it builds without an adjustment."""
     policy: Int8Policy
     plan: QdqPlan
     ranges: Mapping[str, TensorRange]
     learning: Sequence[Arrays]
     """Samples that teach, one run each; none of them judges."""
     keep_float: frozenset[str]
+    float_means: dict[str, Channels] = field(default_factory=dict, compare=False)
+    """What each layer of the float model returns on average on the samples that teach, noted by whoever ran it."""
 
     @property
     def model(self) -> onnx.ModelProto:
@@ -54,7 +57,17 @@ class Subject:
         """Return the int8 model with an adjustment."""
         return self.policy.write(self.model, self.ranges, self.keep_float, adjustment=adjustment)
 
+    def average_float(self, layers: Mapping[str, onnx.NodeProto]) -> Mapping[str, Channels]:
+        """Return the mean of each channel of the float layers' outputs on the samples that teach."""
+        unknown = {name: node for name, node in layers.items() if name not in self.float_means}
+        if unknown:
+            self.float_means.update(average_outputs(self.model, unknown, self.learning))
+        return self.float_means
+
+    def adjust(self, adjustment: Adjustment) -> Bench:
+        """Return the bench that builds with an adjustment."""
+        return replace(self.bench, build=partial(self.policy.write, self.model, self.ranges, adjustment=adjustment))
+
     def measure_db(self, adjustment: Adjustment) -> float:
         """Return what the worst output surely keeps with an adjustment, in dB, on the samples that judge."""
-        build = partial(self.policy.write, self.model, self.ranges, adjustment=adjustment)
-        return replace(self.bench, build=build).measure_sqnr_db(self.keep_float)
+        return self.adjust(adjustment).measure_sqnr_db(self.keep_float)

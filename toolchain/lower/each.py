@@ -1,0 +1,31 @@
+"""Work on each of many samples, several at a time: as many runs of one thread each take less time than one run after the other."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+_Made = TypeVar("_Made")
+
+
+def count_cpus() -> int:
+    """Return how many may be worked on at a time."""
+    return os.cpu_count() or 1
+
+
+def do_each(work: Callable[..., _Made], *items: Iterable[Any], workers: int) -> Iterator[_Made]:
+    """Yield what the work makes of each of the items, in their order, several at a time; few of them are in memory."""
+    if workers == 1:
+        yield from map(work, *items)
+        return
+    with ThreadPoolExecutor(workers) as executor:
+        pending: deque[Future[_Made]] = deque()
+        for arguments in zip(*items, strict=True):
+            pending.append(executor.submit(work, *arguments))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
