@@ -54,6 +54,19 @@ class Mlp(nn.Module):
         return self.head(torch.relu(self.fc2(x)))
 
 
+class Up(nn.Module):
+    """Down and up again, with a shortcut around both."""
+
+    def __init__(self, groups):
+        super().__init__()
+        self.stem, self.down = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 8, 3, 2, padding=1)
+        self.up, self.last = nn.ConvTranspose2d(8, 16, 2, 2, groups=groups), nn.Conv2d(16, 4, 1)
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.last(x + self.up(self.down(x)))
+
+
 def seeded(build):
     def built():
         torch.manual_seed(0)

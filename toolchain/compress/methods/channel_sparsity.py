@@ -16,8 +16,9 @@ from torch import nn
 from toolchain.compress.draft import Draft
 from toolchain.compress.layers import LayerOptions
 from toolchain.compress.material import Material
-from toolchain.compress.pruning.channels import BatchNorm, ChannelGroup, Member, find_channel_groups, remove_channels
+from toolchain.compress.pruning.channels import BatchNorm, ChannelGroup, Member, find_channel_groups
 from toolchain.compress.pruning.proximal import Lasso, LassoHook, Slice, refuse_frozen
+from toolchain.compress.pruning.removal import remove_channels
 from toolchain.compress.pruning.units import check_zeros, list_units, merge_units, take_zeros
 from toolchain.errors import usage
 from toolchain.project.compress_entry import FinetuneSection

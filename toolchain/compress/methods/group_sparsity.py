@@ -19,8 +19,9 @@ from toolchain.compress.equality import must_stay_equal
 from toolchain.compress.layers import LayerOptions
 from toolchain.compress.material import Material
 from toolchain.compress.pruning.blocks import Block, find_blocks
-from toolchain.compress.pruning.channels import BatchNorm, ChannelGroup, find_channel_groups, remove_channels
+from toolchain.compress.pruning.channels import BatchNorm, ChannelGroup, find_channel_groups
 from toolchain.compress.pruning.proximal import Lasso, LassoHook, Slice, refuse_frozen, slice_all
+from toolchain.compress.pruning.removal import remove_channels
 from toolchain.compress.pruning.units import check_zeros, list_units, merge_units, take_zeros
 from toolchain.errors import usage
 from toolchain.project.compress_entry import FinetuneSection

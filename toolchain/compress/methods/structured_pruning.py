@@ -16,9 +16,10 @@ from toolchain.compress.layers import LayerOptions
 from toolchain.compress.material import Material
 from toolchain.compress.outputs import Inputs
 from toolchain.compress.pruning.blocks import find_blocks, remove_least_blocks
-from toolchain.compress.pruning.channels import find_channel_groups, remove_channels
+from toolchain.compress.pruning.channels import find_channel_groups
 from toolchain.compress.pruning.importance import Importance, score_channels
 from toolchain.compress.pruning.macs import count_macs
+from toolchain.compress.pruning.removal import remove_channels
 from toolchain.compress.pruning.units import Scope, Unit, list_units, measure_macs, merge_units, take_amount, take_until
 from toolchain.errors import usage
 

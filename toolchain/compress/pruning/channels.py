@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch_pruning
 from torch import nn
 from torch_pruning import ops
 
-from toolchain.compress.draft import Draft
 from toolchain.compress.layers import Layer, LayerOptions, list_ties, select_layers
-from toolchain.compress.outputs import Inputs, call_model, copy_model, list_outputs
-from toolchain.errors import ToolchainError, usage
+from toolchain.compress.outputs import Inputs
+from toolchain.compress.pruning.dependencies import FAILURES, build_graph, explain_failure
+from toolchain.errors import usage
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
 
 # Whose smaller shapes a weights file gives back (toolchain/module/structure.py).
 _SERVED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)
-
-# What building the graph or running a model raises when the model's own code cannot be followed.
-_FAILURES = (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError, AssertionError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -81,13 +76,13 @@ def find_channel_groups(
     Raises ToolchainError (exit 2) that names the layer: one that is bound to a layer that `layers` does not name, to
     attention heads or to another module that cannot lose channels; and where nothing is left.
     """
-    graph = _build_graph(model, inputs, method=method)
+    graph = build_graph(model, inputs, method=method)
     named = set(select_layers(model, LayerOptions(layers=options.layers), method=method))
     skipped = named - set(select_layers(model, options, method=method))
     try:
         every = [_describe(model, graph, dependencies) for dependencies in graph.get_all_groups()]
-    except _FAILURES as error:
-        raise _explain_failure(model, error, method) from error
+    except FAILURES as error:
+        raise explain_failure(model, error, method) from error
     meant = [
         group
         for group in every
@@ -109,88 +104,6 @@ def find_channel_groups(
             fix="correct layers and skip, or leave the method out of the recipe",
         )
     return groups
-
-
-def prune_copy(model: nn.Module, inputs: Inputs, removed: Mapping[str, Sequence[int]], *, method: str) -> nn.Module:
-    """Return the model without these channels, by the root layer of their group, and without what hangs on them.
-
-    Raises ToolchainError (exit 2) that names the group after which the model does not run any more, as where a
-    forward holds a number of channels as a constant.
-    """
-    pruned = copy_model(model)
-    found = _try_pruning(pruned, inputs, removed, method=method)
-    if found is None:
-        return pruned
-    for root, channels in removed.items():  # which of them alone does it?
-        alone = _try_pruning(copy_model(model), inputs, {root: channels}, method=method)
-        if alone is not None:
-            raise _explain_dependence([root], alone, method)
-    raise _explain_dependence(list(removed), found, method)
-
-
-def remove_channels(draft: Draft, inputs: Inputs, removed: Mapping[str, Sequence[int]], *, method: str) -> None:
-    """Remove channels from the draft, and remember what became of its grouped convolutions.
-
-    Raises ToolchainError as prune_copy does; the draft is as it was then.
-    """
-    pruned = prune_copy(draft.model, inputs, removed, method=method)
-    fewer = {
-        name: module.groups
-        for name, module in pruned.named_modules()
-        if isinstance(module, nn.Conv2d) and module.groups != draft.model.get_submodule(name).groups
-    }
-    _try_pruning(draft.model, inputs, removed, method=method)
-    for name, groups in fewer.items():
-        draft.set_groups(name, groups)
-    draft.model.zero_grad(set_to_none=True)
-
-
-def _try_pruning(model: nn.Module, inputs: Inputs, removed: Mapping[str, Sequence[int]], *, method: str) -> str | None:
-    """Remove channels in place; return what then is wrong with the model, None where it runs as before."""
-    shapes = _list_shapes(model, inputs)
-    graph = _build_graph(model, inputs, method=method)
-    try:
-        for root, channels in removed.items():
-            module = model.get_submodule(root)
-            prune = graph.get_pruner_of_module(module).prune_out_channels
-            with keep_freeze(model):
-                graph.get_pruning_group(module, prune, list(channels)).prune()
-        found = _list_shapes(model, inputs)
-    except _FAILURES as error:
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
-    return None if found == shapes else f"outputs {found} in place of {shapes}"
-
-
-def _list_shapes(model: nn.Module, inputs: Inputs) -> str:
-    outputs = list_outputs(call_model(model, inputs))
-    return ", ".join(str(tuple(tensor.shape)) for tensor in outputs)
-
-
-@contextmanager
-def keep_freeze(model: nn.Module) -> Iterator[None]:
-    """Let gradients flow through frozen weights while the block runs: Torch-Pruning follows a model by them."""
-    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
-    model.requires_grad_(requires_grad=True)
-    try:
-        yield
-    finally:
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name not in frozen)
-
-
-def _build_graph(model: nn.Module, inputs: Inputs, *, method: str) -> torch_pruning.DependencyGraph:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of parameters outside of layers: _refuse_bound names them
-        try:
-            with keep_freeze(model):
-                return torch_pruning.DependencyGraph().build_dependency(
-                    model,
-                    example_inputs=inputs,
-                    forward_fn=call_model,
-                    output_transform=lambda result: [out for out in list_outputs(result) if out.requires_grad],
-                )
-        except _FAILURES as error:
-            raise _explain_failure(model, error, method) from error
 
 
 def _describe(
@@ -262,30 +175,3 @@ def _find_unserved(group: ChannelGroup, tied: Collection[str]) -> Member | None:
         if not served and (isinstance(member.module, nn.Parameter) or any(True for _ in member.module.parameters())):
             return member
     return None
-
-
-def _explain_failure(model: nn.Module, error: Exception, method: str) -> ToolchainError:
-    recurrent = [name for name, module in model.named_modules() if isinstance(module, nn.RNNBase)]
-    if recurrent:  # an LSTM is followed, too, where its outputs keep their order of axes
-        found, fix = f"{recurrent[0]}, a recurrent layer", "use magnitude_pruning, which needs no order of channels"
-    else:
-        found = str(error).splitlines()[0] if str(error) else type(error).__name__
-        fix = "leave this method out of the recipe"
-    return usage(
-        f"{method} cannot follow which channels depend on each other",
-        where=type(model).__name__,
-        expected="a model that Torch-Pruning can trace",
-        found=found,
-        fix=fix,
-    )
-
-
-def _explain_dependence(roots: Sequence[str], found: str, method: str) -> ToolchainError:
-    names = ", ".join(f'"{root}"' for root in roots)
-    return usage(
-        f"{method} cannot remove channels of {', '.join(roots)}: the model's forward counts on their number",
-        where=f"{method}: layers",
-        expected="the same outputs' shape with fewer channels",
-        found=found,
-        fix=f"skip = [{names}]",
-    )

@@ -12,7 +12,8 @@ from torch_pruning import importance as torch_pruning_importance
 
 from toolchain.compress.material import Material
 from toolchain.compress.outputs import find_device
-from toolchain.compress.pruning.channels import ChannelGroup, Member, keep_freeze
+from toolchain.compress.pruning.channels import ChannelGroup, Member
+from toolchain.compress.pruning.dependencies import keep_freeze
 from toolchain.compress.sensitivity import run_batches
 from toolchain.module.fit import take_target_tensors
 from toolchain.module.forward import bind_inputs, name_outputs

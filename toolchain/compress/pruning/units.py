@@ -14,8 +14,9 @@ from toolchain.compress.draft import Draft
 from toolchain.compress.equality import check_equal
 from toolchain.compress.material import Material
 from toolchain.compress.outputs import Inputs
-from toolchain.compress.pruning.channels import ChannelGroup, prune_copy
+from toolchain.compress.pruning.channels import ChannelGroup
 from toolchain.compress.pruning.macs import count_macs
+from toolchain.compress.pruning.removal import prune_copy
 from toolchain.errors import usage
 
 Scope = Literal["global", "layer"]
