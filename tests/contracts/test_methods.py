@@ -58,9 +58,9 @@ _CANNOT = {
         ),
     },
     "finds no channels to remove": {
-        "structured_pruning": ("conv1d", "tied_weight", "lstm", "attention"),
+        "structured_pruning": ("tied_weight", "lstm", "attention"),
         "channel_sparsity": (
-            "conv1d", "transposed", "two_inputs", "frozen_stem", "shared_module", "tied_weight", "lstm", "attention",
+            "transposed", "two_inputs", "frozen_stem", "shared_module", "tied_weight", "lstm", "attention",
             "group_norm", "no_norm", "keyword_block", "residual", "all_frozen",
         ),
         "group_sparsity": (
@@ -124,8 +124,19 @@ def test_every_method_is_tried():
     assert ours <= ENTRIES.keys() <= members.keys()
 
 
-@pytest.mark.parametrize("net", ODD_NETS)
-@pytest.mark.parametrize("method", list_members(METHODS))
+# Weights that are computed become plain ones before any method; one kind of them says that for an export of seconds.
+_SAME_BEHIND_WEIGHT_NORM = {
+    "spectral_norm", "orthogonal", "old_weight_norm", "old_spectral_norm", "pruned_by_torch", "own_parametrization"
+}  # fmt: skip
+CELLS = [
+    (net, method)
+    for net in ODD_NETS
+    for method in list_members(METHODS)
+    if method != "qat" or net not in _SAME_BEHIND_WEIGHT_NORM
+]
+
+
+@pytest.mark.parametrize(("net", "method"), CELLS)
 def test_a_method_keeps_its_word_or_says_why_not(run, tmp_path, net, method):
     if (net, method) in REFUSED:
         with pytest.raises(ToolchainError, match=REFUSED[net, method]):
@@ -221,7 +232,10 @@ def test_one_from_outside_keeps_its_word(run, plugins, tmp_path):
     check_outside(run, plugins, tmp_path, _KEEPS)
 
 
-@pytest.mark.parametrize("more", [_CHANGES_NOTHING, _IS_NOT_IN_THE_FILE, _THAWS])
-def test_one_that_does_not_is_caught(run, plugins, tmp_path, more):
-    with pytest.raises(AssertionError):
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [(_CHANGES_NOTHING, ToolchainError), (_IS_NOT_IN_THE_FILE, AssertionError), (_THAWS, AssertionError)],
+)
+def test_one_that_does_not_is_caught(run, plugins, tmp_path, more, error):
+    with pytest.raises(error):
         check_outside(run, plugins, tmp_path, more)

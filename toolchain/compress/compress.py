@@ -12,6 +12,7 @@ from toolchain.compress.layers import list_ties
 from toolchain.compress.material import Material
 from toolchain.compress.prepare import prepare_draft
 from toolchain.compress.reach import Reach, measure_reach, take_inventory
+from toolchain.compress.unchanged import digest_weights, refuse_unchanged
 from toolchain.errors import usage
 from toolchain.project.compress_entry import EntrySection, FinetuneSection
 from toolchain.project.members import Member, blame_member, find_member, load_member
@@ -55,7 +56,7 @@ def compress_draft(draft: Draft, entry: Mapping[str, Any], material: Material) -
     """Apply an entry to the draft, in place; return how much of the model's weights it worked on.
 
     Raises ToolchainError: exit 2 as read_entry does, and where the method does not fit the model or its place in the
-    recipe; exit 18 where a step that claims to change nothing changes an output; exit 24 where a training diverges.
+    recipe, or changes nothing; exit 18 where a step that claims to change nothing changes an output; exit 24 where a training diverges.
     """
     name, options, finetune = read_entry(entry, material.where)
     method = _load_method(name, material.where)
@@ -71,6 +72,7 @@ def compress_draft(draft: Draft, entry: Mapping[str, Any], material: Material) -
         material.require_finetune(name)
     prepare_draft(draft, material)
     inventory, ties = take_inventory(draft.model), list_ties(draft.model)
+    weights, edits = digest_weights(draft), draft.edits
     with blame_member(_find_method(name, material.where)):
         worked_on = method.apply(draft, options, material)
     reach = measure_reach(inventory, worked_on, options)
@@ -83,6 +85,7 @@ def compress_draft(draft: Draft, entry: Mapping[str, Any], material: Material) -
             fix="leave this method out of the recipe, or correct layers and skip",
         )
     _refuse_parted(draft, ties, name, material)
+    refuse_unchanged(draft, weights, edits, method=name, where=material.where)
     if finetune is not None and not method.TRAINS:
         material.fit(draft, finetune, name="finetune")
     draft.model.eval()

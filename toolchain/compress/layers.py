@@ -20,14 +20,30 @@ Weighted = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTrans
 
 WEIGHTED = get_args(Weighted)
 
+_EVERY = ["*"]
+
 
 class LayerOptions(Section):
     """The options of methods that work layer by layer: names as in the PyTorch model, `*` stands for anything."""
 
-    layers: list[str] = Field(default=["*"], min_length=1)
+    layers: list[str] = Field(default=_EVERY, min_length=1)
     """Which convolutions and linear layers to work on."""
     skip: list[str] = Field(default_factory=list)
     """Which of them to leave alone."""
+
+
+def names_layers(options: LayerOptions) -> bool:
+    """Return whether the recipe names layers: a method then refuses one that it cannot work on, and else leaves it out."""
+    return options.layers != _EVERY
+
+
+def name_weighted(model: nn.Module, options: LayerOptions, *, method: str) -> set[str]:
+    """Return the names of convolutions of any kind and linear layers that the options name.
+
+    Raises ToolchainError (exit 2) as select_layers does.
+    """
+    every = {name: module for name, module in model.named_modules() if isinstance(module, Weighted)}
+    return _select(model, every, options, method=method, expected="a convolution or Linear")
 
 
 def select_layers(model: nn.Module, options: LayerOptions, *, method: str) -> dict[str, Layer]:
@@ -48,7 +64,7 @@ def select_weighted(model: nn.Module, options: LayerOptions, *, method: str) -> 
     Raises ToolchainError (exit 2) as select_layers does, and for a shared weight of which the options leave a layer out.
     """
     every = {name: module for name, module in model.named_modules() if isinstance(module, Weighted)}
-    selected = _select(model, every, options, method=method, expected="a convolution or Linear")
+    selected = name_weighted(model, options, method=method)
     first: dict[Tensor, str] = {}
     for name, module in every.items():
         other = first.setdefault(module.weight, name)

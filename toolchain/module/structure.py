@@ -20,6 +20,12 @@ from torch.nn.utils.weight_norm import WeightNorm
 from toolchain.errors import malformed
 from toolchain.project.toml_file import Section
 
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+SERVED = (*CONVOLUTIONS, *TRANSPOSED, *BATCH_NORMS, nn.Linear, nn.Embedding, nn.GroupNorm, nn.LayerNorm)
+"""Modules that take other shapes from a weights file: what may lose channels."""
+
 
 class ToIdentity(Section):
     """A module that was folded into another one, or a block that was removed."""
@@ -128,13 +134,9 @@ def apply_edit(model: nn.Module, edit: Edit, *, where: str = "structure") -> Non
         model.set_submodule(edit.module, nn.Identity())
     elif isinstance(edit, ToRelu):
         model.set_submodule(edit.module, nn.ReLU(inplace=bool(getattr(module, "inplace", False))))
-    elif (
-        isinstance(edit, AddBias)
-        and isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear)
-        and module.bias is None
-    ):
+    elif isinstance(edit, AddBias) and isinstance(module, (*CONVOLUTIONS, nn.Linear)) and module.bias is None:
         module.bias = nn.Parameter(module.weight.new_zeros(module.weight.shape[0]))
-    elif isinstance(edit, SetGroups) and isinstance(module, nn.Conv2d):
+    elif isinstance(edit, SetGroups) and isinstance(module, CONVOLUTIONS):
         module.groups = edit.groups
     elif isinstance(edit, BakeWeights):
         _bake(module)
@@ -185,7 +187,7 @@ def _bake(module: nn.Module) -> None:
 
 
 def fit_shapes(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give the model's convolutions, linear and normalization layers the shapes of these tensors, in place.
+    """Give the model's convolutions, linear, embedding and normalization layers the shapes of these tensors, in place.
 
     Tensors that the model does not have, and layers of other kinds, are left for the loading of weights to refuse.
     """
@@ -193,21 +195,31 @@ def fit_shapes(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         weight = tensors.get(f"{name}.weight" if name else "weight")
         if weight is None or not isinstance(getattr(module, "weight", None), Tensor):
             continue
-        if module.weight.shape == weight.shape:
+        if module.weight.shape == weight.shape or module.weight.ndim != weight.ndim:
             continue
-        if isinstance(module, nn.Conv2d) and weight.ndim == 4:
-            module.out_channels, module.in_channels = weight.shape[0], weight.shape[1] * module.groups
-        elif isinstance(module, nn.ConvTranspose2d) and weight.ndim == 4:
-            module.in_channels, module.out_channels = weight.shape[0], weight.shape[1] * module.groups
-        elif isinstance(module, nn.Linear) and weight.ndim == 2:
-            module.out_features, module.in_features = weight.shape
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and weight.ndim == 1:
-            module.num_features = weight.shape[0]
-        elif isinstance(module, nn.LayerNorm) and weight.ndim == 1:
-            module.normalized_shape = tuple(weight.shape)
-        else:
-            continue
-        _resize(module, {key: tensors.get(f"{name}.{key}" if name else key) for key in module.state_dict()})
+        if _set_sizes(module, weight):
+            _resize(module, {key: tensors.get(f"{name}.{key}" if name else key) for key in module.state_dict()})
+
+
+def _set_sizes(module: nn.Module, weight: Tensor) -> bool:
+    """Tell a module how many channels this weight has; return whether it is one that may have others."""
+    if isinstance(module, CONVOLUTIONS):
+        module.out_channels, module.in_channels = weight.shape[0], weight.shape[1] * module.groups
+    elif isinstance(module, TRANSPOSED):
+        module.in_channels, module.out_channels = weight.shape[0], weight.shape[1] * module.groups
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = weight.shape
+    elif isinstance(module, nn.Embedding) and weight.shape[0] == module.num_embeddings:
+        module.embedding_dim = weight.shape[1]
+    elif isinstance(module, BATCH_NORMS):
+        module.num_features = weight.shape[0]
+    elif isinstance(module, nn.GroupNorm):
+        module.num_channels = weight.shape[0]
+    elif isinstance(module, nn.LayerNorm) and weight.ndim == 1:
+        module.normalized_shape = tuple(weight.shape)
+    else:
+        return False
+    return True
 
 
 def _resize(module: nn.Module, tensors: Mapping[str, Tensor | None]) -> None:

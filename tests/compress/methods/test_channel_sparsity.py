@@ -4,9 +4,10 @@ from torch import nn
 
 from tests.compress.conftest import build_net
 from tests.compress.networks import NETWORKS, assert_reloads
-from toolchain.compress.layers import LayerOptions
+from toolchain.compress import Draft
+from toolchain.compress.layers import WEIGHTED, LayerOptions
 from toolchain.compress.methods import channel_sparsity
-from toolchain.compress.methods.channel_sparsity import _gather_scales
+from toolchain.compress.methods.channel_sparsity import _check_scales, _gather_scales
 from toolchain.compress.pruning.channels import find_channel_groups
 from toolchain.errors import ExitCode, ToolchainError
 
@@ -15,7 +16,9 @@ SPARSIFY = {"epochs": 10, "batch_size": 16, "learning_rate": 0.05}
 
 
 def gather(net):
-    groups = find_channel_groups(net, (torch.rand(1, 3, 8, 8),), LayerOptions(), method="test", kinds=(nn.Conv2d,))
+    groups = find_channel_groups(
+        Draft(net), (torch.rand(1, 3, 8, 8),), LayerOptions(), method="test", kinds=(nn.Conv2d,)
+    )
     return {group.root: _gather_scales(group) for group in groups}
 
 
@@ -73,14 +76,22 @@ def test_a_skipped_layer_is_not_pushed(compress):
     assert draft.model.blocks[0].bn1.weight.abs().min() > 0.1
 
 
-@pytest.mark.parametrize("name", ["mlp", "transformer"])
-def test_a_layer_without_a_scale_is_refused_by_name(compress, name):
-    said = {
-        "mlp": "no scale for every layer that writes the channels of (fc2|conv)",
-        "transformer": "attention",
-    }
-    with pytest.raises(ToolchainError, match=said[name]):
-        compress(NETWORKS[name](), method="channel_sparsity", sparsify=SPARSIFY)
+@pytest.mark.parametrize(
+    ("name", "layers", "said"),
+    [
+        ("mlp", ["fc2"], "no scale for every layer that writes the channels of fc2"),
+        ("transformer", ["embed", "layers.*"], "attention"),
+    ],
+)
+def test_a_layer_without_a_scale_is_refused_where_it_is_named(compress, name, layers, said):
+    with pytest.raises(ToolchainError, match=said):
+        compress(NETWORKS[name](), method="channel_sparsity", sparsify=SPARSIFY, layers=layers)
+
+
+def test_a_layer_without_a_scale_that_nobody_named_stays_and_that_is_said(compress):
+    draft = compress(NETWORKS["mlp"](), method="channel_sparsity", sparsify={"epochs": 1}, amount_min=0.5)
+    assert (draft.model.fc1.out_features, draft.model.fc2.out_features) == (16, 24)
+    assert "fc2, conv (0 scales for 1 layers)" in draft.notes[0]
 
 
 def test_a_transposed_convolution_without_a_scale_beside_a_shortcut_is_refused():
@@ -96,11 +107,20 @@ def test_a_transposed_convolution_without_a_scale_beside_a_shortcut_is_refused()
             x = self.stem(x)
             return self.last(x + self.up(self.down(x)))
 
-    groups = find_channel_groups(
-        Up(), (torch.rand(1, 3, 8, 8),), LayerOptions(skip=["down"]), method="test", kinds=(nn.Conv2d,)
-    )
-    with pytest.raises(ToolchainError, match=r"found 1 for stem.0, up"):
-        [_gather_scales(group) for group in groups]
+    def find(draft, **options):
+        return find_channel_groups(
+            draft,
+            (torch.rand(1, 3, 8, 8),),
+            LayerOptions(**options),
+            method="test",
+            kinds=WEIGHTED,
+            check=_check_scales,
+        )
+
+    with pytest.raises(ToolchainError, match="found 1 scales for 2 layers"):
+        find(Draft(Up()), layers=["stem.0", "up"])
+    with pytest.raises(ToolchainError, match="no channels to remove"):
+        find(Draft(Up()))
 
 
 def test_it_needs_a_training(compress):

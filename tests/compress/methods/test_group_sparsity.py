@@ -4,6 +4,7 @@ from torch import nn
 
 from tests.compress.conftest import build_net
 from tests.compress.networks import NETWORKS, assert_reloads
+from toolchain.compress import Draft
 from toolchain.compress.layers import LayerOptions
 from toolchain.compress.methods import group_sparsity
 from toolchain.compress.methods.group_sparsity import _gather_gates, _gather_neurons
@@ -17,7 +18,7 @@ PICTURES = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 def test_a_neuron_is_what_writes_it():
     net = NETWORKS["mlp"]()
-    groups = find_channel_groups(net, (PICTURES[:1],), LayerOptions(), method="test", kinds=(nn.Linear,))
+    groups = find_channel_groups(Draft(net), (PICTURES[:1],), LayerOptions(), method="test", kinds=(nn.Linear,))
     lassos = {group.root: _gather_neurons(group) for group in groups}
     assert sorted(lassos) == ["fc1", "fc2"]
     parts = [net.fc1.weight, net.fc1.bias[:, None], net.norm.weight[:, None], net.norm.bias[:, None]]
@@ -113,7 +114,7 @@ def test_blocks_and_neurons_go_together(compress, tmp_path):
         ("small", {}, "not told what its groups are"),
         ("small", {"neurons": True}, "no channels to remove\n.*found head"),
         ("small", {"blocks": True, "blocks_min": 3}, "at most 2: blocks.0, blocks.1"),
-        ("transformer", {"neurons": True}, "attention has them too"),
+        ("transformer", {"neurons": True, "layers": ["embed", "layers.*"]}, "attention has them too"),
         ("mlp", {"blocks": True}, "no residual block"),
         ("mlp", {"neurons": True, "blocks_min": 1}, "blocks = true beside it"),
     ],
@@ -134,4 +135,6 @@ def test_neurons_behind_a_layer_normalization_are_refused_by_name(compress):
             return self.head(self.norm(self.fc(x.flatten(1))))
 
     with pytest.raises(ToolchainError, match=r"neurons of fc go, because norm has them too"):
+        compress(Normalized(), method="group_sparsity", sparsify={"epochs": 1}, neurons=True, layers=["fc"])
+    with pytest.raises(ToolchainError, match=r"no channels to remove(.*\n)*.*norm, a LayerNorm"):
         compress(Normalized(), method="group_sparsity", sparsify={"epochs": 1}, neurons=True)

@@ -39,10 +39,17 @@ def test_two_of_four_stay_through_a_training(compress):
 def test_a_layer_that_does_not_divide_is_named_and_nothing_changes(compress):
     net = build_net()
     with pytest.raises(ToolchainError, match=r"inputs of stem\n.*found 3") as caught:
-        compress(net, method="nm_pruning")
+        compress(net, method="nm_pruning", layers=["stem", "head"])
     assert caught.value.code is ExitCode.USAGE
     assert 'skip = ["stem"]' in str(caught.value)
     assert (net.head.weight != 0).all()
+
+
+def test_without_names_it_is_left_as_it_is_and_said(compress):
+    draft = compress(build_net(), method="nm_pruning")
+    assert (draft.model.stem.weight != 0).all()
+    assert int((draft.model.head.weight == 0).sum()) == draft.model.head.weight.numel() // 2
+    assert draft.notes == ("nm_pruning leaves stem as they are: 4 does not divide their input channels",)
 
 
 def test_keeping_all_of_them_is_refused(compress):

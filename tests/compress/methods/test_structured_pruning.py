@@ -127,6 +127,11 @@ def test_what_cannot_be_done_is_refused_and_nothing_changes(compress, options, s
     assert list_widths(net) == [16] * 5
 
 
-def test_attention_is_refused_by_name(compress):
+def test_attention_is_refused_where_it_is_named_and_else_left_alone_and_said(compress):
     with pytest.raises(ToolchainError, match=r"layers.1.attention has them too"):
-        compress(NETWORKS["transformer"](), method="structured_pruning", amount=0.5)
+        compress(NETWORKS["transformer"](), method="structured_pruning", amount=0.5, layers=["embed", "layers.*"])
+    draft = compress(NETWORKS["transformer"](), method="structured_pruning", amount=0.5)
+    assert draft.model.embed.out_channels == 16
+    assert sum(layer.mlp[0].out_features for layer in draft.model.layers) == 32
+    assert "embed" in draft.notes[0]
+    assert "a MultiheadAttention" in draft.notes[0]

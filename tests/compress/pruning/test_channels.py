@@ -4,6 +4,7 @@ from torch import nn
 
 from tests.compress.conftest import build_net
 from tests.compress.networks import NETWORKS, Up
+from toolchain.compress import Draft
 from toolchain.compress.layers import LayerOptions
 from toolchain.compress.pruning.channels import find_channel_groups
 from toolchain.errors import ExitCode, ToolchainError
@@ -13,7 +14,11 @@ KINDS = (nn.Conv2d, nn.Linear)
 
 
 def find(model, **options):
-    return find_channel_groups(model, (PICTURE,), LayerOptions(**options), method="test", kinds=KINDS)
+    return find_in(Draft(model), **options)
+
+
+def find_in(draft, **options):
+    return find_channel_groups(draft, (PICTURE,), LayerOptions(**options), method="test", kinds=KINDS)
 
 
 def refuse(model, said, **options):
@@ -65,11 +70,12 @@ def test_a_part_of_bound_layers_is_refused():
 
 
 def test_a_grouped_transposed_convolution_keeps_its_channels():
-    refuse(Up(groups=2), "up has them too")
+    refuse(Up(groups=2), "up has them too", layers=["stem", "down", "up"])
 
 
 def test_attention_heads_are_refused_by_name_with_what_is_left_to_prune():
-    refuse(NETWORKS["transformer"](), r"layers.\d.attention has them too\n(.*\n)*.*leaves .*layers.0.mlp.0")
+    said = r"layers.\d.attention has them too\n(.*\n)*.*leaves .*layers.0.mlp.0"
+    refuse(NETWORKS["transformer"](), said, layers=["embed", "layers.*"])
 
 
 def test_hidden_features_of_a_transformer_can_go_where_they_are_named():
@@ -87,7 +93,8 @@ def test_a_parameter_outside_of_layers_is_refused_by_name():
         def forward(self, x):
             return self.last(self.first(x) * self.scale).mean(dim=(2, 3))
 
-    refuse(Scaled(), "because scale has them too")
+    refuse(Scaled(), "because scale has them too", layers=["first"])
+    refuse(Scaled(), r"no channels to remove(.*\n)*.*first \(scale, a Parameter\)")
 
 
 def test_a_classifier_alone_has_nothing_to_remove():

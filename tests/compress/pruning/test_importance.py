@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from tests.compress.conftest import make_samples
+from toolchain.compress import Draft
 from toolchain.compress.layers import LayerOptions
 from toolchain.compress.pruning.channels import find_channel_groups
 from toolchain.compress.pruning.importance import score_channels
@@ -17,7 +18,9 @@ def net():
 
 
 def score(net, importance, material):
-    groups = find_channel_groups(net, (torch.rand(1, 3, 8, 8),), LayerOptions(), method="test", kinds=(nn.Conv2d,))
+    groups = find_channel_groups(
+        Draft(net), (torch.rand(1, 3, 8, 8),), LayerOptions(), method="test", kinds=(nn.Conv2d,)
+    )
     assert [group.root for group in groups] == ["0"]
     (values,) = score_channels(net, groups, importance, material)
     return values.numpy()

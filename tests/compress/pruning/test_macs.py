@@ -26,3 +26,17 @@ def test_attention_counts_with_its_projections_and_its_products():
     tokens, width = 5, 16
     projections, products = 4 * tokens * width * width, 2 * tokens * tokens * width
     assert count_macs(Self(), (torch.rand(1, tokens, width),)) == projections + products
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.GRU, 3), (nn.LSTM, 4), (nn.RNN, 1)])
+def test_recurrent_layers_count_as_their_products(kind, gates):
+    class Read(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.sequence = kind(16, 8, batch_first=True, bidirectional=True)
+
+        def forward(self, x):
+            return self.sequence(x)[0]
+
+    steps = 5
+    assert count_macs(Read(), (torch.rand(1, steps, 16),)) == 2 * steps * gates * (16 * 8 + 8 * 8)

@@ -14,7 +14,7 @@ PICTURE = torch.rand(1, 3, 8, 8)
 
 
 def find(model):
-    return find_channel_groups(model, (PICTURE,), LayerOptions(), method="test", kinds=(nn.Conv2d, nn.Linear))
+    return find_channel_groups(Draft(model), (PICTURE,), LayerOptions(), method="test", kinds=(nn.Conv2d, nn.Linear))
 
 
 def test_a_transposed_convolution_loses_the_channels_that_it_reads_and_those_beside_a_shortcut(tmp_path):

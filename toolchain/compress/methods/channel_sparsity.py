@@ -11,16 +11,15 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from toolchain.compress.draft import Draft
-from toolchain.compress.layers import LayerOptions
+from toolchain.compress.layers import WEIGHTED, LayerOptions
 from toolchain.compress.material import Material
 from toolchain.compress.pruning.channels import BatchNorm, ChannelGroup, Member, find_channel_groups
 from toolchain.compress.pruning.proximal import Lasso, LassoHook, Slice, refuse_frozen
 from toolchain.compress.pruning.removal import remove_channels
 from toolchain.compress.pruning.units import check_zeros, list_units, merge_units, take_zeros
-from toolchain.errors import usage
+from toolchain.errors import ToolchainError, usage
 from toolchain.project.compress_entry import FinetuneSection
 
 SUMMARY = "learn which channels batch normalization may scale to zero (L1), then remove them"
@@ -47,7 +46,7 @@ class Options(LayerOptions):
 def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:
     """Train with the penalty, then remove the channels whose scales are zero."""
     inputs = material.inputs()
-    groups = find_channel_groups(draft.model, inputs, options, method=_METHOD, kinds=(nn.Conv2d, nn.Linear))
+    groups = find_channel_groups(draft, inputs, options, method=_METHOD, kinds=WEIGHTED, check=_check_scales)
     lassos = [_gather_scales(group) for group in groups]
     refuse_frozen({group.root: lasso for group, lasso in zip(groups, lassos, strict=True)}, method=_METHOD)
     material.fit(draft, options.sparsify, name="sparsify", hooks=[LassoHook(lassos, options.strength)])
@@ -59,20 +58,25 @@ def apply(draft: Draft, options: Options, material: Material) -> Collection[str]
     return set().union(*(group.list_modules() for group in groups))
 
 
+def _list_norms(group: ChannelGroup) -> list[Member]:
+    return [member for member in group.members if isinstance(member.module, BatchNorm) and member.module.affine]
+
+
+def _check_scales(group: ChannelGroup) -> ToolchainError | None:
+    if (found := len(_list_norms(group))) >= len(group.layers):
+        return None
+    return usage(
+        f"{_METHOD} finds no scale for every layer that writes the channels of {group.root}",
+        where=f"{_METHOD}: layers",
+        expected="a batch normalization behind each of them",
+        found=f"{found} scales for {len(group.layers)} layers",
+        fix=f'skip = ["{group.root}"]',
+    )
+
+
 def _gather_scales(group: ChannelGroup) -> Lasso:
     """Return the scales of a group's channels, those at the same place of every section together."""
-    norms = [member for member in group.members if isinstance(member.module, BatchNorm) and member.module.affine]
-    grown = {
-        member.name for member in group.members if member.is_output and isinstance(member.module, nn.ConvTranspose2d)
-    }
-    if len(norms) < len(writers := [*group.layers, *sorted(grown)]):
-        raise usage(
-            f"{_METHOD} finds no scale for every layer that writes the channels of {group.root}",
-            where=f"{_METHOD}: layers",
-            expected="a batch normalization behind each of them",
-            found=f"{len(norms)} for {', '.join(writers)}",
-            fix=f'skip = ["{group.root}"]',
-        )
+    norms = _list_norms(group)
     return Lasso(
         count=group.channels,
         slices=tuple(_slice(member, "weight") for member in norms),

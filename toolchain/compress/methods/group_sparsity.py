@@ -23,7 +23,7 @@ from toolchain.compress.pruning.channels import BatchNorm, ChannelGroup, find_ch
 from toolchain.compress.pruning.proximal import Lasso, LassoHook, Slice, refuse_frozen, slice_all
 from toolchain.compress.pruning.removal import remove_channels
 from toolchain.compress.pruning.units import check_zeros, list_units, merge_units, take_zeros
-from toolchain.errors import usage
+from toolchain.errors import ToolchainError, usage
 from toolchain.project.compress_entry import FinetuneSection
 
 SUMMARY = (
@@ -75,7 +75,7 @@ def apply(draft: Draft, options: Options, material: Material) -> Collection[str]
     block_lassos = [_gather_gates(draft.model, block) for block in blocks]
     groups: list[ChannelGroup] = []
     if options.neurons:
-        groups = find_channel_groups(draft.model, inputs, options, method=_METHOD, kinds=(nn.Linear,))
+        groups = find_channel_groups(draft, inputs, options, method=_METHOD, kinds=(nn.Linear,), check=_check_neurons)
     neuron_lassos = [_gather_neurons(group) for group in groups]
     named = [*(f"{block.name}.*" for block in blocks), *(group.root for group in groups)]
     refuse_frozen(dict(zip(named, [*block_lassos, *neuron_lassos], strict=True)), method=_METHOD)
@@ -132,24 +132,30 @@ def _gather_gates(model: nn.Module, block: Block) -> Lasso:
     return Lasso(1, tuple(slice_all(parameter) for gate in gates for parameter in gate.parameters(recurse=False)))
 
 
-def _gather_neurons(group: ChannelGroup) -> Lasso:
-    """Return the weights, biases, scales and shifts that write each neuron.
+def _check_neurons(group: ChannelGroup) -> ToolchainError | None:
+    """Return the error for a module whose neurons are not all that a zero needs.
 
-    Raises ToolchainError (exit 2) for a layer beside them whose neurons are not all that a zero needs: a convolution's
-    channels, and a layer normalization, whose mean counts every neuron.
+    Such are a convolution's channels, and a layer normalization, whose mean counts every neuron.
     """
-    slices: list[Slice] = []
     for member in group.members:
-        served = isinstance(member.module, nn.Linear | BatchNorm)
-        if not served and isinstance(member.module, nn.Conv2d | nn.LayerNorm):
-            raise usage(
+        if isinstance(member.module, nn.Linear | BatchNorm) or not isinstance(member.module, nn.Module):
+            continue
+        if any(True for _ in member.module.parameters()):
+            return usage(
                 f"{_METHOD} cannot learn which neurons of {group.root} go, because {member.name} has them too",
                 where=f"{_METHOD}: layers",
                 expected="fully connected layers and batch normalizations",
                 found=f"{member.name}, a {type(member.module).__name__}",
                 fix=f'skip = ["{group.root}"]',
             )
-        if served and member.is_output and isinstance(member.module, nn.Module):
+    return None
+
+
+def _gather_neurons(group: ChannelGroup) -> Lasso:
+    """Return the weights, biases, scales and shifts that write each neuron."""
+    slices: list[Slice] = []
+    for member in group.members:
+        if isinstance(member.module, nn.Linear | BatchNorm) and member.is_output:
             roots = torch.tensor(member.roots)
             for parameter in member.module.parameters(recurse=False):
                 rows: Tensor = torch.tensor(member.indices, device=parameter.device)

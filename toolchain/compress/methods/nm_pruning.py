@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from toolchain.compress.draft import Draft
-from toolchain.compress.layers import Layer, LayerOptions, select_layers
+from toolchain.compress.layers import Layer, LayerOptions, names_layers, select_layers
 from toolchain.compress.material import Material
 from toolchain.errors import usage
 
@@ -42,10 +42,18 @@ class Options(LayerOptions):
 
 
 def apply(draft: Draft, options: Options, material: Material) -> Collection[str]:  # noqa: ARG001 - a method's signature
-    """Set all but the n largest of every m weights to zero; they stay zero."""
+    """Set all but the n largest of every m weights to zero; they stay zero.
+
+    A layer whose inputs m does not divide is left as it is, and said; where the recipe names layers, it is refused.
+    """
     layers = select_layers(draft.model, options, method="nm_pruning")
     uneven = [name for name, layer in layers.items() if layer.weight.shape[1] % options.m]
-    if uneven:
+    if uneven and not names_layers(options) and len(uneven) < len(layers):
+        draft.note(
+            f"nm_pruning leaves {', '.join(uneven)} as they are: {options.m} does not divide their input channels"
+        )
+        layers = {name: layer for name, layer in layers.items() if name not in uneven}
+    elif uneven:
         names = ", ".join(f'"{name}"' for name in uneven)
         raise usage(
             f"nm_pruning cannot group the inputs of {', '.join(uneven)}",

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from toolchain.compress.draft import Draft
-from toolchain.compress.layers import LayerOptions
+from toolchain.compress.layers import WEIGHTED, LayerOptions
 from toolchain.compress.material import Material
 from toolchain.compress.outputs import Inputs
 from toolchain.compress.pruning.blocks import find_blocks, remove_least_blocks
@@ -73,7 +73,7 @@ def apply(draft: Draft, options: Options, material: Material) -> Collection[str]
         remove_least_blocks(draft, blocks, options.blocks, samples, method=_METHOD)
     if options.macs_ratio is None and options.amount is None:
         return worked_on
-    groups = find_channel_groups(draft.model, inputs, options, method=_METHOD, kinds=(nn.Conv2d, nn.Linear))
+    groups = find_channel_groups(draft, inputs, options, method=_METHOD, kinds=WEIGHTED)
     scores = score_channels(draft.model, groups, options.importance, material)
     units = list_units(groups, scores, round_to=options.round_to, amount_max=options.amount_max, scope=options.scope)
     if options.amount is not None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_pruning import importance as torch_pruning_importance
 
+from toolchain.compress.layers import Weighted
 from toolchain.compress.material import Material
 from toolchain.compress.outputs import find_device
 from toolchain.compress.pruning.channels import ChannelGroup, Member
@@ -17,6 +18,7 @@ from toolchain.compress.pruning.dependencies import keep_freeze
 from toolchain.compress.sensitivity import run_batches
 from toolchain.module.fit import take_target_tensors
 from toolchain.module.forward import bind_inputs, name_outputs
+from toolchain.module.structure import TRANSPOSED
 
 if TYPE_CHECKING:
     from toolchain.tasks import TargetTensor
@@ -90,9 +92,11 @@ def _measure_distances(member: Member) -> Tensor | None:
 
     Torch-Pruning 1.6.1 compares the filters' magnitudes squared; the paper compares the filters.
     """
-    if not (member.is_output and isinstance(member.module, nn.Conv2d | nn.Linear)):
+    if not (member.is_output and isinstance(member.module, Weighted)):
         return None
-    filters = member.module.weight.detach().flatten(1)[torch.tensor(member.indices)]
+    weight = member.module.weight.detach()
+    filters = (weight.transpose(0, 1) if isinstance(member.module, TRANSPOSED) else weight).flatten(1)
+    filters = filters[torch.tensor(member.indices)]
     return torch.cdist(filters, filters).sum(dim=1)
 
 
@@ -108,11 +112,11 @@ def _measure_activations(model: nn.Module, material: Material) -> dict[nn.Module
     sums: dict[nn.Module, Tensor] = {}
 
     def add(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        axis = 1 if isinstance(module, nn.Conv2d) else inputs[0].ndim - 1
+        axis = inputs[0].ndim - 1 if isinstance(module, nn.Linear) else 1
         values = inputs[0].abs().mean(dim=[other for other in range(inputs[0].ndim) if other != axis])
         sums[module] = sums.get(module, torch.zeros_like(values)) + values
 
-    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    layers = [module for module in model.modules() if isinstance(module, Weighted)]
     handles = [module.register_forward_pre_hook(add) for module in layers]
     try:
         run_batches(model, material.inputs(_SAMPLES))

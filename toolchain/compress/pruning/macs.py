@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -10,10 +11,11 @@ from toolchain.compress.outputs import Inputs, call_model
 
 
 def count_macs(model: nn.Module, inputs: Inputs) -> int:
-    """Return the multiply-accumulates of convolutions, linear layers and attention for these inputs.
+    """Return the multiply-accumulates of convolutions, linear and recurrent layers and attention for these inputs.
 
-    Gradients stay enabled and attention takes its plain form: the counter does not know the fused operators.
+    Gradients stay enabled, attention and LSTM take their plain form: the counter does not know the fused operators.
     """
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    plain = torch.backends.mkldnn.flags(enabled=False)
+    with plain, sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         call_model(model, inputs)
     return int(counter.get_total_flops()) // 2  # two operations to a multiply-accumulate

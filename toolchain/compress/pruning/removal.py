@@ -10,6 +10,7 @@ from toolchain.compress.draft import Draft
 from toolchain.compress.outputs import Inputs, call_model, copy_model, list_outputs
 from toolchain.compress.pruning.dependencies import FAILURES, build_graph, keep_freeze
 from toolchain.errors import ToolchainError, usage
+from toolchain.module.structure import CONVOLUTIONS
 
 
 def prune_copy(model: nn.Module, inputs: Inputs, removed: Mapping[str, Sequence[int]], *, method: str) -> nn.Module:
@@ -29,6 +30,20 @@ def prune_copy(model: nn.Module, inputs: Inputs, removed: Mapping[str, Sequence[
     raise _explain_dependence(list(removed), found, method)
 
 
+def find_counted(model: nn.Module, inputs: Inputs, some: Mapping[str, Sequence[int]], *, method: str) -> set[str]:
+    """Return the groups, by their root layers, after which the model does not run any more, each tried alone.
+
+    some: of each group, a few channels that could go, by its root.
+    """
+    if not some or _try_pruning(copy_model(model), inputs, some, method=method) is None:
+        return set()
+    return {
+        root
+        for root, channels in some.items()
+        if _try_pruning(copy_model(model), inputs, {root: channels}, method=method) is not None
+    }
+
+
 def remove_channels(draft: Draft, inputs: Inputs, removed: Mapping[str, Sequence[int]], *, method: str) -> None:
     """Remove channels from the draft, and remember what became of its grouped convolutions.
 
@@ -38,7 +53,7 @@ def remove_channels(draft: Draft, inputs: Inputs, removed: Mapping[str, Sequence
     fewer = {
         name: module.groups
         for name, module in pruned.named_modules()
-        if isinstance(module, nn.Conv2d) and module.groups != draft.model.get_submodule(name).groups
+        if isinstance(module, CONVOLUTIONS) and module.groups != draft.model.get_submodule(name).groups
     }
     _try_pruning(draft.model, inputs, removed, method=method)
     for name, groups in fewer.items():

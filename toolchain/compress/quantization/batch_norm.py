@@ -11,9 +11,7 @@ from toolchain.compress.layers import list_ties
 from toolchain.compress.material import Material
 from toolchain.compress.quantization.trace import find_pairs, trace
 from toolchain.errors import usage
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+from toolchain.module.structure import BATCH_NORMS, CONVOLUTIONS
 
 
 def has_foldable(model: nn.Module) -> bool:
