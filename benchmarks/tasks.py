@@ -33,15 +33,14 @@ MODELS: tuple[str, ...] = (
     "anomaly",
     "reader",
     "language",
-    "keyword",
 )
 """In the order of the table: names of models, or paths of recipes from the root of the repository."""
 
 PAGE = Path(__file__).parents[1] / "docs/tasks.md"
 _BEGIN, _END = "<!-- table: python -m benchmarks.tasks -->\n", "<!-- end of the table -->\n"
 _HEAD = (
-    "| task | model | metric | float | shipped as | as shipped | drop (99 % interval) | faster than float | bytes | verdict |",
-    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    "| task | model | metric | float | shipped as | as shipped | drop (99 % interval) | int8 of the MACs | faster than float | bytes | verdict |",
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
 )
 
 
@@ -82,6 +81,7 @@ def describe_row(task: str, model: str, exit_code: int, report: Mapping[str, Any
         "metric": {key: metric.get(key) for key in numbers},
         "sqnr_db": {row["output"]: row["sqnr_db"] for row in report.get("parity") or []},
         **{key: latency.get(key) for key in ("speedup", "speedup_low", "speedup_high")},
+        "int8_share_macs": ((report.get("placement") or {}).get("precision_share_macs") or {}).get("int8"),
         "size_bytes": (report.get("artifact") or {}).get("size_bytes"),
     }
 
@@ -114,9 +114,11 @@ def _write_row(row: Mapping[str, Any]) -> str:
     name = f"`{metric['name']}`{' (agreement)' if metric.get('truth') == 'float' else ''}"
     values = [None if metric[key] is None else write_value(metric[key], unit) for key in ("reference", "deployed")]
     size = None if row["size_bytes"] is None else f"{row['size_bytes']:,}"
+    share = row.get("int8_share_macs")  # lines of older runs have none
+    share = None if share is None else f"{share:.1%}".replace("%", " %")
     verdict = row["verdict"] if row["exit_code"] == 0 else f"{row['verdict']} (exit {row['exit_code']})"
     cells: Sequence[str | None] = (
-        row["task"], f"`{row['model']}`", name, values[0], row["precision"], values[1], drop, speed, size,
+        row["task"], f"`{row['model']}`", name, values[0], row["precision"], values[1], drop, share, speed, size,
         verdict,
     )  # fmt: skip
     return "| " + " | ".join("–" if cell is None else cell for cell in cells) + " |"

@@ -23,6 +23,7 @@ REPORT = {
     "parity": [{"output": "grid4", "sqnr_db": 41.5}, {"output": "grid8", "sqnr_db": 40.0}],
     "latency": {"speedup": 2.125, "speedup_low": 2.05, "speedup_high": 2.19},
     "artifact": {"size_bytes": 296879},
+    "placement": {"precision_share_macs": {"int8": 0.958, "float32": 0.042}},
 }
 
 
@@ -34,7 +35,7 @@ def write_line(**changes):
 def test_a_row_has_the_metric_of_both_the_interval_speed_and_size():
     assert write_line() == (
         "| detection | `detector` | `map50` | 90.00 % | int8 | 89.60 % | 0.40 points (-0.10 points to 0.90 points) "
-        "| 2.12× (2.05 to 2.19) | 296,879 | pass |"
+        "| 95.8 % | 2.12× (2.05 to 2.19) | 296,879 | pass |"
     )
 
 
@@ -47,8 +48,8 @@ def test_a_model_that_fails_has_its_exit_code_in_its_row():
 
 
 def test_what_was_not_measured_is_a_dash():
-    line = write_line(latency=None, artifact=None, verdict="invalid", exit_code=20)
-    assert line.endswith("| – | – | invalid (exit 20) |")
+    line = write_line(latency=None, artifact=None, placement=None, verdict="invalid", exit_code=20)
+    assert line.endswith("| – | – | – | invalid (exit 20) |")
 
 
 def test_the_page_keeps_what_stands_around_its_table():

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,26 @@ def make_coco(folder: Path) -> dict[str, object]:
     return options
 
 
+def make_yolo_labels(folder: Path) -> dict[str, object]:
+    """Return the options of pictures with seven boxes each, as YOLO has them."""
+    options: dict[str, object] = {"width": _SIDE, "height": _SIDE, "names": ["thing"]}
+    boxes = "".join(f"0 0.{row + 2} 0.5 0.1 0.2\n" for row in range(7))
+    for part, count in (("train", _FILES), ("evaluation", COUNT)):
+        _link(folder / part, _write_picture, ".png", count)
+        _link(folder / f"{part}_labels", lambda path, seed: path.write_text(boxes), ".txt", count)
+        options |= {part: str(folder / part), f"{part}_labels": str(folder / f"{part}_labels")}
+    return options
+
+
+def make_image_folder(folder: Path) -> dict[str, object]:
+    """Return the options of pictures in class folders."""
+    for part, count in (("train", _FILES), ("test", COUNT)):
+        for name in ("a", "b"):
+            (folder / part).mkdir(exist_ok=True)
+            _link(folder / part / name, _write_picture, ".png", count // 2)
+    return {"folder": str(folder), "size": _SIDE}
+
+
 def make_mask_pictures(folder: Path) -> dict[str, object]:
     """Return the options of pictures with masks."""
     options: dict[str, object] = {"width": _SIDE, "height": _SIDE, "names": ["sky", "road", "car"]}
@@ -84,6 +105,31 @@ def make_csv_table(folder: Path) -> dict[str, object]:
             for row in range(count):
                 file.write(",".join(str(row % 97 / 8 + column) for column in range(100)) + "\n")
     return {part: str(folder / f"{part}.csv") for part in ("train", "evaluation")}
+
+
+def make_csv_text(folder: Path) -> dict[str, object]:
+    """Return the options of texts of 200 letters."""
+    for part, count in (("train", _FILES), ("evaluation", COUNT)):
+        with (folder / f"{part}.csv").open("w") as file:
+            file.write("text,label\n")
+            for row in range(count):
+                file.write(f"{f'the text of row {row} ':.<200},{row % 2}\n")
+    parts = {part: str(folder / f"{part}.csv") for part in ("train", "evaluation")}
+    return {**parts, "text": "text", "label": "label", "length": 256}
+
+
+def make_npz(folder: Path) -> dict[str, object]:
+    """Return the options of arrays, of which 50,000 samples are 2.3 GB in the file."""
+    for part, count in (("train", _FILES), ("evaluation", COUNT)):
+        with zipfile.ZipFile(folder / f"{part}.npz", "w") as archive:
+            with archive.open("input.npy", "w", force_zip64=True) as file:
+                header = {"descr": "<f4", "fortran_order": False, "shape": (count, 3, _SIDE, _SIDE)}
+                np.lib.format.write_array_header_1_0(file, header)
+                for number in range(count):
+                    file.write(np.full((3, _SIDE, _SIDE), number % 97, np.float32).tobytes())
+            with archive.open("labels.npy", "w") as file:
+                np.lib.format.write_array(file, np.arange(count) % 2)
+    return {"path": str(folder / "train.npz"), "evaluation": str(folder / "evaluation.npz")}
 
 
 def main() -> None:

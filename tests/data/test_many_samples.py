@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-# What the others do is the same: mask_pictures and wav_folder keep paths too, csv_text keeps columns.
+# What the others do is the same: yolo_labels, mask_pictures, image_folder and wav_folder keep paths too, csv_text columns.
 # `python -m tests.data.stream_many NAME FOLDER` measures each.
 @pytest.mark.parametrize(("name", "read_mb"), [("coco", 2000), ("csv_table", 15)])
 def test_50_000_samples_stream_in_less_than_a_gigabyte(tmp_path, name, read_mb):

@@ -93,6 +93,13 @@ def test_texts_that_do_not_fit_the_sounds_are_counted(tmp_path, text, what):
     assert what in error.what
 
 
+def test_a_sound_that_would_be_cut_and_its_text_not_is_refused_and_with_a_class_it_is_cut(tmp_path):
+    options = write_texts(tmp_path) | {"length_samples": 99}
+    assert "a sound longer than the model's input, with a text of all of it (4)" in refuse(options).what
+    load_dataset("wav_folder", options | {"length_samples": 100})
+    load_dataset("wav_folder", write_sounds(tmp_path / "classes") | {"length_samples": 99})
+
+
 def test_texts_that_are_not_there_are_exit_3_and_others_than_utf_8_exit_23(tmp_path):
     options = write_texts(tmp_path)
     (tmp_path / "test/texts.tsv").write_bytes(b"a/0.wav\t\xff\n")
@@ -109,7 +116,7 @@ def test_a_missing_folder_says_the_layout(tmp_path):
 
 def test_the_hash_sees_options_sounds_and_texts(tmp_path):
     options = write_texts(tmp_path)
-    hashes = {load_dataset("wav_folder", options | change).train.sha256 for change in ({}, {"length_samples": 9})}
+    hashes = {load_dataset("wav_folder", options | change).train.sha256 for change in ({}, {"length_samples": 109})}
     (tmp_path / "train/texts.tsv").write_text("a/0.wav\tone\nb.wav\ttwo\n")
     hashes.add(load_dataset("wav_folder", options).train.sha256)
     write_sound(tmp_path / "train/b.wav", 99, length=99)

@@ -149,6 +149,18 @@ def test_targets_that_fit_no_output_are_refused_before_any_training(case):
     assert found in caught.value.found
 
 
+@pytest.mark.parametrize(("alphabet", "text", "form"), [("é", "e\u0301", "NFC"), ("e\u0301", "é", "NFD")])
+def test_a_letter_that_is_only_written_in_another_way_is_said_so(alphabet, text, form):
+    objective = make_objective("transcription", alphabet=alphabet)
+    scores = np.zeros((1, 5, 1 + len(alphabet)))
+    with pytest.raises(ToolchainError, match="alphabet lacks") as caught:
+        objective.check({"output": scores}, give(text=write_texts(text)), where="data")
+    assert f"Unicode's form {form}" in caught.value.fix
+    with pytest.raises(ToolchainError) as caught:
+        objective.check({"output": scores}, give(text=write_texts("x")), where="data")
+    assert "add the letter" in caught.value.fix
+
+
 def test_the_dice_of_v_net_is_added_to_the_cross_entropy_and_ignored_places_count_in_neither():
     scores = torch.from_numpy(GENERATOR.normal(size=(2, 3, 2, 2)))
     mask = torch.from_numpy(MASKS)

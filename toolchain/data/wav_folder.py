@@ -30,6 +30,10 @@ _UNREADABLE = Kind(
 )
 _OTHER_RATE = Kind("a sound of another rate", "convert it: sox OLD -r RATE NEW.wav, or correct data.options.rate_hz")
 _CHANNELS = Kind("a sound of several channels", "keep one: sox OLD NEW.wav remix 1")
+_CUT = Kind(
+    "a sound longer than the model's input, with a text of all of it",
+    "raise data.options.length_samples, or cut sound and text",
+)
 _EMPTY = Kind("a sound without a sample", "remove the file")
 
 
@@ -40,7 +44,8 @@ class Options(Section):
     rate_hz: Annotated[int, Field(ge=1)]
     """Of every file; another one is refused."""
     length_samples: Annotated[int, Field(ge=1, le=_LENGTH_MAX)]
-    """Of the model's input: longer sounds are cut at their end, shorter ones get zeros there."""
+    """Of the model's input: longer sounds are cut at their end, or refused where they have texts; shorter ones get zeros
+    there."""
     targets: Literal["classes", "texts"] = "classes"
     """Whether the folders in train and test are classes, or a file texts.tsv there has a text for each sound."""
 
@@ -88,5 +93,7 @@ def _check_sound(path: Path, options: Options, faults: Faults) -> None:
         faults.add(_OTHER_RATE, str(path), expected=f"{options.rate_hz} Hz", found=f"{sound.rate_hz} Hz")
     if sound.channels != 1:
         faults.add(_CHANNELS, str(path), expected="1 channel", found=f"{sound.channels}")
+    if options.targets == "texts" and sound.samples > options.length_samples:
+        faults.add(_CUT, str(path), expected=f"up to {options.length_samples} samples", found=f"{sound.samples}")
     if sound.samples == 0:
         faults.add(_EMPTY, str(path), expected="1 sample or more", found="none")

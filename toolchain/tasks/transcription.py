@@ -5,6 +5,7 @@ Connectionist temporal classification, Graves et al. 2006 (ICML).
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,6 +70,14 @@ def make_loss(options: Options) -> TaskLoss:
     return loss
 
 
+def _explain_unknown(text: str, numbers: Mapping[str, int]) -> str:
+    """Return what to do about a letter that the alphabet lacks: é may be written as one letter, or as e and an accent."""
+    for form in ("NFC", "NFD"):
+        if all(letter in numbers for letter in unicodedata.normalize(form, text)):
+            return f"write the texts in Unicode's form {form}, which the alphabet has: unicodedata.normalize({form!r}, text)"
+    return "add the letter to task.options.alphabet and to the model, or leave the sample out"
+
+
 def number_letters(options: Options) -> dict[str, int]:
     """Return the score of each letter; raises ToolchainError (exit 2) where one stands twice."""
     if len(set(options.alphabet)) < len(options.alphabet):
@@ -116,7 +125,7 @@ def check(
                 where=f"{where}: {name_sample(samples, index)}",
                 expected=f"letters of {options.alphabet!r}",
                 found=f"{unknown[0]!r} in {text[:40]!r}",
-                fix="add the letter to task.options.alphabet and to the model, or leave the sample out",
+                fix=_explain_unknown(text, numbers),
             )
         if len(text) > scores.shape[1]:
             raise usage(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -15,7 +17,9 @@ def count_macs(model: nn.Module, inputs: Inputs) -> int:
 
     Gradients stay enabled, attention and LSTM take their plain form: the counter does not know the fused operators.
     """
-    plain = torch.backends.mkldnn.flags(enabled=False)
-    with plain, sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        call_model(model, inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that this machine has no GPU of Intel's
+        plain = torch.backends.mkldnn.flags(enabled=False)
+        with plain, sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            call_model(model, inputs)
     return int(counter.get_total_flops()) // 2  # two operations to a multiply-accumulate
