@@ -38,6 +38,9 @@ def test_two_of_four(compress, tmp_path, name, skip, pruned):
     assert_reloads(draft, build, tmp_path)
 
 
-def test_two_of_four_refuses_a_depthwise_layer_by_name(compress):
+def test_two_of_four_refuses_a_depthwise_layer_where_it_is_named_and_else_leaves_it(compress):
     with pytest.raises(ToolchainError, match=r"the inputs of features\.1\.conv\.0\.0, features\.2\.conv\.1\.0"):
-        compress(NETWORKS["mobilenet_v2"](), method="nm_pruning", skip=["features.0.0"])
+        compress(NETWORKS["mobilenet_v2"](), method="nm_pruning", layers=["features.*"], skip=["features.0.0"])
+    draft = compress(NETWORKS["mobilenet_v2"](), method="nm_pruning")
+    assert (draft.model.get_submodule("features.1.conv.0.0").weight != 0).all()
+    assert "features.0.0, features.1.conv.0.0" in draft.notes[0]
