@@ -27,6 +27,7 @@ from toolchain.graph.randomness import explain_randomness, find_random_node
 from toolchain.graph.session import HostSession
 from toolchain.module.export_failure import explain_failure
 from toolchain.module.forward import Call, bind_inputs, list_dataclasses
+from toolchain.module.name_layers import name_layers
 from toolchain.module.pytorch_run import evaluation_mode, run_pytorch
 from toolchain.module.repeatable import check_repeatable
 
@@ -86,6 +87,7 @@ def export_onnx(model: nn.Module, example: Mapping[str, NDArray[Any]], out: Path
         failure = explain_failure(model, error)
         failure.add_note(chatter.getvalue())
         raise failure from error
+    name_layers(exported, [name for name, _ in model.named_modules() if name])
     _strip_metadata(exported)
     _check_exported(exported)
     write_onnx(exported, out, step="export")
