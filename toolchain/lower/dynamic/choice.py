@@ -26,7 +26,7 @@ from toolchain.run.cache import cache_root
 # Where neither passes, the better one needs fewer float layers; one layer of a transformer of 36 is worth about this much.
 _ALIKE_DB = 1.0
 
-# Two variants, and either is right where they are alike: within 3 %, which two sessions of one model may differ by.
+# Two variants, and either is right where they are alike: within 3 %, chosen to end the measurement; no verdict rests on it.
 _ALIKE = 1.03
 _SAMPLES = 100
 _LIMIT_S = 4.0

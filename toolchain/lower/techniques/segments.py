@@ -23,7 +23,7 @@ Values = dict[str, NDArray[Any]]
 # Of tensors between two segments, all samples together: later samples are left out of a model that needs more.
 _MEMORY_BYTES = 256 * 2**20
 
-# What workers free stays with them otherwise: 280 MB of ViT-S at its end. Behind each segment it would take a third more time.
+# What workers free stays with them otherwise: some 300 MB of ViT-S at its end. Behind each segment it would take a third more time.
 _SEGMENTS_PER_TRIM = 8
 
 
