@@ -16,7 +16,8 @@ from typing import Any
 TOLD = frozenset(
     {
         *("--target", "--device", "--precision", "--out", "-o", "--calibration", "--data", "--storage", "--signers"),
-        *("--counter", "--expires-days", "--latency-samples", "--latency-limit-s", "--sqnr-db-min", "--threads"),
+        *("--counter", "--expires-days", "--latency-samples", "--latency-limit-s", "--start-processes"),
+        *("--sqnr-db-min", "--threads"),
         *("--epochs", "--seed", "--trials", "--older-than", "--max-size-gb"),
         *("--from", "--weights", "--take", "--model", "--member", "--summary"),
         *("--metric-drop-max", "--slowdown-max", "--size-growth-max"),

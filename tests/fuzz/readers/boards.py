@@ -16,8 +16,7 @@ from toolchain.deploy.agent_output import StderrReader, read_agent_output
 from toolchain.deploy.answer import read_answer
 from toolchain.deploy.words import read_check, read_facts, read_install, read_measured, read_signers, read_status
 from toolchain.errors import ExitCode
-from toolchain.pipeline import show_steps
-from toolchain.run.progress import Progress
+from toolchain.run.progress import Progress, show_steps
 
 _SHA256 = "ab" * 32
 _MANIFEST, _RECORD = make_manifest(), make_record()
