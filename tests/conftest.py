@@ -1,6 +1,7 @@
 """Small models and bundles that the tests of agent, bundle and deploy share. No torch: seconds matter."""
 
 import dataclasses
+import gc
 
 import hypothesis
 import numpy as np
@@ -17,6 +18,13 @@ from toolchain.bundle import BundleInputs, GoldenBatch, write_bundle
 # The same examples on every run, and no limit on the time that one takes: no test needs luck or a fast machine.
 hypothesis.settings.register_profile("toolchain", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("toolchain")
+
+
+def pytest_collection_finish():
+    """Leave what was imported out of every later garbage collection: it stays, and is a million objects to walk."""
+    gc.collect()
+    gc.freeze()
+
 
 SAMPLES = 70  # more than one batch of 64
 

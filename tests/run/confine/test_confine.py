@@ -245,7 +245,9 @@ def test_nesting_beyond_what_python_follows_is_refused():
         b"\xff\n",
     ],
 )
-def test_words_that_are_none_of_ours_are_refused(words):
+def test_words_that_are_none_of_ours_are_refused(words, monkeypatch):
+    monkeypatch.setattr(watch, "_LEAVE_S", 0.5)  # some of them say that it is about to end
+
     def work(relay):
         os.write(relay._descriptor, words)
         time.sleep(30)
