@@ -48,7 +48,7 @@ class Lab:
         self.facts_before = self.after = None
         for module in (maintain, verify, examine_board):
             monkeypatch.setattr(module, "reach_board", lambda _: self.reach())
-        monkeypatch.setattr(verify, "_check_target", lambda *_args, **_options: None)
+        monkeypatch.setattr(verify, "check_target", lambda *_args, **_options: None)
 
     def reach(self):
         return make_board(self.connection, self.folder / "board", self.stall_s)

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple,
 from ...errors import ExitCode, ToolchainError, first_line
 from ...manifest import TensorSpec
 from ...temporary import TemporaryFolder
-from ..latency import Stopwatch
 from ..layer_times import Kernel, Peaks
-from ..onnxruntime_peaks import measure_peaks as measure_roofs
 from ..onnxruntime_profile import read_kernels, read_layers
 from ..placement import Placement
 from ..session import BuildRequest
@@ -215,6 +213,8 @@ def time_kernels(
     path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]]
 ) -> Tuple[Sequence[Kernel], Sequence[float]]:
     """Return the kernels that open_session runs, under ONNX Runtime's profiler, and the µs of each whole run."""
+    from ..latency import Stopwatch  # here: it needs numpy, and a board without it must still say what it lacks
+
     options = make_options(threads)
     options.enable_profiling = True
     with TemporaryFolder() as folder:
@@ -231,6 +231,7 @@ def time_kernels(
 
 def measure_peaks(threads: int, copy_bytes: int) -> Peaks:
     """Return the best that this board does under ONNX Runtime."""
+    from ..onnxruntime_peaks import measure_peaks as measure_roofs  # here, as above
 
     def open_bytes(model: bytes) -> Any:
         with TemporaryFolder() as folder:
