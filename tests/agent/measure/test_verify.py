@@ -294,13 +294,13 @@ def test_a_gate_on_memory_or_start_is_judged_by_processes_of_the_payload_that_sh
     assert verification.record.candidates[1].footprint is None  # it was not needed
 
 
-def test_a_start_that_no_gate_asks_for_is_shown_by_two_processes(make_bundle, pretend_latency):
+def test_a_start_that_no_gate_asks_for_is_shown_by_one_process(make_bundle, pretend_latency):
     pretend_latency(int8=1.0, float32=2.0)
     gates = dataclasses.replace(METRIC_GATE, limits={"memory_peak_mb_max": 2000.0})
     verification = verify(make_bundle(emulated=False, gates=gates), settings=MeasureSettings(start_processes=8))
     rows = {row.name: row for row in verification.judgement.candidates[0].rows}
     assert (rows["memory"].status, rows["start"].status) == ("passed", "skipped")
-    assert len(verification.record.candidates[0].footprint.runs) == 2
+    assert len(verification.record.candidates[0].footprint.runs) == 1
 
 
 def test_too_few_starts_for_the_gate_are_exit_20(make_bundle, pretend_latency):
