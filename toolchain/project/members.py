@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from toolchain.errors import ToolchainError, suggest_name, usage
 from toolchain.project.seams import Seam
@@ -244,7 +245,7 @@ def _list_files(seam: Seam) -> Iterator[Member]:
 def _list_installed(seam: Seam) -> Iterator[Member]:
     if not seam.from_outside:
         return
-    for point in metadata.entry_points(group=seam.group):
+    for point in _read_entry_points(tuple(sys.path)).select(group=seam.group):
         distribution = "of no name" if point.dist is None else f"{point.dist.name} {point.dist.version}"
         if point.attr or not all(map(_is_name, point.module.split("."))):
             raise usage(
@@ -256,6 +257,12 @@ def _list_installed(seam: Seam) -> Iterator[Member]:
             )
         path = _find_file(point.module)
         yield Member(seam=seam, name=point.name, module=point.module, path=path, distribution=distribution)
+
+
+@functools.lru_cache(maxsize=1)
+def _read_entry_points(_places: tuple[str, ...]) -> Any:
+    """Return those of all packages in these places: once, because a deploy asks 50 times, and each reads hundreds of files."""
+    return metadata.entry_points()
 
 
 def _find_file(module: str) -> Path:
