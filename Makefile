@@ -9,7 +9,9 @@ BOARD_TESTS ?= tests/agent/install tests/commands/test_devices.py tests/deploy/t
 # The tests that start the real command, or a board's.
 COMMAND_TESTS ?= tests/commands tests/false_passes tests/cli tests/agent/install tests/agent/power tests/deploy \
   tests/emulator tests/contracts/test_from_outside.py tests/contracts/test_agent_members_from_outside.py \
-  tests/hostile_models tests/app tests/examples
+  tests/hostile_models tests/examples
+# What `make app-test` runs.
+APP_TESTS := tests/app
 # How long `make fuzz` takes, in all.
 FUZZ_S ?= 600
 
@@ -31,7 +33,7 @@ train: setup
 # What starts commands is not counted: measuring doubles the time of each.
 test: $(VENV)/.installed-dev
 	rm -rf .coverage && mkdir .coverage
-	$(VENV)/bin/python -m coverage run -m pytest -n 2 --dist worksteal $(addprefix --ignore=,$(COMMAND_TESTS))
+	$(VENV)/bin/python -m coverage run -m pytest -n 2 --dist worksteal $(addprefix --ignore=,$(COMMAND_TESTS) $(APP_TESTS))
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal $(COMMAND_TESTS)
 	$(VENV)/bin/python -m coverage combine --quiet
 	$(VENV)/bin/python -m coverage report
@@ -43,7 +45,7 @@ wheel-test: $(VENV)/.installed-dev
 # The application's side (docs/application.md): its wheel, and C++17 with sanitizers, held against Python's answers. It needs
 # cmake, g++, libssl-dev, nlohmann-json3-dev and npm.
 app-test: $(VENV)/.installed-dev build/app/headers
-	EDGE_APP_HEADERS=$(CURDIR)/build/app/headers $(VENV)/bin/python -m pytest tests/app
+	EDGE_APP_HEADERS=$(CURDIR)/build/app/headers $(VENV)/bin/python -m pytest $(APP_TESTS)
 
 # Every reader of outside bytes, on bytes of nobody's; the tests have a few examples of each. Before that, every bad model
 # file that there is a generator of, those that take long too.

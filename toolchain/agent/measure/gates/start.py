@@ -27,7 +27,8 @@ def judge(case: Case) -> Sequence[Row]:
     start = None if footprint is None or footprint.failure is not None else summarize_start(footprint)
     measured = ABSENT
     if start is not None:
-        measured = f"{write_ms(start.median_ms)}, at most {write_ms(start.most_ms)} in {start.count}"
+        spread = f"at most {write_ms(start.most_ms)} in {start.count}" if start.count > 1 else "one start"
+        measured = f"{write_ms(start.median_ms)}, {spread}"
     if limit_ms is None:
         return [skip_row(NAME, GROUP, "no limit is set", measured=measured)]
     required, failure, code = f"≤ {limit_ms:g} ms", None, ExitCode.LATENCY
