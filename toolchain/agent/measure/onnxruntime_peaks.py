@@ -1,6 +1,7 @@
 """What a board does at the most under ONNX Runtime: the roofs that layers are held against (Williams et al., CACM 2009).
 
-A roof is a maximum: the quickest of many runs is taken, where a latency is never the best of anything.
+A roof is a maximum: the quickest of many runs is taken, where a latency is never the best of anything. numpy is imported where
+it is used: a board that lacks it must still say what it lacks.
 """
 
 from __future__ import annotations
@@ -9,9 +10,6 @@ import base64
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, List
 
-import numpy as np
-
-from .latency import Stopwatch
 from .layer_times import Peaks
 
 # onnx.helper's bytes of one node over inputs a (m, k) and b (k, n): tests/agent/measure/test_onnxruntime_peaks.py makes them.
@@ -32,6 +30,8 @@ _COPY_BYTES_MIN, _COPY_BYTES_MAX = 1 << 18, 1 << 26
 
 def measure_peaks(open_bytes: Callable[[bytes], Any], threads: int, copy_bytes: int) -> Peaks:
     """Return the roofs; open_bytes(model) opens an ONNX model as payloads are opened."""
+    import numpy as np
+
     generator = np.random.default_rng(0)
     left, right = (generator.standard_normal((_SIDE, _SIDE), dtype=np.float32) for _ in range(2))
     floats = open_bytes(MATMUL_FLOAT)
@@ -50,6 +50,8 @@ def measure_peaks(open_bytes: Callable[[bytes], Any], threads: int, copy_bytes: 
 
 def _copy_s(size_bytes: int, threads: int) -> float:
     """Return what it takes to copy so many bytes, which reads and writes each once."""
+    import numpy as np
+
     source = np.ones(size_bytes, np.uint8)
     copy = np.empty_like(source)
     if threads == 1:
@@ -60,6 +62,8 @@ def _copy_s(size_bytes: int, threads: int) -> float:
 
 
 def _find_quickest_s(run: Callable[[], object]) -> float:
+    from .latency import Stopwatch
+
     whole = Stopwatch()
     times_s: List[float] = []
     run()
