@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ class _Reader(quantization.CalibrationDataReader):
 
 def quantize(source: Path, feeds: Iterable[Mapping[str, Any]], *, is_prepared: bool = True) -> onnx.ModelProto:
     """Return the int8 model of an ONNX file; is_prepared: after its own preprocessing, which its documents advise."""
-    with tempfile.TemporaryDirectory() as folder:
+    source = source.resolve()
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):  # where it leaves files behind that it fails on
         prepared, target = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
         if is_prepared:
             quant_pre_process(str(source), str(prepared))
