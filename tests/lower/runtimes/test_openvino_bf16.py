@@ -9,7 +9,7 @@ import pytest
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.measure.facts import read_facts
 from toolchain.agent.measure.libraries import find_module
-from toolchain.agent.measure.runtimes import openvino as runtime
+from toolchain.agent.measure.openvino import compilation
 from toolchain.agent.measure.session import find_runtime, open_session
 from toolchain.agent.measure.sqnr import measure_powers, to_db
 from toolchain.lower.request import LowerRequest
@@ -39,7 +39,7 @@ def lower_and_open(lower, model, feeds, precision):
 def test_a_payload_in_bf16_runs_in_bf16_where_the_cpu_has_it_and_float32_does_not(lower, residual, feeds):
     find_runtime("openvino")
     folder, precisions, sqnr_db = lower_and_open(lower, residual, feeds, "bf16")
-    assert precisions == ({"bf16"} if runtime._has_bf16() else {"float32"})
+    assert precisions == ({"bf16"} if compilation._has_bf16() else {"float32"})
     assert 32 < sqnr_db < 70
     assert json.loads((folder / "lowering.json").read_text())["precision"] == "bf16"
     _, precisions, sqnr_db = lower_and_open(lower, residual, feeds, "float32")
@@ -50,12 +50,12 @@ def test_a_payload_in_bf16_runs_in_bf16_where_the_cpu_has_it_and_float32_does_no
 def test_a_payload_in_bf16_runs_in_float32_where_the_cpu_lacks_it_and_placement_says_so(
     lower, residual, feeds, monkeypatch
 ):
-    monkeypatch.setattr(runtime, "_has_bf16", lambda: False)
+    monkeypatch.setattr(compilation, "_has_bf16", lambda: False)
     assert lower_and_open(lower, residual, feeds, "bf16")[1] == {"float32"}
 
 
 def test_a_users_model_that_says_bf16_is_float32_where_float32_was_asked_for(lower, residual, feeds):
-    residual.metadata_props.add(key=runtime.COMPUTES_IN, value="bf16")
+    residual.metadata_props.add(key=compilation.COMPUTES_IN, value="bf16")
     folder, precisions, sqnr_db = lower_and_open(lower, residual, feeds, "float32")
     assert precisions == {"float32"}
     assert sqnr_db > 90

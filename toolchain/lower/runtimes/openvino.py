@@ -29,6 +29,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from toolchain.agent.measure.openvino.compilation import COMPUTES_IN
 from toolchain.agent.measure.runtimes import openvino
 from toolchain.agent.temporary import TemporaryFolder
 from toolchain.graph.view import GraphView
@@ -193,7 +194,7 @@ def _write_unmarked(model: onnx.ModelProto, path: Path) -> dict[str, Any]:
 
 def _unmark(model: onnx.ModelProto) -> None:
     """Take the word out that a payload in bf16 has, in place: such a payload may be what the user brings."""
-    kept = [entry for entry in model.metadata_props if entry.key != openvino.COMPUTES_IN]
+    kept = [entry for entry in model.metadata_props if entry.key != COMPUTES_IN]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
 
@@ -201,7 +202,7 @@ def _unmark(model: onnx.ModelProto) -> None:
 def _write_bfloat16(model: onnx.ModelProto, path: Path) -> dict[str, Any]:
     stored, names = store_in_bfloat16(model)
     _unmark(stored)
-    stored.metadata_props.add(key=openvino.COMPUTES_IN, value="bf16")
+    stored.metadata_props.add(key=COMPUTES_IN, value="bf16")
     write_plain(stored, path)
     return {"stored_in_bfloat16": list(names)}
 
