@@ -43,7 +43,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
             runtime=target.runtime,
         ),
         "model": optimized.sha256,
-        "target": [target.runtime, target.threads, target.activation_type],
+        "target": [target.runtime, target.threads, target.activation_type, list(target.listed_precisions)],
         **_identify_engine(target, facts if options.choose_by_measurement else None),
         "precision": precision,
         "exported": exported.sha256,
@@ -133,7 +133,6 @@ def _identify_engine(target: Target, timed_on: Facts | None) -> dict[str, Any]:
     if find_traits(target.runtime).engine is None:
         return {}
     return {
-        "listed_precisions": list(target.listed_precisions),
         "compute_capabilities": target.compute_capabilities,
         "timed_on": None if timed_on is None else describe_accelerator(timed_on),
     }

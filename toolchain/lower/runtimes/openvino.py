@@ -29,6 +29,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.agent.measure.openvino.compilation import COMPUTES_IN
 from toolchain.agent.measure.runtimes import openvino
 from toolchain.agent.temporary import TemporaryFolder
@@ -36,11 +37,13 @@ from toolchain.graph.view import GraphView
 from toolchain.lower.bfloat16 import store_in_bfloat16
 from toolchain.lower.cpu import lower_to_float, lower_to_int8, write_plain
 from toolchain.lower.cpu_scheme import choose_scheme
+from toolchain.lower.float_graph import bind_comparison
 from toolchain.lower.moved_values import MOVES_VALUES
 from toolchain.lower.planning import absorb_activation, drop_dead_ends
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode, Scheme
 from toolchain.lower.request import Lowering, LowerRequest, StartSteps
+from toolchain.lower.rest_in_bf16 import choose_rest, describe_rest
 from toolchain.lower.trial import find_kernels
 from toolchain.lower.weighted import find_held_weights, find_weight
 
@@ -201,18 +204,55 @@ def _unmark(model: onnx.ModelProto) -> None:
 
 def _write_bfloat16(model: onnx.ModelProto, path: Path) -> dict[str, Any]:
     stored, names = store_in_bfloat16(model)
-    _unmark(stored)
-    stored.metadata_props.add(key=COMPUTES_IN, value="bf16")
+    _mark(stored)
     write_plain(stored, path)
     return {"stored_in_bfloat16": list(names)}
 
 
 def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> dict[str, Any]:
-    """Write the int8 model; one that came quantized is passed through."""
+    """Write the int8 model; one that came quantized is passed through.
+
+    Where the target lists bf16 too, what stays in float may be computed in it: measured, as everything that is chosen.
+    """
     facts = request.facts
     scheme = choose_scheme(facts.arch, frozenset(facts.cpu_features), request.target.activation_type)
-    policy = int8_policy(scheme, kernels=find_kernels(request.target.runtime, facts))
-    return lower_to_int8(request, folder, start_steps, policy=policy, write=_write_unmarked)
+    kernels = find_kernels(request.target.runtime, facts)
+    document = lower_to_int8(
+        request, folder, start_steps, policy=int8_policy(scheme, kernels=kernels), write=_write_unmarked
+    )
+    may_be_bf16 = "bf16" in request.target.listed_precisions and frozenset(facts.cpu_features) & _HAS_BF16
+    # A layer that the recipe keeps in float was asked for as it is.
+    is_asked = not request.options.keep_float and request.options.choose_by_measurement
+    if kernels is None or not may_be_bf16 or not is_asked or "accuracy" not in document:
+        return document
+    return _let_rest_be_bf16(request, folder / "model.onnx", kernels, document)
+
+
+def _let_rest_be_bf16(
+    request: LowerRequest, path: Path, kernels: str, document: dict[str, Any]
+) -> dict[str, Any]:
+    """Mark the payload where its float layers are better off in bf16; return the document with what was found."""
+    lowered, marked = onnx.load(path), onnx.load(path)
+    _mark(marked)
+    gate_db = request.sqnr_db_min.get("int8", DEFAULT_SQNR_DB_MIN["int8"])
+    choice = choose_rest(
+        lowered,
+        marked,
+        model=onnx.load(request.model),
+        feeds=request.feeds,
+        kernels=kernels,
+        # Where a metric decided, what a board must find of the outputs is what the search found, less a margin.
+        sqnr_db_min=document["accuracy"]["sqnr_db_min"] or gate_db,
+        compare_speed=bind_comparison(request.feeds[0], kernels, threads=request.target.threads),
+    )
+    write_plain(choice.model, path)
+    return {**document, "notes": [*document["notes"], *describe_rest(choice)], "rest": choice.describe()}
+
+
+def _mark(model: onnx.ModelProto) -> None:
+    """Add the word, in place, that all float layers are to be computed in bf16."""
+    _unmark(model)
+    model.metadata_props.add(key=COMPUTES_IN, value="bf16")
 
 
 def profile_layers(
