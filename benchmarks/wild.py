@@ -5,8 +5,8 @@
 
 The models are those of benchmarks/wild_models.py (PyPI packages, about 350 MB; --folder keeps them). One JSON line per
 model: for ours and for each other tool the least SQNR over the outputs in dB, on 32 samples that calibration did not see,
-and the speed over float with its 99 % interval (one thread; all in one interleaved run); or what went wrong. Of ours also
-how many layers could be int8 and are, and the share of all multiply-accumulates that ONNX Runtime ran in int8.
+and the speed over ONNX Runtime's float with its 99 % interval (one thread; all in one interleaved run); or what went wrong. Ours
+is what a deploy lowers for the targets cpu and cpu-openvino, with the share of all multiply-accumulates in each precision.
 
 The others: quantize_static (MinMax, per channel, after its own preprocessing) and quantize_dynamic (per channel) of ONNX
 Runtime; NNCF with OpenVINO (--nncf: its environment's Python); AMD Quark with AdaRound (--quark; 20 minutes of a model's time on one CPU, else its recipe without). Their files need no
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,14 +39,14 @@ from benchmarks.wild_models import NAMES, fetch, list_feeds
 from toolchain.agent.measure.facts import read_facts
 from toolchain.agent.measure.latency import measure_latency
 from toolchain.agent.measure.parity import Parity
-from toolchain.agent.measure.runtimes.onnxruntime import read_placement
+from toolchain.agent.measure.session import find_runtime
 from toolchain.errors import ToolchainError
 from toolchain.graph.file import read_onnx
 from toolchain.graph.session import open_as_board
+from toolchain.lower import LowerRequest, lower_model
 from toolchain.lower.cpu_scheme import choose_scheme
-from toolchain.lower.int8 import lower_int8
-from toolchain.lower.runtimes.onnxruntime import int8_policy
 from toolchain.optimize import optimize
+from toolchain.project.find import find_target
 from toolchain.project.recipe import QuantizeSection
 
 _CALIBRATION, _EVALUATED = 96, 32
@@ -56,8 +57,11 @@ _TOOLS = {
     "quantize_dynamic": "quantize_dynamic",
     "nncf": "NNCF, OpenVINO",
     "quark": "AMD Quark",
-    "ours": "ours",
+    "ours": "ours, ONNX Runtime",
+    "ours_openvino": "ours, OpenVINO",
 }
+# The runtime that ours is lowered for, and the target.
+_OURS = {"ours": ("onnxruntime", "cpu"), "ours_openvino": ("openvino", "cpu-openvino")}
 _SUFFIXES = {"nncf": "xml"}
 _PAGE = Path(__file__).parents[1] / "docs/wild.md"
 _BEGIN, _END = "<!-- table: python -m benchmarks.wild -->\n", "<!-- end of the table -->\n"
@@ -79,7 +83,8 @@ def _write_static(source: Path, feeds: Sequence[Feed], target: Path) -> None:
 
 
 def _write_dynamic(source: Path, _feeds: Sequence[Feed], target: Path) -> None:
-    saturates = _choose_scheme().saturates
+    facts = read_facts("onnxruntime")
+    saturates = choose_scheme(facts.arch, frozenset(facts.cpu_features), "auto").saturates
     quantization.quantize_dynamic(
         source, target, per_channel=True, reduce_range=saturates, weight_type=quantization.QuantType.QInt8
     )
@@ -113,31 +118,33 @@ def _write_peer(
         failure.write_text(f"{type(error).__name__}: {str(error).splitlines()[0][:160]}", encoding="utf-8")
 
 
-def _choose_scheme() -> Any:
-    facts = read_facts("onnxruntime")
-    return choose_scheme(facts.arch, frozenset(facts.cpu_features), "auto")
-
-
-def _write_ours(source: Path, feeds: Sequence[Feed], target: Path) -> dict[str, Any]:
-    """Write ours and return what its row says beside accuracy and speed."""
-    optimized = optimize(read_onnx(source, trusted=True), feeds[:4]).model  # installed packages bring them
-    policy = int8_policy(_choose_scheme())
-    lowering = lower_int8(
-        optimized,
-        feeds,
-        options=QuantizeSection(),
-        policy=policy,
-        sqnr_db_min=_GATE_DB,
-        threads=1,
-        start_steps=lambda _name, _total: _ignore_step,
-    )
-    onnx.save(lowering.model, target)
-    layers = len(policy.plan(optimized, frozenset()).weighted_layers)
-    shares = read_placement(target, 1, feeds[0]).precision_share_macs
+def _write_ours(tool: str, source: Path, feeds: Sequence[Feed], target: Path) -> dict[str, Any]:
+    """Write what a deploy would ship as int8 and return what its row says beside accuracy and speed."""
+    runtime, target_name = _OURS[tool]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        optimized = folder / "optimized.onnx"
+        onnx.save(
+            optimize(read_onnx(source, trusted=True), feeds[:4]).model, optimized
+        )  # installed packages bring them
+        request = LowerRequest(
+            model=optimized,
+            exported=source,
+            target=find_target(target_name),
+            precision="int8",
+            facts=read_facts(runtime),
+            feeds=feeds,
+            options=QuantizeSection(),
+            sqnr_db_min={"int8": _GATE_DB},
+        )
+        lower_model(request, folder, start_steps=lambda _name, _total: _ignore_step)
+        shutil.copy(folder / "model.onnx", target)
+        lowering = json.loads((folder / "lowering.json").read_text(encoding="utf-8"))
+    shares = find_runtime(runtime).read_placement(target, 1, feeds[0], None).precision_share_macs
     return {
-        "layers": [layers, len(lowering.plan.weighted_layers)],
-        "int8_macs": round(shares.get("int8", 0.0), 4),
-        "status": lowering.speed.status,
+        "shares": {precision: round(share, 4) for precision, share in shares.items()},
+        "held_back": len(lowering.get("held_back", ())),
+        "status": lowering.get("speed", {}).get("status"),
     }
 
 
@@ -148,6 +155,8 @@ def _ignore_step(count: int = 1) -> None:
 def _open(tool: str, path: Path, outputs: Sequence[str]) -> Runs:
     if tool == "nncf":
         return nncf_openvino.OpenVinoIr(path, threads=1, outputs=outputs)
+    if tool in _OURS:
+        return find_runtime(_OURS[tool][0]).open_session(path, 1, None)
     return open_as_board(path, threads=1)
 
 
@@ -169,8 +178,8 @@ def judge_model(source: Path, files: Mapping[str, Path]) -> dict[str, Any]:
     for tool, path in files.items():
         found: dict[str, Any] = {}
         try:
-            if tool == "ours":
-                found = _write_ours(source, calibration, path)
+            if tool in _OURS:
+                found = _write_ours(tool, source, calibration, path)
             session = _open(tool, path, [spec.name for spec in base.outputs])
             found |= {"sqnr_db": _judge(session, references, evaluation), "bytes": _measure_bytes(path)}
         except ToolchainError as error:
@@ -187,8 +196,8 @@ def judge_model(source: Path, files: Mapping[str, Path]) -> dict[str, Any]:
     )
     for tool in sessions.keys() - {"float"}:
         row[tool] |= {"speed": _round(measured.compare("float", tool))}
-        if tool != "ours":
-            row[tool] |= {"ours_over": _round(measured.compare(tool, "ours"))}
+        for ours in _OURS.keys() & sessions.keys() - {tool}:
+            row[tool] |= {f"{ours}_over": _round(measured.compare(tool, ours))}
     return row
 
 
@@ -203,27 +212,22 @@ def _measure_bytes(path: Path) -> int:
 
 def write_table(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return the table of docs/wild.md: accuracy and speed of each tool, and what of ours is in int8."""
-    head = ("model", *_TOOLS.values(), "in int8: layers", "MACs")
+    head = ("model", *_TOOLS.values())
     lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
     return "\n".join([*lines, *map(_write_row, rows)]) + "\n"
 
 
 def _write_row(row: Mapping[str, Any]) -> str:
-    cells = [f"`{row['model']}`", *(_write_cell(row.get(tool)) for tool in _TOOLS)]
-    ours = row["ours"]
-    if "layers" in ours:
-        total, in_int8 = ours["layers"]
-        cells += [f"{in_int8} of {total}", f"{100 * ours['int8_macs']:.0f} %"]
-    else:
-        cells += ["–", "–"]
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join([f"`{row['model']}`", *(_write_cell(row.get(tool)) for tool in _TOOLS)]) + " |"
 
 
 def _write_cell(found: Mapping[str, Any] | None) -> str:
     if found is None or "error" in found:
         return "does not run" if found else "–"
     ratio, low, high = found["speed"]
-    return f"{found['sqnr_db']:.1f} dB, {ratio:.2f}× ({low:.2f} to {high:.2f})"
+    cell = f"{found['sqnr_db']:.1f} dB, {ratio:.2f}× ({low:.2f} to {high:.2f})"
+    shares = [f"{100 * share:.0f} % {precision}" for precision, share in found.get("shares", {}).items()]
+    return ", ".join([cell, *shares])
 
 
 def main() -> None:
@@ -273,7 +277,7 @@ def _take_one(name: str, folder: Path, options: argparse.Namespace) -> None:
         writers["nncf"] = partial(_write_nncf, options.nncf)
     if options.quark is not None:
         writers["quark"] = partial(_write_quark, options.quark)
-    files = {tool: folder / f"{name}.{tool}.{_SUFFIXES.get(tool, 'onnx')}" for tool in [*writers, "ours"]}
+    files = {tool: folder / f"{name}.{tool}.{_SUFFIXES.get(tool, 'onnx')}" for tool in [*writers, *_OURS]}
     feeds = list_feeds(source, 0, _CALIBRATION)
     for tool, write in writers.items():
         _write_peer(write, source, feeds, files[tool])

@@ -228,9 +228,7 @@ def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
     return _let_rest_be_bf16(request, folder / "model.onnx", kernels, document)
 
 
-def _let_rest_be_bf16(
-    request: LowerRequest, path: Path, kernels: str, document: dict[str, Any]
-) -> dict[str, Any]:
+def _let_rest_be_bf16(request: LowerRequest, path: Path, kernels: str, document: dict[str, Any]) -> dict[str, Any]:
     """Mark the payload where its float layers are better off in bf16; return the document with what was found."""
     lowered, marked = onnx.load(path), onnx.load(path)
     _mark(marked)
