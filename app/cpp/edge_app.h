@@ -166,7 +166,7 @@ class Model {
   Outputs operator()(const Inputs& inputs) const;
 
   // The outputs for a picture of bytes (height, width, colours) as the camera gives it, or a frame of YUV where the manifest says so
-  // (yuv.h): resized and laid out as the manifest says. Throws FrameError for any other, and where the recipe has no [input] for pictures of bytes.
+  // (picture/yuv.h): resized and laid out as the manifest says. Throws FrameError for any other, and where the recipe has no [input] for pictures of bytes.
   Sight see(const TensorView& picture) const;
   // What `see` feeds to the payload.
   Prepared prepare(const TensorView& picture) const;

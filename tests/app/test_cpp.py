@@ -30,7 +30,7 @@ _SOURCE = _REPOSITORY / "app/cpp"
 
 
 def test_it_knows_the_schemas_that_the_agent_writes():
-    text = (_SOURCE / "edge_app.cpp").read_text()
+    text = "".join((_SOURCE / "board" / name).read_text() for name in ("manifest.cpp", "verdict.cpp"))
     found = dict(re.findall(r"constexpr int (k\w+Schema) = (\d+);", text))
     assert found == {"kManifestSchema": str(MANIFEST_SCHEMA), "kVerdictSchema": str(VERDICT_SCHEMA)}
 

@@ -1,4 +1,4 @@
-#include "yuv.h"
+#include "picture/yuv.h"
 
 #include <algorithm>
 

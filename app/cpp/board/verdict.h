@@ -1,0 +1,26 @@
+// What was proven of a release on this board.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "board/manifest.h"
+#include "edge_app.h"
+
+namespace edge_app {
+
+struct Verdict {
+  Release release;
+  uint64_t size_bytes = 0;
+  std::string target, python;
+  bool has_engine = false;
+  std::vector<std::string> libraries;  // sha256 of the runtime's
+};
+
+Verdict read_verdict(const nlohmann::json& document, const std::string& bundle_id, const std::string& where);
+
+// Holds the payload against manifest and verdict; throws Error (11).
+void check_proven(const Manifest& manifest, const Verdict& verdict, const std::string& where);
+
+}  // namespace edge_app
