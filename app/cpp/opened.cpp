@@ -1,0 +1,79 @@
+#include "opened.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "board/file.h"
+#include "decoders/arrays.h"
+#include "frame.h"
+#include "runtimes/onnxruntime.h"
+
+namespace edge_app {
+
+Opened::Opened(Release release, Manifest manifest, Descriptor hold, const std::string& payload, std::vector<int64_t> file)
+    : release_(std::move(release)), manifest_(std::move(manifest)), hold_(std::move(hold)), file_(std::move(file)) {
+  session_ = open_onnxruntime({payload, release_.path, manifest_.threads, manifest_.inputs, manifest_.outputs});
+  read_decoder();
+}
+
+std::optional<Error> Opened::find_change(const std::string& root) const {
+  const std::string path = root + "/releases/" + release_.bundle_id + "/" + release_.path;
+  struct stat status {};
+  std::string found;
+  if (lstat(path.c_str(), &status) != 0) found = describe_errno();
+  else if (identify(status) != file_) found = "another file, or other bytes";
+  if (found.empty()) return std::nullopt;
+  return Error(Code::kContent, "the payload that answers is not on the board any more", path, "the file that was opened", found,
+               "deploy the bundle again; what is open answers on");
+}
+
+bool Opened::is_of(const Release& release, const std::vector<int64_t>& file) const {
+  return release.bundle_id == release_.bundle_id && release.path == release_.path && release.sha256 == release_.sha256 &&
+         release.proven_at == release_.proven_at && file == file_;
+}
+
+void Opened::warm_up() const {
+  Inputs inputs;
+  std::vector<std::vector<uint8_t>> zeros;
+  for (const TensorSpec& spec : manifest_.inputs) {
+    std::vector<int64_t> shape = spec.shape;
+    if (!manifest_.is_stacked && !shape.empty() && shape[0] < 0) shape[0] = 1;
+    const size_t size = count_bytes(spec.dtype);
+    if (!size || std::find(shape.begin(), shape.end(), -1) != shape.end()) return;
+    zeros.emplace_back(static_cast<size_t>(count_numbers(shape)) * size + 1);
+    inputs[spec.name] = {spec.dtype, shape, zeros.back().data()};
+  }
+  try {
+    run(inputs);
+  } catch (const Error&) {  // zeros may be no input that a payload takes; frames are another matter
+  }
+}
+
+Answers Opened::decode(const Outputs& outputs, const Inputs& inputs) const {
+  if (manifest_.decoder.empty())
+    throw Error(Code::kUsage, "the outputs of this model are its answers: it has no decoder", "metric.decoder", "one", "none",
+                "read the outputs as they are, with model(inputs)");
+  if (!decoder_) throw *undecoded_;
+  std::vector<std::string> order, fed;
+  for (const TensorSpec& spec : manifest_.outputs) order.push_back(spec.name);
+  for (const TensorSpec& spec : manifest_.inputs) fed.push_back(spec.name);
+  return decoder_->decode(outputs, order, inputs, fed);
+}
+
+Outputs Opened::run(const Inputs& inputs) const {
+  check_frame(inputs, manifest_.inputs, manifest_.is_stacked);
+  return session_->run(inputs);
+}
+
+// One that is not known here is told to who asks for what the outputs mean: the outputs themselves are right all the same.
+void Opened::read_decoder() {
+  if (manifest_.decoder.empty()) return;
+  try {
+    decoder_ = make_decoder(manifest_.decoder);
+  } catch (const Error& error) {
+    undecoded_ = error;
+  }
+}
+
+}  // namespace edge_app

@@ -1,0 +1,48 @@
+// The release that answers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "board/descriptor.h"
+#include "board/manifest.h"
+#include "decoders/decoder.h"
+#include "edge_app.h"
+#include "runtimes/session.h"
+
+namespace edge_app {
+
+// A payload that answers; it goes, session and hold, when the last one who runs it is done.
+class Opened {
+ public:
+  // `file` is what identify() said of the payload's file.
+  Opened(Release release, Manifest manifest, Descriptor hold, const std::string& payload, std::vector<int64_t> file);
+
+  const Release& release() const { return release_; }
+  const Manifest& manifest() const { return manifest_; }
+
+  // What became of the payload's file since it was opened, or nothing: what runs goes on without it.
+  std::optional<Error> find_change(const std::string& root) const;
+  bool is_of(const Release& release, const std::vector<int64_t>& file) const;
+
+  void warm_up() const;
+  Outputs run(const Inputs& inputs) const;
+  // What outputs mean; throws Error (2) where no decoder of this application says it.
+  Answers decode(const Outputs& outputs, const Inputs& inputs) const;
+
+ private:
+  void read_decoder();
+
+  Release release_;
+  Manifest manifest_;
+  Descriptor hold_;
+  std::vector<int64_t> file_;
+  std::unique_ptr<Decoder> decoder_;
+  std::optional<Error> undecoded_;
+  std::unique_ptr<Session> session_;
+};
+
+}  // namespace edge_app
