@@ -200,6 +200,8 @@ class Model {
 
 // How many numbers a shape has; throws FrameError for one with an axis below 0.
 int64_t count_numbers(const std::vector<int64_t>& shape);
+// How many bytes a number of this type takes, by numpy's name of it; 0 where that is not known.
+size_t count_bytes(const std::string& dtype);
 [[noreturn]] void refuse_numbers(const std::string& expected, const std::string& found);
 
 template <typename Number>

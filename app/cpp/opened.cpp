@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "board/file.h"
-#include "decoders/arrays.h"
 #include "frame.h"
 #include "runtimes/onnxruntime.h"
 

@@ -22,6 +22,13 @@ int64_t count_numbers(const std::vector<int64_t>& shape) {
   return count;
 }
 
+size_t count_bytes(const std::string& dtype) {
+  if (dtype == "bool" || dtype == "int8" || dtype == "uint8") return 1;
+  if (dtype == "float16" || dtype == "int16" || dtype == "uint16") return 2;
+  if (dtype == "float32" || dtype == "int32" || dtype == "uint32") return 4;
+  return dtype == "float64" || dtype == "int64" || dtype == "uint64" ? 8 : 0;
+}
+
 void refuse_numbers(const std::string& expected, const std::string& found) {
   refuse_frame("a tensor has other numbers", "tensor", expected, found);
 }

@@ -43,13 +43,6 @@ Wanted convert(const std::string& dtype, const void* data, int64_t index) {
 
 }  // namespace
 
-size_t count_bytes(const std::string& dtype) {
-  if (dtype == "bool" || dtype == "int8" || dtype == "uint8") return 1;
-  if (dtype == "float16" || dtype == "int16" || dtype == "uint16") return 2;
-  if (dtype == "float32" || dtype == "int32" || dtype == "uint32") return 4;
-  return dtype == "float64" || dtype == "int64" || dtype == "uint64" ? 8 : 0;
-}
-
 void refuse_part(const std::string& decoder, const std::string& where, const std::string& expected, const std::string& found,
                  const std::string& fix) {
   throw Error(Code::kMalformed, "the decoder " + decoder + " cannot read " + where, where, expected, found, fix);

@@ -32,7 +32,6 @@ Floats read_output(const std::string& decoder, const Outputs& outputs, const std
 
 // A number of numpy's type at a place, as a double; of bools 0 or 1.
 double read_number(const std::string& dtype, const void* data, int64_t index);
-size_t count_bytes(const std::string& dtype);
 
 float apply_sigmoid(float value);
 // Over `count` values that lie `step` apart; a NaN or an infinite largest makes all of them NaN.
