@@ -59,7 +59,7 @@ void Follower::take(Active found) {
 }
 
 void Follower::note_change() {
-  std::optional<Error> change = opened()->find_change(root_);
+  std::optional<Error> change = opened()->find_change();
   std::lock_guard<std::mutex> lock(noting_);
   change_ = std::move(change);
 }

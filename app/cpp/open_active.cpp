@@ -17,8 +17,9 @@
 #include "board/hash.h"
 #include "board/manifest.h"
 #include "board/ownership.h"
+#include "board/payload.h"
 #include "board/verdict.h"
-#include "runtimes/onnxruntime.h"
+#include "runtimes/runtime.h"
 
 namespace edge_app {
 namespace {
@@ -35,6 +36,19 @@ void refuse_unproven(const std::vector<std::string>& reasons, const std::string&
   for (const std::string& reason : reasons) found += (found.empty() ? "" : "; ") + reason;
   throw ExpiredError(Code::kExpired, "the active release is not proven here and now", bundle_id, "a verdict that holds",
                      found, fix);
+}
+
+// Refuses what this application has no runtime for.
+const Runtime& choose_runtime(const Manifest& manifest, const Verdict& verdict, const std::string& where) {
+  const Runtime* const runtime = find_runtime(manifest.runtime);
+  if (!runtime)
+    throw Error(Code::kIncompatible, "this application was built without the runtime of the release", where, list_runtimes(), manifest.runtime,
+                "build it where that runtime is (docs/application.md), or deploy for one that it has");
+  if (runtime->opens_engines != verdict.engine.has_value())
+    throw Error(Code::kIncompatible, "what was proven is nothing that the runtime opens", where,
+                std::string(runtime->opens_engines ? "an engine" : "a payload") + " of " + runtime->title, verdict.engine ? "an engine" : "no engine",
+                "deploy the bundle again");
+  return *runtime;
 }
 
 Active open_once(const std::string& root, const Options& options, const std::shared_ptr<const Opened>& running) {
@@ -65,31 +79,23 @@ Active open_once(const std::string& root, const Options& options, const std::sha
   const Verdict verdict =
       parse(proof.bytes, verdict_path, [&](const json& document) { return read_verdict(document, id, verdict_path); });
   check_proven(manifest, verdict, verdict_path);
-  if (verdict.has_engine || manifest.runtime != "onnxruntime")
-    throw Error(Code::kIncompatible, "this application opens payloads of ONNX Runtime alone", manifest_path, "onnxruntime",
-                verdict.has_engine ? "an engine of " + manifest.runtime : manifest.runtime,
-                "open engine.path of the verdict with the runtime's own calls (docs/boards.md)");
-  const std::string payload_path = release_path + "/" + verdict.release.path;
-  const File payload = read_file(hold.get(), verdict.release.path, static_cast<size_t>(verdict.size_bytes), owners,
-                                 Code::kContent, payload_path);
-  if (hash(payload.bytes) != verdict.release.sha256)
-    throw Error(Code::kContent, "the payload is not the one that was proven", payload_path, "sha256 " + verdict.release.sha256,
-                "sha256 " + hash(payload.bytes), "deploy the bundle again");
+  const Runtime& runtime = choose_runtime(manifest, verdict, manifest_path);
+  const PayloadFile payload =
+      verdict.engine ? read_engine(root, *verdict.engine, owners) : read_payload(hold.get(), release_path, verdict, owners);
   const AgentAnswer answer = ask_agent(root, verdict.python, owners, options.agent_limit);
   if (answer.code != 0 && answer.code != static_cast<int>(Code::kExpired))
     throw Error(static_cast<Code>(answer.code), "the board's agent says that the release is not what was proven", root,
                 "a release that was proven", answer.line.empty() ? "no word" : answer.line, "deploy again");
   std::vector<std::string> reasons;
   if (answer.code != 0) reasons.push_back(answer.line.empty() ? "expired" : answer.line);
-  static const std::string library = hash_onnxruntime();
+  const std::string library = runtime.hash_library();
   if (std::find(verdict.libraries.begin(), verdict.libraries.end(), library) == verdict.libraries.end())
-    reasons.push_back("this process has loaded a library that was not measured: ONNX Runtime " +
-                      read_onnxruntime_version() + ", sha256 " + library);
+    reasons.push_back(std::string("this process has loaded a library that was not measured: ") + runtime.title + " " + runtime.read_version() +
+                      ", sha256 " + library);
   if (!reasons.empty() && !options.warns_of_unproven)
     refuse_unproven(reasons, bundle_id, "prove it again: `toolchain verify --device NAME`; or warns_of_unproven opens it");
-  if (running && running->is_of(verdict.release, identify(payload.status))) return {running, reasons, {}};
-  auto opened = std::make_shared<const Opened>(verdict.release, std::move(manifest), std::move(hold), payload.bytes,
-                                               identify(payload.status));
+  if (running && running->is_of(verdict.release, payload)) return {running, reasons, {}};
+  auto opened = std::make_shared<const Opened>(verdict.release, std::move(manifest), std::move(hold), runtime, payload);
   if (options.warms_up) opened->warm_up();
   return {opened, reasons, {}};
 }

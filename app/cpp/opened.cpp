@@ -6,30 +6,28 @@
 
 #include "board/file.h"
 #include "frame.h"
-#include "runtimes/onnxruntime.h"
 
 namespace edge_app {
 
-Opened::Opened(Release release, Manifest manifest, Descriptor hold, const std::string& payload, std::vector<int64_t> file)
-    : release_(std::move(release)), manifest_(std::move(manifest)), hold_(std::move(hold)), file_(std::move(file)) {
-  session_ = open_onnxruntime({payload, release_.path, manifest_.threads, manifest_.inputs, manifest_.outputs});
+Opened::Opened(Release release, Manifest manifest, Descriptor hold, const Runtime& runtime, const PayloadFile& file)
+    : release_(std::move(release)), manifest_(std::move(manifest)), hold_(std::move(hold)), path_(file.path), identity_(file.identity) {
+  session_ = runtime.open({file.bytes, release_.path, manifest_.threads, manifest_.inputs, manifest_.outputs});
   read_decoder();
 }
 
-std::optional<Error> Opened::find_change(const std::string& root) const {
-  const std::string path = root + "/releases/" + release_.bundle_id + "/" + release_.path;
+std::optional<Error> Opened::find_change() const {
   struct stat status {};
   std::string found;
-  if (lstat(path.c_str(), &status) != 0) found = describe_errno();
-  else if (identify(status) != file_) found = "another file, or other bytes";
+  if (lstat(path_.c_str(), &status) != 0) found = describe_errno();
+  else if (identify(status) != identity_) found = "another file, or other bytes";
   if (found.empty()) return std::nullopt;
-  return Error(Code::kContent, "the payload that answers is not on the board any more", path, "the file that was opened", found,
+  return Error(Code::kContent, "the payload that answers is not on the board any more", path_, "the file that was opened", found,
                "deploy the bundle again; what is open answers on");
 }
 
-bool Opened::is_of(const Release& release, const std::vector<int64_t>& file) const {
+bool Opened::is_of(const Release& release, const PayloadFile& file) const {
   return release.bundle_id == release_.bundle_id && release.path == release_.path && release.sha256 == release_.sha256 &&
-         release.proven_at == release_.proven_at && file == file_;
+         release.proven_at == release_.proven_at && file.identity == identity_;
 }
 
 void Opened::warm_up() const {

@@ -9,24 +9,24 @@
 
 #include "board/descriptor.h"
 #include "board/manifest.h"
+#include "board/payload.h"
 #include "decoders/decoder.h"
 #include "edge_app.h"
-#include "runtimes/session.h"
+#include "runtimes/runtime.h"
 
 namespace edge_app {
 
 // A payload that answers; it goes, session and hold, when the last one who runs it is done.
 class Opened {
  public:
-  // `file` is what identify() said of the payload's file.
-  Opened(Release release, Manifest manifest, Descriptor hold, const std::string& payload, std::vector<int64_t> file);
+  Opened(Release release, Manifest manifest, Descriptor hold, const Runtime& runtime, const PayloadFile& file);
 
   const Release& release() const { return release_; }
   const Manifest& manifest() const { return manifest_; }
 
   // What became of the payload's file since it was opened, or nothing: what runs goes on without it.
-  std::optional<Error> find_change(const std::string& root) const;
-  bool is_of(const Release& release, const std::vector<int64_t>& file) const;
+  std::optional<Error> find_change() const;
+  bool is_of(const Release& release, const PayloadFile& file) const;
 
   void warm_up() const;
   Outputs run(const Inputs& inputs) const;
@@ -39,7 +39,8 @@ class Opened {
   Release release_;
   Manifest manifest_;
   Descriptor hold_;
-  std::vector<int64_t> file_;
+  std::string path_;
+  std::vector<int64_t> identity_;
   std::unique_ptr<Decoder> decoder_;
   std::optional<Error> undecoded_;
   std::unique_ptr<Session> session_;

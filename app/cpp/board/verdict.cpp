@@ -21,7 +21,8 @@ Verdict read_verdict(const json& document, const std::string& bundle_id, const s
   verdict.size_bytes = shipped.at("size_bytes");
   verdict.target = document.at("target");
   verdict.python = document.at("python_path");
-  verdict.has_engine = !document.at("engine").is_null();
+  if (const json& engine = document.at("engine"); !engine.is_null())
+    verdict.engine = {engine.at("path"), engine.at("sha256"), engine.at("size_bytes")};
   for (const auto& item : document.at("environment").at("libraries").items()) verdict.libraries.push_back(item.value());
   const int exit_code = document.at("exit_code");
   if (verdict.release.bundle_id != bundle_id || exit_code != 0)

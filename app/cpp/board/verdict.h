@@ -1,7 +1,9 @@
 // What was proven of a release on this board.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,11 +12,17 @@
 
 namespace edge_app {
 
+// What the runtime built of the payload, and what was proven in its place; `path` is under ROOT.
+struct BuiltEngine {
+  std::string path, sha256;
+  uint64_t size_bytes = 0;
+};
+
 struct Verdict {
   Release release;
   uint64_t size_bytes = 0;
   std::string target, python;
-  bool has_engine = false;
+  std::optional<BuiltEngine> engine;
   std::vector<std::string> libraries;  // sha256 of the runtime's
 };
 

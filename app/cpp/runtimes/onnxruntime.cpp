@@ -1,16 +1,11 @@
 #include "runtimes/onnxruntime.h"
 
-#include <dlfcn.h>
-#include <fcntl.h>
 #include <onnxruntime_c_api.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <map>
 #include <vector>
 
-#include "board/descriptor.h"
-#include "board/hash.h"
+#include "runtimes/loaded_library.h"
 
 namespace edge_app {
 namespace {
@@ -144,14 +139,8 @@ std::unique_ptr<Session> open_onnxruntime(const Payload& payload) { return std::
 std::string read_onnxruntime_version() { return OrtGetApiBase()->GetVersionString(); }
 
 std::string hash_onnxruntime() {
-  Dl_info info{};
-  if (!dladdr(reinterpret_cast<void*>(&OrtGetApiBase), &info) || !info.dli_fname) return "";
-  Descriptor file(open(info.dli_fname, O_RDONLY | O_CLOEXEC));
-  std::vector<char> block(1 << 20);
-  return hash_blocks([&] {
-    const ssize_t count = file.is_open() ? read(file.get(), block.data(), block.size()) : 0;
-    return std::make_pair(static_cast<const char*>(block.data()), static_cast<size_t>(std::max<ssize_t>(count, 0)));
-  });
+  static const std::string found = hash_library_of(reinterpret_cast<const void*>(&OrtGetApiBase));
+  return found;
 }
 
 }  // namespace edge_app
