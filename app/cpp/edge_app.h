@@ -29,6 +29,7 @@ enum class Code : int {
   kReplay = 13,
   kStorage = 14,
   kBusy = 17,
+  kParity = 18,
   kMalformed = 23,
   kExpired = 25,
 };
@@ -145,6 +146,8 @@ struct Options {
   std::chrono::milliseconds check_interval{1000};
   // Runs once before the first frame.
   bool warms_up = true;
+  // Makes the decoder of the manifest, and holds it against the golden answers of the release; without it answer() and find() refuse.
+  bool decodes = true;
   // After which the board's agent is taken for one that does not answer.
   std::chrono::milliseconds agent_limit{60000};
 };
@@ -156,7 +159,8 @@ struct Release {
 // May be called by several threads. Every call is answered by one release: by the new one as soon as that is open.
 class Model {
  public:
-  // Opens the payload that was proven of the active release, and never another; throws Error.
+  // Opens the payload that was proven of the active release, and never another; throws Error. What a frame becomes and what outputs
+  // mean is held against the golden pairs of the release (docs/input_output.md): where it differs, Error (18).
   explicit Model(const std::string& root, Options options = {});
   ~Model();
   Model(Model&&) noexcept;

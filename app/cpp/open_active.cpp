@@ -19,6 +19,8 @@
 #include "board/ownership.h"
 #include "board/payload.h"
 #include "board/verdict.h"
+#include "golden/check_answers.h"
+#include "golden/check_pictures.h"
 #include "runtimes/runtime.h"
 
 namespace edge_app {
@@ -95,7 +97,12 @@ Active open_once(const std::string& root, const Options& options, const std::sha
   if (!reasons.empty() && !options.warns_of_unproven)
     refuse_unproven(reasons, bundle_id, "prove it again: `toolchain verify --device NAME`; or warns_of_unproven opens it");
   if (running && running->is_of(verdict.release, payload)) return {running, reasons, {}};
-  auto opened = std::make_shared<const Opened>(verdict.release, std::move(manifest), std::move(hold), runtime, payload);
+  Meaning meaning(manifest, options.decodes);
+  const GoldenFolder golden{hold.get(), release_path, owners, manifest};
+  check_pictures(golden);
+  check_answers(golden, meaning);
+  auto opened =
+      std::make_shared<const Opened>(verdict.release, std::move(manifest), std::move(meaning), std::move(hold), runtime, payload);
   if (options.warms_up) opened->warm_up();
   return {opened, reasons, {}};
 }

@@ -9,11 +9,14 @@
 
 namespace edge_app {
 
-Opened::Opened(Release release, Manifest manifest, Descriptor hold, const Runtime& runtime, const PayloadFile& file)
-    : release_(std::move(release)), manifest_(std::move(manifest)), hold_(std::move(hold)), path_(file.path), identity_(file.identity) {
-  session_ = runtime.open({file.bytes, release_.path, manifest_.threads, manifest_.inputs, manifest_.outputs});
-  read_decoder();
-}
+Opened::Opened(Release release, Manifest manifest, Meaning meaning, Descriptor hold, const Runtime& runtime, const PayloadFile& file)
+    : release_(std::move(release)),
+      manifest_(std::move(manifest)),
+      meaning_(std::move(meaning)),
+      hold_(std::move(hold)),
+      path_(file.path),
+      identity_(file.identity),
+      session_(runtime.open({file.bytes, release_.path, manifest_.threads, manifest_.inputs, manifest_.outputs})) {}
 
 std::optional<Error> Opened::find_change() const {
   struct stat status {};
@@ -47,30 +50,9 @@ void Opened::warm_up() const {
   }
 }
 
-Answers Opened::decode(const Outputs& outputs, const Inputs& inputs) const {
-  if (manifest_.decoder.empty())
-    throw Error(Code::kUsage, "the outputs of this model are its answers: it has no decoder", "metric.decoder", "one", "none",
-                "read the outputs as they are, with model(inputs)");
-  if (!decoder_) throw *undecoded_;
-  std::vector<std::string> order, fed;
-  for (const TensorSpec& spec : manifest_.outputs) order.push_back(spec.name);
-  for (const TensorSpec& spec : manifest_.inputs) fed.push_back(spec.name);
-  return decoder_->decode(outputs, order, inputs, fed);
-}
-
 Outputs Opened::run(const Inputs& inputs) const {
   check_frame(inputs, manifest_.inputs, manifest_.is_stacked);
   return session_->run(inputs);
-}
-
-// One that is not known here is told to who asks for what the outputs mean: the outputs themselves are right all the same.
-void Opened::read_decoder() {
-  if (manifest_.decoder.empty()) return;
-  try {
-    decoder_ = make_decoder(manifest_.decoder);
-  } catch (const Error& error) {
-    undecoded_ = error;
-  }
 }
 
 }  // namespace edge_app

@@ -10,7 +10,7 @@
 #include "board/descriptor.h"
 #include "board/manifest.h"
 #include "board/payload.h"
-#include "decoders/decoder.h"
+#include "decoders/meaning.h"
 #include "edge_app.h"
 #include "runtimes/runtime.h"
 
@@ -19,7 +19,7 @@ namespace edge_app {
 // A payload that answers; it goes, session and hold, when the last one who runs it is done.
 class Opened {
  public:
-  Opened(Release release, Manifest manifest, Descriptor hold, const Runtime& runtime, const PayloadFile& file);
+  Opened(Release release, Manifest manifest, Meaning meaning, Descriptor hold, const Runtime& runtime, const PayloadFile& file);
 
   const Release& release() const { return release_; }
   const Manifest& manifest() const { return manifest_; }
@@ -30,19 +30,15 @@ class Opened {
 
   void warm_up() const;
   Outputs run(const Inputs& inputs) const;
-  // What outputs mean; throws Error (2) where no decoder of this application says it.
-  Answers decode(const Outputs& outputs, const Inputs& inputs) const;
+  Answers decode(const Outputs& outputs, const Inputs& inputs) const { return meaning_.decode(outputs, inputs); }
 
  private:
-  void read_decoder();
-
   Release release_;
   Manifest manifest_;
+  Meaning meaning_;
   Descriptor hold_;
   std::string path_;
   std::vector<int64_t> identity_;
-  std::unique_ptr<Decoder> decoder_;
-  std::optional<Error> undecoded_;
   std::unique_ptr<Session> session_;
 };
 

@@ -1,7 +1,6 @@
 #include "board/manifest.h"
 
 #include "board/document.h"
-#include "picture/yuv.h"
 
 namespace edge_app {
 namespace {
@@ -21,6 +20,20 @@ std::vector<TensorSpec> read_specs(const json& array) {
   return specs;
 }
 
+Golden read_golden(const json& document) {
+  Golden golden;
+  golden.samples = document.at("samples");
+  golden.inputs = document.at("inputs").get<std::map<std::string, std::string>>();
+  golden.outputs = document.at("outputs").get<std::map<std::string, std::string>>();
+  const json& pairs = document.at("pairs");
+  golden.answers = pairs.at("answers").get<std::map<std::string, std::string>>();
+  if (const json& boxes = pairs.at("boxes"); !boxes.is_null()) golden.boxes = boxes;
+  for (const json& pair : pairs.at("pictures"))
+    golden.pictures.push_back({pair.at("picture"), pair.at("tensor"), pair.at("restored"), pair.at("left"), pair.at("top"), pair.at("width"),
+                               pair.at("height")});
+  return golden;
+}
+
 }  // namespace
 
 Manifest read_manifest(const json& document, const std::string& where) {
@@ -31,20 +44,13 @@ Manifest read_manifest(const json& document, const std::string& where) {
   manifest.runtime = document.at("runtime");
   manifest.threads = document.at("threads");
   manifest.is_stacked = document.at("golden").at("stacked");
+  manifest.golden = read_golden(document.at("golden"));
   manifest.inputs = read_specs(document.at("inputs"));
   manifest.outputs = read_specs(document.at("outputs"));
   for (const json& item : document.at("candidates")) manifest.candidates[item.at("precision")] = item.at("path");
   const json& sensor = document.at("input");
-  if (!sensor.is_null() && !sensor.at("picture").is_null()) {
-    const json& picture = sensor.at("picture");
-    const std::string colour = picture.at("colour");
-    if (colour != "RGB" && colour != "BGR" && colour != "grey" && !is_yuv(colour))
-      throw Error(Code::kMalformed, "the sensor gives colours that are not known here", where + ": input.picture.colour",
-                  "RGB, BGR, grey or a YUV", colour, "build the application with the app/cpp of the toolchain that deployed");
-    manifest.picture = {sensor.at("name"),          picture.at("type"),   picture.at("layout"), picture.at("resize"), colour,
-                        colour == "grey" ? 1 : 3, picture.at("height"), picture.at("width"),  picture.at("fill"),
-                        picture.at("crop_share")};
-  }
+  if (!sensor.is_null() && !sensor.at("picture").is_null())
+    manifest.picture = read_picture_spec(sensor.at("picture"), sensor.at("name"), where);
   if (const json& decoder = document.at("metric").at("decoder"); !decoder.is_null()) manifest.decoder = decoder.dump();
   if (const json& classes = document.at("output").at("classes"); !classes.is_null()) manifest.classes = classes.get<std::vector<std::string>>();
   for (const json& item : document.at("files"))

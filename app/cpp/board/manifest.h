@@ -17,6 +17,20 @@ struct Entry {
   std::string sha256;
 };
 
+// A frame, the input that it becomes, where it lies in that, and boxes restored to it, as .npy files.
+struct PicturePair {
+  std::string picture, tensor, restored;
+  int64_t left = 0, top = 0, width = 0, height = 0;
+};
+
+// Files by name: of the evaluation set, and what this application's own pre- and post-processing is held against.
+struct Golden {
+  int64_t samples = 0;
+  std::map<std::string, std::string> inputs, outputs, answers;
+  std::vector<PicturePair> pictures;
+  std::string boxes;  // empty where there are no pictures
+};
+
 struct Manifest {
   std::string model, target, runtime;
   int threads = 1;
@@ -24,11 +38,13 @@ struct Manifest {
   std::vector<TensorSpec> inputs, outputs;
   std::map<std::string, std::string> candidates;  // path by precision
   std::map<std::string, Entry> files;
+  Golden golden;
   std::optional<PictureSpec> picture;
   std::vector<std::string> classes;
   std::string decoder;  // as JSON; empty where outputs are answers
 };
 
+// Throws Error (23) for another schema, and for parts that do not fit together; json::exception for keys and types.
 Manifest read_manifest(const nlohmann::json& document, const std::string& where);
 
 }  // namespace edge_app

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 namespace edge_app {
@@ -12,5 +13,8 @@ struct PictureSpec {
   uint8_t fill = 0;
   double crop_share = 1;
 };
+
+// Reads what a manifest says of the picture that feeds an input; throws Error (23) for what the vocabulary lacks.
+PictureSpec read_picture_spec(const nlohmann::json& picture, const std::string& input, const std::string& where);
 
 }  // namespace edge_app

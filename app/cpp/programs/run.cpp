@@ -1,10 +1,10 @@
 // Runs the proven model of a board on a file of frames, as a check and as an example:
 //
-//     edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--until-trouble] [--decode] [--warn] [--agent-limit-ms N]
+//     edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--until-trouble] [--decode] [--raw] [--warn] [--agent-limit-ms N]
 //     edge_app_run ROOT ANSWERS --picture ROWSxWIDTH PICTURE [--boxes BOXES] [--decode]
 //
 // FRAMES has the bytes of an input, sample after sample, in C order; ANSWERS.NAME gets those of each output, and with --decode those of
-// what they mean, of all frames as one batch. It exits with 0, or with the code of the error
+// what they mean, of all frames as one batch; with --raw no decoder is opened. It exits with 0, or with the code of the error
 // (docs/boards.md). With --repeat it runs all of them so often, with --changes until the release has changed so often, with
 // --until-trouble until something is told against it; a line on stderr says which one answers.
 #include <sys/resource.h>
@@ -114,12 +114,13 @@ std::vector<double> run_frames(const Model& model, const Frames& frames, const W
 int run(const Words& words) {
   const std::vector<std::string>& plain = words.plain;
   if (plain.size() < 2 || words.read_number("--batch", 1) < 1 || words.read_number("--repeat", 1) < 1) {
-    std::cerr << "usage: edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--until-trouble] [--decode] [--warn] [--agent-limit-ms N]\n"
+    std::cerr << "usage: edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--until-trouble] [--decode] [--raw] [--warn] [--agent-limit-ms N]\n"
                  "       edge_app_run ROOT ANSWERS --picture ROWSxWIDTH PICTURE [--boxes BOXES] [--decode]\n";
     return 2;
   }
   edge_app::Options options;
   options.warns_of_unproven = words.has("--warn");
+  options.decodes = !words.has("--raw");
   options.agent_limit = std::chrono::milliseconds(words.read_number("--agent-limit-ms", options.agent_limit.count()));
   if (words.has("--repeat") || words.has("--changes") || words.has("--until-trouble")) options.check_interval = std::chrono::milliseconds(20);
   Frames frames;
@@ -157,6 +158,7 @@ int main(int count, char** words) {
                                 {"--changes", 1},
                                 {"--until-trouble", 0},
                                 {"--decode", 0},
+                                {"--raw", 0},
                                 {"--warn", 0},
                                 {"--agent-limit-ms", 1},
                                 {"--picture", 2},
