@@ -175,13 +175,18 @@ def _name_layers(record: Record, lowerings: Mapping[str, Mapping[str, Any]]) -> 
 
     def rename(candidate: CandidateRecord) -> CandidateRecord:
         names = lowerings.get(candidate.precision, {}).get("layer_names", {})
-        layers = tuple(replace(layer, name=names.get(layer.name, layer.name)) for layer in candidate.placement.layers)
+
+        def call(name: str) -> str:
+            return str(names.get(name, name))
+
+        layers = tuple(replace(layer, name=call(layer.name)) for layer in candidate.placement.layers)
         times = candidate.layer_times
         if times is not None:
-            times = replace(
-                times,
-                kernels=tuple(replace(kernel, name=names.get(kernel.name, kernel.name)) for kernel in times.kernels),
-            )
+            renamed = [
+                replace(kernel, name=call(kernel.name), layers=tuple(map(call, kernel.layers)))
+                for kernel in times.kernels
+            ]
+            times = replace(times, kernels=tuple(renamed))
         return replace(candidate, placement=Placement(layers=layers), layer_times=times)
 
     return replace(record, candidates=tuple(map(rename, record.candidates)))

@@ -11,13 +11,12 @@ import pytest
 
 import toolchain
 from toolchain.agent.manifest import MetricSpec
+from toolchain.agent.measure.libraries import find_module
 from toolchain.bundle.agent_files import list_agent_files
 from toolchain.run.sources import Sources
 
 PACKAGE = Path(toolchain.__file__).parent
 REPOSITORY = PACKAGE.parent
-# Where the process that measures may look, beside the standard library.
-OTHERS = ("numpy", "onnxruntime")
 START = """
 import runpy, sys
 sys.path[:0] = [".", sys.argv.pop(1)]
@@ -36,15 +35,19 @@ def list_names(runtime, metric=None):
 
 
 @pytest.fixture
-def site(tmp_path):
-    """Return a folder with numpy and the runtime, and no other package."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    for name in OTHERS:
-        tops = {file.parts[0] for file in metadata.files(name) if file.parts[0] != ".."}
-        for top in tops:
-            (folder / top).symlink_to(Path(str(metadata.distribution(name).locate_file(top))))
-    return folder
+def make_site(tmp_path):
+    """Return a function that returns a folder with numpy and a runtime, and no other package."""
+
+    def make(runtime):
+        folder = tmp_path / "site"
+        folder.mkdir()
+        for name in ("numpy", runtime):  # where the process that measures may look, beside the standard library
+            tops = {file.parts[0] for file in metadata.files(name) if file.parts[0] != ".."}
+            for top in tops:
+                (folder / top).symlink_to(Path(str(metadata.distribution(name).locate_file(top))))
+        return folder
+
+    return make
 
 
 def verify_alone(bundle, site):
@@ -56,25 +59,41 @@ def verify_alone(bundle, site):
     return done.returncode, ran, json.loads(lines[-1])
 
 
+@pytest.mark.parametrize(
+    "runtime",
+    [
+        "onnxruntime",
+        pytest.param("openvino", marks=pytest.mark.skipif(find_module("openvino") is None, reason="not installed")),
+    ],
+)
 def test_a_bundle_proves_itself_with_the_standard_library_numpy_and_the_runtime_and_runs_all_that_rides(
-    make_bundle, site
+    make_bundle, make_site, runtime
 ):
-    bundle = make_bundle()
-    code, ran, names = verify_alone(bundle, site)
+    bundle = make_bundle(runtime=runtime)
+    code, ran, names = verify_alone(bundle, make_site(runtime))
     assert code == 0
     assert not {"toolchain", "torch", "onnx"} & set(names)
     rides = {path.relative_to(bundle / "agent").as_posix() for path in (bundle / "agent").rglob("*.py")}
     # A file that did not run would not be needed, and one that ran from elsewhere would not ride.
-    assert ran | {"__main__.py"} == rides == list_names("onnxruntime", "top1")
+    assert ran | {"__main__.py"} == rides == list_names(runtime, "top1")
 
 
-def test_a_process_without_the_runtime_does_not_pass(make_bundle, site):
+def test_a_process_without_the_runtime_does_not_pass(make_bundle, make_site):
+    site = make_site("onnxruntime")
     for path in site.glob("onnxruntime*"):
         path.unlink()
     assert verify_alone(make_bundle(), site)[0] == 3
 
 
-@pytest.mark.parametrize(("runtime", "others"), [("onnxruntime", "tensorrt"), ("tensorrt", "onnxruntime")])
+@pytest.mark.parametrize(
+    ("runtime", "others"),
+    [
+        ("onnxruntime", "tensorrt"),
+        ("onnxruntime", "openvino"),
+        ("tensorrt", "onnxruntime"),
+        ("openvino", "onnxruntime"),
+    ],
+)
 def test_neither_the_installer_nor_another_runtime_rides_along(runtime, others):
     names = list_names(runtime)
     assert f"measure/runtimes/{runtime}.py" in names

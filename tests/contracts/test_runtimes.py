@@ -10,9 +10,11 @@ from tests.contracts.outside import use_members
 from tests.optimize.conftest import parse_model
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.measure import members, runtimes
+from toolchain.agent.measure.layer_times import time_layers
 from toolchain.agent.measure.session import find_runtime, open_session
 from toolchain.agent.measure.traits import find_traits, list_runtimes
 from toolchain.project.seams import RUNTIMES as SEAM
+from toolchain.report.layer_costs import join_layers
 
 # Members that cannot be tried on every machine, and why; where they can, they are.
 NEEDS = {"tensorrt": "it needs an NVIDIA GPU and TensorRT; tests/agent/measure/tensorrt has what can be told without"}
@@ -134,6 +136,16 @@ def its_placement_has_every_multiplication_of_the_model(runtime):
         assert placement.precision_share_macs == {"float32": 1.0}
 
 
+def it_times_the_layers_of_its_placement_or_says_why_not(runtime):
+    placement = find_runtime(runtime).read_placement(write("a_gemm"), 1, draw(), None)
+    times = time_layers(find_runtime(runtime), write("a_gemm"), 1, draw(), sha256="ab", placement=placement)
+    assert (times.kernels == ()) == (times.problem is not None)  # so small a graph may take too little to be told
+    if times.kernels:
+        joined = join_layers(times.kernels, placement.layers)
+        assert [layer.name for own in joined for layer in own] == [layer.name for layer in placement.layers]
+        assert (times.peaks is None) == (times.peaks_problem is not None)
+
+
 def a_file_that_is_no_model_is_refused_as_malformed(runtime):
     path = _Folder.path / "broken.onnx"
     for content in (b"", b"not a model", write("a_gemm").read_bytes()[:-20]):
@@ -170,6 +182,7 @@ CLAIMS = (
     a_second_run_is_that_of_its_own_inputs,
     it_closes,
     its_placement_has_every_multiplication_of_the_model,
+    it_times_the_layers_of_its_placement_or_says_why_not,
     a_file_that_is_no_model_is_refused_as_malformed,
     feeds_that_do_not_fit_are_refused_as_malformed,
 )

@@ -29,6 +29,9 @@ def make_honest(**changes):
     return make_record(**{"conditions": make_conditions(), "throttled": False, **changes})
 
 
+FIRST = make_honest().candidates[0].placement.layers[0].name
+
+
 def change_first(record, **changes):
     first, *others = record.candidates
     return dataclasses.replace(record, candidates=(dataclasses.replace(first, **changes), *others))
@@ -64,6 +67,8 @@ def change_metric(**changes):
 
 def test_an_honest_record_is_believed():
     check_consistent(change_times(), make_manifest())
+    check_consistent(change_times(kernels=(Kernel("a", "Conv", 5.0, layers=(FIRST,)),)), make_manifest())
+    check_consistent(change_times(peaks=None, peaks_problem="no peaks here"), make_manifest())
     check_consistent(change_times(kernels=(), problem="the runtime does not tell"), make_manifest())
     check_consistent(change_evaluation(worst=(make_worst()[0],)), make_manifest())
     check_consistent(make_honest(), make_manifest())
@@ -128,6 +133,11 @@ LIES = {
     "a layer that takes less than no time": lambda: change_times(kernels=(Kernel("a", "Conv", -1.0),)),
     "a run of less than no time": lambda: change_times(run_us=-1.0),
     "a peak below 0": lambda: change_times(peaks=Peaks(-1.0, 1.0, 1.0, 1)),
+    "peaks, and a reason for none": lambda: change_times(peaks_problem="no peaks here"),
+    "a kernel of a layer that is none": lambda: change_times(kernels=(Kernel("a", "Conv", 5.0, layers=("strange",)),)),
+    "a layer in two kernels": lambda: change_times(
+        kernels=tuple(Kernel(name, "Conv", 5.0, layers=(FIRST,)) for name in "ab")
+    ),
     "no layers, and no reason": lambda: change_times(kernels=()),
     "layers, and a reason for none": lambda: change_times(problem="gone"),
     "more layers than there may be": lambda: change_times(kernels=(Kernel("a", "Conv", 1.0),) * (KERNELS_MAX + 1)),

@@ -62,6 +62,57 @@ def test_what_is_not_known_has_no_share(kernel, layer, peaks):
     assert (read_layer["roof_share"], read_layer["roof_us"], costs["most_to_gain"]) == (None, None, [])
 
 
+LAYERS = [Layer("a", "Conv", "int8", 3000, 100), Layer("b", "Conv", "int8", 2000, 200), Layer("c", "Conv", "fp16", 500)]
+
+
+def read_all(*kernels, layers=LAYERS, **notes):
+    made = LayerTimes(sha256="", runs=5, run_us=100.0, kernels=kernels, peaks=PEAKS)
+    return read_layer_costs(made, layers, **{"modules": {}, "sqnr_db": {}, **notes})
+
+
+def test_a_kernel_of_several_layers_has_the_work_of_all_and_the_lowest_sqnr():
+    costs = read_all(
+        Kernel("a + b", "Myelin", 10.0, layers=("a", "b")),
+        modules={"a": "x.0", "b": "x.1"},
+        sqnr_db={"a": 40.0, "b": 30.0},
+    )
+    [cost] = costs["layers"]
+    assert (cost["macs"], cost["precision"], cost["module"], cost["sqnr_db"]) == (5000, "int8", "x.0 + x.1", 30.0)
+    assert cost["moved_bytes"] is None  # what stays inside is not moved
+    assert costs["untimed"] == ["c"]
+
+
+def test_a_kernel_of_layers_in_several_precisions_has_no_share_of_any_peak():
+    [cost] = read_all(Kernel("b + c", "Myelin", 10.0, layers=("b", "c")))["layers"]
+    assert (cost["precision"], cost["macs"], cost["roof_share"]) == ("mixed", 2500, None)
+
+
+@pytest.mark.parametrize(
+    ("kernels", "layers"),
+    [
+        ((Kernel("a", "Conv", 9.0), Kernel("a", "Conv", 8.0)), LAYERS),
+        ((Kernel("k", "Conv", 9.0, layers=("a",)), Kernel("a", "Conv", 8.0)), LAYERS),
+        ((Kernel("a", "Conv", 9.0),), [LAYERS[0], LAYERS[0]]),
+        ((Kernel("k", "Conv", 9.0, layers=("a",)),), [LAYERS[0], LAYERS[0]]),
+    ],
+    ids=[
+        "two kernels of one name",
+        "a kernel's name and another's layer",
+        "two layers of one name",
+        "and one kernel of it",
+    ],
+)
+def test_what_a_name_means_that_two_have_is_not_guessed(kernels, layers):
+    costs = read_all(*kernels, layers=layers)
+    assert [cost["macs"] for cost in costs["layers"]] == [None] * len(kernels)
+    assert sum(cost["time_us"] for cost in costs["layers"]) == sum(kernel.median_us for kernel in kernels)
+    assert "a" in costs["untimed"]
+
+
+def test_layers_that_no_kernel_has_are_named():
+    assert read_all(Kernel("a", "Conv", 9.0), Kernel("b", "Relu", 1.0))["untimed"] == ["b", "c"]
+
+
 def test_the_report_has_the_three_layers_with_the_most_to_gain_by_pytorchs_names():
     found = explain_run().report()["explanation"]["layers"]
     assert len(found["most_to_gain"]) == 3

@@ -144,6 +144,13 @@ def _check_layer_times(candidate: CandidateRecord, times: LayerTimes, *, is_emul
     if len(times.kernels) > KERNELS_MAX or bool(times.kernels) != (times.problem is None):
         found = f"{len(times.kernels)} kernels, problem {times.problem}"
         raise contradict(where, f"1 to {KERNELS_MAX} kernels, or why there are none", found)
+    if times.peaks is not None and times.peaks_problem is not None:
+        raise contradict(where, "peaks, or why there are none", f"both: {times.peaks_problem}")
+    told = [name for kernel in times.kernels for name in kernel.layers]
+    strange = sorted(set(told).difference(layer.name for layer in candidate.placement.layers))
+    if strange or len(set(told)) != len(told):
+        found = f"{strange[0]}, which is none" if strange else "one of them in two kernels"
+        raise contradict(where, "layers of the placement, each in one kernel", found)
 
 
 def _check_evaluation(candidate: CandidateRecord, evaluation: Evaluation, manifest: Manifest) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -22,7 +22,7 @@ class MachinePeaks(TypedDict):
 class LayerCost(TypedDict):
     """One kernel that the runtime ran; null is unknown, or means nothing for a kernel that does not multiply.
 
-    module is PyTorch's name of it. run_share is of the run under the profiler. roof says what bounds the layer on this
+    module is PyTorch's name of it, of several layers in one kernel all of theirs. run_share is of the run under the profiler. roof says what bounds the layer on this
     device, roof_us what it takes there, roof_share how much of that it reaches; over_peak says that it is above what was
     measured as the most, so that the peak was not. sqnr_db is of its result against what was lowered, the errors of the
     layers before it included.
@@ -49,7 +49,9 @@ class LayerCosts(TypedDict):
 
     rest_us is what the run takes beside them: below 0, the medians of the kernels add up to more than the median of a run.
     left_out are the quickest kernels of many, which take left_out_us. most_to_gain names the layers whose time is the
-    furthest above their roof, and by how much. problem says why there are none.
+    furthest above their roof, and by how much. untimed are the layers that no kernel here is known to compute alone: the
+    runtime runs them under another name, in a kernel that others share, or among those that are left out. problem says why
+    there are none, peaks_problem why there are no peaks.
     """
 
     runs: int
@@ -60,7 +62,9 @@ class LayerCosts(TypedDict):
     peaks: MachinePeaks | None
     layers: list[LayerCost]
     most_to_gain: list[Gain]
+    untimed: NotRequired[list[str]]
     problem: str | None
+    peaks_problem: NotRequired[str | None]
 
 
 class Gain(TypedDict):

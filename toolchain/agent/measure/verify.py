@@ -229,6 +229,7 @@ def _time_layers(
         golden.read_inputs(0, payloads.batch),
         sha256=candidate.payload.sha256,
         placement=payloads.placements[path],
+        build=payloads.builds[path],
     )
 
 

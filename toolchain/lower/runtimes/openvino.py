@@ -30,6 +30,7 @@ import onnx
 from numpy.typing import NDArray
 
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
+from toolchain.agent.measure.openvino import kernels
 from toolchain.agent.measure.openvino.compilation import COMPUTES_IN
 from toolchain.agent.measure.runtimes import openvino
 from toolchain.agent.temporary import TemporaryFolder
@@ -69,9 +70,6 @@ _HAS_BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _NO_BF16 = (
     "the CPU that this is for tells of no bf16: OpenVINO computes in float32 there, and no gate takes that for bf16"
 )
-
-# Enough for a mean in which the first, slow run is little.
-_PROFILED_RUNS = 50
 
 
 def int8_policy(scheme: Scheme, *, kernels: str | None = "openvino") -> Int8Policy:
@@ -261,8 +259,9 @@ def profile_layers(
     with TemporaryFolder() as folder:
         path = folder / "model.onnx"
         path.write_bytes(model.SerializeToString())
-        layers = openvino.profile(path, threads, inputs, runs=_PROFILED_RUNS)
-    return {layer.name: time_us for layer, time_us in layers if time_us is not None}
+        found, _ = kernels.time_kernels(path, threads, inputs, openings=1)
+    times = {kernel.layers[0]: kernel.median_us for kernel in found if len(kernel.layers) == 1}
+    return {name: time_us for name, time_us in times.items() if time_us > 0}
 
 
 LOWERINGS: Mapping[str, Lowering] = {"float32": lower_float32, "bf16": lower_bf16, "int8": lower_int8}

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from toolchain.agent.measure.tensorrt.inspector import read_placement
+from toolchain.agent.measure.tensorrt.inspector import list_kernels, list_kinds, read_placement
 from toolchain.agent.measure.tensorrt.macs import MultiplyLayer
 
 # A layer as TensorRT 8.4 to 10 print it, put together from its documentation and public logs.
@@ -105,3 +105,35 @@ def test_shares_are_of_the_macs_and_unknown_is_no_int8():
     layers = [MultiplyLayer("/conv1/Conv", "CONVOLUTION", 30), MultiplyLayer("/other/Conv", "CONVOLUTION", 10)]
     placement = read_placement(json.dumps({"Layers": [CONVOLUTION]}), layers)
     assert placement.precision_share_macs == {"int8": 0.75, "unknown": 0.25}
+
+
+REFORMAT = {"Name": "Reformatting CopyNode for Input Tensor 0 to a + b", "LayerType": "Reformat", "Metadata": ""}
+
+
+def list_all(*layers):
+    text = json.dumps({"Layers": layers, "Bindings": []})
+    return list_kernels(text), list_kinds(text)
+
+
+def test_a_kernel_does_the_work_of_the_nodes_that_its_metadata_names():
+    assert list_all(CONVOLUTION) == (
+        {"conv1 + relu1": ("/conv1/Conv", "/relu1/Relu")},
+        {"conv1 + relu1": "CaskConvolution"},
+    )
+
+
+def test_without_metadata_a_kernel_does_the_work_of_what_it_is_named_after():
+    assert list_all({"Name": "a + b", "LayerType": "CaskConvolution"})[0] == {"a + b": ("a", "b")}
+
+
+def test_a_conversion_between_formats_does_the_work_of_no_layer_though_its_name_has_one():
+    assert list_all(REFORMAT)[0] == {REFORMAT["Name"]: ()}
+
+
+def test_kernels_of_one_name_do_the_work_of_all_their_nodes():
+    second = change(Metadata="[ONNX Layer: /conv2/Conv]")
+    assert list_all(CONVOLUTION, second)[0] == {"conv1 + relu1": ("/conv1/Conv", "/relu1/Relu", "/conv2/Conv")}
+
+
+def test_of_an_engine_without_details_no_kernel_is_known():
+    assert list_all("conv1", "relu1") == ({}, {})

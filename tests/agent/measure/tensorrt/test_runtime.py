@@ -140,6 +140,54 @@ def test_a_profile_that_cannot_be_used_is_a_note_and_no_failure(verify_layers, c
     assert note.startswith("the layers of int8 were not timed: TensorRT's profile cannot be used")
 
 
+@pytest.fixture
+def time_layers(board, make_engine_bundle, pretend_latency):
+    """Return what verifies int8 with kernels of these times (ms) of its nodes, and returns its candidate's record."""
+
+    def run(**kernel_ms):
+        board.trt.kernel_ms = {(name, kind): ms for name, ms in kernel_ms.items() for kind in ("int8", "float")}
+        pretend_latency(int8=1.0, float32=2.0)
+        verification = verify(make_engine_bundle(emulated=False))
+        assert (
+            verification.judgement.shipped.precision == "int8"
+        )  # whatever is told of layers, the verdict is another's
+        assert board.cudart.list_leaks() == {}
+        return verification.record.candidates[0]
+
+    return run
+
+
+def test_the_record_has_the_times_of_the_shipped_engines_kernels_with_their_layers(time_layers, board):
+    candidate = time_layers()
+    times, placement = candidate.layer_times, candidate.placement
+    assert (times.sha256, times.problem) == (candidate.payload.sha256, None)
+    assert times.runs >= 5
+    assert times.run_us > 0
+    assert [kernel.median_us for kernel in times.kernels] == [250.0, 500.0, 1000.0]
+    assert [kernel.layers for kernel in times.kernels] == [(), *((layer.name,) for layer in placement.layers)]
+    # What the inspector does not know has no kind; the others have TensorRT's.
+    assert [kernel.op for kernel in times.kernels] == ["unknown", "CaskConvolution", "CaskGemmMatrixMultiply"]
+    assert board.trt.builds == 2  # the engines that were proven, and none for a profile
+
+
+def test_of_a_gpu_no_peak_is_made_up_and_the_reason_is_told(time_layers):
+    times = time_layers().layer_times
+    assert times.peaks is None
+    assert "measures no peaks" in times.peaks_problem
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [float("nan"), float("inf"), -1.0, lambda run: 1.0 if run % 4 else -1.0],
+    ids=["nan", "no end", "less than nothing", "less than nothing in one run"],
+)
+def test_a_profiler_that_tells_what_is_no_time_gives_a_reason_and_no_times(time_layers, named_model, lie):
+    conv = next(node.name for node in onnx.load_from_string(named_model("int8")).graph.node if node.op_type == "Conv")
+    times = time_layers(**{conv: lie}).layer_times
+    assert times.kernels == ()
+    assert "TensorRT's profile cannot be used" in times.problem
+
+
 def test_the_placement_comes_from_the_engine(board, make_engine_bundle):
     placement = verify(make_engine_bundle()).record.candidates[0].placement
     assert [(layer.op, layer.precision) for layer in placement.layers] == [

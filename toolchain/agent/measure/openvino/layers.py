@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Collection, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, FrozenSet, List, Optional, Sequence
 
-from ..macs import CountMacs, Shape, count_conv, count_conv_transpose, count_matmul, count_nothing, count_recurrent
+from ..macs import (
+    CountMacs,
+    Shape,
+    count_conv,
+    count_conv_transpose,
+    count_matmul,
+    count_nothing,
+    count_recurrent,
+    multiply,
+)
 from ..placement import Layer
 
 # The end of primitiveType is the type of a kernel's first input; I8 is uint8. runtimePrecision is the "largest" type
@@ -15,7 +24,7 @@ _PRECISIONS = {"I8": "int8", "i8": "int8", "f16": "fp16", "f32": "float32", "f64
 _ADDED = re.compile(r"(/WithoutBiases|/DequantizationMultiply|/DequantizationSubtract|_original|/MM)+$")
 _MADE_UP = re.compile(r"[A-Z]\w*_\d+")  # OpenVINO's name of a node without one: ConvolutionBackpropData_406011
 # Operators of the frontend's graph that become layers below: of the names of a fused layer, theirs is the one to tell.
-SOURCES = frozenset(
+_SOURCES = frozenset(
     """
     Convolution GroupConvolution ConvolutionBackpropData GroupConvolutionBackpropData MatMul LSTMSequence GRUSequence
     RNNSequence DeformableConvolution ScaledDotProductAttention
@@ -68,34 +77,65 @@ _RULES: Dict[str, CountMacs] = {
 }
 
 
-def read_layers(nodes: Sequence[Any], sources: Collection[str]) -> List[Tuple[Layer, Optional[float]]]:
-    """Return the layers that multiply, from the nodes of a runtime model, each with its mean time in microseconds.
+def read_sources(model: Any) -> FrozenSet[str]:
+    """Return the names of the nodes in the frontend's graph that multiply."""
+    nodes = model.get_ordered_ops()
+    return frozenset(strip_name(node.get_friendly_name()) for node in nodes if node.get_type_name() in _SOURCES)
 
-    sources: the names of the nodes in the frontend's graph that multiply.
+
+def read_info(node: Any, key: str) -> str:
+    """Return what a node of a runtime model tells under this key; nothing where it does not."""
+    info = node.get_rt_info()
+    return str(info[key].value) if key in info else ""
+
+
+def read_names(node: Any) -> Sequence[str]:
+    """Return the names of the payload's nodes that a node of a runtime model does the work of, or its own."""
+    originals = read_info(node, "originalLayersNames")
+    return [strip_name(part) for part in originals.split(",") if part] or [strip_name(node.get_friendly_name())]
+
+
+def list_own_layers(node: Any, sources: Collection[str]) -> Sequence[str]:
+    """Return the names in the payload of the layers that a node of a runtime model computes: none, one, or those in a Subgraph.
+
+    sources: those of read_sources.
     """
-    layers: List[Tuple[Layer, Optional[float]]] = []
+    kind, names = read_info(node, "layerType"), read_names(node)
+    if kind in _RULES:
+        return [_choose_name(names, sources)]
+    return list(dict.fromkeys(name for name in names if name in sources)) if kind == "Subgraph" else []
+
+
+def read_layers(nodes: Sequence[Any], sources: Collection[str]) -> List[Layer]:
+    """Return the layers that multiply, from the nodes of a runtime model."""
+    layers: List[Layer] = []
     for node in nodes:
-        info = {key: value.value for key, value in node.get_rt_info().items()}
-        kind, originals = info.get("layerType", ""), info.get("originalLayersNames", "")
-        names = [strip_name(part) for part in originals.split(",") if part] or [strip_name(node.get_friendly_name())]
-        if kind not in _RULES:
+        kind = read_info(node, "layerType")
+        for name in list_own_layers(node, sources):
             # What multiplies inside of a layer of other work is told, and not counted: no share is proven then.
-            hidden = dict.fromkeys(name for name in names if name in sources) if kind == "Subgraph" else ()
-            layers += [(Layer(name=name, op=kind, precision="unknown", macs=None), None) for name in hidden]
-            continue
-        shapes = [_read_shape(node.input_value(index)) for index in range(node.get_input_size())]
-        output = _read_shape(node.output(0))
-        is_known = output is not None and None not in shapes
-        suffix = info["primitiveType"].rsplit("_", 1)[-1]
-        layer = Layer(
-            name=_choose_name(names, sources),
-            op=kind,
-            precision=_PRECISIONS.get(suffix, suffix),
-            macs=_RULES[kind](shapes, output, 1) if is_known else None,  # type: ignore[arg-type]
-        )
-        time_us = info.get("execTimeMcs", "")
-        layers.append((layer, float(time_us) if re.fullmatch(r"\d+", str(time_us)) else None))
+            unknown = Layer(name=name, op=kind, precision="unknown", macs=None)
+            layers.append(unknown if kind not in _RULES else _read_layer(node, name, kind))
     return layers
+
+
+def _read_layer(node: Any, name: str, kind: str) -> Layer:
+    ports = [node.input_value(index) for index in range(node.get_input_size())]
+    shapes, output = [_read_shape(port) for port in ports], _read_shape(node.output(0))
+    is_known = output is not None and None not in shapes
+    suffix = read_info(node, "primitiveType").rsplit("_", 1)[-1]
+    return Layer(
+        name=name,
+        op=kind,
+        precision=_PRECISIONS.get(suffix, suffix) or "unknown",
+        macs=_RULES[kind](shapes, output, 1) if is_known else None,  # type: ignore[arg-type]
+        moved_bytes=sum(map(_count_bytes, [*ports, node.output(0)])) if is_known else None,
+    )
+
+
+def _count_bytes(port: Any) -> int:
+    # An input that is not there has an empty shape, and no type.
+    elements = multiply(_read_shape(port) or [0])
+    return (elements * port.get_element_type().bitwidth + 7) // 8 if elements else 0
 
 
 def _read_shape(port: Any) -> Optional[Shape]:

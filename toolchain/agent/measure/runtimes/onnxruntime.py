@@ -211,7 +211,7 @@ def read_placement(
 
 
 def time_kernels(
-    path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]]
+    path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]], _build: Optional[BuildRequest] = None
 ) -> Tuple[Sequence[Kernel], Sequence[float]]:
     """Return the kernels that open_session runs, under ONNX Runtime's profiler, and the µs of each whole run."""
     from ..latency import Stopwatch  # here: it needs numpy, and a board without it must still say what it lacks

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple
 
+from ..layer_times import Kernel, Peaks
+from ..openvino import kernels, peaks
 from ..openvino.compilation import compile_model, read_model
 from ..openvino.execution import OpenVinoSession, name_port
-from ..openvino.layers import SOURCES, read_layers, strip_name
+from ..openvino.layers import read_layers, read_sources
 from ..openvino.library import load_openvino, read_openvino_version
-from ..placement import Layer, Placement
+from ..placement import Placement
 from ..session import BuildRequest
 from ..traits import LibraryPlaces, Traits
 
@@ -56,20 +58,20 @@ def read_placement(
 
     Shapes are fixed to those of the feeds, so that the graph knows them all; the kernels are those of open_session.
     """
-    return Placement(layers=tuple(layer for layer, _ in profile(path, threads, feeds, runs=0)))
-
-
-def profile(
-    path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]], *, runs: int
-) -> Sequence[Tuple[Layer, Optional[float]]]:
-    """Return the layers that multiply, each with its mean time in microseconds over the runs; None without any run."""
     model = read_model(path)
-    sources = {
-        strip_name(node.get_friendly_name()) for node in model.get_ordered_ops() if node.get_type_name() in SOURCES
-    }
+    sources = read_sources(model)
     model.reshape({port: list(feeds[name_port(port)].shape) for port in model.inputs})
-    compiled = compile_model(model, path, threads, is_profiled=runs > 0)
-    session = OpenVinoSession(compiled, path)
-    for _ in range(runs):
-        session.run(feeds)
-    return read_layers(compiled.get_runtime_model().get_ordered_ops(), sources)
+    compiled = compile_model(model, path, threads)
+    return Placement(layers=tuple(read_layers(compiled.get_runtime_model().get_ordered_ops(), sources)))
+
+
+def time_kernels(
+    path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]], _build: Optional[BuildRequest] = None
+) -> Tuple[Sequence[Kernel], Sequence[float]]:
+    """Return the kernels that open_session runs, under OpenVINO's profiler, and the µs of each whole run."""
+    return kernels.time_kernels(path, threads, feeds)
+
+
+def measure_peaks(threads: int, copy_bytes: int) -> Peaks:
+    """Return the best that this board does under OpenVINO."""
+    return peaks.measure_peaks(threads, copy_bytes)

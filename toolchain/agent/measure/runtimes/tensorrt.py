@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from ...errors import ExitCode, ToolchainError
 from ...manifest import BuildSpec
 from ..episodes import EPISODES
 from ..jetson import read_jetson
+from ..layer_times import Kernel
 from ..placement import Placement
 from ..quantiles import Ratio, compare_rounds
 from ..session import BuildRequest, EngineFacts
@@ -25,7 +26,7 @@ from ..tensorrt.device_memory import read_process_bytes
 from ..tensorrt.engine import BuildOptions, Built, build_engine, parse_model
 from ..tensorrt.engine_cache import EngineCache, EngineKey, Pin, find_root, find_user_root
 from ..tensorrt.execution import TensorRtSession
-from ..tensorrt.inspector import list_kernels
+from ..tensorrt.inspector import UNKNOWN, list_kernels, list_kinds
 from ..tensorrt.inspector import read_placement as read_inspected
 from ..tensorrt.macs import list_multiply_layers
 from ..tensorrt.profiler import assign_times, check_times
@@ -34,6 +35,8 @@ from ..traits import LibraryPlaces, Traits
 
 # As of latency: three rounds to an episode, and a median in each.
 _ROUNDS, _RUNS_A_ROUND = 3 * EPISODES, 3
+# As under ONNX Runtime's profiler: enough for a median; of what takes longer there are at least five.
+_PROFILED_RUNS, _PROFILED_RUNS_MIN, _PROFILED_S = 50, 5, 0.25
 
 TRAITS = Traits(
     install="python -m pip install tensorrt (beside the toolchain: 'edge-toolchain[tensorrt]')",
@@ -110,6 +113,43 @@ def read_placement(
     batch = max((array.shape[0] for array in feeds.values() if array.ndim), default=1)
     parsed = parse_model(trt, _read_model(path), str(path))
     return read_inspected(text, list_multiply_layers(trt, parsed.network, batch))
+
+
+def time_kernels(
+    path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]], build: Optional[BuildRequest] = None
+) -> Tuple[Sequence[Kernel], Sequence[float]]:
+    """Return the kernels of the engine under TensorRT's profiler, in the order in which it tells them, and the µs of each run.
+
+    A run is from host memory to host memory, as a latency is. Raises ToolchainError as open_session does, and exit 20 where the
+    profile cannot be used. Not yet run on hardware.
+    """
+    from ..latency import Stopwatch
+
+    runs_ms: List[Dict[str, float]] = []
+    runs_us: List[float] = []
+    session = open_session(path, threads, build)
+    try:
+        text = session.inspect()
+        session.profile(feeds, 0)  # warms up
+        whole = Stopwatch()
+        while len(runs_us) < _PROFILED_RUNS and (len(runs_us) < _PROFILED_RUNS_MIN or whole.read_s() < _PROFILED_S):
+            once = Stopwatch()
+            runs_ms += session.profile(feeds, 1)
+            runs_us.append(once.read_s() * 1e6)
+    finally:
+        session.close()
+    check_times(runs_ms, str(path))
+    nodes, kinds = list_kernels(text), list_kinds(text)
+    kernels = [
+        Kernel(
+            name=name,
+            op=kinds.get(name, UNKNOWN),
+            median_us=median(run_ms[name] for run_ms in runs_ms) * 1e3,
+            layers=nodes.get(name, ()),
+        )
+        for name in runs_ms[0]
+    ]
+    return kernels, runs_us
 
 
 def time_layers(

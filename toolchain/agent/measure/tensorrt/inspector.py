@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ..placement import Layer, Placement
 from .macs import MultiplyLayer
@@ -45,15 +45,27 @@ def read_placement(text: str, multiplying: Iterable[MultiplyLayer]) -> Placement
 
 def list_kernels(text: str) -> Dict[str, Tuple[str, ...]]:
     """Return the nodes of the ONNX file that each kernel does the work of, by the name that a profile has for it."""
-    entries = [entry for entry in json.loads(text).get("Layers", []) if isinstance(entry, dict)]
-    return {str(entry.get("Name", "")): _list_nodes(entry) for entry in entries}
+    nodes: Dict[str, Tuple[str, ...]] = {}
+    for entry in _list_entries(text):
+        # Of kernels of one name a profile has the sum.
+        before = nodes.get(str(entry.get("Name", "")), ())
+        nodes[str(entry.get("Name", ""))] = tuple(dict.fromkeys((*before, *_list_nodes(entry))))
+    return nodes
+
+
+def list_kinds(text: str) -> Dict[str, str]:
+    """Return TensorRT's kind of each kernel, by the name that a profile has for it."""
+    return {str(entry.get("Name", "")): str(entry.get("LayerType", "")) or UNKNOWN for entry in _list_entries(text)}
+
+
+def _list_entries(text: str) -> List[Dict[str, Any]]:
+    # Built without detailed verbosity, layers are names alone.
+    return [entry for entry in json.loads(text).get("Layers", []) if isinstance(entry, dict)]
 
 
 def _read_precisions(text: str) -> Dict[str, str]:
     precisions: Dict[str, str] = {}
-    for entry in json.loads(text).get("Layers", []):
-        if not isinstance(entry, dict):  # built without detailed verbosity: names alone
-            continue
+    for entry in _list_entries(text):
         precision = _find_precision(entry)
         for name in _list_nodes(entry):
             # A node in several kernels (its weights are converted in one, say) has what one of them tells.
@@ -64,6 +76,8 @@ def _read_precisions(text: str) -> Dict[str, str]:
 
 def _list_nodes(entry: Mapping[str, Any]) -> Tuple[str, ...]:
     nodes = tuple(_NODE.findall(str(entry.get("Metadata", ""))))
+    if str(entry.get("LayerType", "")) == "Reformat":  # named after the kernel that it prepares data for
+        return nodes
     return nodes or tuple(part.strip() for part in str(entry.get("Name", "")).split(" + "))
 
 
