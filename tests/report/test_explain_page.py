@@ -197,6 +197,52 @@ def test_what_layers_take_is_unknown_where_the_runtime_does_not_tell():
     assert "plot-times" not in html
 
 
+def test_without_peaks_the_page_says_why_and_has_the_times(visit):
+    html = render(explain_run(make_times(peaks=None, peaks_problem="nobody <measures> them")))
+    assert "this device&#39;s peak is not known: nobody &lt;measures&gt; them." in html.replace("'", "&#39;")
+    page = visit(html)
+    assert list_drawn(page) == PLOTS - {"plot-roof-shares", "plot-roofline"}
+
+
+def test_layers_without_a_time_are_named_and_of_many_the_rest_is_counted():
+    report = explain_run().report()
+    costs = report["explanation"]["layers"]
+    assert costs["untimed"] == []
+    assert "Without a time of" not in render_html(report, drawings=[])
+    costs["untimed"] = ["conv<1>"]
+    assert "Without a time of its own: conv&lt;1&gt;." in render_html(report, drawings=[])
+    costs["untimed"] = [f"conv{number}" for number in range(10)]
+    assert "conv6, conv7, 2 more." in render_html(report, drawings=[])
+
+
+def test_a_report_of_before_layers_without_a_time_were_named_is_shown():
+    report = explain_run().report()
+    for key in ("untimed", "peaks_problem"):
+        del report["explanation"]["layers"][key]
+    assert "What each layer costs" in render_html(report, drawings=[])
+
+
+def test_a_precision_without_a_colour_of_its_own_is_in_the_legend_and_does_not_look_like_none():
+    run = explain_run()
+    int8 = run.record.candidates[0]
+    first = int8.placement.layers[0]
+    layers = (replace(first, precision="bf16"), *int8.placement.layers[1:])
+    html = render(run.with_candidate(placement=replace(int8.placement, layers=layers)))
+    legend = html.partition("What each layer costs")[2].partition('<p class="legend">')[2].partition("</p>")[0]
+    assert [name for name in ("bf16", "int8", "no MACs") if f"</svg>{name}</span>" in legend] == [
+        "bf16",
+        "int8",
+        "no MACs",
+    ]
+    assert legend.count("url(#hatch-rest)") == 1
+
+
+def test_kernels_around_layers_are_called_by_their_operator_in_plots_and_by_their_name_in_the_table():
+    html = render(explain_run())
+    assert "QuantizeLinear: input_quantize" in html
+    assert '<th scope="row">input_quantize</th>' in html
+
+
 def test_layers_over_the_peak_are_called_so():
     slow = replace(PEAKS, int8_gmacs=10.0)
     html = render(explain_run(make_times(peaks=slow)))

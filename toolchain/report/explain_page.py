@@ -17,7 +17,7 @@ from toolchain.agent.measure.quantities import ABSENT, write_digits, write_perce
 from toolchain.report.data_plots import name_class, plot_classes, plot_ranges
 from toolchain.report.explanation_shape import Explanation, LayerCost, LayerCosts, SampleAnswer
 from toolchain.report.layer_plots import list_layer_plots
-from toolchain.report.layer_words import describe_precision, describe_roof, name_layer, write_us
+from toolchain.report.layer_words import NO_MACS, describe_precision, describe_roof, name_kernel, name_layer, write_us
 from toolchain.report.plot_frame import Plot, name_rows
 from toolchain.report.shape import Report
 from toolchain.report.templates import Own, write_json_script
@@ -29,6 +29,7 @@ _FOLDER = Path(__file__).parent
 _LIBRARY = _FOLDER / "plot_library.js.gz"
 _DRAW = _FOLDER / "draw_plots.js"
 _SURE_DB = 200.0
+_NAMED_MAX = 8
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class LayerRow:
 
     key: str
     name: str
+    label: str
+    """As plots call it."""
     node: str
     op: str
     precision: str
@@ -104,8 +107,12 @@ class ExplainPage:
     scripts: tuple[Script, ...]
     layers: tuple[ShownPlot, ...]
     rows: tuple[LayerRow, ...]
+    precisions: tuple[str, ...]
+    """Of the rows, as a legend tells them."""
     gains: tuple[str, ...]
+    untimed: tuple[str, ...]
     problem: str | None
+    peaks_problem: str | None
     classes: ShownPlot | None
     class_rows: tuple[tuple[str, str, str], ...]
     samples: tuple[ShownSample, ...]
@@ -122,7 +129,7 @@ def explain_report(report: Report, *, media: Media, media_problem: str | None = 
     found, metric = report.get("explanation", _NOTHING), report["metric"]
     unit = "" if metric is None else metric["unit"]
     costs = found["layers"]
-    layers = tuple(map(_show, list_layer_plots(costs)))
+    layers = tuple(map(_show, list_layer_plots(costs, plain_us=_find_plain_us(report))))
     classes = plot_classes(found["by_class"], metric="" if metric is None else metric["name"], unit=unit)
     ranges = plot_ranges(found["ranges"])
     is_drawn = bool(layers or classes or ranges)
@@ -130,10 +137,15 @@ def explain_report(report: Report, *, media: Media, media_problem: str | None = 
         scripts=(load_script(_LIBRARY), load_script(_DRAW)) if is_drawn else (),
         layers=layers,
         rows=() if costs is None else _list_rows(costs),
+        precisions=()
+        if costs is None
+        else tuple(sorted({describe_precision(cost) for cost in costs["layers"]}, key=_order)),
         gains=()
         if costs is None
         else tuple(f"{gain['name']}: {write_us(gain['gain_us'])}" for gain in costs["most_to_gain"]),
+        untimed=() if costs is None or costs["problem"] else _cut_names(costs.get("untimed", [])),
         problem=None if costs is None else costs["problem"],
+        peaks_problem=None if costs is None else costs.get("peaks_problem"),
         classes=None if classes is None else _show(classes),
         class_rows=tuple(
             (name_class(score), write_value(score["reference"], unit), write_value(score["deployed"], unit))
@@ -161,15 +173,29 @@ def _show(plot: Plot) -> ShownPlot:
     return ShownPlot(plot=plot, spec=write_json_script(plot.spec))
 
 
+def _find_plain_us(report: Report) -> float | None:
+    """Return the latency of the artifact as it was judged, of the batch that its layers were timed at."""
+    p50_ms = None if report["latency"] is None else report["latency"]["deployed"]["p50_ms"]
+    return None if p50_ms is None else 1000 * p50_ms
+
+
+def _order(precision: str) -> tuple[bool, str]:
+    return precision == NO_MACS, precision
+
+
+def _cut_names(names: list[str]) -> tuple[str, ...]:
+    more = len(names) - _NAMED_MAX
+    return (*names[:_NAMED_MAX], f"{more} more") if more > 0 else tuple(names)
+
+
 def _list_rows(costs: LayerCosts) -> tuple[LayerRow, ...]:
     names = name_rows([name_layer(cost) for cost in costs["layers"]])
-    return tuple(
-        _write_row(str(number), name, cost)
-        for number, (name, cost) in enumerate(zip(names, costs["layers"], strict=True))
-    )
+    labels = name_rows([name_kernel(cost) for cost in costs["layers"]])
+    rows = zip(names, labels, costs["layers"], strict=True)
+    return tuple(_write_row(str(number), name, label, cost) for number, (name, label, cost) in enumerate(rows))
 
 
-def _write_row(key: str, name: str, cost: LayerCost) -> LayerRow:
+def _write_row(key: str, name: str, label: str, cost: LayerCost) -> LayerRow:
     macs = ABSENT if cost["macs"] is None else f"{cost['macs']:,}"
     speed = ABSENT if cost["gmacs"] is None else write_digits(cost["gmacs"])
     sqnr_db = cost["sqnr_db"]
@@ -180,6 +206,7 @@ def _write_row(key: str, name: str, cost: LayerCost) -> LayerRow:
     return LayerRow(
         key=key,
         name=name,
+        label=label,
         node=cost["name"],
         op=cost["op"],
         precision=describe_precision(cost),

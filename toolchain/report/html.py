@@ -21,7 +21,7 @@ from toolchain.agent.measure.quantities import (
 from toolchain.agent.measure.scale import FRACTION_UNIT
 from toolchain.report.end_to_end import describe_end_to_end
 from toolchain.report.explain_page import explain_report, list_sources
-from toolchain.report.layer_plots import FILLS
+from toolchain.report.layer_plots import fill_precision
 from toolchain.report.quantities import (
     name_metric,
     write_bound,
@@ -119,7 +119,7 @@ def render_html(
         drawings=[(Markup(drawing.svg), drawing) for drawing in drawings],  # noqa: S704 - drawn by us, text escaped
         drawing_problem=drawing_problem,
         page=page,
-        fills=FILLS,
+        fill=fill_precision,
         script_sources=list_sources(page),
         no_reason=NO_REASON,
     )

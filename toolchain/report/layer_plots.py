@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from toolchain.agent.measure.quantities import ABSENT, write_digits, write_percent
 from toolchain.report.explanation_shape import LayerCost, LayerCosts, MachinePeaks
-from toolchain.report.layer_words import NO_MACS, describe_precision, describe_roof, name_layer, write_us
+from toolchain.report.layer_words import NO_MACS, describe_precision, describe_roof, name_kernel, name_layer, write_us
 from toolchain.report.plot_frame import ROWS_MAX, Plot, Spec, draw_bars, frame_plot, name_rows
 
 FILLS = {
@@ -16,16 +16,17 @@ FILLS = {
     NO_MACS: "url(#hatch-other)",
 }
 """What bars of a precision are filled with: a colour, or a pattern of the page's, which no printer loses."""
+_REST = "url(#hatch-rest)"
 _SHAPES = {"int8": "circle", "float32": "square", "fp16": "triangle-up"}
 
 _Numbered = tuple[int, LayerCost]
 
 
-def list_layer_plots(costs: LayerCosts | None) -> list[Plot]:
-    """Return the plots of which there is something to draw."""
+def list_layer_plots(costs: LayerCosts | None, *, plain_us: float | None = None) -> list[Plot]:
+    """Return the plots of which there is something to draw; plain_us is a run without the profiler."""
     if costs is None or not costs["layers"]:
         return []
-    plots = [plot_times(costs)]
+    plots = [plot_times(costs, plain_us)]
     peaks, numbered = costs["peaks"], list(enumerate(costs["layers"]))
     if peaks is not None and any(cost["roof_share"] is not None for _, cost in numbered):
         plots += [plot_roof_shares(costs), plot_roofline(numbered, peaks)]
@@ -34,7 +35,7 @@ def list_layer_plots(costs: LayerCosts | None) -> list[Plot]:
     return plots
 
 
-def plot_times(costs: LayerCosts) -> Plot:
+def plot_times(costs: LayerCosts, plain_us: float | None) -> Plot:
     """Return how long each kernel takes, with what is left of the run beside them."""
     shown, others_us = choose_rows(costs["layers"])
     rows = _name_rows(shown)
@@ -51,21 +52,34 @@ def plot_times(costs: LayerCosts) -> Plot:
     return Plot(
         key="plot-times",
         title="Where does the time go?",
-        description=f"Time of each kernel in the order of execution; {name_layer(longest)} takes the longest, "
+        description=f"Time of each kernel in the order of execution; {name_kernel(longest)} takes the longest, "
         f"{write_us(longest['time_us'])}.",
         spec=draw_bars(rows, field="us", axis="µs in one run"),
-        note=_describe_sum(costs),
+        note=_describe_sum(costs, plain_us),
     )
 
 
-def _describe_sum(costs: LayerCosts) -> str:
-    runs = (
-        f"Medians of {costs['runs']} runs under the runtime's profiler, which tells whole microseconds and slows a run to "
-        f"{write_us(costs['run_us'])}."
-    )
+def _describe_sum(costs: LayerCosts, plain_us: float | None) -> str:
+    sum_us = costs["run_us"] - costs["rest_us"]
+    plain = "" if plain_us is None else f", where one without it takes {write_us(plain_us)}"
+    notes = [
+        (
+            f"Medians of {costs['runs']} runs under the runtime's profiler, which tells a kernel's time to a microsecond or so: a run "
+            f"takes {write_us(costs['run_us'])} with it{plain}."
+        )
+    ]
     if costs["rest_us"] < 0:
-        return f"{runs} Those of the kernels add up to {write_us(-costs['rest_us'])} more than that of the run."
-    return f"{runs} Of it {write_us(costs['rest_us'])} are in no kernel: the runtime's own way between them."
+        notes.append(f"Those of the kernels add up to {write_us(-costs['rest_us'])} more than that of the run.")
+    else:
+        notes.append(
+            f"Of it {write_us(costs['rest_us'])} are in no kernel: the runtime's own way between them, and the profiler's."
+        )
+    if plain_us is not None and sum_us > plain_us:
+        each_us = (sum_us - plain_us) / (len(costs["layers"]) + costs["left_out"])
+        notes.append(
+            f"The kernels alone take longer than a run without the profiler: some {each_us:.1f} µs of each are the profiler's."
+        )
+    return " ".join(notes)
 
 
 def plot_roof_shares(costs: LayerCosts) -> Plot:
@@ -220,14 +234,19 @@ def choose_rows(layers: Sequence[LayerCost]) -> tuple[list[_Numbered], float]:
     return shown, sum(layers[number]["time_us"] for number in numbers[ROWS_MAX:])
 
 
+def fill_precision(name: str) -> str:
+    """Return what bars of a precision are filled with; those that are rare share a pattern, and say theirs in words."""
+    return FILLS.get(name, _REST)
+
+
 def _name_rows(shown: Sequence[_Numbered]) -> list[Spec]:
-    names = name_rows([name_layer(cost) for _, cost in shown])
+    names = name_rows([name_kernel(cost) for _, cost in shown])
     return [
         {
             "key": str(number),
             "layer": name,
             "precision": describe_precision(cost),
-            "fill": FILLS.get(cost["precision"] or NO_MACS, FILLS[NO_MACS]),
+            "fill": fill_precision(describe_precision(cost)),
         }
         for name, (number, cost) in zip(names, shown, strict=True)
     ]

@@ -16,6 +16,12 @@ def name_layer(cost: LayerCost) -> str:
     return f"{module} ({cost['op']})" if module is not None and module.isdigit() else module or cost["name"]
 
 
+def name_kernel(cost: LayerCost) -> str:
+    """Return what a reader calls a kernel among others: what is no layer of the payload's has its operator before its name."""
+    is_layer = cost["precision"] is not None or cost["op"] in cost["name"]
+    return name_layer(cost) if is_layer else f"{cost['op']}: {cost['name']}"
+
+
 def describe_precision(cost: LayerCost) -> str:
     """Return the precision, or that there is none to tell."""
     return cost["precision"] or NO_MACS
