@@ -140,7 +140,9 @@ def _draw_histogram(axes: Axes, item: Series, bins: NDArray[np.float64]) -> None
     counts, _, _ = axes.hist(item.samples_ms, bins=list(bins), weights=share, color=colour, alpha=0.85)
     top = float(np.max(counts)) or 1.0
     axes.set_ylim(0, top * 1.78)
-    axes.yaxis.set_major_locator(MaxNLocator(3))
+    axes.set_yticks(
+        [tick for tick in MaxNLocator(3).tick_values(0, top) if tick <= top]
+    )  # above are the marks, and no share
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
     axes.set_title(item.label, loc="left", fontsize=11.5, color=colour, weight="bold")
     marks = [("p50", item.numbers["p50_ms"]), ("p90", item.numbers["p90_ms"]), ("p99", item.numbers["p99_ms"])]

@@ -87,7 +87,7 @@ def plot_roof_shares(costs: LayerCosts) -> Plot:
     shown = [item for item in choose_rows(costs["layers"])[0] if item[1]["roof_share"] is not None]
     rows = _name_rows(shown)
     for row, (_, cost) in zip(rows, shown, strict=True):
-        row |= {"share": 100 * (cost["roof_share"] or 0.0), "text": describe_roof(cost)}
+        row |= {"share": 100 * (cost["roof_share"] or 0.0), "text": describe_roof(cost, is_short=True)}
     most = max(100.0, *(row["share"] for row in rows))
     spec = draw_bars(rows, field="share", axis="% of the device's measured peak", domain_max=most)
     rule = {"type": "rule", "stroke": "var(--ink)", "strokeDash": [4, 3]}

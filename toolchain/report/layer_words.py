@@ -27,14 +27,15 @@ def describe_precision(cost: LayerCost) -> str:
     return cost["precision"] or NO_MACS
 
 
-def describe_roof(cost: LayerCost) -> str:
-    """Return the share of the peak in words, never more than what it is worth."""
+def describe_roof(cost: LayerCost, *, is_short: bool = False) -> str:
+    """Return the share of the peak in words, never more than what it is worth; a plot has a note on what is over it."""
     share = cost["roof_share"]
     if share is None:
         return ABSENT
     written = "under 1 %" if share < 0.01 else write_percent(share, 0)
     text = f"{written}, {cost['roof']}"
-    return f"{text}, over the measured peak" if cost["over_peak"] else text
+    over = "over" if is_short else "over the measured peak"
+    return f"{text}, {over}" if cost["over_peak"] else text
 
 
 def write_us(time_us: float) -> str:

@@ -18,8 +18,8 @@ ROWS_MAX = 40
 STEP = 21
 """Pixels from row to row: text of 12 pixels, as the page's small print."""
 _FONT = "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-# What is written behind a bar needs room: the longest is "100 %, memory, over the measured peak".
-_ROOM = 1.5
+# What is written behind a bar needs room: some pixels a character. The longest bar has the rest, and no less than this share.
+_CHARACTER, _SHARE_MIN = 6.5, 0.35
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ def draw_bars(rows: Sequence[Spec], *, field: str, axis: str, domain_max: float 
     """Return bars from zero with `text` behind each; the one whose `key` is picked is marked in every plot."""
     y = list_rows()
     most = domain_max or max(float(row[field]) for row in rows) or 1.0
-    scale = {"domain": [0, _ROOM * most], "nice": False}
+    room = round(_CHARACTER * max(len(str(row["text"])) for row in rows)) + 8
+    end = {"expr": f"max({_SHARE_MIN} * width, width - {room})"}  # a phone is narrower than a page
+    scale = {"domain": [0, most], "range": [0, end], "nice": False}
     x = {"field": field, "type": "quantitative", "title": axis, "scale": scale, "axis": {"grid": True, "tickCount": 4}}
     text = {"type": "text", "align": "left", "dx": 5, "fontSize": 12}
     picked = {"test": "datum.key === picked", "value": "var(--picked)"}

@@ -126,13 +126,23 @@ class Node:
     [
         (Node("Convolution", "stem/WithoutBiases,stem,stem_relu"), "Convolution + Relu", ("stem",)),
         (Node("Convolution", "left/WithoutBiases,left,sum,act"), "Convolution + Add + Relu", ("left",)),
+        (Node("FullyConnected", "head/WithoutBiases,y"), "FullyConnected", ("head",)),
         (Node("Eltwise", "sum,act"), "Add + Relu", ()),
         (Node("Eltwise", "Subtract_6443,Multiply_6444"), "Eltwise", ()),
         (Node("Subgraph", "sum,act"), "Subgraph + Add + Relu", ()),
         (Node("Subgraph", "left/WithoutBiases,sum"), "Subgraph + Add", ("left",)),
         (Node("Reorder"), "Reorder", ()),
     ],
-    ids=["a layer", "a residual", "no layer", "nothing of the payload", "a subgraph", "one with a layer", "a reorder"],
+    ids=[
+        "a layer",
+        "a residual",
+        "a bias named after an output",
+        "no layer",
+        "nothing of the payload",
+        "a subgraph",
+        "one with a layer",
+        "a reorder",
+    ],
 )
 def test_what_a_kernel_does_is_told_and_a_bias_is_no_work_of_its_own(block, node, op, layers):
     find_runtime("openvino")

@@ -17,7 +17,7 @@ from ...errors import ExitCode, ToolchainError
 from ..layer_times import Kernel
 from .compilation import compile_model, read_model
 from .execution import OpenVinoSession
-from .layers import list_own_layers, read_info, read_names, read_sources
+from .layers import SOURCES, list_own_layers, read_info, read_names, read_sources
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,8 @@ OPENINGS = 3
 _RUNS, _RUNS_MIN, _OPENING_S = 20, 5, 0.1
 # Parts of the payload that say nothing of a kernel's work: the precision tells of them.
 _UNTOLD = frozenset({"Convert", "FakeQuantize", "Parameter", "Result"})
+# A bias is brought to the shape of what it is added to.
+_CONSTANT = frozenset({"Constant", "ShapeOf"})
 # With a constant they are a bias or a scale.
 _ARITHMETIC = frozenset({"Add", "Subtract", "Multiply", "Divide"})
 
@@ -149,9 +151,9 @@ def read_kinds(model: Any) -> Dict[str, str]:
     for node in model.get_ordered_ops():
         name, kind = node.get_friendly_name(), node.get_type_name()
         reads = [node.input_value(index).get_node().get_friendly_name() for index in range(node.get_input_size())]
-        if kind == "Constant" or (reads and constants.issuperset(reads)):
+        if kind in _CONSTANT or (reads and constants.issuperset(reads)):
             constants.add(name)
-        elif kind not in _UNTOLD and not (kind in _ARITHMETIC and constants.intersection(reads)):
+        elif kind not in _UNTOLD | SOURCES and not (kind in _ARITHMETIC and constants.intersection(reads)):
             kinds[name] = kind
     return kinds
 

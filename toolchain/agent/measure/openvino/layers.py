@@ -24,7 +24,7 @@ _PRECISIONS = {"I8": "int8", "i8": "int8", "f16": "fp16", "f32": "float32", "f64
 _ADDED = re.compile(r"(/WithoutBiases|/DequantizationMultiply|/DequantizationSubtract|_original|/MM)+$")
 _MADE_UP = re.compile(r"[A-Z]\w*_\d+")  # OpenVINO's name of a node without one: ConvolutionBackpropData_406011
 # Operators of the frontend's graph that become layers below: of the names of a fused layer, theirs is the one to tell.
-_SOURCES = frozenset(
+SOURCES = frozenset(
     """
     Convolution GroupConvolution ConvolutionBackpropData GroupConvolutionBackpropData MatMul LSTMSequence GRUSequence
     RNNSequence DeformableConvolution ScaledDotProductAttention
@@ -80,7 +80,7 @@ _RULES: Dict[str, CountMacs] = {
 def read_sources(model: Any) -> FrozenSet[str]:
     """Return the names of the nodes in the frontend's graph that multiply."""
     nodes = model.get_ordered_ops()
-    return frozenset(strip_name(node.get_friendly_name()) for node in nodes if node.get_type_name() in _SOURCES)
+    return frozenset(strip_name(node.get_friendly_name()) for node in nodes if node.get_type_name() in SOURCES)
 
 
 def read_info(node: Any, key: str) -> str:
