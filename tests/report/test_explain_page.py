@@ -204,6 +204,20 @@ def test_without_peaks_the_page_says_why_and_has_the_times(visit):
     assert list_drawn(page) == PLOTS - {"plot-roof-shares", "plot-roofline"}
 
 
+def test_what_the_profiler_takes_is_not_called_the_models():
+    run = explain_run()
+    run_us = run.record.candidates[0].layer_times.run_us
+    for p50_ms, name, is_in_kernels in (
+        (run_us / 1000, "in no kernel", False),
+        (run_us / 4000, "profiler, in no kernel", True),  # the kernels alone take longer than a run
+    ):
+        report = run.report()
+        report["latency"]["deployed"]["p50_ms"] = p50_ms
+        html = render_html(report, drawings=[])
+        assert f'"layer":"{name}"' in html
+        assert ("of each are the profiler" in html) is is_in_kernels
+
+
 def test_layers_without_a_time_are_named_and_of_many_the_rest_is_counted():
     report = explain_run().report()
     costs = report["explanation"]["layers"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from toolchain.agent.manifest import DecoderSpec, MetricSpec
+from toolchain.agent.measure.scoring import find_scoring
 from toolchain.agent.measure.worst import SAMPLES_MAX, WorstSamples
 
 
@@ -60,6 +63,33 @@ def test_a_small_output_is_told_as_numbers_and_a_whole_run_is_one_sample():
     (sample,) = collect(originals, originals + np.float32(0.5), stacked=True)
     assert sample.reference.values == (1.0, 2.0, 3.0, 4.0) or sample.reference.classes
     assert sample.index == 0
+
+
+def test_what_a_model_rebuilds_is_no_score_of_classes_and_its_error_is_the_answer():
+    spec = MetricSpec(name="auc", reference=None, decoder=DecoderSpec(name="reconstruction_error", options={}))
+    worst = WorstSamples(find_scoring(spec))
+    inputs = np.zeros((4, 640), np.float32)
+    originals = np.tile(np.float32(1), (4, 640))
+    deployed = originals.copy()
+    deployed[2, 5] = 21.0  # the largest "class" of this sample
+    worst.add(0, {"y": originals}, {"y": deployed}, {"x": inputs}, {}, stacked=False)
+    [sample] = worst.list_samples()
+    assert (sample.index, sample.differs, sample.reference.classes) == (2, False, ())
+    assert sample.reference.values == (1.0,)
+    assert sample.deployed.values == pytest.approx((1 + 440 / 640,))
+
+
+@pytest.mark.parametrize(("metric", "is_class"), [("r2", False), ("cosine", False), ("top1", True), ("f1", True)])
+def test_numbers_and_embeddings_are_no_classes(metric, is_class):
+    worst = WorstSamples(find_scoring(MetricSpec(name=metric, reference=None)))
+    originals, deployed = make_scores()
+    worst.add(0, {"y": originals}, {"y": deployed}, {}, {}, stacked=False)
+    first = worst.list_samples()[0]
+    assert (first.differs, bool(first.reference.classes), bool(first.reference.values)) == (
+        is_class,
+        is_class,
+        not is_class,
+    )
 
 
 def test_outputs_without_an_axis_of_samples_tell_nothing():

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .drift import view_rows
 from .metrics import Targets
+from .metrics.agreement import SCORES
 from .scoring import Scoring
 from .sqnr import measure_powers, to_db
 from .targets import LABELS, Ragged
@@ -57,6 +58,8 @@ class WorstSamples:
 
     def __init__(self, scoring: Optional[Scoring]) -> None:
         self._decodes = scoring is not None and scoring.is_decoded
+        # What is scored against numbers, texts or the input itself holds no classes, of whatever shape it is.
+        self._holds_classes = scoring is None or bool({LABELS, SCORES}.intersection(scoring.targets))
         self._scoring = scoring
         self._worst: List[Tuple[Tuple[bool, float, int], WorstSample]] = []
 
@@ -70,7 +73,7 @@ class WorstSamples:
         if not count or any(len(array) != count for array in (*originals.values(), *deployed.values())):
             return  # an output without an axis of samples tells nothing of one
         sqnr_db = np.min([_measure_db(originals[name], deployed[name]) for name in originals], axis=0)
-        answers = [_find_classes(arrays) for arrays in (originals, deployed)]
+        answers = [_find_classes(arrays) if self._holds_classes else None for arrays in (originals, deployed)]
         differs = np.zeros(count, bool)
         if answers[0] is not None and answers[1] is not None:
             differs = answers[0] != answers[1]
@@ -101,14 +104,14 @@ class WorstSamples:
             boxes, scores, classes = (decoded.get(name) for name in ("boxes", "scores", "classes"))
             if isinstance(boxes, Ragged) and isinstance(scores, Ragged) and isinstance(classes, Ragged):
                 return _list_boxes(boxes.read(0), scores.read(0), classes.read(0))
+            if not self._holds_classes and len(decoded) == 1:
+                return _list_values(next(iter(decoded.values())))
         first = next(iter(one.values()))
         scores_of = view_rows(first)
-        if scores_of is not None:
+        if scores_of is not None and self._holds_classes:
             order = np.argsort(-scores_of[0], kind="stable")[:3]
             return Answer(classes=tuple(map(int, order)), scores=_read_numbers(scores_of[0][order]))
-        if first.size <= _VALUES_MAX and first.dtype.kind in "biuf":
-            return Answer(values=_read_numbers(first.reshape(-1)))
-        return Answer()
+        return _list_values(first)
 
 
 def _read_label(targets: Targets, index: int) -> Optional[int]:
@@ -126,6 +129,12 @@ def _measure_db(reference: NDArray[Any], deployed: NDArray[Any]) -> NDArray[np.f
 def _find_classes(outputs: _Arrays) -> Optional[NDArray[np.int64]]:
     rows = view_rows(next(iter(outputs.values())))
     return None if rows is None else rows.argmax(axis=1)
+
+
+def _list_values(array: object) -> Answer:
+    if isinstance(array, np.ndarray) and array.size <= _VALUES_MAX and array.dtype.kind in "biuf":
+        return Answer(values=_read_numbers(array.reshape(-1)))
+    return Answer()
 
 
 def _list_boxes(boxes: NDArray[Any], scores: NDArray[Any], classes: NDArray[Any]) -> Answer:
