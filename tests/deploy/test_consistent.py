@@ -132,6 +132,7 @@ LIES = {
     "layers of another payload": lambda: change_times(sha256="0" * 64),
     "a layer that takes less than no time": lambda: change_times(kernels=(Kernel("a", "Conv", -1.0),)),
     "a run of less than no time": lambda: change_times(run_us=-1.0),
+    "a peak of bf16 below 0": lambda: change_times(peaks=Peaks(1.0, 1.0, 1.0, 1, bf16_gmacs=-1.0)),
     "a peak below 0": lambda: change_times(peaks=Peaks(-1.0, 1.0, 1.0, 1)),
     "peaks, and a reason for none": lambda: change_times(peaks_problem="no peaks here"),
     "a kernel of a layer that is none": lambda: change_times(kernels=(Kernel("a", "Conv", 5.0, layers=("strange",)),)),

@@ -29,6 +29,13 @@ def test_a_layer_under_its_roof_has_its_share_and_what_is_left_to_gain():
     assert costs["rest_us"] == pytest.approx(60.0)
 
 
+def test_a_layer_in_bf16_is_held_against_the_peak_of_bf16_where_there_is_one():
+    layer = Layer("a", "Conv", "bf16", 3_200_000, 1000)
+    assert read(Kernel("a", "Conv", 40.0), layer)[1]["roof_share"] is None
+    peaks = replace(PEAKS, bf16_gmacs=80.0)
+    assert read(Kernel("a", "Conv", 80.0), layer, peaks=peaks)[1]["roof_share"] == pytest.approx(0.5)
+
+
 def test_a_layer_that_moves_more_than_it_computes_is_bound_by_memory():
     _, layer = read(Kernel("a", "Gemm", 40.0), Layer("a", "Gemm", "float32", 4000, 400_000))
     assert (layer["roof"], layer["roof_us"]) == ("memory", pytest.approx(20.0))

@@ -138,7 +138,7 @@ def _check_layer_times(candidate: CandidateRecord, times: LayerTimes, *, is_emul
         raise contradict(where, f"those of the payload {candidate.payload.sha256}", f"those of {times.sha256}")
     numbers = [times.run_us, times.left_out_us, *(kernel.median_us for kernel in times.kernels)]
     if times.peaks is not None:
-        numbers += [times.peaks.float_gmacs, times.peaks.int8_gmacs, times.peaks.memory_gb_s]
+        numbers += times.peaks.list_speeds()
     if min(numbers) < 0 or min(times.runs, times.left_out) < 0:
         raise contradict(where, "times and speeds of 0 or more", f"{min(numbers):g}")
     if len(times.kernels) > KERNELS_MAX or bool(times.kernels) != (times.problem is None):

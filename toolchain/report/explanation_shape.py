@@ -10,13 +10,15 @@ from typing_extensions import TypedDict
 class MachinePeaks(TypedDict):
     """The best that the device was seen to do in this run; a roof is a maximum.
 
-    memory_gb_s is of a copy of copy_bytes, as large as what one run of the payload reads and writes.
+    memory_gb_s is of a copy of copy_bytes, as large as what one run of the payload reads and writes. bf16_gmacs is null where the
+    runtime does not compute in it.
     """
 
     float_gmacs: float
     int8_gmacs: float
     memory_gb_s: float
     copy_bytes: int
+    bf16_gmacs: NotRequired[float | None]
 
 
 class LayerCost(TypedDict):

@@ -63,6 +63,7 @@ def _read_peaks(peaks: Peaks) -> MachinePeaks:
         int8_gmacs=peaks.int8_gmacs,
         memory_gb_s=peaks.memory_gb_s,
         copy_bytes=peaks.copy_bytes,
+        bf16_gmacs=peaks.bf16_gmacs,
     )
 
 
@@ -126,11 +127,15 @@ def _join_work(layers: Sequence[Layer]) -> Layer | None:
     )
 
 
+def _find_heights(peaks: Peaks) -> dict[str, float | None]:
+    return {"int8": peaks.int8_gmacs, "bf16": peaks.bf16_gmacs, "float32": peaks.float_gmacs}
+
+
 def _find_roof(layer: Layer, peaks: Peaks | None) -> tuple[Literal["compute", "memory"] | None, float | None]:
     """Return what bounds a layer, and the µs that it takes there; None where a peak of its precision is unknown."""
     if peaks is None or not layer.macs:
         return None, None
-    peak_gmacs = {"int8": peaks.int8_gmacs, "float32": peaks.float_gmacs}.get(layer.precision)
+    peak_gmacs = _find_heights(peaks).get(layer.precision)
     if peak_gmacs is None or peak_gmacs <= 0 or peaks.memory_gb_s <= 0:
         return None, None
     compute_us = layer.macs / peak_gmacs / _PER_US

@@ -17,7 +17,7 @@ FILLS = {
 }
 """What bars of a precision are filled with: a colour, or a pattern of the page's, which no printer loses."""
 _REST = "url(#hatch-rest)"
-_SHAPES = {"int8": "circle", "float32": "square", "fp16": "triangle-up"}
+_SHAPES = {"int8": "circle", "float32": "square", "fp16": "triangle-up", "bf16": "diamond"}
 
 _Numbered = tuple[int, LayerCost]
 
@@ -116,8 +116,8 @@ def plot_roofline(numbered: Sequence[_Numbered], peaks: MachinePeaks) -> Plot:
     """Return the roofline: MACs a second over MACs a byte, under the roofs of this device (Williams et al., CACM 2009)."""
     points = _list_points(numbered)
     used = {str(point["precision"]) for point in points}
-    heights = {"int8": peaks["int8_gmacs"], "float32": peaks["float_gmacs"]}
-    heights = {name: height for name, height in heights.items() if name in used}
+    measured = {"int8": peaks["int8_gmacs"], "bf16": peaks.get("bf16_gmacs"), "float32": peaks["float_gmacs"]}
+    heights = {name: height for name, height in measured.items() if name in used and height}
     found = [float(point["intensity"]) for point in points]
     ridges = [height / peaks["memory_gb_s"] for height in heights.values()]
     low, high = min([*found, *ridges]) / 3, max([*found, *ridges]) * 3
@@ -186,6 +186,7 @@ def plot_roofline(numbered: Sequence[_Numbered], peaks: MachinePeaks) -> Plot:
             },
         ],
     }
+    told = ", ".join(f"{write_digits(height)} ({name})" for name, height in measured.items() if height)
     shown = ", ".join(f"{_SHAPES[name].partition('-')[0]}s are {name}" for name in _SHAPES if name in used)
     return Plot(
         key="plot-roofline",
@@ -193,8 +194,7 @@ def plot_roofline(numbered: Sequence[_Numbered], peaks: MachinePeaks) -> Plot:
         description="Roofline: the speed of each layer over its arithmetic intensity, under the peaks of this device.",
         spec=spec,
         note=f"{shown[:1].upper()}{shown[1:]}. Under the slope memory bounds a layer, under the flat roof arithmetic does. The peaks "
-        f"were measured in this run: {write_digits(peaks['int8_gmacs'])} (int8) and {write_digits(peaks['float_gmacs'])} (float) "
-        f"GMAC/s in a product of matrices, {write_digits(peaks['memory_gb_s'])} GB/s in a copy of "
+        f"were measured in this run: {told} GMAC/s in a product of matrices, {write_digits(peaks['memory_gb_s'])} GB/s in a copy of "
         f"{write_digits(peaks['copy_bytes'] / 1e6)} MB, which is what one run reads and writes.",
     )
 

@@ -39,7 +39,7 @@ def lower_and_open(lower, model, feeds, precision):
 def test_a_payload_in_bf16_runs_in_bf16_where_the_cpu_has_it_and_float32_does_not(lower, residual, feeds):
     find_runtime("openvino")
     folder, precisions, sqnr_db = lower_and_open(lower, residual, feeds, "bf16")
-    assert precisions == ({"bf16"} if compilation._has_bf16() else {"float32"})
+    assert precisions == ({"bf16"} if compilation.has_bf16() else {"float32"})
     assert 32 < sqnr_db < 70
     assert json.loads((folder / "lowering.json").read_text())["precision"] == "bf16"
     _, precisions, sqnr_db = lower_and_open(lower, residual, feeds, "float32")
@@ -50,7 +50,7 @@ def test_a_payload_in_bf16_runs_in_bf16_where_the_cpu_has_it_and_float32_does_no
 def test_a_payload_in_bf16_runs_in_float32_where_the_cpu_lacks_it_and_placement_says_so(
     lower, residual, feeds, monkeypatch
 ):
-    monkeypatch.setattr(compilation, "_has_bf16", lambda: False)
+    monkeypatch.setattr(compilation, "has_bf16", lambda: False)
     assert lower_and_open(lower, residual, feeds, "bf16")[1] == {"float32"}
 
 

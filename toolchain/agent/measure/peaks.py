@@ -7,7 +7,7 @@ it is used: a board that lacks it must still say what it lacks.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, List
+from typing import Callable, List, Optional
 
 from .layer_times import Peaks
 
@@ -18,14 +18,22 @@ _TRIES_MIN, _LIMIT_S = 3, 0.08
 _COPY_BYTES_MIN, _COPY_BYTES_MAX = 1 << 18, 1 << 26
 
 
-def find_peaks(run_float: Callable[[], object], run_int8: Callable[[], object], threads: int, copy_bytes: int) -> Peaks:
-    """Return the roofs, of what runs a product of two matrices of SIDE by SIDE, in float32 and in int8."""
+def find_peaks(
+    run_float: Callable[[], object],
+    run_int8: Callable[[], object],
+    threads: int,
+    copy_bytes: int,
+    *,
+    run_bf16: Optional[Callable[[], object]] = None,
+) -> Peaks:
+    """Return the roofs, of what runs a product of two matrices of SIDE by SIDE in float32, int8 and bf16."""
     moved = min(max(copy_bytes, _COPY_BYTES_MIN), _COPY_BYTES_MAX)
     return Peaks(
         float_gmacs=SIDE**3 / _find_quickest_s(run_float) / 1e9,
         int8_gmacs=SIDE**3 / _find_quickest_s(run_int8) / 1e9,
         memory_gb_s=moved / _copy_s(moved // 2, threads) / 1e9,
         copy_bytes=moved,
+        bf16_gmacs=None if run_bf16 is None else SIDE**3 / _find_quickest_s(run_bf16) / 1e9,
     )
 
 

@@ -30,8 +30,8 @@ import onnx
 from numpy.typing import NDArray
 
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
-from toolchain.agent.measure.openvino import kernels
 from toolchain.agent.measure.openvino.compilation import COMPUTES_IN
+from toolchain.agent.measure.openvino.kernels import time_kernels
 from toolchain.agent.measure.runtimes import openvino
 from toolchain.agent.temporary import TemporaryFolder
 from toolchain.graph.view import GraphView
@@ -259,7 +259,7 @@ def profile_layers(
     with TemporaryFolder() as folder:
         path = folder / "model.onnx"
         path.write_bytes(model.SerializeToString())
-        found, _ = kernels.time_kernels(path, threads, inputs, openings=1)
+        found, _ = time_kernels(path, threads, inputs, openings=1)
     times = {kernel.layers[0]: kernel.median_us for kernel in found if len(kernel.layers) == 1}
     return {name: time_us for name, time_us in times.items() if time_us > 0}
 

@@ -7,6 +7,7 @@ from tests.agent.measure.openvino.peak_products import make_float_product, make_
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.measure.libraries import find_module
 from toolchain.agent.measure.openvino import peaks
+from toolchain.agent.measure.openvino.compilation import has_bf16
 from toolchain.agent.measure.session import find_runtime
 
 needs_openvino = pytest.mark.skipif(
@@ -26,7 +27,8 @@ def test_the_bytes_of_a_product_are_what_onnx_makes(data, made):
 @needs_openvino
 def test_every_roof_is_a_speed():
     found = find_runtime("openvino").measure_peaks(1, 1)
-    assert min(found.float_gmacs, found.int8_gmacs, found.memory_gb_s) > 0
+    assert min(found.list_speeds()) > 0
+    assert (found.bf16_gmacs is None) == (not has_bf16())
 
 
 @needs_openvino

@@ -87,10 +87,11 @@ def _find_precision(model: Any) -> str:
     """
     entry = ["framework", COMPUTES_IN]  # where the frontend puts an ONNX file's metadata
     is_asked = model.has_rt_info(entry) and str(model.get_rt_info(entry).value) == "bf16"
-    return "bf16" if is_asked and _has_bf16() else "f32"
+    return "bf16" if is_asked and has_bf16() else "f32"
 
 
-def _has_bf16() -> bool:
+def has_bf16() -> bool:
+    """Return whether this CPU computes in bf16."""
     import openvino
 
     return "BF16" in openvino.Core().get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")

@@ -9,7 +9,7 @@ from ...errors import ExitCode, ToolchainError
 from ...temporary import TemporaryFolder
 from ..layer_times import Peaks
 from ..peaks import SIDE, find_peaks
-from .compilation import compile_model, read_model
+from .compilation import COMPUTES_IN, compile_model, has_bf16, read_model
 from .layers import read_layers
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def measure_peaks(threads: int, copy_bytes: int) -> Peaks:
     floats = np.random.default_rng(0).standard_normal((SIDE, SIDE), dtype=np.float32)
     run_float = _bind_product(MATMUL_FLOAT, floats, "float32", threads)
     run_int8 = _bind_product(MATMUL_INT8, (floats * 32).astype(np.int8).view(np.uint8), "int8", threads)
-    return find_peaks(run_float, run_int8, threads, copy_bytes)
+    run_bf16 = _bind_product(MATMUL_FLOAT, floats, "bf16", threads) if has_bf16() else None
+    return find_peaks(run_float, run_int8, threads, copy_bytes, run_bf16=run_bf16)
 
 
 def _bind_product(data: bytes, factor: NDArray[np.generic], precision: str, threads: int) -> Callable[[], object]:
@@ -46,7 +47,10 @@ def _bind_product(data: bytes, factor: NDArray[np.generic], precision: str, thre
     with TemporaryFolder() as folder:
         path = folder / "model.onnx"
         path.write_bytes(data)
-        compiled = compile_model(read_model(path), path, threads)
+        model = read_model(path)
+    if precision == "bf16":
+        model.set_rt_info(precision, ["framework", COMPUTES_IN])
+    compiled = compile_model(model, path, threads)
     ran = [layer.precision for layer in read_layers(compiled.get_runtime_model().get_ordered_ops(), ())]
     if ran != [precision]:
         raise ToolchainError(
