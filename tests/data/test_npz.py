@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from toolchain.data import load_dataset, npz
+from toolchain.data.dataset import find_labels
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project import npz_file
 from toolchain.project.stored_rows import StoredRows
@@ -204,6 +205,22 @@ def test_targets_are_named_and_no_inputs(tmp_path):
     samples = load_dataset("npz", {**options, "targets": ["points"]}).evaluation
     assert set(samples.targets) == {"points"}
     assert set(samples.batch(0, 1)) == {"x", "labels"}
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
+def test_labels_may_be_sets_of_classes(tmp_path, dtype):
+    sets = np.array([[0, 1], [1, 1], [0, 0]], dtype)
+    samples = load_dataset("npz", write(tmp_path / "a.npz", x=np.zeros((3, 2)), labels=sets)).evaluation
+    assert samples.targets["labels"].tolist() == [[0, 1], [1, 1], [0, 0]]
+    assert find_labels(samples) is None
+
+
+@pytest.mark.parametrize(
+    "sets", [np.array([[0, 2]] * 3), np.zeros((3, 2)), np.zeros((3, 1), int), np.zeros((3, 2, 2), int)]
+)
+def test_labels_that_are_neither_classes_nor_sets_are_refused(tmp_path, sets):
+    error = refuse(write(tmp_path / "a.npz", x=np.zeros((3, 2)), labels=sets))
+    assert (error.code, error.what) == (ExitCode.USAGE, "the labels are not classes")
 
 
 def test_a_ragged_target_is_two_arrays_and_is_halved_with_its_samples(tmp_path):

@@ -92,9 +92,9 @@ class ImageSamples:
 
 
 def find_labels(samples: Samples) -> NDArray[np.int64] | None:
-    """Return the class of each sample `(N,)`, None where there are none."""
+    """Return the class of each sample `(N,)`, None where there are none, or a sample may have several."""
     labels = samples.targets.get(LABELS)
-    return labels if isinstance(labels, np.ndarray) else None
+    return labels if isinstance(labels, np.ndarray) and labels.ndim == 1 else None
 
 
 def name_sample(samples: Samples, index: int) -> str:

@@ -11,20 +11,28 @@ from numpy.typing import NDArray
 from toolchain.data.dataset import Samples, find_labels, name_sample
 from toolchain.errors import usage
 
+_SET_AXES = 2
 # Of the samples with a wrong label, so many are named.
 _NAMED = 3
 
 
 def read_labels(labels: NDArray[Any], *, where: str) -> NDArray[np.int64]:
-    """Return labels as they lie in a file as class numbers `(N,)`.
+    """Return labels as they lie in a file as class numbers `(N,)`, or 0 and 1 for each class that a sample may have `(N, classes)`.
 
     Raises ToolchainError (exit 2) for another shape, for fractions and other types, and for negative numbers.
     """
+    if (
+        labels.ndim == _SET_AXES
+        and labels.shape[1] > 1
+        and labels.dtype.kind in "biu"
+        and np.isin(labels, (0, 1)).all()
+    ):
+        return labels.astype(np.int64)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise usage(
             "the labels are not classes",
             where=where,
-            expected=f"integers of shape ({len(labels)},)",
+            expected=f"integers of shape ({len(labels)},), or 0 and 1 of shape ({len(labels)}, classes) where a sample may have several",
             found=f"{labels.dtype} of shape {labels.shape}{_find_fraction(labels)}",
             fix="give the number of its class for each sample, or leave the labels out",
         )

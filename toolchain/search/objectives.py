@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from toolchain.agent.measure.metrics import find_metric
+from toolchain.agent.measure.scale import Scale
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.report.shape import Report
 
@@ -23,8 +24,12 @@ class Objectives:
     """Then there is no latency, and two objectives are left."""
 
     @property
+    def scale(self) -> Scale:
+        return find_metric(self.metric).SCALE
+
+    @property
     def directions(self) -> list[Direction]:
-        metric: Direction = "maximize" if find_metric(self.metric).SCALE.direction == "higher" else "minimize"
+        metric: Direction = "maximize" if self.scale.direction == "higher" else "minimize"
         return [metric, "minimize"] if self.emulated else [metric, "minimize", "maximize"]
 
     def read_report(self, report: Report) -> dict[str, Any]:

@@ -11,25 +11,26 @@ from typing import Any, cast
 
 from optuna.trial import Trial
 
-from toolchain.agent.manifest import Precision
-from toolchain.agent.measure.metrics import find_metric
+from toolchain.agent.manifest import TRUTH_FLOAT, Precision
+from toolchain.agent.measure.gates.metric import DEFAULT_DROP_SHARE, choose_drop_max
 from toolchain.deploy.local import LocalTransport
 from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.project.recipe import Recipe, SearchSection, SearchStep
-from toolchain.run.cache import hash_file, hash_json
+from toolchain.run.cache import hash_json
 from toolchain.run.progress import Progress
 from toolchain.search.objectives import Objectives
+from toolchain.search.reference import Reference, measure_reference
 from toolchain.search.request import SearchRequest
 from toolchain.search.results import write_results
 from toolchain.search.space import draw_entries, list_steps
 from toolchain.search.study import Study
-from toolchain.search.trial import Draw, EarlyStop, measure_reference, run_trial
+from toolchain.search.trial import Draw, EarlyStop, run_trial
 
 # What is missing or full here says nothing of what was drawn, and the next trial would meet it too.
 _OF_THE_MACHINE = (ExitCode.STORAGE, ExitCode.MISSING)
 
-# Of a fraction, and of other metrics as a share of the float model's value: five times what the gate allows by default.
-_STOP_DROP_SHARE = 0.05
+# So many times what the gate allows by default: a model that falls so far in PyTorch is not won back by its export.
+_STOP_GATES = 5
 
 OpenProgress = Callable[[Path | None], Progress]
 """From the folder that gets an event log to what shows the progress of one trial."""
@@ -49,14 +50,13 @@ def search_recipe(request: SearchRequest, *, open_progress: OpenProgress) -> Pat
         reference = measure_reference(recipe, samples=section.stop_samples, progress=progress)
     objectives = Objectives(metric=metric, emulated=request.target.emulated)
     study = Study(
-        name=_name_study(request, steps),
+        name=_name_study(request, steps, reference),
         storage=request.storage or str(request.out / "search.journal"),
         out=request.out,
         directions=objectives.directions,
         section=section,
     )
-    drop_max = find_metric(metric).SCALE.choose_drop_max(section.stop_drop, _STOP_DROP_SHARE, reference)
-    stop = EarlyStop(metric=metric, reference=reference, drop_max=drop_max, samples=section.stop_samples)
+    stop = EarlyStop(reference=reference, drop_max=_choose_stop(recipe, objectives, reference.value))
     while _run_next(request, steps, study, stop, objectives, open_progress):
         with study.locked():
             write_results(request, study.list_records(), objectives)
@@ -130,10 +130,25 @@ def _settle_trial(
         what = f"{type(error).__name__}: {error}"
         record |= {"state": "failed", "error": {"code": int(ExitCode.UNEXPECTED), "what": what}}
     record["duration_s"] = round(time.monotonic() - started_s, 1)
-    gate = request.recipe.gates.metric_drop_max
-    if gate is not None and "drop" in record:
+    if "drop" in record:
+        gate = _choose_gate(request.recipe, objectives, record.get("reference", stop.reference.value))
         study.set_excess(trial, record["drop"] - gate)
     study.end_trial(trial, record, objectives.list_values(record) if record["state"] == "complete" else None)
+
+
+def _choose_gate(recipe: Recipe, objectives: Objectives, reference: float) -> float:
+    return choose_drop_max(objectives.scale, recipe.gates.metric_drop_max, reference, recipe.task.truth)
+
+
+def _choose_stop(recipe: Recipe, objectives: Objectives, reference: float) -> float:
+    """Return by how much a model may fall in PyTorch: what the recipe asks for, else five times the gate's default.
+
+    The float model's own answers may be 0 away from themselves, of which no share is any: then five times the gate itself.
+    """
+    asked = (recipe.search or SearchSection()).stop_drop
+    if asked is None and recipe.task.truth == TRUTH_FLOAT:
+        return _STOP_GATES * _choose_gate(recipe, objectives, reference)
+    return objectives.scale.choose_drop_max(asked, _STOP_GATES * DEFAULT_DROP_SHARE, reference)
 
 
 def _find_earlier(study: Study, record: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -173,24 +188,16 @@ def _require_metric(recipe: Recipe) -> str:
             found="none",
             fix="search another recipe, or name its metric",
         )
-    if recipe.task.truth == "float":
-        raise usage(
-            "a search needs labels",
-            where=f"{recipe.path}: task.truth",
-            expected='"labels"',
-            found='"float"',
-            fix="search with a data set that has targets",
-        )
     return recipe.metric_name
 
 
-def _name_study(request: SearchRequest, steps: list[SearchStep]) -> str:
-    """Return a name that says everything that makes trials comparable."""
+def _name_study(request: SearchRequest, steps: list[SearchStep], reference: Reference) -> str:
+    """Return a name that says everything that makes trials comparable: the same samples, model and judge as well."""
     recipe, target = request.recipe, request.target
     identity: Mapping[str, Any] = {
         "recipe": recipe.model_dump(mode="json"),
         "steps": [step.model_dump(mode="json") for step in steps],
-        "weights": hash_file(recipe.folder / (recipe.model.weights or "")),
+        "subject": reference.identity,
         "target": [target.name, target.model_dump(mode="json")],
     }
     return f"{recipe.name}-{target.name}-{hash_json(json.loads(json.dumps(identity)))[:12]}"

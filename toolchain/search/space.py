@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue
 from toolchain.compress import read_entry
 from toolchain.errors import usage
 from toolchain.project.members import list_members
-from toolchain.project.recipe import Recipe, SearchSection, SearchStep
+from toolchain.project.recipe import Recipe, SearchSection, SearchStep, TrainSection
 from toolchain.project.seams import METHODS
 from toolchain.project.toml_file import Section, check_table
 
@@ -150,12 +150,23 @@ class _Corner:
         return high if self._last else low
 
 
+def _suggest_finetune(train: TrainSection) -> JsonValue:
+    """Return two epochs by the optimizer that the weights were made by: one's rates are ten times another's."""
+    return {
+        "epochs": 2,
+        "learning_rate": train.learning_rate / 5,
+        "optimizer": train.optimizer,
+        "batch_size": train.batch_size,
+        "weight_decay": train.weight_decay,
+    }
+
+
 def _suggest_steps(recipe: Recipe) -> list[SearchStep]:
     """Return the steps for a recipe that names none: prune, or not; then fewer bits for each weight, or not.
 
     Steps between the values let trials meet again in the cache.
     """
-    finetune: dict[str, JsonValue] = {"finetune": {"epochs": 2, "learning_rate": 0.02}} if recipe.train else {}
+    finetune = {} if recipe.train is None else {"finetune": _suggest_finetune(recipe.train)}
     pruning: list[dict[str, JsonValue]] = [
         {"method": "structured_pruning", "macs_ratio": {"low": 0.2, "high": 0.8, "step": 0.1}, **finetune},
         {"method": "magnitude_pruning", "amount": {"low": 0.3, "high": 0.9, "step": 0.1}, **finetune},
