@@ -101,6 +101,16 @@ def check_what_is_read_is_needed(decoder, test):
     assert_same(decoder.decode({name: outputs[name] for name in read}, inputs), decoder.decode(outputs, inputs))
 
 
+def check_answers_are_among_those_that_it_tells_of(decoder, test):
+    outputs, inputs = sample(test)
+    made, classes, letters = decoder.decode(outputs, inputs), decoder.count_classes(outputs), decoder.list_letters()
+    for name in {"classes", "mask", "tags"} & made.keys() if classes is not None else ():
+        numbers = made[name].values if isinstance(made[name], Ragged) else made[name]
+        assert numbers.max(initial=0) < classes
+    if letters is not None:
+        assert set(bytes(made["text"].values).decode()) <= set(letters)
+
+
 def check_wrong_shapes_are_refused(decoder, test):
     outputs, inputs = sample(test)
     for name in decoder.list_read(list(outputs)):
@@ -122,6 +132,9 @@ class Broken:
     def __init__(self, kind):
         self.kind, self.good = kind, argmax_mask.start(argmax_mask.Options())
         self.calls = 0
+
+    def count_classes(self, outputs):
+        return 1 if self.kind == "tells of fewer classes" else None
 
     def list_read(self, outputs):
         return [] if self.kind == "reads nothing" else outputs if self.kind == "reads all" else outputs[:1]
@@ -170,6 +183,7 @@ def fails(check, kind):
         ("reads nothing", check_what_is_read_is_needed),
         ("reads all", check_what_is_read_is_needed),
         ("takes what it cannot read", check_what_is_read_is_needed),
+        ("tells of fewer classes", check_answers_are_among_those_that_it_tells_of),
         ("takes what it cannot read", check_wrong_shapes_are_refused),
     ],
 )
@@ -179,6 +193,15 @@ def test_a_broken_decoder_fails_the_suite(kind, check):
 
 def test_every_check_has_a_member_that_passes_it():
     assert [check.__name__ for check in CHECKS if fails(check, "good")] == []
+
+
+def test_every_decoder_of_classes_or_letters_tells_of_them_but_where_the_graph_has_made_the_boxes():
+    told = {
+        name for name in list_decoders()
+        if start(name).count_classes(sample(find_test(name))[0]) or start(name).list_letters()
+    }  # fmt: skip
+    lists = {name for name in list_decoders() if {"classes", "mask", "tags", "text"} & set(start(name).OUTPUTS)}
+    assert lists - told == {"detections"}
 
 
 @pytest.mark.parametrize(("name", "fix"), [("yol", "write yolo"), ("../yolo", ""), ("__init__", ""), ("x.y", "")])

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from toolchain.agent.measure.metrics import Targets, find_metric, list_read_outputs
 from toolchain.agent.measure.scoring import Scoring
+from toolchain.agent.measure.tallies.masks import MaskOptions
 from toolchain.agent.measure.targets import LABELS, slice_target
 from toolchain.data.dataset import find_labels, name_sample
 from toolchain.errors import ExitCode, ToolchainError
+from toolchain.project.members import find_member
+from toolchain.project.seams import METRICS
 from toolchain.run.cache import Entry
 from toolchain.stages.prove_input import prove_input
 from toolchain.stages.run import Run
@@ -137,6 +140,8 @@ def _judge_own_answers(
 def _check_outputs(run: Run, scoring: Scoring, model: FloatModel) -> list[str]:
     """Refuse outputs that the metric cannot read, and labels that are none; return what is in doubt about the others."""
     outputs, inputs = model(0), run.data.evaluation.batch(0, 1)
+    if run.answer is None:
+        _check_targets(run, scoring, outputs)
     targets: Targets = {name: slice_target(target, 0, 1) for name, target in run.take_targets().items()}
     if run.answer is not None:
         targets = run.answer(scoring.decode(outputs, inputs))
@@ -149,6 +154,28 @@ def _check_outputs(run: Run, scoring: Scoring, model: FloatModel) -> list[str]:
     check_labels(run.data.evaluation, run.count_evaluation(), outputs=count, where=run.name_data(), classes=classes)
     doubt = describe_missing_classes(classes, outputs=count, where=f"the data set {run.data.name}")
     return [] if doubt is None else [doubt]
+
+
+def _check_targets(run: Run, scoring: Scoring, outputs: dict[str, NDArray[Any]]) -> None:
+    """Refuse (exit 2) targets that no such model is measured by; a metric of the user's own reads what it likes."""
+    from toolchain.data.target_faults import Answers, refuse_faulty_targets
+
+    if not find_member(METRICS, scoring.name).is_ours or judges_classes(run):
+        return
+    evaluation = run.data.evaluation
+    read = {name: outputs[name] for name in scoring.list_read(list(outputs))}
+    answers = Answers(
+        classes=scoring.count_classes(read),
+        letters=scoring.list_letters(),
+        ignored=run.recipe.task.metric_options.get("ignore", MaskOptions.ignore),
+    )
+    refuse_faulty_targets(
+        evaluation,
+        scoring.list_targets(list(evaluation.targets)),
+        run.count_evaluation(),
+        answers=answers,
+        where=run.name_data(),
+    )
 
 
 def _take_labels(run: Run) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -38,6 +38,26 @@ class CheckedDecoder:
         with guard_call("decoder", self._name):
             read = set(self._decoder.list_read(outputs))
         return [name for name in outputs if name in read]
+
+    def count_classes(self, outputs: Arrays) -> Optional[int]:
+        """Return how many classes there are among the answers; None where the decoder does not say."""
+        count = self._ask("count_classes", outputs)
+        return None if count is None else int(count)
+
+    def list_letters(self) -> Optional[str]:
+        """Return the letters that its texts may have; None where the decoder does not say."""
+        letters = self._ask("list_letters")
+        return None if letters is None else str(letters)
+
+    def _ask(self, question: str, *given: Any) -> Any:
+        answer = getattr(self._decoder, question, None)
+        try:
+            with guard_call("decoder", self._name):
+                return None if answer is None else answer(*given)
+        except ToolchainError:
+            raise
+        except Exception as error:
+            raise self._explain(error, ExitCode.MALFORMED) from error
 
     def decode(self, outputs: Arrays, inputs: Arrays) -> Dict[str, TargetArray]:
         """Return what a batch of outputs means; raises ToolchainError (exit 23) where the decoder breaks."""

@@ -44,6 +44,14 @@ class Scoring:
         """Return what the metric reads of a batch; raises ToolchainError (exit 23) where it cannot be read."""
         return outputs if self._decoder is None else self._decoder.decode(outputs, inputs)
 
+    def count_classes(self, outputs: Arrays) -> Optional[int]:
+        """Return how many classes an answer can be, by the decoder; None where nobody says."""
+        return None if self._decoder is None else self._decoder.count_classes(outputs)
+
+    def list_letters(self) -> Optional[str]:
+        """Return the letters that texts can have, by the decoder; None where nobody says."""
+        return None if self._decoder is None else self._decoder.list_letters()
+
     def start(self) -> ScoringTally:
         """Return a tally of nothing."""
         return ScoringTally(self._metric.start(), self)

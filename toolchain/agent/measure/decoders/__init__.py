@@ -28,7 +28,11 @@ Decoded = Mapping[str, TargetArray]
 
 
 class Decoder(Protocol):
-    """A decoder with its options."""
+    """A decoder with its options.
+
+    It may say what answers there are: `count_classes(outputs)`, how many classes, of the outputs of a batch, None where that is
+    not known, and `list_letters()`, the letters of its texts. Targets beyond them are refused before anything is measured.
+    """
 
     def list_read(self, outputs: Sequence[str]) -> Sequence[str]:
         """Return those outputs of a model, in its order, that are read; the others are gated by their drift."""

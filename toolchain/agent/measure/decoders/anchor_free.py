@@ -64,6 +64,9 @@ class _AnchorFree:
     def list_read(self, outputs: Sequence[str]) -> Sequence[str]:
         return self.options.outputs or (outputs if self.options.strides else outputs[:1])
 
+    def count_classes(self, outputs: Arrays) -> int:  # noqa: ARG002 - of the options alone
+        return self.options.classes
+
     def decode(self, outputs: Arrays, inputs: Arrays) -> Decoded:  # noqa: ARG002 - of outputs alone
         names = self.list_read(list(outputs))
         wanted = max(len(self.options.strides), 1)

@@ -34,6 +34,10 @@ class _Argmax:
     def list_read(self, outputs: Sequence[str]) -> Sequence[str]:
         return list_first(outputs, self.options.output)
 
+    def count_classes(self, outputs: Arrays) -> int:
+        scores = read_output("argmax_mask", outputs, self.options.output, (None, None, None, None))
+        return int(scores.shape[1 if self.options.layout == "NCHW" else 3])
+
     def decode(self, outputs: Arrays, inputs: Arrays) -> Decoded:  # noqa: ARG002 - of outputs alone
         scores = read_output("argmax_mask", outputs, self.options.output, (None, None, None, None))
         axis = 1 if self.options.layout == "NCHW" else 3

@@ -40,6 +40,10 @@ class _Boxes:
     def list_read(self, outputs: Sequence[str]) -> Sequence[str]:
         return [name for name in outputs if name in (self.options.boxes, self.options.scores)]
 
+    def count_classes(self, outputs: Arrays) -> int:
+        scores = read_output("boxes", outputs, self.options.scores, (None, None, None))
+        return int(scores.shape[2]) - self.options.background
+
     def decode(self, outputs: Arrays, inputs: Arrays) -> Decoded:  # noqa: ARG002 - of outputs alone
         options = self.options
         boxes = read_output("boxes", outputs, options.boxes, (None, None, 4))

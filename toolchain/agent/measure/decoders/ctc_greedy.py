@@ -50,6 +50,9 @@ class _Greedy:
     def list_read(self, outputs: Sequence[str]) -> Sequence[str]:
         return list_first(outputs, self._options.output)
 
+    def list_letters(self) -> str:
+        return self._options.alphabet
+
     def decode(self, outputs: Arrays, inputs: Arrays) -> Decoded:  # noqa: ARG002 - of outputs alone
         classes = len(self._options.alphabet) + 1
         scores = read_output("ctc_greedy", outputs, self._options.output, (None, None, classes))

@@ -28,6 +28,10 @@ class _Softmax:
     def list_read(self, outputs: Sequence[str]) -> Sequence[str]:
         return list_first(outputs, self.options.output)
 
+    def count_classes(self, outputs: Arrays) -> Optional[int]:
+        scores = view_scores(take("softmax", outputs, self.options.output, "output"))
+        return None if scores is None else int(scores.shape[1])
+
     def decode(self, outputs: Arrays, inputs: Arrays) -> Decoded:  # noqa: ARG002 - of outputs alone
         array = take("softmax", outputs, self.options.output, "output")
         scores = view_scores(array)

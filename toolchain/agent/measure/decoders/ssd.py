@@ -92,6 +92,9 @@ class _Ssd:
     def list_read(self, outputs: Sequence[str]) -> Sequence[str]:
         return [name for name in outputs if name in (self._options.boxes, self._options.scores)]
 
+    def count_classes(self, outputs: Arrays) -> int:
+        return int(read_output("ssd", outputs, self._options.scores, (None, None, None)).shape[2]) - 1
+
     def decode(self, outputs: Arrays, inputs: Arrays) -> Decoded:  # noqa: ARG002 - of outputs alone
         options, priors = self._options, self._priors
         moved = read_output("ssd", outputs, options.boxes, (None, len(priors), 4))

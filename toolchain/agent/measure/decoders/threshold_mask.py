@@ -31,6 +31,9 @@ class _Threshold:
     def list_read(self, outputs: Sequence[str]) -> Sequence[str]:
         return list_first(outputs, self.options.output)
 
+    def count_classes(self, outputs: Arrays) -> int:  # noqa: ARG002 - it has a score or none
+        return 2
+
     def decode(self, outputs: Arrays, inputs: Arrays) -> Decoded:  # noqa: ARG002 - of outputs alone
         options = self.options
         axes = take("threshold_mask", outputs, options.output, "output").ndim

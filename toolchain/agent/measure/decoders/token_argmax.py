@@ -35,6 +35,9 @@ class _Argmax:
     def list_read(self, outputs: Sequence[str]) -> Sequence[str]:
         return list_first(outputs, self.options.output)
 
+    def count_classes(self, outputs: Arrays) -> int:
+        return int(read_output("token_argmax", outputs, self.options.output, (None, None, None)).shape[2])
+
     def decode(self, outputs: Arrays, inputs: Arrays) -> Decoded:
         scores = read_output("token_argmax", outputs, self.options.output, (None, None, None))
         if not scores.shape[2]:

@@ -63,6 +63,9 @@ class _Yolo:
     def list_read(self, outputs: Sequence[str]) -> Sequence[str]:
         return self.options.outputs or outputs
 
+    def count_classes(self, outputs: Arrays) -> int:  # noqa: ARG002 - of the options alone
+        return self.options.classes
+
     def decode(self, outputs: Arrays, inputs: Arrays) -> Decoded:  # noqa: ARG002 - of outputs alone
         names = self.list_read(list(outputs))
         if len(names) != len(self.options.strides):
