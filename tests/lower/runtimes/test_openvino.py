@@ -37,7 +37,7 @@ def net(
     nodes,
     outputs=f"{IMAGE} y",
     inputs=f"{IMAGE} x",
-    weights="float[8, 8, 3, 3] w, float[8, 8, 3, 3] v, float[8, 1, 1] slope",
+    weights="float[8, 8, 3, 3] w, float[8, 8, 3, 3] v, float[8, 8, 3, 3] w2, float[8, 1, 1] slope",
 ):
     return f"{HEAD} net ({inputs}) => ({outputs}) <{weights}> {{ {nodes} }}"
 
@@ -86,6 +86,9 @@ INT8 = {
     **{op: f"{BLOCK.format('a', 'x', 'w')} h = {op} (a) {CONV_2}" for op in ACTIVATIONS},
     "a pooled maximum": f"{BLOCK.format('a', 'x', 'w')} h = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (a) {CONV_2}",
     "a pooled average": f"{BLOCK.format('a', 'x', 'w')} h = AveragePool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (a) {CONV_2}",
+    "a transposed convolution behind a Relu": f"{BLOCK.format('a', 'x', 'w')} h = Relu (a) y = ConvTranspose <pads = [1, 1, 1, 1]> (h, v)",
+    "a transposed convolution between two": f"{BLOCK.format('a', 'x', 'w')} r = Sigmoid (a) b = ConvTranspose <pads = [1, 1, 1, 1]> "
+    f"(r, v) h = Relu (b) {BLOCK.format('y', 'h', 'w2')}",
     "a residual block": f"{BLOCK.format('a', 'x', 'w')} r = Relu (a) {BLOCK.format('b', 'r', 'v')} c = Add (b, r) "
     f"h = Relu (c) {CONV_2}",
 }
@@ -138,6 +141,20 @@ def test_these_patterns_stay_in_float(lower, kind):
     precisions, sqnr_db = lower(FLOAT[kind])
     assert precisions == ["float32"]
     assert sqnr_db > 100
+
+
+@pytest.mark.parametrize(
+    ("nodes", "unsigned"),
+    [
+        (f"{BLOCK.format('a', 'x', 'w')} y = ConvTranspose <pads = [1, 1, 1, 1]> (a, v)", True),  # below 0 too
+        (INT8["a transposed convolution behind a Relu"], False),  # int8 has its zero point at -128 there
+        ("h = Relu (x) y = ConvTranspose <pads = [1, 1, 1, 1], group = 8> (h, grouped)", True),
+    ],
+)
+def test_a_transposed_convolution_whose_kernel_would_be_float_has_no_pairs(nodes, unsigned):
+    weights = "float[8, 8, 3, 3] w, float[8, 8, 3, 3] v, float[8, 1, 3, 3] grouped"
+    model = read(net(nodes, weights=weights))
+    assert [node.name for node in plan_int8(model, unsigned=unsigned).nodes if node.op_type == "ConvTranspose"] == []
 
 
 def test_why_a_kind_of_layer_is_never_int8_is_said():

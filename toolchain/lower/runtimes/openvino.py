@@ -10,7 +10,8 @@ convolution or matrix product before them:
 - Weights: int8 with zero points of 0. Another zero point, or uint8, leaves the layer in float and converts its weights
   anew at every run.
 - Activations: uint8 with any zero point; int8 ones become uint8 for convolutions. ConvTranspose takes a zero point of 0
-  only, and a product of two activations int8 with a zero point of 0 only: both stay in float here.
+  only, which uint8 has where no value is below 0, as behind a Relu: elsewhere it stays in float. A product of two
+  activations takes int8 with a zero point of 0 only, and stays in float here.
 - Behind AveragePool there must be a pair: else the pooled value is rounded to 8 bits unasked (37 dB).
 - The result of a convolution that only an Add reads needs no pair: with one, the kernel skips its rounding all the same,
   so that a trial by other kernels would see noise that is not there. The Add's other input needs one, or the sum runs in
@@ -22,27 +23,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.agent.measure.openvino.compilation import COMPUTES_IN
 from toolchain.agent.measure.openvino.kernels import time_kernels
 from toolchain.agent.measure.runtimes import openvino
 from toolchain.agent.temporary import TemporaryFolder
-from toolchain.graph.view import GraphView
+from toolchain.graph.view import GraphView, attribute_int
 from toolchain.lower.bfloat16 import store_in_bfloat16
 from toolchain.lower.cpu import lower_to_float, lower_to_int8, write_plain
 from toolchain.lower.cpu_scheme import choose_scheme
 from toolchain.lower.float_graph import bind_comparison
 from toolchain.lower.moved_values import MOVES_VALUES
+from toolchain.lower.never_negative import is_never_negative
 from toolchain.lower.planning import absorb_activation, drop_dead_ends
 from toolchain.lower.policy import Int8Policy
-from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode, Scheme
+from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode, Scheme, WeightInput
 from toolchain.lower.request import Lowering, LowerRequest, StartSteps
 from toolchain.lower.rest_in_bf16 import choose_rest, describe_rest
 from toolchain.lower.trial import find_kernels
@@ -62,7 +66,7 @@ _FLOAT_OPS = {
     "LSTM": _RECURRENT,
     "GRU": _RECURRENT,
     "RNN": _RECURRENT,
-    "ConvTranspose": "OpenVINO's int8 kernel takes inputs with a zero point of 0 only",
+    "ConvTranspose": "OpenVINO's int8 kernel takes inputs with a zero point of 0 only, as behind a Relu, and one group",
 }
 
 # What an x86 or an ARM CPU with kernels for bf16 tells of itself, one of which is enough.
@@ -78,7 +82,8 @@ def int8_policy(scheme: Scheme, *, kernels: str | None = "openvino") -> Int8Poli
     Without VNNI its kernels saturate at 16 bits as ONNX Runtime's do, and 7-bit weights are exact there (docs/openvino.md).
     """
     scheme = replace(scheme, int32_bias=False)
-    return Int8Policy(plan=plan_int8, scheme=scheme, float_ops=_FLOAT_OPS, kernels=kernels)
+    plan = partial(plan_int8, unsigned=scheme.activation_type == "uint8")
+    return Int8Policy(plan=plan, scheme=scheme, float_ops=_FLOAT_OPS, kernels=kernels)
 
 
 def preview(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Int8Policy]:
@@ -86,8 +91,11 @@ def preview(model: onnx.ModelProto) -> tuple[onnx.ModelProto, Int8Policy]:
     return model, int8_policy(choose_scheme("x86_64", frozenset(), "auto"), kernels=None)
 
 
-def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) -> QdqPlan:
-    """Return the nodes that compute in int8, without those whose names are in keep_float."""
+def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset(), *, unsigned: bool = True) -> QdqPlan:
+    """Return the nodes that compute in int8, without those whose names are in keep_float.
+
+    unsigned: whether activations are uint8, whose zero point is 0 where no value is below 0.
+    """
     view = GraphView.from_model(model)
     held = find_held_weights(view, keep_float)
     nodes: dict[str, QuantizedNode] = {}
@@ -97,6 +105,7 @@ def plan_int8(model: onnx.ModelProto, keep_float: frozenset[str] = frozenset()) 
             continue
         planned = (
             _plan_weighted(view, node, held)
+            or (_plan_transposed(view, node) if unsigned else None)
             or _plan_residual(view, node, nodes, returned)
             or _plan_between(view, node, frozenset(name for name in returned if _is_quantized(nodes, returned, name)))
         )
@@ -117,6 +126,22 @@ def _plan_weighted(view: GraphView, node: onnx.NodeProto, held: Mapping[str, str
     consumer = view.only_consumer(output)
     feeds_add = consumer is not None and consumer.op_type == "Add" and output == node.output[0]
     return QuantizedNode(node.name, node.op_type, (node.input[0],), weight, None if feeds_add else output)
+
+
+def _plan_transposed(view: GraphView, node: onnx.NodeProto) -> QuantizedNode | None:
+    """Return the plan of a ConvTranspose whose input has a zero point of 0: no value of it is below 0."""
+    if (
+        node.op_type != "ConvTranspose"
+        or attribute_int(node, "group", 1) != 1
+        or not is_never_negative(view, node.input[0])
+    ):
+        return None
+    weight, bias = view.initializers.get(node.input[1]), node.input[2] if len(node.input) > 2 else ""
+    alone = len(view.consumers.get(node.input[1], ())) == 1
+    if weight is None or weight.data_type != TensorProto.FLOAT or not alone or (bias and bias not in view.initializers):
+        return None
+    stored = WeightInput(index=1, axis=1, bias_index=2 if bias else None, source=node.input[1])
+    return QuantizedNode(node.name, node.op_type, (node.input[0],), stored, _absorb(view, node))
 
 
 def _plan_residual(
