@@ -1,10 +1,11 @@
 """What becomes of one model of each task on the CPU: its metric as a float model and as shipped, speed and size.
 
-    python -m benchmarks.tasks [MODEL ...]
+    python -m benchmarks.tasks [MODEL[@METRIC] ...]
     python -m benchmarks.tasks --page LINES.jsonl
 
 The first prints a JSON line a model, from the report of `toolchain deploy MODEL --target cpu`; the second writes such lines as
-the table of docs/tasks.md. A model that does not pass has its row too, with its exit code.
+the table of docs/tasks.md: of several of one model and metric the last. MODEL is a name or the path of a recipe; @METRIC deploys it
+under another metric than its recipe's. A model that does not pass has its row too, with its exit code.
 """
 
 from __future__ import annotations
@@ -18,14 +19,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from toolchain.agent.measure.quantities import write_difference, write_value
 from toolchain.project.find import find_recipe
+from toolchain.project.recipe import Recipe, read_recipe
+from toolchain.search.results import relocate_recipe
 
 MODELS: tuple[str, ...] = (
     "resnet8",
     "detector",
+    "detector@map50",
     "models/detector/pruned.toml",
+    "models/detector/pruned.toml@map50",
     "models/detector/distilled.toml",
+    "models/detector/distilled.toml@map50",
     "models/detector/qat.toml",
     "segmenter",
     "keyword",
@@ -34,7 +42,7 @@ MODELS: tuple[str, ...] = (
     "reader",
     "language",
 )
-"""In the order of the table: names of models, or paths of recipes from the root of the repository."""
+"""In the order of the table: names of models, or paths of recipes from the root of the repository, some by another metric."""
 
 PAGE = Path(__file__).parents[1] / "docs/tasks.md"
 _BEGIN, _END = "<!-- table: python -m benchmarks.tasks -->\n", "<!-- end of the table -->\n"
@@ -44,15 +52,30 @@ _HEAD = (
 )
 
 
+def find_model(model: str, folder: Path) -> tuple[Recipe, str]:
+    """Return the recipe of MODEL or MODEL@METRIC, and what deploys it: with another metric a recipe written into the folder."""
+    name, _, metric = model.partition("@")
+    recipe = find_recipe(name)
+    if not metric:
+        return recipe, name
+    path = folder / recipe.name / "recipe.toml"
+    path.parent.mkdir(parents=True)
+    document = relocate_recipe(recipe, path.parent)
+    document["task"] = {**document.get("task", {}), "metric": metric}
+    path.write_text(tomli_w.dumps(document), encoding="utf-8")
+    return read_recipe(path), str(path)
+
+
 def deploy_model(model: str, out: Path, *, target: str = "cpu") -> dict[str, Any]:
     """Return the row of a model; what was not measured is None."""
+    recipe, name = find_model(model, out.with_name(f"{out.name}-recipe"))
     done = subprocess.run(
         [
             sys.executable,
             "-m",
             "toolchain",
             "deploy",
-            model,
+            name,
             "--target",
             target,
             "--quiet",
@@ -63,7 +86,6 @@ def deploy_model(model: str, out: Path, *, target: str = "cpu") -> dict[str, Any
         stdout=subprocess.PIPE,
         check=False,
     )
-    recipe = find_recipe(model)
     return describe_row(recipe.task.name, recipe.name, done.returncode, json.loads(done.stdout or b"{}"))
 
 
@@ -84,6 +106,13 @@ def describe_row(task: str, model: str, exit_code: int, report: Mapping[str, Any
         "int8_share_macs": ((report.get("placement") or {}).get("precision_share_macs") or {}).get("int8"),
         "size_bytes": (report.get("artifact") or {}).get("size_bytes"),
     }
+
+
+def take_last(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the last row of each model and metric, those of a model together, in the order of its first one."""
+    found: dict[tuple[str, str], Mapping[str, Any]] = {(row["model"], row["metric"]["name"]): row for row in rows}
+    models = list(dict.fromkeys(model for model, _ in found))
+    return [found[key] for key in sorted(found, key=lambda key: models.index(key[0]))]
 
 
 def write_table(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -132,7 +161,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.page is not None:
         rows = [json.loads(line) for line in options.page.read_text(encoding="utf-8").splitlines()]
-        page = replace_table(PAGE.read_text(encoding="utf-8"), write_table(rows))
+        page = replace_table(PAGE.read_text(encoding="utf-8"), write_table(take_last(rows)))
         PAGE.write_text(page, encoding="utf-8")
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -2,8 +2,10 @@ import json
 
 import pytest
 
-from benchmarks.tasks import MODELS, PAGE, describe_row, replace_table, write_table
+from benchmarks.tasks import MODELS, PAGE, describe_row, find_model, replace_table, take_last, write_table
+from toolchain.module.files import identify_files
 from toolchain.project.find import find_recipe
+from toolchain.stages.compress import find_teacher
 
 REPORT = {
     "verdict": "pass",
@@ -62,5 +64,32 @@ def test_the_page_keeps_what_stands_around_its_table():
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_of_the_table_is_there(model):
-    assert find_recipe(model).task.name
+def test_every_model_of_the_table_is_there(model, tmp_path):
+    recipe, name = find_model(model, tmp_path)
+    assert find_recipe(name).name == recipe.name
+    assert recipe.metric_name == (model.partition("@")[2] or find_recipe(model).metric_name)
+
+
+def test_a_model_under_another_metric_is_the_same_in_all_else(tmp_path):
+    recipe, other = (
+        find_recipe("models/detector/distilled.toml"),
+        find_model("models/detector/distilled.toml@map50", tmp_path)[0],
+    )
+    assert (other.name, other.metric_name, recipe.metric_name) == ("detector-distilled", "map50", "map")
+    assert identify_files(other) == identify_files(recipe)
+    assert (
+        find_teacher(other, other.compress[-1]["teacher"]).path
+        == find_teacher(recipe, recipe.compress[-1]["teacher"]).path
+    )
+    sections = [part.model_dump(exclude={"model", "task", "compress"}) for part in (recipe, other)]
+    assert sections[0] == sections[1]
+
+
+def test_of_several_lines_of_a_model_and_metric_the_last_counts_where_the_first_one_stood():
+    rows = [
+        {"model": model, "metric": {"name": metric}, "run": number}
+        for number, (model, metric) in enumerate(
+            [("a", "map"), ("b", "top1"), ("a", "map50"), ("b", "top1"), ("a", "map")]
+        )
+    ]
+    assert [row["run"] for row in take_last(rows)] == [4, 2, 3]

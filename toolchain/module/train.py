@@ -17,6 +17,7 @@ from toolchain.agent.measure.scoring import Scoring
 from toolchain.data import Dataset, TrainingSamples, load_dataset
 from toolchain.data.chance import find_chance
 from toolchain.data.dataset import IMAGE_INPUT, are_pictures
+from toolchain.data.shared_samples import refuse_learning_from_evaluation
 from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.module.builder import build_model
 from toolchain.module.files import identify_files
@@ -111,6 +112,9 @@ def train_model(
         scoring = load_scoring(recipe)
         objective = load_objective(recipe, label_smoothing=section.label_smoothing)
         samples = _take_training(recipe, section, dataset, objective)
+        refuse_learning_from_evaluation(
+            samples, dataset.evaluation, len(dataset.evaluation), where=f"{recipe.path}: train.data"
+        )
         settings = settings if objective.allows_augmentation else replace(settings, crop_padding=0)
         settings = replace(settings, flip=settings.flip and objective.allows_mirroring)
         torch.manual_seed(settings.seed)

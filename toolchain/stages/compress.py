@@ -22,13 +22,17 @@ from toolchain.project.members import Member, find_member
 from toolchain.project.recipe import Recipe, TrainSection
 from toolchain.project.seams import DATA_SETS, METHODS, TASKS
 from toolchain.run.cache import hash_file
-from toolchain.stages.run import Run
+from toolchain.stages.run import Run, write_json
 from toolchain.stages.together import build_together
 
 if TYPE_CHECKING:
     from torch import nn
 
     from toolchain.data.dataset import TrainingSamples
+
+
+_TRAINS = frozenset({"finetune", "sparsify", "codebook_finetune"})
+"""The keys of an entry that learns from the training set."""
 
 
 def compress(run: Run, weights: Path | None) -> Path | None:
@@ -62,8 +66,10 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     if "drop_max" in entry:
         inputs["metric"] = run.describe_metric()
     # What trains, and importances that take gradients, read the training set.
-    if not {"finetune", "sparsify", "codebook_finetune", "importance"}.isdisjoint(entry):
+    if not {*_TRAINS, "importance"}.isdisjoint(entry):
         inputs["training"] = _describe_training(run.recipe)
+    if not _TRAINS.isdisjoint(entry):
+        _hold_evaluation_apart(run, index, entry)
     if "teacher" in entry:
         # Its content says who it is, and its path differs from folder to folder.
         inputs["entry"] = {key: value for key, value in entry.items() if key != "teacher"}
@@ -113,6 +119,39 @@ def _apply_entry(run: Run, weights: Path, index: int, entry: Mapping[str, JsonVa
     for note in json.loads((folder / "weights.json").read_text(encoding="utf-8"))["notes"]:
         run.note(note)
     return folder / "weights.safetensors"
+
+
+def _hold_evaluation_apart(run: Run, index: int, entry: Mapping[str, JsonValue]) -> None:
+    """Refuse (exit 2) an entry that would learn from what the model is judged on; what passed is not looked at again.
+
+    It is no part of the entry's own key: who evaluates on other samples trains no other model.
+    """
+    inputs = {
+        **run.identify_code(
+            __name__, find_member(TASKS, run.recipe.task.name), *_list_training_data(run), libraries=("torchvision",)
+        ),
+        "training": _describe_training(run.recipe),
+        "hard_weight": entry.get("hard_weight"),
+        "parts": [run.data.calibration.sha256, run.data.evaluation.sha256, run.count_evaluation()],
+    }
+
+    def build(folder: Path) -> None:
+        from toolchain.data.shared_samples import refuse_learning_from_evaluation
+        from toolchain.module.objective import load_objective
+        from toolchain.tasks.itself import INPUT
+
+        training = _load_training(run)
+        # Where no target is read, what calibrates is learned from (compress/material.py).
+        if training is None and (entry.get("hard_weight") == 0 or set(load_objective(run.recipe).targets) <= {INPUT}):
+            calibration = run.data.calibration
+            training = Arranged(calibration, list(calibration.batch(0, 1)))
+        if training is not None:
+            refuse_learning_from_evaluation(
+                training, run.data.evaluation, run.count_evaluation(), where=_name_place(run, index)
+            )
+        write_json(folder / "apart.json", {"learned_from": None if training is None else len(training)})
+
+    run.cache.get_or_build("training-apart", inputs, build)
 
 
 def _name_place(run: Run, index: int) -> str:
@@ -186,10 +225,10 @@ def _load_teacher(run: Run, teacher: Recipe) -> nn.Module:
 def _describe_training(recipe: Recipe) -> list[Any]:
     """Return what says which samples a training sees, and how augmented; their hash would mean loading them every time."""
     section = recipe.train or TrainSection()
-    augmentation = [section.crop_padding, section.flip]
-    if section.data is None:
-        return [recipe.data.name, recipe.data.options, *augmentation, recipe.task.model_dump()]
-    return [section.data, section.options, *augmentation, recipe.task.model_dump()]
+    # What judges a model changes nothing of what it learns.
+    task = recipe.task.model_dump(exclude={"metric", "metric_options", "truth"})
+    data = [recipe.data.name, recipe.data.options] if section.data is None else [section.data, section.options]
+    return [*data, section.crop_padding, section.flip, task]
 
 
 def _load_training(run: Run) -> TrainingSamples | None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from toolchain.agent.measure.metrics import Targets
 from toolchain.agent.measure.targets import slice_target
-from toolchain.data.dataset import Samples
+from toolchain.data.shared_samples import hash_samples
 from toolchain.errors import ToolchainError
 from toolchain.stages.run import Run
 from toolchain.tasks.own_answers import make_answer
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
 
 # Half of them search, half confirm. A thousand that a model answers like float prove a drop of at most half a point.
 HELD_OUT_MAX = 2000
-_BATCH = 50
 
 
 def hold_out(run: Run, model: Path) -> Task | None:
@@ -75,16 +71,5 @@ def identify_held_out(run: Run) -> dict[str, Any]:
 
 def _count_shared(run: Run, first: int, last: int) -> int:
     """Return how many of these calibration samples are evaluation samples too, by their bytes."""
-    evaluated = set(_hash_samples(run.data.evaluation, 0, run.count_evaluation()))
-    return sum(digest in evaluated for digest in _hash_samples(run.data.calibration, first, last))
-
-
-def _hash_samples(samples: Samples, first: int, last: int) -> Iterator[bytes]:
-    for start in range(first, last, _BATCH):
-        stop = min(start + _BATCH, last)
-        batch = samples.batch(start, stop)
-        for index in range(stop - start):
-            total = hashlib.blake2b(digest_size=16)
-            for name in sorted(batch):
-                total.update(np.ascontiguousarray(batch[name][index]).tobytes())
-            yield total.digest()
+    evaluated = set(hash_samples(run.data.evaluation, 0, run.count_evaluation()))
+    return sum(digest in evaluated for digest in hash_samples(run.data.calibration, first, last))
