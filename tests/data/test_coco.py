@@ -199,6 +199,22 @@ def test_a_set_without_a_box_is_refused(tmp_path):
     assert refuse(tmp_path, train=document).what == "no sample has a box"
 
 
+@pytest.mark.parametrize("category", [{"id": 7, "name": "cat"}, {"id": 3, "name": "dog"}])
+def test_a_category_that_is_listed_twice_in_one_file_is_called_that(tmp_path, category):
+    document = make_coco(first=5)
+    document["categories"][1] = category
+    assert "a picture or class that is listed twice (1)" in refuse(tmp_path, evaluation=document).what
+
+
+def test_boxes_that_are_fractions_of_their_pictures_are_refused(tmp_path):
+    document = make_coco(first=5)
+    for annotation in document["annotations"]:
+        annotation["bbox"] = [0.1, 0.1, 0.5, 1]
+    error = refuse(tmp_path, evaluation=document)
+    assert (error.code, error.what) == (ExitCode.USAGE, "the boxes are fractions of their pictures")
+    assert error.where.endswith("evaluation.json")
+
+
 def test_files_with_other_categories_are_refused(tmp_path):
     document = make_coco(first=5)
     document["categories"][0]["name"] = "wolf"

@@ -123,6 +123,26 @@ def test_a_file_without_a_header_or_rows_is_refused(tmp_path, text):
     assert refuse(write_table(tmp_path, text)).code is ExitCode.USAGE
 
 
+def test_spaces_around_the_names_of_columns_are_told(tmp_path):
+    error = refuse(write_table(tmp_path, "a, b, y\n1,2,0\n3,4,1\n"))
+    assert (error.code, error.fix) == (ExitCode.USAGE, "take the spaces around the names out of the first row")
+
+
+def test_a_flag_that_is_neither_0_nor_1_is_counted(tmp_path):
+    error = refuse(write_table(tmp_path, evaluation="a,b,y\n7,8,0\n9,10,2\n", label=None, anomalous="y"))
+    assert "a cell that is neither 0 nor 1 (1)" in error.what
+    assert f"{tmp_path}/evaluation.csv, line 3, column y: 2" in error.found
+
+
+@pytest.mark.parametrize(("mark", "told"), [(";", '";"'), ("\t", '"\\t"'), ("|", '"|"')])
+def test_a_file_of_another_separator_is_told_which_and_read_with_it(tmp_path, mark, told):
+    text = "a,b,y\n1,2,0\n3,4,1\n".replace(",", mark)
+    error = refuse(write_table(tmp_path, text))
+    assert (error.code, error.fix) == (ExitCode.USAGE, f"set data.options.delimiter = {told}")
+    options = write_table(tmp_path, text, text) | {"delimiter": mark}
+    assert load_dataset("csv_table", options).train.batch(0, 1)["input"].tolist() == [[1, 2]]
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -72,11 +72,21 @@ def test_a_file_that_is_no_picture_by_name_is_left_out(tmp_path):
     assert len(load_dataset("image_folder", options).train) == 6
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", None])
-def test_a_corrupt_picture_is_exit_23_and_named_when_it_is_read(tmp_path, content):
+@pytest.mark.parametrize("content", [b"", b"not a picture"])
+def test_what_are_no_pictures_are_all_counted_before_any_is_used(tmp_path, content):
+    options = write_pictures(tmp_path)
+    for name in ("cat/1.png", "dog/0.png"):
+        (tmp_path / "test" / name).write_bytes(content)
+    error = refuse(options)
+    assert error.code is ExitCode.USAGE
+    assert "a picture that cannot be read (2)" in error.what
+    assert f"{tmp_path}/test/dog/0.png: none of these by its content" in error.found
+
+
+def test_a_picture_that_is_cut_off_is_exit_23_and_named_when_it_is_read(tmp_path):
     options = write_pictures(tmp_path)
     path = tmp_path / "test/dog/0.png"
-    path.write_bytes(path.read_bytes()[:200] if content is None else content)
+    path.write_bytes(path.read_bytes()[:200])
     samples = load_dataset("image_folder", options).evaluation
     with pytest.raises(ToolchainError) as caught:
         samples.batch(0, len(samples))
@@ -96,6 +106,14 @@ def test_a_class_that_is_only_in_one_part_is_refused(tmp_path):
     error = refuse(options)
     assert error.code is ExitCode.USAGE
     assert "bird" in error.found
+
+
+def test_a_folder_that_a_tool_has_left_in_both_parts_is_no_class(tmp_path):
+    options = write_pictures(tmp_path)
+    for part in ("train", "test"):
+        (tmp_path / part / "cat").rename(tmp_path / part / ".ipynb_checkpoints")
+    error = refuse(options)
+    assert (error.code, error.where) == (ExitCode.USAGE, str(tmp_path / "train/.ipynb_checkpoints"))
 
 
 def test_a_class_without_pictures_is_refused(tmp_path):

@@ -58,15 +58,48 @@ def test_a_mask_of_another_size_or_of_no_picture_and_a_picture_without_one_are_c
     assert f"{tmp_path}/train/masks/1.png: 20x10" in error.found
 
 
-def test_a_class_beyond_the_names_is_refused_when_its_mask_is_read(tmp_path):
+def test_masks_of_classes_beyond_the_names_are_all_counted_before_any_is_used(tmp_path):
     options = write_masks(tmp_path)
+    for path, number in (("train/masks/1.png", 3), ("train/masks/2.png", 254), ("evaluation/masks/1.png", 4)):
+        Image.fromarray(np.full((10, 20), number, dtype=np.uint8)).save(tmp_path / path)
+    error = refuse(options)
+    assert error.code is ExitCode.USAGE
+    assert "a class beyond the names (2)" in error.what  # of one part at a time
+    assert (
+        error.found
+        == f"{tmp_path}/train/masks/1.png: 3, in 200 pixels; {tmp_path}/train/masks/2.png: 254, in 200 pixels"
+    )
+
+
+def test_a_class_that_the_input_is_too_small_to_show_is_found_too(tmp_path):
+    options = write_masks(tmp_path) | {"width": 2, "height": 1}
+    mask = np.ones((10, 20), dtype=np.uint8)
+    mask[9, 19] = 77
+    Image.fromarray(mask).save(tmp_path / "evaluation/masks/1.png")
+    assert "77, in 1 pixels" in refuse(options).found
+
+
+def test_a_mask_that_changes_after_it_was_checked_is_refused_when_it_is_read(tmp_path):
+    mask = load_dataset("mask_pictures", write_masks(tmp_path)).train.targets["mask"]
     Image.fromarray(np.full((10, 20), 3, dtype=np.uint8)).save(tmp_path / "train/masks/1.png")
-    mask = load_dataset("mask_pictures", options).train.targets["mask"]
     with pytest.raises(ToolchainError, match="a class beyond the names") as caught:
         mask[0:3]
     assert caught.value.code is ExitCode.USAGE
     assert caught.value.where == str(tmp_path / "train/masks/1.png")
     assert caught.value.found.startswith("3, in ")
+
+
+@pytest.mark.parametrize("white", [True, False], ids=["1 bit", "0 and 255"])
+def test_a_mask_of_one_bit_has_two_classes_and_white_of_eight_bits_is_nothings(tmp_path, white):
+    options = write_masks(tmp_path) | {"names": ["sky", "road"]}
+    for path in tmp_path.glob("*/masks/*.png"):
+        half = np.repeat([[0], [255]], 5, axis=0) * np.ones((1, 20))
+        image = Image.fromarray(half.astype(np.uint8))
+        (image.convert("1") if white else image).save(path)
+    if white:
+        assert set(np.unique(load_dataset("mask_pictures", options).evaluation.targets["mask"][0])) == {0, 1}
+    else:
+        assert "255 stands for nothing" in refuse(options).what
 
 
 def test_the_number_that_is_nothings_is_no_class(tmp_path):
@@ -84,8 +117,23 @@ def test_masks_of_the_first_class_alone_are_refused(tmp_path):
     assert (error.code, error.where) == (ExitCode.USAGE, str(tmp_path / "evaluation/masks"))
 
 
-def test_a_mask_of_colours_is_refused_by_its_file(tmp_path):
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "I;16"])
+def test_masks_of_colours_or_16_bits_are_counted_by_their_files(tmp_path, mode):
     options = write_masks(tmp_path)
-    write_picture(tmp_path / "evaluation/masks/0.png")
+    pixels = np.ones((10, 20), dtype=np.uint16 if mode == "I;16" else np.uint8)
+    for number in range(2):
+        image = Image.fromarray(pixels)
+        (image if mode == "I;16" else image.convert(mode)).save(tmp_path / f"evaluation/masks/{number}.png")
     error = refuse(options)
-    assert (error.code, error.where) == (ExitCode.USAGE, str(tmp_path / "evaluation/masks/0.png"))
+    assert error.code is ExitCode.USAGE
+    assert "a mask that is no picture of class numbers (2)" in error.what
+    assert f"{tmp_path}/evaluation/masks/1.png: PNG of mode {mode}" in error.found
+
+
+def test_a_mask_that_is_cut_off_is_counted(tmp_path):
+    options = write_masks(tmp_path)
+    path = tmp_path / "train/masks/1.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    error = refuse(options)
+    assert "a picture that cannot be read (1)" in error.what
+    assert str(path) in error.found

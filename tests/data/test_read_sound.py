@@ -79,6 +79,17 @@ def test_floats_that_are_no_numbers_are_refused(tmp_path, value):
     assert "sample 2" in error.found
 
 
+@pytest.mark.parametrize(("peak", "is_sound"), [(3.0, True), (30.0, True), (300.0, False), (32767.0, False)])
+def test_floats_far_beyond_full_scale_are_refused_and_loud_ones_are_not(tmp_path, peak, is_sound):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.array([0, -peak, peak / 2], dtype=np.float32), 8000, subtype="FLOAT")
+    if is_sound:
+        assert read_sound(path, 3).tolist() == [0, -peak, peak / 2]
+    else:
+        error = refuse(path)
+        assert (error.code, error.found) == (ExitCode.USAGE, f"a peak of {peak:g}")
+
+
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.wav")
     assert refuse(tmp_path / "a.wav").found == "it is a pipe, and no file"

@@ -57,6 +57,14 @@ def _list_folders(folder: Path, files: Files) -> tuple[str, ...]:
             expected="one folder per class",
             fix=f"put the {files.plural} of each class into a folder of its name",
         )
+    if classes[0].startswith("."):
+        raise usage(
+            "a hidden folder is no class",
+            where=str(folder / classes[0]),
+            expected="one folder per class, none of which begins with a dot",
+            found=classes[0],
+            fix="remove it: tools leave such folders, and as a class it would change the numbers of all others",
+        )
     return classes
 
 

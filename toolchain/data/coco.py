@@ -56,6 +56,7 @@ def load(options: Mapping[str, Any]) -> Dataset:
     first = read_annotations(Path(chosen.train), faults, points=chosen.points)
     second = read_annotations(Path(chosen.evaluation), faults, points=chosen.points)
     if first.names != second.names:
+        faults.refuse()  # a category that is listed twice is in one of them alone
         differing = sorted(first.names.items() ^ second.names.items())
         raise usage(
             "the two files have different categories",
@@ -98,6 +99,14 @@ class _Part:
 def _check_part(found: Annotations, folder: Path, framing: Framing, faults: Faults, *, with_crowds: bool) -> _Part:
     top = Path(os.path.realpath(folder))
     part = _Part(found, folder, [], [], Boxes(), [], with_crowds)
+    if 0 < max(found.boxes, default=0) <= 1:
+        raise usage(
+            "the boxes are fractions of their pictures",
+            where=str(found.path),
+            expected="bbox in pixels: left, top, width, height",
+            found=f"{len(found.places)} boxes of numbers up to {max(found.boxes):g}",
+            fix="multiply them by the width and the height of their pictures",
+        )
     numbers = {key: number for number, key in enumerate(found.pictures)}
     classes = {key: number for number, key in enumerate(found.list_classes())}
     pictures = list(found.pictures.values())

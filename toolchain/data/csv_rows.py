@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,10 +19,14 @@ _CELLS = Kind(
     "a row of another number of cells than the header", "add the cells that are missing, or quote the separator"
 )
 _NO_NUMBER = Kind("a cell that is no number", "write a finite number, or leave the row out")
+_NO_FLAG = Kind("a cell that is neither 0 nor 1", "write 1 where the sample is not normal, and 0 where it is")
+_FLAGS = ("0", "1")
 _NO_CLASS = Kind("a class beyond the names", "correct the cell, or add the name to data.options.classes")
 _NO_CLASS_NUMBER = Kind(
     "a class that is no number", "write numbers from 0, or name the classes in data.options.classes"
 )
+# What programs write in countries where the comma is in numbers, and tables of tabs.
+_SEPARATORS = (";", "\t", "|")
 # Of a table that somebody has looked at; a row of them is a tenth of the longest line.
 _CELLS_MAX = 1 << 15
 # The largest that float32 holds.
@@ -57,6 +62,16 @@ class CsvRows:
                 found=f"the name {clip(twice[0])!r} twice" if twice else f"{len(self.header)} cells",
                 fix="write the names of the columns into the first row",
             )
+        other = next((mark for mark in _SEPARATORS if mark in self.header[0] and len(self.header) == 1), None)
+        if other is not None:
+            faults.refuse()
+            raise usage(
+                "the CSV has one column, whose name holds another separator",
+                where=str(path),
+                expected=f"columns that {delimiter!r} separates",
+                found=clip(self.header[0]),
+                fix=f"set data.options.delimiter = {json.dumps(other)}",
+            )
 
     def find_columns(self, names: Sequence[str], *, option: str) -> list[int]:
         """Return where columns stand; raises ToolchainError (exit 2) for one that is not there."""
@@ -68,7 +83,9 @@ class CsvRows:
                     where=str(self._path),
                     expected=", ".join(self.header[:10]),
                     found=name,
-                    fix=suggest_name(name, self.header, otherwise=f"correct data.options.{option}, or add the column"),
+                    fix="take the spaces around the names out of the first row"
+                    if name in map(str.strip, self.header)
+                    else suggest_name(name, self.header, otherwise=f"correct data.options.{option}, or add the column"),
                 )
         return [places[name] for name in names]
 
@@ -91,6 +108,14 @@ class CsvRows:
         if abs(number) <= _FLOAT_MAX:
             return number
         self._add(_NO_NUMBER, row, column, expected="a finite number of float32")
+        return None
+
+    def read_flag(self, row: Row, column: int) -> int | None:
+        """Return 0 or 1; a cell that is neither goes to the faults, and is None."""
+        text = row.cells[column].strip()
+        if text in _FLAGS:
+            return int(text)
+        self._add(_NO_FLAG, row, column, expected="0 or 1")
         return None
 
     def read_class(self, row: Row, column: int, classes: Sequence[str] | None) -> int | None:

@@ -20,8 +20,6 @@ from toolchain.data.faults import Faults, refuse_without
 from toolchain.errors import usage
 from toolchain.project.toml_file import check_table
 
-_NORMAL = ("0", "1")
-
 
 class Options(CsvOptions):
     """Where the rows are, and what their columns mean."""
@@ -119,7 +117,7 @@ def _read_part(path: Path, rows: CsvRows, names: Sequence[str], options: Options
         numbers = _read_all(rows, row, features)
         wanted = _read_all(rows, row, values)
         classes = [rows.read_class(row, column, options.classes) for column in labels]
-        flags = [rows.read_class(row, column, _NORMAL) for column in anomalous]
+        flags = [rows.read_flag(row, column) for column in anomalous]
         if numbers is None or wanted is None or None in classes or None in flags:
             continue
         part.features.extend(numbers)

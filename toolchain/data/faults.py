@@ -46,6 +46,11 @@ class Faults:
             shown = found if isinstance(found, str) else reprlib.repr(found)
             self._named.append(_Fault(place, clip(expected), clip(shown)))
 
+    def take(self, other: Faults) -> None:
+        """Count what another has found too."""
+        self._counts.update(other._counts)
+        self._named.extend(other._named[: _NAMED - len(self._named)])
+
     def __bool__(self) -> bool:
         return bool(self._counts)
 

@@ -43,6 +43,10 @@ class PictureOptions(Section):
     std: Channels = Field(default=[1.0])
 
 
+MASK_MODES = frozenset({"P", "L", "1"})
+"""Of Pillow: a palette, grey of 8 bits and of one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Framing:
     """The way from a picture file to an input, the same for all of a data set."""
@@ -87,9 +91,9 @@ class Framing:
         from PIL import Image
 
         with open_picture(path, lambda *_: (self.width, self.height)) as stored:
-            if stored.mode not in ("P", "L", "1"):
+            if stored.mode not in MASK_MODES:
                 raise usage(
-                    "the mask has colours",
+                    "the mask is no picture of class numbers",
                     where=str(path),
                     expected="a class number for each pixel: a palette, or grey of 8 bits",
                     found=f"{stored.format} of mode {stored.mode}",

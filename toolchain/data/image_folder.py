@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from toolchain.agent.measure.targets import LABELS
+from toolchain.data.boxes import measure_picture
+from toolchain.data.check_once import check_once
 from toolchain.data.class_folders import Files, list_class_files, list_classes
 from toolchain.data.dataset import Dataset, hash_stats
 from toolchain.data.file_samples import FileSamples
@@ -41,12 +43,14 @@ def load(options: Mapping[str, Any]) -> Dataset:
     folder = Path(chosen.folder)
     check_std(chosen.std)
     classes = list_classes(folder, _PICTURES)
-    train = _list_files(folder / "train", classes, chosen)
+    train, evaluation = (_list_files(folder / part, classes, chosen) for part in ("train", "test"))
+    for part in (train, evaluation):
+        check_once("headers of pictures", part.sha256, part.paths, measure_picture)
     return Dataset(
         name="image_folder",
         train=train,
         calibration=train,
-        evaluation=_list_files(folder / "test", classes, chosen),
+        evaluation=evaluation,
         classes=classes,
         licence=None,
     )

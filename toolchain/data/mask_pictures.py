@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -12,15 +13,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from toolchain.agent.measure.targets import TargetArray
-from toolchain.data.boxes import measure_picture
+from toolchain.data.boxes import UNREADABLE, measure_picture
+from toolchain.data.check_once import check_once
 from toolchain.data.dataset import Dataset, hash_stats
 from toolchain.data.drawn_rows import DrawnRows
 from toolchain.data.faults import Faults, Kind, refuse_without
 from toolchain.data.file_samples import FileSamples
-from toolchain.data.framing import Framing, PictureOptions, make_framing
+from toolchain.data.framing import MASK_MODES, Framing, PictureOptions, make_framing
 from toolchain.data.list_files import PICTURES, list_files
+from toolchain.data.open_picture import open_picture
 from toolchain.data.stems import pair_stems
-from toolchain.errors import usage
+from toolchain.errors import ToolchainError, usage
 from toolchain.project.data_path import DataPath
 from toolchain.project.toml_file import check_table
 
@@ -29,6 +32,12 @@ _MASK_SUFFIXES = frozenset({".png", ".bmp"})
 IGNORE = 255
 """The class number of places that are nothing's: those beside the picture too."""
 
+_NO_MASK_PICTURE = Kind(
+    "a mask that is no picture of class numbers", "store the number of its class in each pixel, as grey of 8 bits"
+)
+_NO_CLASS = Kind("a class beyond the names", "correct the mask, or add the name to data.options.names")
+# Of the numbers in a mask that are none, so many are named.
+_NAMED = 5
 _NO_MASK = Kind("a picture without a mask", "bring its mask, or remove the picture")
 _OTHER_SIZE = Kind("a mask of another size than its picture", "bring the mask of this picture")
 
@@ -76,6 +85,26 @@ class _MaskReader:
         return numbers
 
 
+def check_mask(path: Path, faults: Faults, *, classes: int) -> None:
+    """Look at every pixel of a mask file; what is none of its classes, and a file that is no mask, go to the faults."""
+    try:
+        with open_picture(path, lambda width, height: (width, height)) as stored:
+            if stored.mode not in MASK_MODES:
+                found = f"{stored.format} of mode {stored.mode}"
+                faults.add(_NO_MASK_PICTURE, str(path), expected="a palette, or grey of 8 bits", found=found)
+                return
+            counts = stored.histogram()
+            bilevel = stored.mode == "1"  # which counts its white as 255
+    except ToolchainError as error:
+        faults.add(UNREADABLE, str(path), expected=error.expected or "a picture", found=error.found or error.what)
+        return
+    wrong = [] if bilevel else [number for number in range(classes, IGNORE) if counts[number]]
+    if wrong:
+        found = f"{', '.join(map(str, wrong[:_NAMED]))}, in {sum(counts[number] for number in wrong)} pixels"
+        expected = f"0 to {classes - 1}, or {IGNORE} for what is nothing's"
+        faults.add(_NO_CLASS, str(path), expected=expected, found=found)
+
+
 def load(options: Mapping[str, Any]) -> Dataset:
     """Return the pictures with their masks, which are read as the pictures are: when they are taken."""
     chosen = check_table(Options, options, what="the options of mask_pictures", where="data.options")
@@ -86,6 +115,9 @@ def load(options: Mapping[str, Any]) -> Dataset:
     ]
     faults.refuse()
     train, evaluation = (_make_samples(part, framing, chosen) for part in parts)
+    check = partial(check_mask, classes=len(chosen.names))
+    for part, samples in zip(parts, (train, evaluation), strict=True):
+        check_once(f"masks of {len(chosen.names)} classes", samples.sha256, part.masks, check)
     _refuse_empty(cast("DrawnRows", evaluation.targets["mask"]), parts[1].masks_folder)
     return Dataset(
         name="mask_pictures",
@@ -132,4 +164,5 @@ def _make_samples(part: _Part, framing: Framing, options: Options) -> FileSample
 def _refuse_empty(masks: DrawnRows, folder: Path) -> None:
     """Refuse (exit 2) masks of the first class alone; mostly the first of them shows that they are not."""
     found = any(((mask := masks[index]) != 0)[mask != IGNORE].any() for index in range(len(masks)))
-    refuse_without(int(found), what="place of a class after the first", where=str(folder))
+    what = f"place of a class after the first ({IGNORE} stands for nothing: write a class as its number)"
+    refuse_without(int(found), what=what, where=str(folder))

@@ -90,7 +90,9 @@ def _open_header(path: Path) -> Iterator[Image.Image]:
             "the picture is corrupt",
             where=str(path),
             expected=f"a whole picture of {', '.join(_FORMATS)}",
-            found=(error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__,
+            found="none of these by its content"
+            if isinstance(error, UnidentifiedImageError)
+            else (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__,
             fix="copy the picture again, or remove it",
         ) from error
 

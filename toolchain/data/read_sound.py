@@ -25,6 +25,10 @@ _HEAD_BYTES = 12
 _KINDS = frozenset({"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
 
 
+# Of floats. A mix may be over full scale, by 30 dB at the very most; numbers of 16 bits stored as floats are by 90.
+_PEAK_MAX = 32.0
+
+
 @dataclass(frozen=True)
 class Sound:
     """What the header of a file says."""
@@ -43,7 +47,7 @@ def read_header(path: Path) -> Sound:
 def read_sound(path: Path, length: int) -> NDArray[np.float32]:
     """Return the first so many samples of a file of one channel, in [-1, 1], with zeros behind its end: `(length,)`.
 
-    Raises ToolchainError: exit 23 as read_header does, exit 2 for floats that are no numbers.
+    Raises ToolchainError: exit 23 as read_header does, exit 2 for floats that are no numbers, or far beyond full scale.
     """
     with _open(path) as sound:
         found = sound.read(frames=length, dtype="float32", always_2d=True)[:, 0]
@@ -54,6 +58,14 @@ def read_sound(path: Path, length: int) -> NDArray[np.float32]:
             expected="finite samples",
             found=f"sample {int(np.flatnonzero(~np.isfinite(found))[0])} is none",
             fix="write the file again, or remove it",
+        )
+    if (peak := float(np.abs(found).max(initial=0))) > _PEAK_MAX:
+        raise usage(
+            "the sound is not in [-1, 1]",
+            where=str(path),
+            expected="floats of which full scale is 1",
+            found=f"a peak of {peak:g}",
+            fix="divide the samples by their full scale, such as 32768, or write them as 16-bit numbers",
         )
     return np.pad(found, (0, length - len(found)))
 

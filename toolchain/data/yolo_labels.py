@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,11 @@ _UNREADABLE = Kind("a label file that cannot be read", "write it again: a line f
 _NO_ROW = Kind(
     "a line that is no box", "write CLASS CX CY WIDTH HEIGHT: the number of the class, and fractions of the picture"
 )
+_PIXELS = Kind(
+    "a box in pixels", "divide by the width and the height of the picture, and give the middle of the box, not a corner"
+)
+# Of the picture: what a tool has rounded is less beside it.
+_FRACTION_MAX = 2.0
 _NO_CLASS = Kind("a class beyond the names", "correct the class, count from 0, or add the name to data.options.names")
 
 
@@ -116,6 +122,8 @@ def _read_boxes(path: Path, size: tuple[int, int], picture: int, boxes: Boxes, f
         )  # fmt: skip
         if not 0 <= class_number < classes:
             faults.add(_NO_CLASS, place, expected=f"0 to {classes - 1}", found=str(class_number))
+        elif _FRACTION_MAX < max(x, y, wide, high) < math.inf:
+            faults.add(_PIXELS, place, expected="fractions of the picture, 0 to 1", found=line)
         elif is_box(corners, width=width, height=height, place=place, faults=faults):
             boxes.add(corners, number=class_number, picture=picture)
 
