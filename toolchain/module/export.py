@@ -27,6 +27,7 @@ from toolchain.graph.randomness import explain_randomness, find_random_node
 from toolchain.graph.session import HostSession
 from toolchain.module.export_failure import explain_failure
 from toolchain.module.forward import Call, bind_inputs, list_dataclasses
+from toolchain.module.independent import check_independent
 from toolchain.module.name_layers import name_layers
 from toolchain.module.pytorch_run import evaluation_mode, run_pytorch
 from toolchain.module.repeatable import check_repeatable
@@ -45,9 +46,11 @@ def export_onnx(model: nn.Module, example: Mapping[str, NDArray[Any]], out: Path
         out: The same module and example give the same bytes.
 
     Outputs are named as `name_outputs` does. Raises ToolchainError (exit 2) that names module and operator where the
-    module cannot be exported; where its output differs from run to run, or has no axis of samples.
+    module cannot be exported; where its output differs from run to run, has no axis of samples, or answers a sample
+    otherwise when others are beside it.
     """
-    output_names = tuple(check_repeatable(lambda: run_pytorch(model, example)))
+    outputs = check_repeatable(lambda: run_pytorch(model, example))
+    output_names = tuple(outputs)
     call = bind_inputs(model, list(example))
     _check_names(call.names, output_names)
     _check_batch_axis(model, example)
@@ -90,6 +93,7 @@ def export_onnx(model: nn.Module, example: Mapping[str, NDArray[Any]], out: Path
     name_layers(exported, [name for name, _ in model.named_modules() if name])
     _strip_metadata(exported)
     _check_exported(exported)
+    check_independent(lambda batch: run_pytorch(model, batch), example, outputs)
     write_onnx(exported, out, step="export")
 
 
