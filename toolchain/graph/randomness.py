@@ -7,7 +7,7 @@ from onnx import numpy_helper
 
 from toolchain.errors import ToolchainError, usage
 from toolchain.graph.view import read_constant_node
-from toolchain.graph.walk import iter_nodes
+from toolchain.graph.walk import iter_nodes, iter_tensors
 
 # ONNX operators that draw; Dropout does where its third input, training_mode, is true.
 _DRAWING = frozenset(
@@ -21,9 +21,9 @@ _FIX = (
 
 
 def find_random_node(model: onnx.ModelProto) -> str | None:
-    """Return the name and operator of the first node that draws random numbers, in the graph or in a graph within."""
-    nodes = list(iter_nodes(model.graph))
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    """Return the name and operator of the first node that draws random numbers, in a graph within or a function too."""
+    nodes = list(iter_nodes(model))
+    constants = {tensor.name: tensor for tensor in iter_tensors(model) if tensor.name}
     constants |= {node.output[0]: tensor for node in nodes if (tensor := read_constant_node(node)) is not None}
     for node in nodes:
         flag = constants.get(node.input[2]) if node.op_type == "Dropout" and len(node.input) > 2 else None
