@@ -96,6 +96,16 @@ def test_a_name_that_is_like_no_other_says_which_file_to_write(project):
     assert "targets/zzz.toml" in refuse(find_target, "zzz").fix
 
 
+@pytest.mark.parametrize("word", ["models/mine", "models//mine", "./models/mine/"])
+def test_a_folder_with_a_recipe_is_told_the_recipe(project, word):
+    assert refuse(find_recipe, word).fix == "write models/mine/recipe.toml"
+
+
+@pytest.mark.parametrize("word", ["models//zzz", "/zzz", "models/mine\0"])
+def test_a_path_to_nothing_is_told_what_a_path_is_of(project, word):
+    assert "recipe.toml or of an .onnx file" in refuse(find_recipe, word).fix
+
+
 def test_an_unknown_target_lists_the_known(project):
     error = refuse(find_target, "cpus")
     assert "cpu, cpu-arm64" in error.expected

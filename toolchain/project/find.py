@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -88,7 +89,7 @@ def find_recipe(model: str, *, calibration: Path | None = None, evaluates: bool 
             where="models/",
             expected=f"one of {', '.join(models)}, or the path of a recipe or of an .onnx file",
             found=model,
-            fix=suggest_name(model, models, otherwise=f"correct its spelling, or write models/{model}/recipe.toml"),
+            fix=_suggest_model(model, models),
         )
     return read_recipe(models[model])
 
@@ -172,6 +173,16 @@ def _has_labels(path: Path) -> bool:
         return LABELS in list_names(path)
     except ToolchainError:
         return False
+
+
+def _suggest_model(model: str, models: Mapping[str, Path]) -> str:
+    """Return the fix for a word that is no model's name: a folder's own recipe, a name that is near, or what else there is."""
+    recipe = Path(model) / "recipe.toml"
+    if os.path.isfile(recipe):  # noqa: PTH113 - Path's own raises for a name that no file system takes
+        return f"write {recipe}"
+    if "/" in model:
+        return "correct the path: it is that of a recipe.toml or of an .onnx file"
+    return suggest_name(model, models, otherwise=f"correct its spelling, or write models/{model}/recipe.toml")
 
 
 def _if_file(path: Path) -> Path | None:
