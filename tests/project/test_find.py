@@ -101,9 +101,20 @@ def test_a_folder_with_a_recipe_is_told_the_recipe(project, word):
     assert refuse(find_recipe, word).fix == "write models/mine/recipe.toml"
 
 
-@pytest.mark.parametrize("word", ["models//zzz", "/zzz", "models/mine\0"])
+@pytest.mark.parametrize("word", ["models//zzz", "/zzz", "models/zzz\0"])
 def test_a_path_to_nothing_is_told_what_a_path_is_of(project, word):
     assert "recipe.toml or of an .onnx file" in refuse(find_recipe, word).fix
+
+
+def test_a_path_that_ends_like_a_model_is_told_its_name(project):
+    assert refuse(find_recipe, "models//mobilenet_v2/").fix == "write mobilenet_v2"
+
+
+@pytest.mark.parametrize(("find", "kind"), [(find_recipe, "model"), (find_target, "target")])
+def test_a_name_that_a_script_left_empty_is_no_file_to_write(project, find, kind):
+    error = refuse(find, "")
+    assert error.what == f"the {kind} has no name"
+    assert "variable is empty" in error.fix
 
 
 def test_an_unknown_target_lists_the_known(project):

@@ -16,6 +16,7 @@ from toolchain.project.target import Target, read_target
 from toolchain.run.names import check_path
 
 _PACKAGE = Path(__file__).parent.parent
+_FIX_EMPTY = "name one; if a script did, its variable is empty"
 
 
 def list_models() -> dict[str, Path]:
@@ -85,7 +86,7 @@ def find_recipe(model: str, *, calibration: Path | None = None, evaluates: bool 
     models = list_models()
     if model not in models:
         raise usage(
-            f"no model is called {model}",
+            f"no model is called {model}" if model else "the model has no name",
             where="models/",
             expected=f"one of {', '.join(models)}, or the path of a recipe or of an .onnx file",
             found=model,
@@ -102,11 +103,13 @@ def find_target(name: str, *, precision: str | None = None) -> Target:
         targets = list_targets()
         if name not in targets:
             raise usage(
-                f"no target is called {name}",
+                f"no target is called {name}" if name else "the target has no name",
                 where="targets/",
                 expected=f"one of {', '.join(targets)}, or the path of a TOML file",
                 found=name,
-                fix=suggest_name(name, targets, otherwise=f"correct its spelling, or write targets/{name}.toml"),
+                fix=suggest_name(name, targets, otherwise=f"correct its spelling, or write targets/{name}.toml")
+                if name
+                else _FIX_EMPTY,
             )
         target = read_target(targets[name])
     if precision is None:
@@ -180,8 +183,11 @@ def _suggest_model(model: str, models: Mapping[str, Path]) -> str:
     recipe = Path(model) / "recipe.toml"
     if os.path.isfile(recipe):  # noqa: PTH113 - Path's own raises for a name that no file system takes
         return f"write {recipe}"
+    if not model:
+        return _FIX_EMPTY
     if "/" in model:
-        return "correct the path: it is that of a recipe.toml or of an .onnx file"
+        otherwise = "correct the path: it is that of a recipe.toml or of an .onnx file"
+        return suggest_name(Path(model).name, models, otherwise=otherwise)
     return suggest_name(model, models, otherwise=f"correct its spelling, or write models/{model}/recipe.toml")
 
 
