@@ -47,6 +47,27 @@ def refuse(code, model, step, batches=None):
     return caught.value
 
 
+DROPOUT = """
+g (float[batch, 8] x) => (float[batch, 8] y) <float rate = {0.5}, bool flag = {1}, float low = {-1e30}>
+{ t = %s y = Dropout <seed = 3> (x, rate, t) }
+"""
+
+
+@pytest.mark.parametrize("flag", ["t = Identity (flag)", "s = ReduceSum <keepdims = 0> (x) t = Greater (s, low)"])
+def test_a_node_that_draws_by_a_flag_that_nobody_can_read_is_refused_by_its_second_answer(flag):
+    model = parse_model(DROPOUT.replace("t = %s", flag))
+    with pytest.raises(ToolchainError) as caught:
+        optimize(model, [make_batch(model)])
+    assert caught.value.code is ExitCode.USAGE
+    assert caught.value.what == "the model's output differs from run to run"
+    assert caught.value.where == "output y"
+
+
+def test_a_node_that_would_draw_and_does_not_is_no_reason():
+    model = parse_model(DROPOUT.replace("flag = {1}", "flag = {0}").replace("%s", "Identity (flag)"))
+    optimize(model, [make_batch(model)])
+
+
 def test_all_passes_together_leave_the_fewest_nodes_and_the_same_numbers():
     model = parse_model(NET)
     batches = [make_batch(model, seed) for seed in range(3)]

@@ -14,10 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from toolchain.agent.measure.parity import compare
 from toolchain.errors import ToolchainError
-from toolchain.graph.parity import SQNR_DB_MIN
-from toolchain.graph.randomness import explain_randomness
+from toolchain.graph.randomness import explain_randomness, find_difference
 
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -35,7 +33,7 @@ def check_repeatable(run: Callable[[], Outputs]) -> Outputs:
         before = _read_states()
         first = run()
         for _ in range(_RUNS_WHERE_DRAWN if _read_states() != before else 1):
-            difference = _find_difference(first, run())
+            difference = find_difference(first, run())
             if difference is not None:
                 where, found = difference
                 place = _find_draw(run)
@@ -77,24 +75,6 @@ def _find_caller(operator: str) -> str:
     others = (Path(torch.__file__).parent, Path(__file__).parent.parent)
     own = [frame for frame in frames[above:] if not any(folder in Path(frame.filename).parents for folder in others)]
     return f"{own[-1].filename}:{own[-1].lineno}, operator {operator}" if own else f"operator {operator}"
-
-
-def _find_difference(first: Outputs, second: Outputs) -> tuple[str, str] | None:
-    """Return which output differs, and how much, where it is by more than rounding."""
-    if first.keys() != second.keys():
-        return f"outputs {', '.join(first)}", f"outputs {', '.join(second)} the next time"
-    for name, array in first.items():
-        other = second[name]
-        if array.shape != other.shape or array.dtype != other.dtype:
-            return f"output {name}", f"shape {array.shape}, then {other.shape}"
-        # A NaN at the same place is the same here; the check of the export refuses it.
-        both = np.isnan(array) & np.isnan(other) if array.dtype.kind == "f" else np.zeros(array.shape, dtype=bool)
-        (distance,) = compare({name: np.where(both, 0, array)}, {name: np.where(both, 0, other)})
-        limit_db = SQNR_DB_MIN.get(str(array.dtype))
-        differs = distance.max_abs > 0 if limit_db is None else distance.sqnr_db < limit_db
-        if differs or distance.nonfinite:
-            return f"output {name}", f"a difference of {distance.max_abs:g}"
-    return None
 
 
 def _read_states() -> tuple[bytes, str, str]:

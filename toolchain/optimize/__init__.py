@@ -15,6 +15,7 @@ from toolchain.agent.measure.parity import Parity
 from toolchain.errors import ExitCode, ToolchainError, first_line, usage
 from toolchain.graph.learned_ranges import check_kept
 from toolchain.graph.parity import SQNR_DB_MIN, Outputs, check_float_parity
+from toolchain.graph.randomness import explain_randomness, find_difference
 from toolchain.graph.session import HostSession
 from toolchain.optimize import (
     fold_input,
@@ -106,9 +107,9 @@ def optimize(
         threads: Of ONNX Runtime.
         on_pass: Is told every pass that is done.
 
-    Raises ToolchainError: exit 2 where the samples do not fit the model or its opset cannot be raised; exit 23 where
-    ONNX Runtime refuses the model as it came; exit 18 that names the pass after which the model was invalid, had other
-    inputs or outputs, or computed something else. A pass that breaks is never skipped.
+    Raises ToolchainError: exit 2 where the samples do not fit the model, its opset cannot be raised, or it answers one
+    sample in two ways; exit 23 where ONNX Runtime refuses the model as it came; exit 18 that names the pass after which
+    the model was invalid, had other inputs or outputs, or computed something else. A pass that breaks is never skipped.
     """
     if not batches:
         raise usage(
@@ -117,7 +118,7 @@ def optimize(
             found="none",
             fix="check what [data] of the recipe names: it has no samples",
         )
-    outputs = _run(model, batches, threads)
+    outputs = _run(model, batches, threads, is_repeated=True)
     records = []
     for step in passes:
         name = step.__name__.rpartition(".")[2]
@@ -168,9 +169,19 @@ def _apply(step: Pass, name: str, model: onnx.ModelProto) -> Applied:
     return replace(applied, model=model) if applied.model is given else applied
 
 
-def _run(model: onnx.ModelProto, batches: Sequence[dict[str, NDArray[Any]]], threads: int) -> list[Outputs]:
+def _run(
+    model: onnx.ModelProto, batches: Sequence[dict[str, NDArray[Any]]], threads: int, *, is_repeated: bool = False
+) -> list[Outputs]:
+    """Return the outputs of every batch; is_repeated: refuse (exit 2) a model that answers the first one otherwise again.
+
+    Only the same session shows it: a node with a seed draws alike in two of them, run by run.
+    """
     session = HostSession(model, threads=threads)
-    return [session.run(batch) for batch in batches]
+    outputs = [session.run(batch) for batch in batches]
+    difference = find_difference(outputs[0], session.run(batches[0])) if is_repeated else None
+    if difference is not None:
+        raise explain_randomness(*difference)
+    return outputs
 
 
 def _check_pass(
