@@ -28,6 +28,7 @@ MIXING = {
     "what came before it": Wrap(lambda x: x.cumsum(0)),
     "the sample after it": Wrap(lambda x: x + 0.1 * x.roll(-1, 0)),
     "a rank among the batch": Wrap(lambda x: x.argsort(0)),
+    "a branch that the batch decides": Wrap(lambda x: torch.cond(x.sum() > 0, lambda v: v * 2, lambda v: v * 3, (x,))),
     "the largest of the batch": Wrap(lambda x: {"steady": x, "relative": x / x.abs().max()}),
 }
 
