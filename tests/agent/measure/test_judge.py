@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from tests.made_record import (
@@ -27,6 +28,7 @@ from tests.made_record import (
 )
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import PRECISIONS, Gates, TensorSpec
+from toolchain.agent.measure.drift import Drift
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN, find_sqnr_db_min
 from toolchain.agent.measure.judge import judge_record
 from toolchain.agent.measure.quantiles import Ratio, summarize_latency
@@ -319,6 +321,21 @@ def test_an_offset_does_not_prove_an_output_whose_variation_is_lost():
     assert "of what differs between samples -1.0 dB" in list_failures(rows)[0].reason
     loose = dataclasses.replace(NO_GATES, drift_sqnr_db_min=-2.0)
     assert list_failures(judge(manifest={**UNLABELLED, "gates": loose}, metric=None, drift=(lost,))) == []
+
+
+def test_numbers_of_classes_far_from_zero_are_held_to_what_differs_between_samples():
+    classes = np.random.default_rng(0).integers(0, 40, 2000)
+
+    def judge_share(share, offset):
+        others = np.where(np.arange(2000) < 2000 * share, classes[::-1], classes)
+        drift = Drift()
+        drift.add({"y": classes + offset}, {"y": others + offset})
+        outputs = (dataclasses.replace(TWO_OUTPUTS[0], name="y", dtype="int64"),)
+        return judge(manifest={**UNLABELLED, "outputs": outputs}, metric=None, drift=drift.summarize())
+
+    assert list_codes(judge_share(0.2, 10**6)) == [ExitCode.PARITY]
+    assert "of what differs between samples" in list_failures(judge_share(0.2, 10**6))[0].reason
+    assert list_failures(judge_share(0.05, 10**6)) == []
 
 
 def test_a_metric_judges_the_first_output_alone():

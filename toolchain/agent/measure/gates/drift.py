@@ -22,6 +22,10 @@ DEFAULT_SQNR_DB_MIN = 20.0
 DEFAULT_AGREEMENT_MIN = 0.9
 # Half of the power in which samples differ is left: 10 log10(2). A constant answer has 0 dB, whatever its SQNR.
 VARYING_DB_MIN = 3.0
+# Whole numbers are answers rather than measurements, and nine of ten stay: another answer has twice the variance of answers,
+# so that 10 log10(1 / (2 · 0.1)) is left. Objects that are numbered from a million on are 100 dB from each other, whatever
+# they are.
+WHOLE_VARYING_DB_MIN = 7.0
 
 
 def judge(case: Case) -> Sequence[Row]:
@@ -36,11 +40,16 @@ def judge(case: Case) -> Sequence[Row]:
     rows: List[Row] = []
     metric = case.manifest.metric.name
     names = [spec.name for spec in case.manifest.outputs]
+    whole = {spec.name for spec in case.manifest.outputs if spec.dtype.startswith(("int", "uint"))}
     scoring = find_scoring(case.manifest.metric)
     read = () if scoring is None else scoring.list_read(names)
     for output in evaluation.drift:
         judge_name = metric if output.output in read else None
-        rows += [_judge_distance(case, output, judge_name), *_judge_agreement(case, output, judge_name)]
+        varying_db = WHOLE_VARYING_DB_MIN if output.output in whole else VARYING_DB_MIN
+        rows += [
+            _judge_distance(case, output, judge_name, varying_db_min=varying_db),
+            *_judge_agreement(case, output, judge_name),
+        ]
     if metric is None and all(output.varying.constant == output.varying.channels for output in evaluation.drift):
         failure = (
             f"no output differs by more than rounding between the {evaluation.samples} samples: any constant passes"
@@ -52,7 +61,7 @@ def judge(case: Case) -> Sequence[Row]:
     return rows
 
 
-def _judge_distance(case: Case, output: OutputDrift, judge_name: Optional[str]) -> Row:
+def _judge_distance(case: Case, output: OutputDrift, judge_name: Optional[str], *, varying_db_min: float) -> Row:
     name, measured = f"{NAME} {output.output}", f"SQNR {write_sqnr(output.sqnr_db, output.max_abs, output.nonfinite)}"
     own, is_default = _choose(case.manifest.gates.drift_sqnr_db_min, DEFAULT_SQNR_DB_MIN)
     least_db = min(own, find_sqnr_db_min(case.manifest.gates, case.candidate.precision)) if is_default else own
@@ -63,10 +72,10 @@ def _judge_distance(case: Case, output: OutputDrift, judge_name: Optional[str]) 
     if output.nonfinite or not output.sqnr_db >= least_db:
         what = f"{output.nonfinite} values are NaN or infinite" if output.nonfinite else measured
         failure = f"output {output.output} drifts from the model that was brought: {what}, required {required}"
-    elif output.varying.varying_db is not None and not output.varying.varying_db >= min(VARYING_DB_MIN, least_db):
+    elif output.varying.varying_db is not None and not output.varying.varying_db >= min(varying_db_min, least_db):
         failure = (
             f"output {output.output} drifts from the model that was brought: {measured}, and of what differs between "
-            f"samples {output.varying.varying_db:.1f} dB, required {min(VARYING_DB_MIN, least_db):.1f} dB"
+            f"samples {output.varying.varying_db:.1f} dB, required {min(varying_db_min, least_db):.1f} dB"
         )
     return write_row(name, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.PARITY)
 
