@@ -39,9 +39,7 @@ def find_random_node(model: onnx.ModelProto) -> str | None:
     return None
 
 
-def find_difference(
-    first: Mapping[str, NDArray[Any]], second: Mapping[str, NDArray[Any]]
-) -> tuple[str, str] | None:
+def find_difference(first: Mapping[str, NDArray[Any]], second: Mapping[str, NDArray[Any]]) -> tuple[str, str] | None:
     """Return which output of two runs on the same samples differs, and how much, where it is by more than rounding."""
     if first.keys() != second.keys():
         return f"outputs {', '.join(first)}", f"outputs {', '.join(second)} the next time"
