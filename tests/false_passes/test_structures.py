@@ -143,3 +143,19 @@ def test_an_output_that_is_no_tensor_is_refused_by_name(project, rng):
     result = project.run("lower", model, *arguments)
     assert result.code == 23
     assert "parts" in result.stderr
+
+
+TRAINING = """training (float[N, 3, 8, 8] x) => (float[N, 4] y) { c = Conv(x, k) p = GlobalAveragePool(c) f = Flatten(p)
+    y, m1, v1 = BatchNormalization<training_mode = 1>(f, s, b, m, v) }"""
+
+
+def test_a_file_that_was_exported_in_training_mode_is_refused(project, rng):
+    """A single sample is its own mean: every answer is the bias, which int8 gives too."""
+    tensors = {"k": rng.normal(size=(4, 3, 3, 3)).astype(np.float32), "b": rng.normal(size=4).astype(np.float32)}
+    tensors |= {"s": np.ones(4, np.float32), "m": np.zeros(4, np.float32), "v": np.ones(4, np.float32)}
+    samples = {"x": rng.normal(size=(32, 3, 8, 8)).astype(np.float32)}
+    model, data = write(project.folder, TRAINING, tensors, samples)
+    result = project.run("deploy", model, "--calibration", data, "--target", "board")
+    project.assert_stopped(result, 2, "usage")
+    assert "the model's answer for a sample depends on the samples beside it" in result.stderr
+    assert "model.eval()" in result.stderr

@@ -10,6 +10,7 @@ from toolchain.data.proof import warn_of_resolution
 from toolchain.run.cache import Entry
 from toolchain.stages.float_model import (
     examine_data,
+    examine_neighbours,
     judge_model,
     judges_classes,
     open_imported,
@@ -26,7 +27,7 @@ def evidence(run: Run, weights: Path | None, imported: Entry | None) -> list[str
     weights: of the float module. imported: the entry of the recipe's own ONNX file, where there are none.
 
     Raises ToolchainError: exit 2 for targets that a metric lacks, for labels that are none of the model's outputs, for arrays that
-    are not the model's inputs, and for a float model that is not proven to be better than chance; exit 20 for
+    are not the model's inputs, for an ONNX file that mixes the samples of a batch, and for a float model that is not proven to be better than chance; exit 20 for
     evaluation samples on which any model looks right.
     """
     run.take_targets()
@@ -50,6 +51,7 @@ def evidence(run: Run, weights: Path | None, imported: Entry | None) -> list[str
         else:
             raise TypeError("a model is weights or an ONNX file")
         warnings = examine_data(run, model)
+        warnings += [] if imported is None else examine_neighbours(run, imported)
         if run.metric_name is not None:
             warnings += judge_model(run, model)
         write_json(folder / _DOCUMENT, {"warnings": warnings})

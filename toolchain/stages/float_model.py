@@ -13,7 +13,7 @@ from toolchain.agent.measure.scoring import Scoring
 from toolchain.agent.measure.tallies.masks import MaskOptions
 from toolchain.agent.measure.targets import LABELS, slice_target
 from toolchain.data.dataset import find_labels, name_sample
-from toolchain.errors import ExitCode, ToolchainError
+from toolchain.errors import ExitCode, ToolchainError, usage
 from toolchain.project.members import find_member
 from toolchain.project.seams import METRICS
 from toolchain.run.cache import Entry
@@ -22,6 +22,9 @@ from toolchain.stages.run import Run
 
 if TYPE_CHECKING:
     from torch import nn
+
+# As much as int8 has to keep. Scales that a dynamically quantized file takes of a whole batch leave 30 dB and more.
+_NEIGHBOURS_DB_MIN = 20.0
 
 FloatModel = Callable[[int], dict[str, NDArray[Any]]]
 """From the index of an evaluation sample to the model's outputs for it, `(1, …)`."""
@@ -45,6 +48,40 @@ def open_imported(run: Run, imported: Entry) -> FloatModel:
     feeds = run.bind_plain(path)
     session = open_as_board(path, threads=1)
     return lambda index: session.run(feeds[index])
+
+
+def examine_neighbours(run: Run, imported: Entry) -> list[str]:
+    """Refuse (exit 2) an ONNX file whose answer for a sample is another one beside a second; warn of one that is a little so.
+
+    Its samples are run one at a time, here and on the board. Where its first axis is that of a whole, as time is, the data has
+    an axis of samples in front, and nothing is asked.
+    """
+    from toolchain.graph.independence import find_dependence
+    from toolchain.graph.session import open_as_board
+
+    path = imported.folder / "model.onnx"
+    feeds, arrays = run.bind_plain(path), run.data.evaluation.batch(0, 1)
+    is_batch = all(
+        spec.shape and spec.shape[0] is None and arrays[feeds.names[spec.name]].ndim == len(spec.shape)
+        for spec in feeds.inputs
+    )
+    if len(feeds) == 1 or not is_batch:
+        return []
+    found = find_dependence(open_as_board(path, threads=1).run, [feeds[0], feeds[len(feeds) - 1]])
+    if found is None:
+        return []
+    name, sqnr_db = found
+    if sqnr_db >= _NEIGHBOURS_DB_MIN:
+        beside = f"the answer for a sample depends on the samples beside it ({sqnr_db:.1f} dB in a batch of 2)"
+        return [f"output {name}: {beside}; it is proven one sample at a time"]
+    raise usage(
+        "the model's answer for a sample depends on the samples beside it",
+        where=f"output {name}",
+        expected="the same answer for a sample alone as in a batch of 2",
+        found=f"{sqnr_db:.1f} dB of it",
+        fix="export the model in evaluation mode (model.eval()): BatchNormalization without training_mode; or with a batch "
+        "of 1 that is fixed, where it is meant so",
+    )
 
 
 def judges_classes(run: Run) -> bool:
