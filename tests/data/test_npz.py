@@ -22,6 +22,28 @@ def refuse(options):
     return caught.value
 
 
+NO_NUMBERS = {
+    "texts": np.array(["a.png", "b.png"]),
+    "bytes": np.array([b"a", b"b"]),
+    "dates": np.array([0, 1], dtype="datetime64[D]"),
+    "complex numbers": np.ones((2, 3), dtype=np.complex64),
+    "long doubles": np.ones((2, 3), dtype=np.longdouble),
+    "another byte order": np.ones((2, 3), dtype=np.dtype(np.float32).newbyteorder("S")),
+}
+
+
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+def test_an_input_that_no_model_takes_is_refused_by_its_type(tmp_path, kind):
+    error = refuse(write(tmp_path / "a.npz", x=NO_NUMBERS[kind]))
+    assert (error.code, error.what) == (ExitCode.USAGE, "an input has a type that no model takes")
+    assert error.found == str(NO_NUMBERS[kind].dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "bool", "uint8", "uint64", "int16"])
+def test_an_input_of_numbers_is_taken(tmp_path, dtype):
+    load_dataset("npz", write(tmp_path / "a.npz", x=np.ones((2, 3), dtype=dtype)))
+
+
 def test_one_file_serves_calibration_and_evaluation(tmp_path):
     options = write(
         tmp_path / "a.npz",

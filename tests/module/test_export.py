@@ -322,6 +322,12 @@ def test_the_exporter_warns_nobody_and_leaves_its_loggers_as_they_were(tmp_path)
     assert (list(logger.handlers), logger.propagate) == before
 
 
+@pytest.mark.parametrize("array", [np.array(["a", "b"]), np.ones((2, 3), dtype=np.dtype(np.float32).newbyteorder("S"))])
+def test_an_array_that_pytorch_has_no_type_for_is_refused(array):
+    error = refuse(ExitCode.USAGE, run_pytorch, nn.Identity(), {"input": array})
+    assert error.found == str(array.dtype)
+
+
 def test_a_module_that_bakes_in_the_batch_size_is_refused(tmp_path):
     error = refuse(ExitCode.USAGE, export, Wrap(lambda x: x * int(x.shape[0])), tmp_path)
     assert "one batch size" in error.what

@@ -41,6 +41,8 @@ class Options(Section):
 Rows = NDArray[Any] | StoredRows
 """An array whose first axis is the samples."""
 
+_NUMBER_BYTES_MAX = 8
+
 # Looked at together.
 _BLOCK_BYTES = 16 << 20
 
@@ -142,6 +144,7 @@ def _load_samples(path: Path, names: Sequence[str] | None) -> ArraySamples:
             fix="take the same samples for every array",
         )
     for name, array in arrays.items():
+        _check_type(name, array, path)
         _check_finite(name, array, path)
     return ArraySamples(
         arrays=arrays,
@@ -180,6 +183,21 @@ def _read_targets(found: Mapping[str, NDArray[Any]], samples: int, path: Path) -
     if LABELS in found:
         targets[LABELS] = read_labels(found[LABELS], where=f"{path}: {LABELS}")
     return targets
+
+
+def _check_type(name: str, array: Rows, path: Path) -> None:
+    """Refuse what no runtime takes: texts, dates, complex numbers, long doubles, another machine's byte order."""
+    dtype = array.dtype
+    if dtype.kind == "V" or (dtype.kind in "biuf" and dtype.itemsize <= _NUMBER_BYTES_MAX and dtype.isnative):
+        return  # V: bfloat16, of which numpy knows the size alone
+    raise usage(
+        "an input has a type that no model takes",
+        where=f"{path}: {name}",
+        expected="numbers or truth values, of 64 bits at the most, in this machine's byte order",
+        found=str(dtype),
+        fix="convert it before numpy.savez: array.astype('float32'); leave out what is no input, or name it in "
+        "data.options.targets",
+    )
 
 
 def _check_finite(name: str, array: Rows, path: Path) -> None:

@@ -24,8 +24,7 @@ def run_pytorch(model: nn.Module, batch: Mapping[str, NDArray[Any]]) -> dict[str
     not a tensor that ONNX has.
     """
     call = bind_inputs(model, list(batch))
-    # Copies: a module may change its input in place.
-    tensors = {name: torch.tensor(array) for name, array in batch.items()}
+    tensors = {name: _to_tensor(name, array) for name, array in batch.items()}
     with evaluation_mode(model), torch.no_grad(), contextlib.redirect_stdout(sys.stderr):
         try:
             result = call.run(model, tensors)
@@ -52,6 +51,20 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, flag in training.items():
             module.training = flag
+
+
+def _to_tensor(name: str, array: NDArray[Any]) -> torch.Tensor:
+    """Return a copy, because a module may change its input in place; texts, dates and foreign byte orders are refused."""
+    try:
+        return torch.tensor(array)
+    except (TypeError, ValueError) as error:
+        raise usage(
+            "an array has a type that no model takes",
+            where=name,
+            expected="numbers or truth values, of 64 bits at the most, in this machine's byte order",
+            found=str(array.dtype),
+            fix="convert it before numpy.savez: array.astype('float32'); leave out what is no input, such as names of files",
+        ) from error
 
 
 def _to_array(name: str, tensor: torch.Tensor) -> NDArray[Any]:
