@@ -51,7 +51,7 @@ def test_both_times_follow_source_date_epoch(repository, monkeypatch):
     assert (fresh.counter, fresh.expires) == (COMMIT_S + 3, "2027-01-18T00:00:00Z")
 
 
-@pytest.mark.parametrize("text", ["", "today", "-1", "1.5"])
+@pytest.mark.parametrize("text", ["", "today", "-1", "1.5", "9" * 17, "9" * 9000])
 def test_a_source_date_epoch_that_is_no_time_is_exit_2(tmp_path, monkeypatch, text):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
     with pytest.raises(ToolchainError) as caught:
@@ -86,3 +86,10 @@ def test_a_repository_names_no_program_that_is_run_for_its_time(tmp_path):
     canary.unlink()
     assert find_commit_time_s(folder) == 1700000000
     assert not canary.exists()
+
+
+@pytest.mark.parametrize("given", [{"counter": 2**53}, {"expires_days": 3_000_000}, {"expires_days": 10**11}])
+def test_a_number_that_no_manifest_holds_is_exit_2(tmp_path, given):
+    with pytest.raises(ToolchainError) as caught:
+        choose_freshness(tmp_path, **{"counter": None, "expires_days": None, **given})
+    assert caught.value.code == ExitCode.USAGE
