@@ -106,6 +106,11 @@ def test_a_path_to_nothing_is_told_what_a_path_is_of(project, word):
     assert "recipe.toml or of an .onnx file" in refuse(find_recipe, word).fix
 
 
+def test_a_path_that_is_no_target_is_no_file_to_write_below_targets(project):
+    assert "TOML file" in refuse(find_target, "/tmp").fix
+    assert refuse(find_target, "targets/cpu").fix == "write cpu"
+
+
 def test_a_path_that_ends_like_a_model_is_told_its_name(project):
     assert refuse(find_recipe, "models//mobilenet_v2/").fix == "write mobilenet_v2"
 

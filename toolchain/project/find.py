@@ -107,9 +107,7 @@ def find_target(name: str, *, precision: str | None = None) -> Target:
                 where="targets/",
                 expected=f"one of {', '.join(targets)}, or the path of a TOML file",
                 found=name,
-                fix=suggest_name(name, targets, otherwise=f"correct its spelling, or write targets/{name}.toml")
-                if name
-                else _FIX_EMPTY,
+                fix=_suggest_target(name, targets),
             )
         target = read_target(targets[name])
     if precision is None:
@@ -189,6 +187,15 @@ def _suggest_model(model: str, models: Mapping[str, Path]) -> str:
         otherwise = "correct the path: it is that of a recipe.toml or of an .onnx file"
         return suggest_name(Path(model).name, models, otherwise=otherwise)
     return suggest_name(model, models, otherwise=f"correct its spelling, or write models/{model}/recipe.toml")
+
+
+def _suggest_target(name: str, targets: Mapping[str, Path]) -> str:
+    if not name:
+        return _FIX_EMPTY
+    otherwise = f"correct its spelling, or write targets/{name}.toml"
+    if "/" in name:
+        otherwise = "correct the path: it is that of a TOML file"
+    return suggest_name(Path(name).name, targets, otherwise=otherwise)
 
 
 def _if_file(path: Path) -> Path | None:
