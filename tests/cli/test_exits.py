@@ -196,3 +196,12 @@ def test_what_nobody_foresaw_is_a_message_where_its_traceback_cannot_be_kept(run
     code, stdout, stderr = run(KeyError("depth"))
     assert (code, stdout) == (1, "")
     assert "the traceback could not be kept: the user has no home folder" in stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")  # noqa: PTH110 - at import
+def test_a_failure_that_stdout_has_no_room_for_keeps_its_code(run, monkeypatch):
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdout", full)
+        code, _, err = run(usage("nothing fits", fix="make room"), "command", "--json")
+    assert code == ExitCode.USAGE
+    assert "Traceback" not in err

@@ -14,7 +14,7 @@ import typer
 
 from toolchain.agent.printable import escape_lines
 from toolchain.agent.temporary import remove_orphans
-from toolchain.cli.stdout import write_json
+from toolchain.cli.stdout import write_failure
 from toolchain.errors import ExitCode, ToolchainError, is_storage_error, missing, storage, usage
 from toolchain.run.cache import cache_root
 from toolchain.run.extras import find_extra, write_install
@@ -41,7 +41,7 @@ def run_command(app: typer.Typer) -> int:
         return outcome
     Screen(sys.stderr).error(outcome)
     if "--json" in sys.argv[1:]:
-        write_json({"exit_code": int(outcome.code), "error": outcome.to_dict()})
+        write_failure({"exit_code": int(outcome.code), "error": outcome.to_dict()})
     return int(outcome.code)
 
 

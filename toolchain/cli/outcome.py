@@ -98,7 +98,8 @@ def _write_error(place: Place, failure: ToolchainError) -> None:
         remove_reports(place.folder)  # such as a statement of the verdict that the run did not end with
         write_reports(place.folder, _build_report(place, failure))
     except (ToolchainError, PackageNotFoundError) as problem:
-        Screen(sys.stderr).line(f"there is no report of this run in {place.folder}: {problem}")
+        reason = f"{problem.what}, {problem.found}" if isinstance(problem, ToolchainError) else problem
+        Screen(sys.stderr).line(f"there is no report of this run in {place.folder}: {reason}")
 
 
 def _build_report(place: Place, failure: ToolchainError) -> Report:

@@ -49,9 +49,22 @@ def _allow_no_reader() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # rich makes a SystemExit of it
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # what is still buffered is written at the exit
-        os.close(nowhere)
+        _write_nowhere()
+
+
+def _write_nowhere() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())  # what is still buffered is written at the exit
+    os.close(nowhere)
+
+
+def write_failure(document: Any) -> None:
+    """Print the JSON document of a command that failed; where stdout takes none, as on a full disk, its exit code tells."""
+    try:
+        write_json(document)
+        sys.stdout.flush()
+    except OSError:
+        _write_nowhere()
 
 
 def write_json(document: Any) -> None:
