@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from toolchain.agent.contents import compute_sha256
 from toolchain.agent.manifest import BuildSpec, TensorSpec
+from toolchain.agent.measure.onnxruntime_profile import read_profile
 from toolchain.agent.measure.runtimes.onnxruntime import PROVIDER, list_errors, make_options, read_spec
 from toolchain.agent.measure.session import BuildRequest, Session, ShapeRange, open_session
 from toolchain.agent.temporary import TemporaryFolder
@@ -175,8 +175,7 @@ def profile_runs(
             if done >= _LEAST_RUNS and time.monotonic() > end_s:
                 break
             session.run(None, dict(arrays))
-        events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    return events
+        return read_profile(Path(session.end_profiling()))
 
 
 def _expose(model: onnx.ModelProto | Path, tensors: Sequence[str] | None) -> str | list[bytes]:

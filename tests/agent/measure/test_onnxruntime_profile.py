@@ -4,7 +4,8 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
-from toolchain.agent.measure.onnxruntime_profile import read_layers
+from toolchain.agent.errors import ExitCode, ToolchainError
+from toolchain.agent.measure.onnxruntime_profile import read_layers, read_profile
 from toolchain.agent.measure.session import find_runtime
 
 runtime = find_runtime("onnxruntime")
@@ -20,6 +21,19 @@ def run_graph(tmp_path, text, feeds, **weights):
 
 def ones(*shape, dtype=np.float32):
     return np.ones(shape, dtype=dtype)
+
+
+def test_a_profile_that_a_full_disk_cut_off_is_told_as_one(tmp_path):
+    for content in (None, "", '[{"cat": "Node", "na'):
+        path = tmp_path / "profile.json"
+        if content is not None:
+            path.write_text(content)
+        with pytest.raises(ToolchainError) as caught:
+            read_profile(path)
+        assert caught.value.code is ExitCode.STORAGE
+        assert "TMPDIR" in caught.value.fix
+    path.write_text('[{"cat": "Node"}]')
+    assert read_profile(path) == [{"cat": "Node"}]
 
 
 def test_every_layer_of_a_float_model_ran_in_float(write_model, samples):

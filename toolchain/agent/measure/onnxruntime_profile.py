@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from statistics import median
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
+from ..errors import ExitCode, ToolchainError
 from .layer_times import Kernel
 from .macs import (
     CountMacs,
@@ -39,6 +42,22 @@ _PRECISIONS = {"float": "float32", "double": "float64", "float16": "fp16", "bflo
 
 # What ONNX Runtime's transformers add to the name of a node, or of the tensor that a blocked (NCHWc) kernel returns.
 _ADDED = re.compile(r"^fused |(/MatMulAddFusion|/MatMulScaleFusion/|_nchwc|_nhwc|_token_\d+|_kernel_time)+$")
+
+
+def read_profile(path: Path) -> List[Dict[str, Any]]:
+    """Return the events of a profile; raises ToolchainError (exit 14) for one that a full disk cut off, of which nothing tells."""
+    try:
+        events: List[Dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, FileNotFoundError) as error:
+        raise ToolchainError(
+            ExitCode.STORAGE,
+            "the runtime could not write its profile",
+            where=str(path.parent),
+            expected="room for some megabytes",
+            found=f"{path.stat().st_size} bytes, and then no more" if path.exists() else "no file",
+            fix="free some space there, or name another folder for temporary files with TMPDIR",
+        ) from error
+    return events
 
 
 def strip_name(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 
@@ -11,7 +10,7 @@ from ...manifest import TensorSpec
 from ...temporary import TemporaryFolder
 from ..layer_times import Kernel, Peaks
 from ..onnxruntime_peaks import measure_peaks as measure_roofs
-from ..onnxruntime_profile import read_kernels, read_layers
+from ..onnxruntime_profile import read_kernels, read_layers, read_profile
 from ..placement import Placement
 from ..session import BuildRequest
 from ..traits import LibraryPlaces, Traits
@@ -206,7 +205,7 @@ def read_placement(
         options.profile_file_prefix = str(folder / "profile")
         session = _open(path, options, disabled_optimizers=["NchwcTransformer"])
         OnnxRuntimeSession(session, path).run(feeds)
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        events = read_profile(Path(session.end_profiling()))
     return Placement(layers=read_layers(events))
 
 
@@ -226,7 +225,7 @@ def time_kernels(
             if run >= _PROFILED_RUNS_MIN and watch.read_s() > _PROFILED_S:
                 break
             session.run(feeds)
-        events = json.loads(Path(native.end_profiling()).read_text(encoding="utf-8"))
+        events = read_profile(Path(native.end_profiling()))
     return read_kernels(events)
 
 
