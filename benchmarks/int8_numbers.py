@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -92,7 +93,9 @@ def judge_model(model: onnx.ModelProto, calibration: Sequence[Feed], evaluation:
         for name, technique in TECHNIQUES.items():
             row[name] = _judge(judges, policy, ranges, keep, technique(subject, Adjustment()))
         start = time.process_time()
-        improved = improve_numbers(plain, policy, ranges, calibration, keep, start_steps=lambda _n, _t: lambda: None)
+        improved = improve_numbers(
+            plain, policy, ranges, calibration, keep, sqnr_db_min=math.inf, start_steps=lambda _n, _t: lambda: None
+        )
         row["cpu_s"] = round(time.process_time() - start, 1)
         row["kept"] = _judge(judges, policy, ranges, keep, improved.adjustment)
         row["names"] = [technique.name for technique in improved.techniques if technique.kept]

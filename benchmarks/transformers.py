@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -62,7 +63,7 @@ def _make_levels(
 ) -> tuple[dict[str, onnx.ModelProto], list[int]]:
     """Return the model of each level, and how many layers could be int8 and are in the last."""
     optimized = optimize(model, calibration[:4]).model
-    smoothed = smooth_outliers(optimized, calibration, policy.scheme, kernels=policy.kernels).model
+    smoothed = smooth_outliers(optimized, calibration, policy.scheme, kernels=policy.kernels, enough_db=math.inf).model
     lowering = lower_int8(
         optimized,
         calibration,

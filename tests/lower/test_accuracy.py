@@ -25,8 +25,8 @@ class FakeBench:
         power = sum(value for name, value in self.noise.items() if name not in keep_float)
         return math.inf if power == 0 else -10 * math.log10(power)
 
-    def rank_sqnr_db(self, keep_float, *, samples):
-        return self.measure_sqnr_db(keep_float)
+    def rank_alone_db(self, _plan, layers, keep_float, *, samples, on_layer):
+        return {layer: self.measure_sqnr_db(keep_float.union(layers) - {layer}) for layer in layers}
 
     def try_out(self, keep_float, *, sqnr_db_min):
         sqnr_db = self.measure_sqnr_db(keep_float)

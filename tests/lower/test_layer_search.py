@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolchain.lower.layer_search import LayerTime, find_guilty_layers, propose_slow_layers
+from toolchain.lower.layer_search import LayerTime, find_guilty_layers, predict_guilty, propose_slow_layers
 from toolchain.lower.trial import Trial
 
 
@@ -25,6 +25,13 @@ class Noise:
         sqnr_db = self.measure_db(keep_float)
         return Trial(passes=sqnr_db >= 20, low_db=sqnr_db)
 
+    def rank(self, layers, *, on_layer):
+        alone_db = {}
+        for layer in layers:
+            alone_db[layer] = self.measure_db(frozenset(self.noise) - {layer})
+            on_layer()
+        return alone_db
+
     def start_steps(self, name, total):
         counted = [name, 0, total]
         self.progress.append(counted)
@@ -38,7 +45,7 @@ class Noise:
         return find_guilty_layers(
             list(self.noise),
             self.try_out,
-            rank_sqnr_db=self.measure_db,
+            rank=self.rank,
             start_steps=self.start_steps,
             **{"sqnr_db_min": 20, **options},
         )
@@ -93,7 +100,7 @@ def test_a_layer_that_turns_out_not_to_be_needed_returns_to_int8():
 
 
 def test_proposals_grow_from_the_worst_layer_to_all_slow_ones():
-    times = {f"slow{loss}": LayerTime(int8_us=100 + loss, float_us=100) for loss in (5, 1, 4, 2, 3)}
+    times = {f"slow{loss}": LayerTime(int8_us=100 + 10 * loss, float_us=100) for loss in (5, 1, 4, 2, 3)}
     proposals = propose_slow_layers({**times, "fast": LayerTime(int8_us=10, float_us=100)})
     assert proposals[0] == ("slow5",)
     assert [len(proposal) for proposal in proposals] == [1, 2, 4, 5]
@@ -102,3 +109,21 @@ def test_proposals_grow_from_the_worst_layer_to_all_slow_ones():
 
 def test_nothing_is_proposed_when_no_layer_is_slower():
     assert propose_slow_layers({"a": LayerTime(int8_us=1, float_us=2)}) == ()
+
+
+def test_a_set_that_could_gain_no_more_than_two_sessions_differ_by_is_not_proposed():
+    times = {"large": LayerTime(int8_us=1000, float_us=2000), "small": LayerTime(int8_us=8, float_us=4)}
+    assert propose_slow_layers(times) == ()
+    assert propose_slow_layers({**times, "slow": LayerTime(int8_us=30, float_us=10)}) == (("slow",), ("slow", "small"))
+
+
+def test_the_loudest_layers_are_predicted_until_the_others_are_within_the_gate():
+    alone_db = {"loud": 5.0, "louder": 3.0, "quiet": 24.0, "quieter": 40.0}
+    assert predict_guilty(alone_db, all_db=1.0, sqnr_db_min=20.0) == {"loud", "louder"}
+    assert predict_guilty(alone_db, all_db=30.0, sqnr_db_min=-5.0) == frozenset()
+    assert predict_guilty({}, all_db=-200.0, sqnr_db_min=20.0) == frozenset()
+
+
+def test_layers_whose_errors_add_up_are_predicted_though_the_sum_of_their_powers_is_within_the_gate():
+    alone_db = {"real": 22.0, "imaginary": 26.0, "quiet": 48.0}
+    assert predict_guilty(alone_db, all_db=12.0, sqnr_db_min=20.0) == {"real", "imaginary"}

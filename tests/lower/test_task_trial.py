@@ -43,8 +43,8 @@ class FakeBench:
     def measure_sqnr_db(self, keep_float):
         return self.measure_outputs_db(keep_float)["scores"].low_db
 
-    def rank_sqnr_db(self, keep_float, *, samples):
-        return 30.0 if "bad" in keep_float else 5.0
+    def rank_alone_db(self, _plan, layers, keep_float, *, samples, on_layer):
+        return {layer: 5.0 if layer == "bad" else 30.0 for layer in layers}
 
     def try_out(self, keep_float, *, sqnr_db_min):
         low_db = self.measure_sqnr_db(keep_float)

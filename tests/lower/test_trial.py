@@ -102,9 +102,18 @@ def test_what_is_surely_behind_another_gets_no_more_samples_than_tell_so(bench, 
     runs = watch_runs(bench, monkeypatch)
     opposite = dataclasses.replace(bench, build=lambda keep: spoil(bench.build(keep)))
     found = compare_benches({"good": bench, "opposite": opposite, "like": dataclasses.replace(bench)}, frozenset())
-    assert len(runs) == 16 + 8 + 16
-    assert found["good"] == found["like"] == bench.measure_sqnr_db(frozenset())
+    assert len(runs) == 8 + 8 + 8
+    assert found["good"] == found["like"] == bench.measure_sqnr_db(frozenset(), samples=8)
     assert found["opposite"] < 0
+
+
+def test_what_may_still_be_ahead_is_looked_at_on_more_samples(bench, monkeypatch):
+    runs = watch_runs(bench, monkeypatch)
+    uneven = [dict(reference) for reference in bench.references]
+    uneven[3] = {"scores": -uneven[3]["scores"]}
+    found = compare_benches({"even": bench, "uneven": dataclasses.replace(bench, references=uneven)}, frozenset())
+    assert len(runs) == 16 + 16
+    assert found["even"] == bench.measure_sqnr_db(frozenset())
 
 
 def test_an_output_that_is_not_finite_has_the_worst_sqnr(bench):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from toolchain.agent.measure.quantities import write_difference
 from toolchain.lower.layer_search import AccuracySearch, LayerTime, find_guilty_layers
@@ -19,7 +20,7 @@ _SEARCHES = 3
 # A board measures SQNR on its own samples, where a metric decides too: what was found here is its gate, but for so much.
 _BOARD_DB = 3.0
 
-# To rank layers by the noise that each causes alone, which takes as many trials as there are layers.
+# To rank layers by the noise that each causes alone, which takes half a run of the model for each layer and sample.
 _RANK_SAMPLES = 4
 
 
@@ -56,10 +57,13 @@ class Candidates:
     """Layers that may go to float, and what ranks them."""
 
     bench: Bench
+    plan: QdqPlan
     layers: tuple[str, ...]
     costs: Mapping[str, float]
     """The time that each costs in float."""
     start_steps: StartSteps
+    ranking: Mapping[str, float] = field(default_factory=dict)
+    """The SQNR that each leaves alone in int8, where it is known."""
 
     def search(
         self,
@@ -73,12 +77,28 @@ class Candidates:
         return find_guilty_layers(
             [layer for layer in self.layers if layer not in found],
             lambda guilty: try_out(found | guilty),
-            rank_sqnr_db=lambda guilty: self.bench.rank_sqnr_db(found | guilty, samples=_RANK_SAMPLES),
-            known_db=known_db,
+            rank=partial(self.bench.rank_alone_db, self.plan, keep_float=found, samples=_RANK_SAMPLES),
+            known_db={**self.ranking, **(known_db or {})},
             sqnr_db_min=sqnr_db_min,
             costs=self.costs,
             start_steps=self.start_steps,
         )
+
+
+def list_candidates(plan: QdqPlan, keep: frozenset[str]) -> tuple[str, ...]:
+    """Return the layers of a plan that are decided about, without those that stay in float or share a weight with one."""
+    return tuple(name for name, sharing in plan.deciding_layers.items() if not keep.intersection(sharing))
+
+
+def rank_failing(
+    bench: Bench, plan: QdqPlan, keep: frozenset[str], sqnr_db_min: float, start_steps: StartSteps
+) -> dict[str, float]:
+    """Return the SQNR that each layer leaves alone in int8; nothing where all together keep the gate."""
+    if bench.measure_sqnr_db(keep) >= sqnr_db_min:
+        return {}
+    layers = list_candidates(plan, keep)
+    on_layer = start_steps("measure the noise of each layer", len(layers))
+    return bench.rank_alone_db(plan, layers, keep, samples=_RANK_SAMPLES, on_layer=on_layer)
 
 
 def choose_kept(
@@ -90,16 +110,20 @@ def choose_kept(
     sqnr_db_min: float,
     start_steps: StartSteps,
     task: Task | None = None,
+    alone_db: Mapping[str, float] | None = None,
 ) -> Kept:
     """Return the layers that must stay in float by the task's metric, where there is one that can tell, else by SQNR.
 
-    The bench searches; others confirm: a search flatters itself on the samples that it chose by.
+    The bench searches; others confirm: a search flatters itself on the samples that it chose by. alone_db: the layers' ranking,
+    where it is known.
     """
     candidates = Candidates(
         bench=bench,
-        layers=tuple(name for name, sharing in plan.deciding_layers.items() if not keep.intersection(sharing)),
+        plan=plan,
+        layers=list_candidates(plan, keep),
         costs={name: time.float_us - time.int8_us for name, time in times.items()},
         start_steps=start_steps,
+        ranking=alone_db or {},
     )
     if task is None:
         return keep_accurate(candidates, others, keep, sqnr_db_min)

@@ -11,6 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx
@@ -105,7 +106,7 @@ def lower_fp16(
     search = find_guilty_layers(
         layers,
         lambda keep: bench.try_out(keep, sqnr_db_min=sqnr_db_min),
-        rank_sqnr_db=lambda keep: bench.rank_sqnr_db(keep, samples=_RANK_SAMPLES),
+        rank=partial(bench.rank_by_trials, keep_float=frozenset(), samples=_RANK_SAMPLES),
         sqnr_db_min=sqnr_db_min,
         start_steps=start_steps,
     )

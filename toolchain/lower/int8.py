@@ -17,13 +17,14 @@ import onnx
 from toolchain.agent.temporary import TemporaryFolder
 from toolchain.errors import usage
 from toolchain.graph.learned_ranges import drop_ranges, read_ranges
-from toolchain.lower.accuracy import Accuracy, choose_kept
+from toolchain.lower.accuracy import Accuracy, choose_kept, rank_failing
 from toolchain.lower.blocks import BlockChoice, choose_blocks
 from toolchain.lower.calibrate import calibrate_methods
 from toolchain.lower.calibration.outliers import Outlier, find_outliers
 from toolchain.lower.dynamic.choice import ScaleChoice, choose_scales
 from toolchain.lower.float_graph import bind_comparison
 from toolchain.lower.float_reasons import explain_float_layers, explain_shared, list_operators
+from toolchain.lower.layer_search import predict_guilty
 from toolchain.lower.learned import match_weight_bits
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan
@@ -35,7 +36,7 @@ from toolchain.lower.stored_weights import StoredWeights
 from toolchain.lower.tables import Tables, choose_tables
 from toolchain.lower.task_trial import Task
 from toolchain.lower.techniques.improve import Technique, improve_numbers
-from toolchain.lower.trial import Arrays, Bench, compare_benches
+from toolchain.lower.trial import AMPLE_DB, Arrays, Bench, compare_benches
 from toolchain.project.recipe import QuantizeSection
 from toolchain.run.heap import trim_heap
 
@@ -51,7 +52,7 @@ class Int8Lowering:
     methods_db: Mapping[str, float]
     """SQNR in dB of the model all in int8 but for what is infinite, by calibration method; the highest was taken.
 
-    Of a method that was surely behind another, on the samples that told so.
+    On the samples that told so.
     """
     never_int8: Mapping[str, str]
     """Layers that multiply and cannot be int8: name to reason."""
@@ -108,7 +109,8 @@ def _lower(
     model, policy = drop_ranges(model), replace(policy, scheme=match_weight_bits(policy.scheme, learned))
     smoothing = Smoothing(model=model, factors={})
     if policy.has_dynamic and learned is None:
-        smoothing = smooth_outliers(model, feeds, policy.scheme, kernels=policy.kernels)
+        enough_db = sqnr_db_min + AMPLE_DB
+        smoothing = smooth_outliers(model, feeds, policy.scheme, kernels=policy.kernels, enough_db=enough_db)
         trim_heap()
     model = smoothing.model
     plan = policy.plan(model, frozenset())
@@ -138,14 +140,20 @@ def _lower(
     )
     policy, bench, plan = scales.policy, scales.bench, scales.policy.plan(model, frozenset())
     trim_heap()
-    improved = improve_numbers(bench, policy, ranges, feeds, frozenset(infinite), start_steps=start_steps)
+    # What is learned with layers in int8 that cannot stay there makes up for their noise, and is wrong without them.
+    alone_db = rank_failing(bench, plan, frozenset(reasons), sqnr_db_min, start_steps)
+    all_db = bench.measure_sqnr_db(frozenset(reasons))
+    guilty = predict_guilty(alone_db, all_db=all_db, sqnr_db_min=sqnr_db_min)
+    improved = improve_numbers(
+        bench, policy, ranges, feeds, guilty.union(reasons), sqnr_db_min=sqnr_db_min, start_steps=start_steps
+    )
     trim_heap()
-    bench = improved.bench
+    alone_db, bench = alone_db if improved.bench is bench else {}, improved.bench
     others = [replace(other, build=bench.build) for other in others]
     timed = _finish_trials(bench, policy, folder)
     if is_timed:
         known = time_both(timed, plan, frozenset(reasons), threads=threads)
-    kept = choose_kept(bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps, task)
+    kept = choose_kept(bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps, task, alone_db)
     reasons |= kept.reasons
     if is_timed:
         speed = find_slow_layers(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+from toolchain.agent.measure.latency import SESSION_LUCK
 from toolchain.lower.request import StartSteps
 from toolchain.lower.trial import Trial
 
@@ -17,6 +19,13 @@ _FREE = 0.01
 # as much, no trial is made: of 21 trials that passed on PP-OCR's recognizer, where noise adds up least, none had a sum of
 # more than 2.7 dB under the gate; on MiniLM sums and trials differ by 0.4 dB.
 _HOPELESS_DB = 3.0
+
+
+class Rank(Protocol):
+    """Tells how loud layers are."""
+
+    def __call__(self, layers: Sequence[str], *, on_layer: Callable[[], None]) -> Mapping[str, float]:
+        """Return the SQNR of the worst output in dB with each layer alone in int8; on_layer is called once a layer."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ def find_guilty_layers(
     layers: Sequence[str],
     try_out: Callable[[frozenset[str]], Trial],
     *,
-    rank_sqnr_db: Callable[[frozenset[str]], float],
+    rank: Rank,
     sqnr_db_min: float | None,
     start_steps: StartSteps,
     costs: Mapping[str, float] | None = None,
@@ -41,23 +50,19 @@ def find_guilty_layers(
 ) -> AccuracySearch:
     """Return layers that must stay in float for the model to pass, at the least loss of time.
 
-    try_out(keep_float) tells whether the model passes with those layers in float; rank_sqnr_db(keep_float) is the SQNR of
-    its worst output by fewer samples, for the ranking alone; known_db is the ranking of an earlier search. sqnr_db_min is
-    the gate, where SQNR decides, None where something else does.
+    try_out(keep_float) tells whether the model passes with those layers in float; rank(layers, on_layer) is the SQNR of its
+    worst output with each of them alone in int8, by fewer samples, for the ranking alone; known_db is the ranking of an earlier
+    search. sqnr_db_min is the gate, where SQNR decides, None where something else does.
     costs: the time that a layer in float costs (equal where absent). The noise that layers add is treated as independent,
     so that their powers add up: each layer is measured alone in int8, layers are ranked by noise over cost, the shortest
     prefix that passes is found by bisection, and then every layer of it that is not needed returns to int8, the costliest
     first, and of like ones the quietest. Each step but the ranking is a trial of the whole model.
     """
-    everything = frozenset(layers)
     if try_out(frozenset()).passes:
         return AccuracySearch((), {})
     alone_db = dict(known_db or {})
     if unknown := [layer for layer in layers if layer not in alone_db]:
-        on_layer = start_steps("measure the noise of each layer", len(unknown))
-        for layer in unknown:
-            alone_db[layer] = rank_sqnr_db(everything - {layer})
-            on_layer()
+        alone_db |= rank(unknown, on_layer=start_steps("measure the noise of each layer", len(unknown)))
     cost = {layer: max((costs or {}).get(layer, 1.0), _FREE) for layer in layers}
     ranked = sorted(layers, key=lambda layer: alone_db[layer] + 10 * math.log10(cost[layer]))
     too_few, enough, noise = 0, len(ranked), 0.0
@@ -83,9 +88,30 @@ def find_guilty_layers(
     return AccuracySearch(tuple(keep), alone_db)
 
 
+def predict_guilty(alone_db: Mapping[str, float], *, all_db: float, sqnr_db_min: float) -> frozenset[str]:
+    """Return the loudest layers, without which the noise of the others should be within the gate.
+
+    alone_db: of each layer alone in int8; all_db: of all in int8. Powers are taken to add up, and where those of all are more than
+    their sum, each is taken for as many times as much: errors of layers side by side may go the same way.
+    """
+    noise = {layer: _to_noise(sqnr_db) for layer, sqnr_db in alone_db.items()}
+    left, guilty = max(_to_noise(all_db), sum(noise.values())), set[str]()
+    times = left / max(sum(noise.values()), _LEAST_NOISE)
+    for layer in sorted(noise, key=lambda name: -noise[name]):
+        if left <= _to_noise(sqnr_db_min):
+            break
+        left -= times * noise[layer]
+        guilty.add(layer)
+    return frozenset(guilty)
+
+
 def _to_noise(sqnr_db: float) -> float:
     """Return the power of the noise over that of the signal."""
     return float(10.0 ** (-sqnr_db / 10.0))
+
+
+# Of a model that keeps everything: no layer is told from another there.
+_LEAST_NOISE = 1e-20
 
 
 @dataclass(frozen=True)
@@ -100,9 +126,15 @@ def propose_slow_layers(times: Mapping[str, LayerTime]) -> tuple[tuple[str, ...]
     """Return growing sets of layers that were slower in int8: the worst one, two, four, …, all of them.
 
     A layer's own time leaves out the conversions at its borders, so a proposal is only a hint: whoever
-    calls measures each set as a whole model and keeps it only if the model gets faster.
+    calls measures each set as a whole model and keeps it only if the model gets faster. A set that could not gain what two
+    sessions of one model differ by is not proposed: no measurement would tell.
     """
     losses = {name: time.int8_us - time.float_us for name, time in times.items() if time.int8_us > time.float_us}
     ranked = sorted(losses, key=lambda name: -losses[name])
     sizes = [2**power for power in range(len(ranked).bit_length()) if 2**power < len(ranked)]
-    return tuple(tuple(ranked[:size]) for size in [*sizes, len(ranked)] if size)
+    noticed_us = SESSION_LUCK * sum(time.int8_us for time in times.values())
+    return tuple(
+        tuple(ranked[:size])
+        for size in [*sizes, len(ranked)]
+        if sum(losses[name] for name in ranked[:size]) > noticed_us
+    )

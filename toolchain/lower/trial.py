@@ -17,11 +17,14 @@ from toolchain.agent.measure.libraries import find_module
 from toolchain.agent.measure.parity import check_outputs
 from toolchain.agent.measure.session import Session
 from toolchain.agent.measure.sqnr import Powers, measure_powers, to_db
+from toolchain.errors import ToolchainError
 from toolchain.graph.float_outputs import FloatOutputs
 from toolchain.graph.session import HostSession, open_as_board
 from toolchain.lower.dynamic.emulation import emulate_integer_products
 from toolchain.lower.each import count_cpus, do_each
 from toolchain.lower.fp16_emulation import emulate_float16
+from toolchain.lower.layer_noise import measure_alone_db
+from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.stored_weights import StoredWeights
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -33,6 +36,12 @@ _QUANTILE = 0.02
 # A trial looks first when it has so many samples, then at twice as many, and ends where even the upper bound is under the
 # gate. It never ends early because it passes: the one sample that spoils an output may be the last.
 _FIRST_LOOK = 8
+
+# Above the gate: of the noise that it allows a tenth is there. What would make numbers better has no layer to win then.
+AMPLE_DB = 10.0
+
+# Of two ways that keep so nearly the same it does not matter which is taken: a layer in float is worth more.
+_ALIKE_DB = 1.0
 
 # Runtimes whose session may run in several threads at once: as many runs of one thread each take less time than one run
 # after the other on as many threads.
@@ -124,9 +133,42 @@ class Bench:
         """Return what the worst output surely keeps, in dB, with these layers in float."""
         return min(estimate.low_db for estimate in self.measure_outputs_db(keep_float, samples=samples).values())
 
-    def rank_sqnr_db(self, keep_float: frozenset[str], *, samples: int) -> float:
-        """Return the SQNR of the worst output in dB on the first `samples` of the feeds, without a bound."""
-        return min(estimate.sqnr_db for estimate in self.measure_outputs_db(keep_float, samples=samples).values())
+    def rank_alone_db(
+        self,
+        plan: QdqPlan,
+        layers: Sequence[str],
+        keep_float: frozenset[str],
+        *,
+        samples: int,
+        on_layer: Callable[[], None],
+    ) -> dict[str, float]:
+        """Return the SQNR of the worst output in dB with each of these layers alone in int8, on the first `samples`.
+
+        keep_float: other layers, which stay in float. In one pass over the float model; by a trial of each where its reference is
+        another model, or a piece of it does not run by itself.
+        """
+        advance = count_up_to(len(layers), on_layer)
+        if self.trained is None:
+            lowered = self.build(keep_float)
+            lowered = lowered if self.kernels is not None else emulate_integer_products(lowered)
+            deciding, feeds = plan.deciding_layers, self.feeds[:samples]
+            sharing = {layer: deciding[layer] for layer in layers}
+            try:
+                return measure_alone_db(self.model, lowered, plan, sharing, feeds, on_layer=advance)
+            except ToolchainError:
+                pass
+        return self.rank_by_trials(layers, keep_float, samples=samples, on_layer=advance)
+
+    def rank_by_trials(
+        self, layers: Sequence[str], keep_float: frozenset[str], *, samples: int, on_layer: Callable[[], None]
+    ) -> dict[str, float]:
+        """Return the same by a trial of each layer, which opens the model as often."""
+        everything, alone_db = keep_float.union(layers), dict[str, float]()
+        for layer in layers:
+            estimates = self.measure_outputs_db(everything - {layer}, samples=samples)
+            alone_db[layer] = min(estimate.sqnr_db for estimate in estimates.values())
+            on_layer()
+        return alone_db
 
     def try_out(self, keep_float: frozenset[str], *, sqnr_db_min: float) -> Trial:
         """Return whether every output surely keeps an SQNR with these layers in float.
@@ -164,22 +206,30 @@ class Bench:
         return open_as_board(payload, runtime=self.kernels, threads=threads), workers
 
 
+def count_up_to(total: int, advance: Callable[[], None]) -> Callable[[], None]:
+    """Return what calls `advance` so many times at most: what is begun anew another way has advanced before."""
+    left = iter(range(total))
+    return lambda: None if next(left, None) is None else advance()
+
+
 def compare_benches(benches: Mapping[str, Bench], keep_float: frozenset[str]) -> dict[str, float]:
     """Return what the worst output surely keeps in each of several benches on the same samples, in dB.
 
     All are looked at after 8 samples, then after twice as many; one whose upper bound is under the lower bound of another
-    gets no more, and has what it kept so far.
+    gets no more, and none does where those that are left keep alike. One session is open at a time.
     """
-    looks = list_looks(max(len(bench.feeds) for bench in benches.values()))
-    racing = {name: bench.measure(keep_float, looks=looks) for name, bench in benches.items()}
-    low_db: dict[str, float] = {}
-    for _ in looks:
-        found = {name: next(estimates).values() for name, estimates in racing.items()}
+    racing, low_db = dict(benches), dict[str, float]()
+    for look in list_looks(max(len(bench.feeds) for bench in benches.values())):
+        found = {name: bench.measure_outputs_db(keep_float, samples=look).values() for name, bench in racing.items()}
         low_db |= {name: min(estimate.low_db for estimate in estimates) for name, estimates in found.items()}
         best_db = max(low_db[name] for name in racing)
-        for name, estimates in found.items():
-            if min(estimate.high_db for estimate in estimates) < best_db:
-                del racing[name]  # with its session
+        racing = {
+            name: bench
+            for name, bench in racing.items()
+            if min(estimate.high_db for estimate in found[name]) >= best_db
+        }
+        if best_db - min(low_db[name] for name in racing) < _ALIKE_DB:
+            break
     return low_db
 
 

@@ -1,5 +1,6 @@
 """What is kept of the techniques, and what lowering.json says of them."""
 
+import math
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -22,15 +23,23 @@ def count_no_steps(_name, _total):
     return lambda: None
 
 
-def run(subject, samples, **changes):
+def run(subject, samples, *, sqnr_db_min=math.inf, **changes):
     return improve_numbers(
         replace(subject.bench, **changes),
         subject.policy,
         subject.ranges,
         samples,
         frozenset(),
+        sqnr_db_min=sqnr_db_min,
         start_steps=count_no_steps,
     )
+
+
+def test_what_keeps_a_tenth_of_the_noise_that_the_gate_allows_is_left_as_it_is(subject, samples):
+    plain_db = subject.measure_db(Adjustment())
+    assert run(subject, samples, sqnr_db_min=plain_db - 9.9).techniques
+    left = run(subject, samples, sqnr_db_min=plain_db - 10.1)
+    assert (left.techniques, left.bench.build) == ((), subject.bench.build)
 
 
 def test_what_gains_is_kept_and_said_with_the_decibels_before_and_after(subject, samples):
@@ -104,7 +113,8 @@ def lower(model, samples, features="avx_vnni"):
     )
 
 
-def test_lowering_json_says_what_each_technique_gained(net, samples):
+def test_lowering_json_says_what_each_technique_gained(net, samples, monkeypatch):
+    monkeypatch.setattr(improve, "AMPLE_DB", math.inf)
     lowering = lower(net, samples, features="avx2")
     rows = describe_int8(lowering)["techniques"]
     assert rows == [asdict(technique) for technique in lowering.techniques]
@@ -125,8 +135,9 @@ def test_a_channel_that_is_dead_or_constant_on_the_calibration_data_is_lowered(n
             assert not tensor.name.endswith("scale") or (values > 0).all()
 
 
-def test_a_model_that_is_int8_in_part_is_improved_where_it_is_not(net, samples):
+def test_a_model_that_is_int8_in_part_is_improved_where_it_is_not(net, samples, monkeypatch):
     """Its own pair behind the first Relu stays, and what stands before it is corrected as what stands behind."""
+    monkeypatch.setattr(improve, "AMPLE_DB", math.inf)
     model = onnx.ModelProto()
     model.CopyFrom(net)
     pair = {"s": np.float32(0.05), "z": np.uint8(0)}

@@ -41,6 +41,7 @@ from toolchain.lower.tensorrt.policy import tensorrt_policy
 from toolchain.lower.tensorrt.profile import find_profile
 from toolchain.lower.tensorrt.rtx import check_parses, is_installed
 from toolchain.lower.tensorrt.sparsity import find_sparse_layers
+from toolchain.lower.trial import AMPLE_DB
 from toolchain.lower.widened import widen
 
 # A value at the border of two steps may fall to the other side, which is the noise of a step and no more.
@@ -89,7 +90,14 @@ def lower_int8(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
     plain = tensorrt_policy(float16=float16, finish=lambda made: made)
     smoothing = Smoothing(model=widened.model, factors={})
     if read_ranges(widened.model) is None:
-        smoothing = smooth_outliers(widened.model, request.feeds, plain.scheme, kernels=None, static=plain)
+        smoothing = smooth_outliers(
+            widened.model,
+            request.feeds,
+            plain.scheme,
+            kernels=None,
+            enough_db=sqnr_db_min + AMPLE_DB,
+            static=plain,
+        )
     model, unsafe = smoothing.model, dict[str, str]()
     if float16:
         around = lower_float16(

@@ -36,7 +36,7 @@ class Smoothing:
     multiplied: tuple[str, ...] = ()
     """Tensors that are divided by a Mul of its own, not where they are made."""
     before_db: float | None = None
-    """What the worst output surely keeps with products alone in int8, as the model was; None where nothing was to be moved."""
+    """What the worst output surely keeps with products alone in int8, as the model was; None where there are none."""
     after_db: float | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -62,11 +62,13 @@ def smooth_outliers(
     scheme: Scheme,
     *,
     kernels: str | None,
+    enough_db: float,
     static: Int8Policy | None = None,
 ) -> Smoothing:
     """Return the model with channels migrated where int8 gains by it, or as it is.
 
-    kernels: the runtime that this machine judges on, as for any trial; None for exact sums. static: of a runtime whose
+    kernels: the runtime that this machine judges on, as for any trial; None for exact sums. enough_db: a model of which
+    products in int8 surely leave so much stays as it is. static: of a runtime whose
     products read pairs, which have one scale for all samples; None where each run has a scale of its own.
     """
     plain = Smoothing(model=model, factors={})
@@ -74,6 +76,16 @@ def smooth_outliers(
     groups = find_groups(model)
     if not groups or not judged_by:
         return plain
+    make = partial(_make_dynamic, scheme) if static is None else partial(_make_static, static, chosen_by)
+    # The float model is the same however it is migrated: what is moved is a power of two.
+    bench = Bench(model=model, build=lambda _: model, feeds=(), references=(), kernels=kernels).on(judged_by)
+
+    def measure_db(made: onnx.ModelProto) -> float:
+        return replace(bench, build=lambda _: made).measure_sqnr_db(frozenset())
+
+    before_db = measure_db(make(model))
+    if before_db >= enough_db:
+        return replace(plain, before_db=before_db)
     view, factors = GraphView.from_model(model), {}
     for tensor, channels in observe_channels(model, list(groups), chosen_by).items():
         weights = [read_weight(view, product) for product in groups[tensor]]
@@ -81,16 +93,9 @@ def smooth_outliers(
         if found is not None:
             factors[tensor] = found
     if not factors:
-        return plain
+        return replace(plain, before_db=before_db)
     migrated, multiplied = migrate(model, groups, {tensor: found.values for tensor, found in factors.items()})
-    make = partial(_make_dynamic, scheme) if static is None else partial(_make_static, static, chosen_by)
-    # Both have the same float model: what was moved is a power of two.
-    bench = Bench(model=model, build=lambda _: model, feeds=(), references=(), kernels=kernels).on(judged_by)
-
-    def measure_db(made: onnx.ModelProto) -> float:
-        return replace(bench, build=lambda _: made).measure_sqnr_db(frozenset())
-
-    before_db, after_db = measure_db(make(model)), measure_db(make(migrated))
+    after_db = measure_db(make(migrated))
     if after_db <= before_db:
         return Smoothing(model=model, factors={}, before_db=before_db, after_db=after_db)
     return Smoothing(model=migrated, factors=factors, multiplied=multiplied, before_db=before_db, after_db=after_db)
