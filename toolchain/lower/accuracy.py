@@ -90,12 +90,8 @@ def list_candidates(plan: QdqPlan, keep: frozenset[str]) -> tuple[str, ...]:
     return tuple(name for name, sharing in plan.deciding_layers.items() if not keep.intersection(sharing))
 
 
-def rank_failing(
-    bench: Bench, plan: QdqPlan, keep: frozenset[str], sqnr_db_min: float, start_steps: StartSteps
-) -> dict[str, float]:
-    """Return the SQNR that each layer leaves alone in int8; nothing where all together keep the gate."""
-    if bench.measure_sqnr_db(keep) >= sqnr_db_min:
-        return {}
+def rank_layers(bench: Bench, plan: QdqPlan, keep: frozenset[str], start_steps: StartSteps) -> dict[str, float]:
+    """Return the SQNR in dB that each layer leaves alone in int8."""
     layers = list_candidates(plan, keep)
     on_layer = start_steps("measure the noise of each layer", len(layers))
     return bench.rank_alone_db(plan, layers, keep, samples=_RANK_SAMPLES, on_layer=on_layer)

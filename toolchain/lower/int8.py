@@ -17,7 +17,7 @@ import onnx
 from toolchain.agent.temporary import TemporaryFolder
 from toolchain.errors import usage
 from toolchain.graph.learned_ranges import drop_ranges, read_ranges
-from toolchain.lower.accuracy import Accuracy, choose_kept, rank_failing
+from toolchain.lower.accuracy import Accuracy, choose_kept, rank_layers
 from toolchain.lower.blocks import BlockChoice, choose_blocks
 from toolchain.lower.calibrate import calibrate_methods
 from toolchain.lower.calibration.outliers import Outlier, find_outliers
@@ -140,10 +140,12 @@ def _lower(
     )
     policy, bench, plan = scales.policy, scales.bench, scales.policy.plan(model, frozenset())
     trim_heap()
-    # What is learned with layers in int8 that cannot stay there makes up for their noise, and is wrong without them.
-    alone_db = rank_failing(bench, plan, frozenset(reasons), sqnr_db_min, start_steps)
-    all_db = bench.measure_sqnr_db(frozenset(reasons))
-    guilty = predict_guilty(alone_db, all_db=all_db, sqnr_db_min=sqnr_db_min)
+    # What is learned with layers in int8 that cannot stay there makes up for their noise, and is wrong without them. Where a
+    # metric decides, which they are is not known yet.
+    alone_db, guilty = dict[str, float](), frozenset[str]()
+    if task is None and (all_db := bench.measure_sqnr_db(frozenset(reasons))) < sqnr_db_min:
+        alone_db = rank_layers(bench, plan, frozenset(reasons), start_steps)
+        guilty = predict_guilty(alone_db, all_db=all_db, sqnr_db_min=sqnr_db_min)
     improved = improve_numbers(
         bench, policy, ranges, feeds, guilty.union(reasons), sqnr_db_min=sqnr_db_min, start_steps=start_steps
     )
