@@ -144,7 +144,7 @@ struct Options {
   bool warns_of_unproven = false;
   // How often to look for a new release, on a thread of the model's own; 0 looks at refresh() alone.
   std::chrono::milliseconds check_interval{1000};
-  // Runs once before the first frame.
+  // Runs before the first frame, until what a runtime prepares in its first runs is done.
   bool warms_up = true;
   // Makes the decoder of the manifest, and holds it against the golden answers of the release; without it answer() and find() refuse.
   bool decodes = true;

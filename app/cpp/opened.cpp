@@ -45,7 +45,8 @@ void Opened::warm_up() const {
     inputs[spec.name] = {spec.dtype, shape, zeros.back().data()};
   }
   try {
-    run(inputs);
+    // TensorRT captures its graph in the second run of a shape.
+    for (int turn = 0; turn < 2; ++turn) run(inputs);
   } catch (const Error&) {  // zeros may be no input that a payload takes; frames are another matter
   }
 }
