@@ -3,7 +3,7 @@
 //     steer ROOT FRAMES ROW_BYTES INPUT SHAPE_OF_A_ROW
 //
 //     run START COUNT      answers NAME NUMBER ... (hexadecimal), or error CODE WORDS
-//     same THREADS COUNT   so many threads run the first frame so often: same, or another
+//     same THREADS COUNT   so many threads run a frame of their own so often: same, or another
 //     refresh              refreshed 0 or 1, or error CODE WORDS
 //     device NUMBER        makes it the device of this thread
 //     which                device NUMBER of this thread
@@ -57,13 +57,13 @@ void run(const edge_app::Model& model, const Frames& frames, int64_t start, int6
 }
 
 void run_at_once(const edge_app::Model& model, const Frames& frames, int threads, int count) {
-  const edge_app::Outputs expected = model(frames.take(0, 1));
+  const auto all = static_cast<int64_t>(frames.bytes.size() / frames.row_bytes);
   std::atomic<bool> is_same{true};
   std::vector<std::thread> runners;
   for (int thread = 0; thread < threads; ++thread)
-    runners.emplace_back([&] {
+    runners.emplace_back([&, frame = thread % all, expected = model(frames.take(thread % all, 1))] {
       for (int turn = 0; turn < count; ++turn)
-        for (const auto& [name, tensor] : model(frames.take(0, 1)))
+        for (const auto& [name, tensor] : model(frames.take(frame, 1)))
           if (tensor.bytes != expected.at(name).bytes) is_same = false;
     });
   for (std::thread& runner : runners) runner.join();

@@ -2,11 +2,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -16,7 +19,8 @@ using Work = std::vector<std::function<void()>>;
 
 struct CUstream_st {
   Work queued;
-  bool is_capturing = false, is_broken = false;
+  bool is_capturing = false;
+  std::atomic<bool> is_busy{false};
   Work captured;
 };
 struct CUgraph_st {
@@ -56,6 +60,21 @@ cudaError_t fails(const char* call) {
   const int code = stand_in::fails(call);
   return code ? fail(static_cast<cudaError_t>(code)) : cudaSuccess;
 }
+
+// While a call of a stream lasts, no other thread may call it: what one has laid out would be run for another.
+class Busy {
+ public:
+  explicit Busy(cudaStream_t stream) : stream_(stream) {
+    if (stream_->is_busy.exchange(true)) stand_in::abort_with("two threads in one stream");
+    for (int turn = 0; turn < 100; ++turn) std::this_thread::yield();
+  }
+  ~Busy() { stream_->is_busy = false; }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  cudaStream_t stream_;
+};
 
 __attribute__((destructor)) void check_given_back() {
   for (const auto& [kind, number] : list_counts())
@@ -198,6 +217,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (cudaError_t code = fails("cudaStreamSynchronize")) return code;
   if (!stream) return cudaSuccess;
   if (stream->is_capturing) return fail(cudaErrorStreamCaptureUnsupported);
+  const Busy busy(stream);
   for (const auto& work : std::exchange(stream->queued, {})) work();
   return cudaSuccess;
 }
@@ -208,7 +228,14 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t size, enum 
   const bool is_in = kind == cudaMemcpyHostToDevice;
   if (!is_within(device_memory, is_in ? target : source, size) || !is_within(pinned_memory, is_in ? source : target, size))
     return fail(cudaErrorInvalidValue);
-  stand_in::enqueue(stream, [=] { stand_in::with_memory([=] { std::memcpy(target, source, size); }); });
+  // A graph reads what lies there when it is launched.
+  const bool is_watched = is_in && !stream->is_capturing;
+  const auto* from = static_cast<const char*>(source);
+  const std::vector<char> given(from, is_watched ? from + size : from);
+  stand_in::enqueue(stream, [=] {
+    if (is_watched && !std::equal(given.begin(), given.end(), from)) stand_in::abort_with("host memory was written while it was being copied");
+    stand_in::with_memory([=] { std::memcpy(target, source, size); });
+  });
   return cudaSuccess;
 }
 
@@ -239,6 +266,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   if (cudaError_t code = fails("cudaGraphLaunch")) return code;
+  const Busy busy(stream);
   for (const auto& work : executable->work) stand_in::enqueue(stream, work);
   return cudaSuccess;
 }
