@@ -40,6 +40,7 @@ TAGS = np.array([[0, 1, -100]] * COUNT)
 SETS = np.array([[0, 1]] * COUNT)
 VALUES = np.ones((COUNT, 2), np.float32)
 NAN = np.float32("nan")
+POINTS = np.ones((COUNT, 2, 3), np.float32)
 
 
 def changed(array, row, value):
@@ -62,6 +63,9 @@ def changed(array, row, value):
         {"values": VALUES.astype(int)},
         {"anomalous": np.array([0, 1, 0, 0])},
         {"identity": np.array([9, 9, 7, 7])},
+        {"points": POINTS},
+        {"points": changed(POINTS, (2, 1), (NAN, NAN, 0))},
+        {"points": ragged([*POINTS[:3, None], POINTS[:0]])},
         texts(b"a", b"", b"cab", b"b"),
     ],
 )
@@ -81,6 +85,7 @@ def test_targets_that_a_model_can_answer_are_taken(targets):
         ({"mask": changed(MASK, 1, 2)}, "a class that is none of the model's (1)", "sample 1: 2, in 4 places"),
         ({"mask": changed(MASK, 1, -100)}, "a class that is none of the model's (1)", "sample 1: -100, in 4 places"),
         ({"mask": MASK * 0 + 255}, "no sample has a place with a class", "none"),
+        ({"mask": MASK * 0}, "no sample has a place of a second class", "none"),
         ({"tags": changed(TAGS, 3, 2)}, "a class that is none of the model's (1)", "sample 3: 2, in 3 tokens"),
         ({"tags": TAGS * 0 - 100}, "no sample has a token with a class", "none"),
         ({"labels": np.array([0, 1, 2, -1])}, "a class that is none of the model's (2)", "sample 2: 2"),
@@ -90,6 +95,13 @@ def test_targets_that_a_model_can_answer_are_taken(targets):
         ({"anomalous": np.array([0, 1, 2, 0])}, "a flag that is neither 0 nor 1 (1)", "sample 2: [2]"),
         ({"anomalous": np.zeros(COUNT, int)}, "no sample has a 1 as anomalous", "none"),
         ({"anomalous": np.ones(COUNT, int)}, "no sample has a 0 as anomalous", "none"),
+        ({"identity": np.arange(COUNT)}, "no sample has a second one of its identity", "none"),
+        ({"points": changed(POINTS, (2, 0, 0), NAN)}, "a target that is no number (1)", "sample 2: NaN"),
+        (
+            {"points": ragged([*POINTS[:3, None], POINTS[:1] * NAN])},
+            "a target that is no number (1)",
+            "sample 3: NaN",
+        ),
         (texts(b"a", b"cd", b"x", b"b"), "a letter that the alphabet lacks (2)", "sample 1: 'd' in 'cd'"),
         (texts(b"a", b"\xff", b"a", b"b"), "a text that is no UTF-8 (1)", "sample 1"),
         (texts(b"", b"", b"", b""), "no sample has a text of one letter or more", "none"),
@@ -102,6 +114,18 @@ def test_a_target_that_is_none_is_refused_by_its_sample(targets, what, found):
     assert what in caught.value.what
     assert found in caught.value.found
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(("shape", "fits"), [((2, 2), True), ((1, 2, 2), True), ((2, 4), False), ((4, 4), False)])
+def test_targets_of_another_size_than_the_answers_are_refused(shape, fits):
+    samples = ArraySamples(arrays={"x": np.zeros((COUNT, 3))}, targets={"mask": MASK}, sha256="")
+    answers = Answers(classes=2, letters=None, ignored=255, shapes={"mask": shape})
+    if fits:
+        refuse_faulty_targets(samples, ["mask"], COUNT, answers=answers, where="the data")
+        return
+    with pytest.raises(ToolchainError, match="another size") as caught:
+        refuse_faulty_targets(samples, ["mask"], COUNT, answers=answers, where="the data")
+    assert (caught.value.code, caught.value.found) == (ExitCode.USAGE, "shape (2, 2)")
 
 
 def test_samples_that_are_not_used_are_not_examined():

@@ -5,8 +5,9 @@ A class that no answer can be has a score of 0 for every model, and a mean over 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from toolchain.agent.measure.tallies.tags import NO_TAG
 from toolchain.agent.measure.targets import LABELS, Ragged, TargetArray
 from toolchain.data.dataset import Samples, name_sample
 from toolchain.data.faults import Faults, Kind, refuse_without
+from toolchain.errors import usage
 
 _NO_NUMBER = Kind("a target that is no number", "correct it, or leave the sample out")
 _NO_AREA = Kind("a box without an area", "correct the box, or remove it: x1 < x2 and y1 < y2")
@@ -40,6 +42,8 @@ class Answers:
     letters: str | None
     ignored: object
     """The class number of a mask's pixels that count for nothing."""
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Of what it answers to a sample, by the name of the target that is compared with it."""
 
 
 def refuse_faulty_targets(samples: Samples, names: Sequence[str], count: int, *, answers: Answers, where: str) -> None:
@@ -49,6 +53,7 @@ def refuse_faulty_targets(samples: Samples, names: Sequence[str], count: int, *,
     """
     part = _Part(samples=samples, count=count, answers=answers, where=where, faults=Faults())
     for name in names:
+        _check_size(part, name, samples.targets[name])
         if (examine := _EXAMINERS.get(name)) is not None:
             examine(part, samples.targets[name])
     part.faults.refuse()
@@ -83,6 +88,19 @@ class _Part:
             refuse_without(found, what=what, where=self.where)
 
 
+def _check_size(part: _Part, name: str, target: TargetArray) -> None:
+    shape = part.answers.shapes.get(name)
+    if shape is None or isinstance(target, Ragged) or math.prod(target.shape[1:]) == math.prod(shape):
+        return
+    raise usage(
+        f"the target {name} has another size than what the model answers",
+        where=part.where,
+        expected=f"shape {shape} for each sample",
+        found=f"shape {target.shape[1:]}",
+        fix="bring the targets of these samples, of the size that the model returns",
+    )
+
+
 def _examine_classes(part: _Part, target: TargetArray) -> None:
     if isinstance(target, Ragged):
         wrong = _find_unknown(part, target.values)
@@ -99,8 +117,8 @@ def _examine_classes(part: _Part, target: TargetArray) -> None:
 def _examine_boxes(part: _Part, target: TargetArray) -> None:
     if isinstance(target, Ragged) and target.values.ndim == 2:
         corners = target.values.astype(np.float64)
-        finite: NDArray[np.bool_] = np.isfinite(corners).all(axis=1)
-        flat: NDArray[np.bool_] = np.logical_and(finite, (corners[:, 2:] <= corners[:, :2]).any(axis=1))
+        finite = np.asarray(np.isfinite(corners).all(axis=1))
+        flat = np.asarray(finite & (corners[:, 2:] <= corners[:, :2]).any(axis=1))
         for kind, wrong, expected in (
             (_NO_NUMBER, ~finite, "4 finite numbers"),
             (_NO_AREA, flat, "a width and a height above 0"),
@@ -119,15 +137,16 @@ def _examine_tags(part: _Part, target: TargetArray) -> None:
 
 
 def _examine_places(part: _Part, target: TargetArray, *, ignored: object, unit: str) -> None:
-    known = 0
+    known = set[int]()
     for start, numbers in part.cut(target):
         counts = numbers != ignored
         wrong = counts & _find_unknown(part, numbers)
-        known += int((counts & ~wrong).sum())
+        known.update(np.unique(numbers[counts & ~wrong]).tolist())
         for row in np.flatnonzero(wrong.reshape(len(numbers), -1).any(axis=1)).tolist():
             found = f"{numbers[row][wrong[row]].flat[0]}, in {np.count_nonzero(wrong[row])} {unit}s"
             part.add(_NO_CLASS, start + row, expected=_name_classes(part), found=found)
-    part.refuse_without(known, f"{unit} with a class")
+    part.refuse_without(len(known), f"{unit} with a class")
+    part.refuse_without(len(known) - 1, f"{unit} of a second class: any constant answer is right")
 
 
 def _examine_labels(part: _Part, target: TargetArray) -> None:
@@ -164,6 +183,25 @@ def _examine_values(part: _Part, target: TargetArray) -> None:
             part.add(_NO_NUMBER, start + row, expected="finite numbers", found=values[row].tolist())
 
 
+def _examine_points(part: _Part, target: TargetArray) -> None:
+    rows = target.values if isinstance(target, Ragged) else target
+    if rows.ndim < 2 or rows.shape[-1] < 3:
+        return
+    broken = ((rows[..., 2] != 0) & ~np.isfinite(rows[..., :2]).all(axis=-1)).reshape(len(rows), -1).any(axis=1)
+    if isinstance(target, Ragged):
+        wrong = [index for index, _, _ in part.list_rows(target, broken)]
+    else:
+        wrong = np.flatnonzero(broken[: part.count]).tolist()
+    for index in wrong:
+        part.add(_NO_NUMBER, index, expected="finite x and y where visible", found="NaN or infinity")
+
+
+def _examine_identity(part: _Part, target: TargetArray) -> None:
+    if not isinstance(target, Ragged):
+        _, counts = np.unique(target[: part.count], return_counts=True)
+        part.refuse_without(int((counts > 1).sum()), "second one of its identity")
+
+
 def _examine_text(part: _Part, target: TargetArray) -> None:
     letters = None if part.answers.letters is None else set(part.answers.letters)
     if not isinstance(target, Ragged):
@@ -198,4 +236,6 @@ _EXAMINERS: dict[str, Callable[[_Part, TargetArray], None]] = {
     "values": _examine_values,
     "text": _examine_text,
     "anomalous": _examine_anomalous,
+    "points": _examine_points,
+    "identity": _examine_identity,
 }

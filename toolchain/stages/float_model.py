@@ -178,7 +178,7 @@ def _check_outputs(run: Run, scoring: Scoring, model: FloatModel) -> list[str]:
     """Refuse outputs that the metric cannot read, and labels that are none; return what is in doubt about the others."""
     outputs, inputs = model(0), run.data.evaluation.batch(0, 1)
     if run.answer is None:
-        _check_targets(run, scoring, outputs)
+        _check_targets(run, scoring, outputs, inputs)
     targets: Targets = {name: slice_target(target, 0, 1) for name, target in run.take_targets().items()}
     if run.answer is not None:
         targets = run.answer(scoring.decode(outputs, inputs))
@@ -193,7 +193,9 @@ def _check_outputs(run: Run, scoring: Scoring, model: FloatModel) -> list[str]:
     return [] if doubt is None else [doubt]
 
 
-def _check_targets(run: Run, scoring: Scoring, outputs: dict[str, NDArray[Any]]) -> None:
+def _check_targets(
+    run: Run, scoring: Scoring, outputs: dict[str, NDArray[Any]], inputs: dict[str, NDArray[Any]]
+) -> None:
     """Refuse (exit 2) targets that no such model is measured by; a metric of the user's own reads what it likes."""
     from toolchain.data.target_faults import Answers, refuse_faulty_targets
 
@@ -201,10 +203,12 @@ def _check_targets(run: Run, scoring: Scoring, outputs: dict[str, NDArray[Any]])
         return
     evaluation = run.data.evaluation
     read = {name: outputs[name] for name in scoring.list_read(list(outputs))}
+    made = scoring.decode(read, inputs) if scoring.is_decoded else {"values": next(iter(read.values()))}
     answers = Answers(
         classes=scoring.count_classes(read),
         letters=scoring.list_letters(),
         ignored=run.recipe.task.metric_options.get("ignore", MaskOptions.ignore),
+        shapes={name: array.shape[1:] for name, array in made.items() if isinstance(array, np.ndarray)},
     )
     refuse_faulty_targets(
         evaluation,
