@@ -247,7 +247,8 @@ def pictures(tmp_path_factory):
         for part in ("train", "test"):
             place = folder / part / f"class{label}"
             place.mkdir(parents=True, exist_ok=True)
-            pixels = samples.images[index].transpose(1, 2, 0) ^ (part == "test")  # others than those that are learned from
+            # The last bit tells what is evaluated on from what is learned from.
+            pixels = samples.images[index].transpose(1, 2, 0) ^ (part == "test")
             Image.fromarray(pixels).resize((16, 16)).save(place / f"{index:02}.png")
     return folder
 
