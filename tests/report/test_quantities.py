@@ -62,3 +62,18 @@ def test_a_duration_is_written_in_the_unit_that_fits(duration_s, text):
 def test_an_output_of_nan_only_is_not_called_exact():
     assert write_sqnr(None, 0.0, nonfinite=10) == quantities.ABSENT
     assert write_sqnr(None, 0.0, nonfinite=0) == "exact"
+
+
+@pytest.mark.parametrize(
+    ("sqnr_db", "least_db", "text"),
+    [
+        (29.44, 20.0, "29.4 dB"),
+        (19.97, 20.0, "19.97 dB"),  # "20.0 dB is under 20 dB" would contradict itself
+        (19.9996, 20.0, "19.999600 dB"),
+        (19.99999999, 20.0, "19.99999999 dB"),
+        (20.0, 20.0, "20.0 dB"),
+        (19.97, None, "20.0 dB"),
+    ],
+)
+def test_an_sqnr_under_its_gate_is_written_as_one(sqnr_db, least_db, text):
+    assert write_sqnr(sqnr_db, 1.0, 0, least_db) == text

@@ -63,11 +63,21 @@ def write_speedup(ratio: Optional[float], low: Optional[float], high: Optional[f
     return f"{ratio:.2f}{TIMES} as fast{interval}"
 
 
-def write_sqnr(sqnr_db: Optional[float], max_abs: Optional[float], nonfinite: int) -> str:
-    """Return the SQNR of an output: 29.4 dB, or that it is exact, where the SQNR is infinite."""
+def write_sqnr(
+    sqnr_db: Optional[float], max_abs: Optional[float], nonfinite: int, least_db: Optional[float] = None
+) -> str:
+    """Return the SQNR of an output: 29.4 dB, or that it is exact, where the SQNR is infinite; least_db is its gate."""
     if max_abs == 0 and nonfinite == 0:
         return "exact"
-    return ABSENT if sqnr_db is None else f"{sqnr_db:.1f} dB"
+    return ABSENT if sqnr_db is None else f"{write_below(sqnr_db, least_db)} dB"
+
+
+def write_below(value: float, least: Optional[float]) -> str:
+    """Return a number with one digit behind the point, or as many as show that it is below the least: 19.97 of 20."""
+    texts = [f"{value:.{digits}f}" for digits in (1, 2, 3, 6)]
+    if least is None or not value < least:
+        return texts[0]
+    return next((text for text in texts if float(text) < least), repr(value))
 
 
 def write_count(count: int, noun: str) -> str:

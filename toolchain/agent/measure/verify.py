@@ -196,7 +196,7 @@ def _evaluate_in_order(
 ) -> Record:
     """Return the record with the evaluation of every candidate up to the one that settles the verdict."""
     candidates = list(record.candidates)
-    explained: Optional[int] = None  # the one that settles the verdict, or else the first: what a report describes
+    explained: Optional[int] = None  # what a report describes: the one that is shipped, or else the first
     for index, candidate in enumerate(candidates):
         if record.pinned not in (None, candidate.precision):
             continue
@@ -208,10 +208,11 @@ def _evaluate_in_order(
         if evaluation.mismatch is None:
             footprint = _measure_footprint(bundle_dir, candidate, manifest, payloads, golden, settings, on_progress)
         candidates[index] = replace(candidate, evaluation=evaluation, end_to_end=end_to_end, footprint=footprint)
-        if settles(judge_one(candidates[index], record, manifest)):
+        judged = judge_one(candidates[index], record, manifest)
+        if explained is None or judged.status == "shipped":
             explained = index
+        if settles(judged):
             break
-        explained = index if explained is None else explained
     if explained is not None and not manifest.emulated:
         times = _time_layers(bundle_dir, candidates[explained], manifest, payloads, golden)
         candidates[explained] = replace(candidates[explained], layer_times=times)

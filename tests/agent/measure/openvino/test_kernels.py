@@ -13,6 +13,7 @@ from toolchain.agent.measure.libraries import find_module
 from toolchain.agent.measure.openvino import kernels
 from toolchain.agent.measure.openvino.compilation import read_model
 from toolchain.agent.measure.openvino.kernels import Counted, check_counts, estimate_us
+from toolchain.agent.measure.openvino.layers import list_own_layers, read_sources
 from toolchain.agent.measure.session import find_runtime
 
 needs_openvino = pytest.mark.skipif(
@@ -148,6 +149,26 @@ def test_what_a_kernel_does_is_told_and_a_bias_is_no_work_of_its_own(block, node
     find_runtime("openvino")
     [kernel] = kernels.describe_kernels(read_model(block), [node], [3.0])
     assert (kernel.op, kernel.layers, kernel.median_us) == (op, layers, 3.0)
+
+
+@needs_openvino
+def test_a_product_that_openvino_calls_after_the_scale_folded_into_it_has_its_own_name(tmp_path):
+    find_runtime("openvino")
+    text = """<ir_version: 9, opset_import: ["" : 17]>
+net (float[1, 2, 64, 16] x, float s) => (float[1, 2, 64, 16] y) <float scale = {4}> {
+    t = Transpose <perm = [0, 1, 3, 2]> (x) [scores] a = MatMul (x, t) [scaled] d = Div (a, scale)
+    [soft] p = Softmax <axis = -1> (d) [mixed] y = MatMul (p, x) }"""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx.parser.parse_model(text.replace(", float s", "")).SerializeToString())
+    sources = read_sources(read_model(path))
+    assert sources == {"scores": "scores", "scaled": "scores", "y": "y"}
+    for node, layers in (
+        (Node("MatMul", "scaled"), ["scores"]),
+        (Node("MatMul", "scores,scaled"), ["scores"]),
+        (Node("Eltwise", "scaled"), []),  # a scale by itself is no layer
+        (Node("Subgraph", "scaled"), []),
+    ):
+        assert list_own_layers(node, sources) == layers
 
 
 @needs_openvino

@@ -10,8 +10,10 @@ import pytest
 from tests.agent.measure.tensorrt.fake_tensorrt import FakeTensorRt
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import BuildSpec, Compatible, read_manifest
-from toolchain.agent.measure import payloads
+from toolchain.agent.measure import judge, payloads
+from toolchain.agent.measure import verify as verify_module
 from toolchain.agent.measure.facts import read_facts
+from toolchain.agent.measure.gates.row import write_row
 from toolchain.agent.measure.latency import Measurement
 from toolchain.agent.measure.session import open_session
 from toolchain.agent.measure.verify import verify_bundle
@@ -97,6 +99,23 @@ def test_int8_that_does_not_pay_gives_way_and_all_are_in_the_report(board, make_
     assert [candidate.status for candidate in verification.judgement.candidates] == ["rejected", "shipped"]
     assert "not faster than float32" in verification.judgement.reasons[0]
     assert all(candidate.payload.engine.sha256 for candidate in verification.record.candidates)
+    # A report describes what ships, and so its layers are those that are timed.
+    assert [candidate.layer_times is not None for candidate in verification.record.candidates] == [False, True]
+
+
+def test_where_nothing_ships_the_layers_of_the_first_are_timed_which_a_report_describes(
+    board, make_engine_bundle, pretend_latency, monkeypatch
+):
+    pretend_latency(int8=2.0, float32=1.0)
+
+    def reject(candidate, _record, _manifest):
+        code = ExitCode.PARITY if candidate.precision == "int8" else ExitCode.INVALID
+        row = write_row("made", "parity", measured="", required="", failure="no", code=code)
+        return judge.JudgedCandidate(candidate.precision, "rejected", (row,))
+
+    monkeypatch.setattr(verify_module, "judge_one", reject)
+    record = verify(make_engine_bundle(emulated=False)).record
+    assert [candidate.layer_times is not None for candidate in record.candidates] == [True, False]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Dict, List, Sequence
 
 from ...errors import ExitCode, ToolchainError
 from ...manifest import Gates, Manifest
-from ..quantities import write_sqnr
+from ..quantities import write_below, write_sqnr
 from ..scoring import find_scoring
 from .case import Case
 from .row import Row, skip_row, write_row
@@ -69,8 +69,9 @@ def judge(case: Case) -> Sequence[Row]:
         if output.nonfinite:
             failure = f"output {output.output}: {output.nonfinite} values are NaN or infinite"
         elif not output.sqnr_db >= least_db:
-            failure = f"output {output.output}: SQNR {output.sqnr_db:.1f} dB is under {least_db:g} dB"
-        measured = f"SQNR {write_sqnr(output.sqnr_db, output.max_abs, output.nonfinite)}"
+            told_db = write_below(output.sqnr_db, least_db)
+            failure = f"output {output.output}: SQNR {told_db} dB is under {least_db:g} dB"
+        measured = f"SQNR {write_sqnr(output.sqnr_db, output.max_abs, output.nonfinite, least_db)}"
         decides = f" ({case.manifest.metric.name} decides)" if least_db < usual_db else ""
         required, name = f"≥ {least_db:.1f} dB{decides}", f"{NAME} {output.output}"
         rows.append(write_row(name, GROUP, measured=measured, required=required, failure=failure, code=ExitCode.PARITY))

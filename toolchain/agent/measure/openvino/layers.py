@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Collection, Dict, FrozenSet, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..macs import (
     CountMacs,
@@ -30,6 +30,8 @@ SOURCES = frozenset(
     RNNSequence DeformableConvolution ScaledDotProductAttention
     """.split()  # noqa: SIM905
 )
+
+_SCALES = frozenset({"Divide", "Multiply"})
 
 
 def strip_name(name: str) -> str:
@@ -77,10 +79,22 @@ _RULES: Dict[str, CountMacs] = {
 }
 
 
-def read_sources(model: Any) -> FrozenSet[str]:
-    """Return the names of the nodes in the frontend's graph that multiply."""
-    nodes = model.get_ordered_ops()
-    return frozenset(strip_name(node.get_friendly_name()) for node in nodes if node.get_type_name() in SOURCES)
+def read_sources(model: Any) -> Dict[str, str]:
+    """Return the nodes of the frontend's graph that a layer may be named after, each with the one of them that multiplies.
+
+    That is its own name, or for a scale of a product that is folded into it: OpenVINO calls such a layer after the scale.
+    """
+    sources: Dict[str, str] = {}
+    for node in model.get_ordered_ops():
+        name, kind = strip_name(node.get_friendly_name()), node.get_type_name()
+        if kind in SOURCES:
+            sources[name] = name
+        elif kind in _SCALES:
+            reads = [node.input_value(index).get_node() for index in range(node.get_input_size())]
+            scaled = [strip_name(one.get_friendly_name()) for one in reads if one.get_type_name() == "MatMul"]
+            if len(scaled) == 1 and len(reads) == 2:
+                sources.setdefault(name, scaled[0])
+    return sources
 
 
 def read_info(node: Any, key: str) -> str:
@@ -95,7 +109,7 @@ def read_names(node: Any) -> Sequence[str]:
     return [strip_name(part) for part in originals.split(",") if part] or [strip_name(node.get_friendly_name())]
 
 
-def list_own_layers(node: Any, sources: Collection[str]) -> Sequence[str]:
+def list_own_layers(node: Any, sources: Mapping[str, str]) -> Sequence[str]:
     """Return the names in the payload of the layers that a node of a runtime model computes: none, one, or those in a Subgraph.
 
     sources: those of read_sources.
@@ -103,10 +117,10 @@ def list_own_layers(node: Any, sources: Collection[str]) -> Sequence[str]:
     kind, names = read_info(node, "layerType"), read_names(node)
     if kind in _RULES:
         return [_choose_name(names, sources)]
-    return list(dict.fromkeys(name for name in names if name in sources)) if kind == "Subgraph" else []
+    return list(dict.fromkeys(name for name in names if sources.get(name) == name)) if kind == "Subgraph" else []
 
 
-def read_layers(nodes: Sequence[Any], sources: Collection[str]) -> List[Layer]:
+def read_layers(nodes: Sequence[Any], sources: Mapping[str, str]) -> List[Layer]:
     """Return the layers that multiply, from the nodes of a runtime model."""
     layers: List[Layer] = []
     for node in nodes:
@@ -143,7 +157,8 @@ def _read_shape(port: Any) -> Optional[Shape]:
     return [size.get_length() for size in shape] if shape.is_static else None
 
 
-def _choose_name(names: Sequence[str], sources: Collection[str]) -> str:
+def _choose_name(names: Sequence[str], sources: Mapping[str, str]) -> str:
     """Return the name of a layer's node in the payload, or that of the tensor that leaves it."""
     named = [name for name in names if not _MADE_UP.fullmatch(name)] or names
-    return next((name for name in named if name in sources), named[0])
+    own = [name for name in named if sources.get(name) == name]
+    return next(iter([*own, *(sources[name] for name in named if name in sources)]), named[0])

@@ -51,7 +51,7 @@ def _bind_product(data: bytes, factor: NDArray[np.generic], precision: str, thre
     if precision == "bf16":
         model.set_rt_info(precision, ["framework", COMPUTES_IN])
     compiled = compile_model(model, path, threads)
-    ran = [layer.precision for layer in read_layers(compiled.get_runtime_model().get_ordered_ops(), ())]
+    ran = [layer.precision for layer in read_layers(compiled.get_runtime_model().get_ordered_ops(), {})]
     if ran != [precision]:
         raise ToolchainError(
             ExitCode.INVALID,
