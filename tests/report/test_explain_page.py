@@ -257,6 +257,19 @@ def test_kernels_around_layers_are_called_by_their_operator_in_plots_and_by_thei
     assert '<th scope="row">input_quantize</th>' in html
 
 
+def test_a_layer_whose_name_is_a_number_has_its_operator_beside_it():
+    report = explain_run().report()
+    for place, (module, name) in enumerate(((None, "0"), ("5", "conv"))):
+        report["explanation"]["layers"]["layers"][place + 1] |= {
+            "module": module,
+            "name": name,
+            "op": "Convolution + Relu",
+        }
+    html = render_html(report, drawings=[])
+    assert '<th scope="row">0 (Convolution)' in html
+    assert '<th scope="row">5 (Convolution)' in html
+
+
 def test_layers_over_the_peak_are_called_so():
     slow = replace(PEAKS, int8_gmacs=10.0)
     html = render(explain_run(make_times(peaks=slow)))

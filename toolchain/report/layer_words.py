@@ -11,9 +11,9 @@ NO_MACS = "no MACs"
 
 def name_layer(cost: LayerCost) -> str:
     """Return what a reader calls a kernel: PyTorch's module, or the node with its operator."""
-    module = cost["module"]
-    # The modules of a Sequential have numbers alone.
-    return f"{module} ({cost['op']})" if module is not None and module.isdigit() else module or cost["name"]
+    # The modules of a Sequential have numbers alone, and so may their nodes.
+    name = cost["module"] or cost["name"]
+    return f"{name} ({cost['op'].partition(' ')[0]})" if name.isdigit() else name
 
 
 def name_kernel(cost: LayerCost) -> str:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 OPENINGS = 3
 # Enough for a mean; of what takes longer there are at least five. An opening is measured for so long.
 _RUNS, _RUNS_MIN, _OPENING_S = 20, 5, 0.1
+# What takes long to compile or to run is opened less often.
+_OPENINGS_S = 2.0
 # Parts of the payload that say nothing of a kernel's work: the precision tells of them.
 _UNTOLD = frozenset({"Convert", "FakeQuantize", "Parameter", "Result"})
 # A bias is brought to the shape of what it is added to.
@@ -51,10 +53,14 @@ def time_kernels(
 
     Raises ToolchainError as opening does, and exit 20 where the profile cannot be used.
     """
+    from ..latency import Stopwatch  # here: it needs numpy, and a board without it must still say what it lacks
+
     model = read_model(path)
     own = {node.get_friendly_name() for node in model.get_ordered_ops()}
-    kernels, counted = [], []
-    for _ in range(openings):
+    kernels: List[List[Tuple[str, str]]] = []
+    counted: List[Counted] = []
+    whole = Stopwatch()
+    while len(counted) < openings and (not counted or whole.read_s() < _OPENINGS_S):
         compiled = compile_model(model, path, threads, is_profiled=True)
         counted.append(_count(compiled, OpenVinoSession(compiled, path), feeds))
         nodes = compiled.get_runtime_model().get_ordered_ops()
@@ -65,7 +71,7 @@ def time_kernels(
 
 
 def _count(compiled: Any, session: OpenVinoSession, feeds: Mapping[str, NDArray[np.generic]]) -> Counted:
-    from ..latency import Stopwatch  # here: it needs numpy, and a board without it must still say what it lacks
+    from ..latency import Stopwatch
 
     session.run(feeds)
     first_us = _read_counts(compiled)
