@@ -46,7 +46,9 @@ def write_row(model: str, costs: LayerCosts, *, plain_us: float | None) -> str:
 
 
 def _write_gain(gain: Gain, costs: LayerCosts) -> str:
-    layer = next(one for one in costs["layers"] if gain["name"] in {name_layer(one), one["module"]} and one["roof_us"])
+    bound = [layer for layer in costs["layers"] if layer["roof_us"] is not None]
+    named = [layer for layer in bound if gain["name"] in {name_layer(layer), layer["module"], layer["name"]}]
+    layer = min(named or bound, key=lambda one: abs(one["time_us"] - (one["roof_us"] or 0.0) - gain["gain_us"]))
     return f"{name_layer(layer)}: {write_us(gain['gain_us'])} of {write_us(layer['time_us'])} ({describe_roof(layer)})"
 
 

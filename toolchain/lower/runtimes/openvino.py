@@ -69,6 +69,9 @@ _FLOAT_OPS = {
     "ConvTranspose": "OpenVINO's int8 kernel takes inputs with a zero point of 0 only, as behind a Relu, and one group",
 }
 
+# Enough for a mean; a candidate is opened once, as it is compiled anew in every trial.
+_PROFILED_RUNS = 20
+
 # What an x86 or an ARM CPU with kernels for bf16 tells of itself, one of which is enough.
 _HAS_BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 _NO_BF16 = (
@@ -284,7 +287,7 @@ def profile_layers(
     with TemporaryFolder() as folder:
         path = folder / "model.onnx"
         path.write_bytes(model.SerializeToString())
-        found, _ = time_kernels(path, threads, inputs, openings=1)
+        found, _ = time_kernels(path, threads, inputs, openings=1, runs=_PROFILED_RUNS)
     times = {kernel.layers[0]: kernel.median_us for kernel in found if len(kernel.layers) == 1}
     return {name: time_us for name, time_us in times.items() if time_us > 0}
 

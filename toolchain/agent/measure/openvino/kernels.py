@@ -23,11 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-OPENINGS = 3
-# Enough for a mean; of what takes longer there are at least five. An opening is measured for so long.
-_RUNS, _RUNS_MIN, _OPENING_S = 20, 5, 0.1
-# What takes long to compile or to run is opened less often.
-_OPENINGS_S = 2.0
+# Short means and many of them: one that met other work on the CPU is none in the middle. What takes long is opened less often.
+OPENINGS, RUNS, _OPENINGS_S = 9, 5, 2.0
 # Parts of the payload that say nothing of a kernel's work: the precision tells of them.
 _UNTOLD = frozenset({"Convert", "FakeQuantize", "Parameter", "Result"})
 # A bias is brought to the shape of what it is added to.
@@ -47,7 +44,12 @@ class Counted:
 
 
 def time_kernels(
-    path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]], *, openings: int = OPENINGS
+    path: Path,
+    threads: int,
+    feeds: Mapping[str, NDArray[np.generic]],
+    *,
+    openings: int = OPENINGS,
+    runs: int = RUNS,
 ) -> Tuple[Sequence[Kernel], Sequence[float]]:
     """Return the kernels of the graph as it is opened for a session, and the µs of each whole run but the first of an opening.
 
@@ -62,7 +64,7 @@ def time_kernels(
     whole = Stopwatch()
     while len(counted) < openings and (not counted or whole.read_s() < _OPENINGS_S):
         compiled = compile_model(model, path, threads, is_profiled=True)
-        counted.append(_count(compiled, OpenVinoSession(compiled, path), feeds))
+        counted.append(_count(compiled, OpenVinoSession(compiled, path), feeds, runs))
         nodes = compiled.get_runtime_model().get_ordered_ops()
         kernels.append(list_work(nodes, own))
     check_counts(kernels, counted, str(path))
@@ -70,14 +72,13 @@ def time_kernels(
     return describe_kernels(model, nodes, times_us), [run_us for one in counted for run_us in one.runs_us]
 
 
-def _count(compiled: Any, session: OpenVinoSession, feeds: Mapping[str, NDArray[np.generic]]) -> Counted:
+def _count(compiled: Any, session: OpenVinoSession, feeds: Mapping[str, NDArray[np.generic]], runs: int) -> Counted:
     from ..latency import Stopwatch
 
     session.run(feeds)
     first_us = _read_counts(compiled)
-    whole = Stopwatch()
     runs_us: List[float] = []
-    while len(runs_us) < _RUNS and (len(runs_us) < _RUNS_MIN or whole.read_s() < _OPENING_S):
+    for _ in range(runs):
         once = Stopwatch()
         session.run(feeds)
         runs_us.append(once.read_s() * 1e6)
