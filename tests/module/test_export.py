@@ -322,6 +322,18 @@ def test_the_exporter_warns_nobody_and_leaves_its_loggers_as_they_were(tmp_path)
     assert (list(logger.handlers), logger.propagate) == before
 
 
+def test_a_module_in_bfloat16_is_told_to_be_float32(tmp_path):
+    class Half(Net):
+        def forward(self, image):
+            return super().forward(image.bfloat16()).float()
+
+    model, path = Half().bfloat16().eval(), tmp_path / "model.onnx"
+    export_onnx(model, {"image": IMAGES}, path)
+    error = refuse(ExitCode.USAGE, check_export, path, model, [{"image": IMAGES}])
+    assert "bfloat16" in error.what
+    assert "model.float()" in error.fix
+
+
 @pytest.mark.parametrize("array", [np.array(["a", "b"]), np.ones((2, 3), dtype=np.dtype(np.float32).newbyteorder("S"))])
 def test_an_array_that_pytorch_has_no_type_for_is_refused(array):
     error = refuse(ExitCode.USAGE, run_pytorch, nn.Identity(), {"input": array})

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from toolchain.errors import first_line, usage
+from toolchain.errors import ToolchainError, first_line, usage
 from toolchain.graph.file import SIZE_MAX_BYTES, write_onnx
 from toolchain.graph.names import OnnxNames
 from toolchain.graph.opset import OPSET
@@ -103,9 +103,9 @@ def check_export(
     """Compare the ONNX file in ONNX Runtime with the module on real samples; return the SQNR of each output in dB.
 
     Raises ToolchainError (exit 18) as `check_float_parity` does: the module's own output has a NaN,
-    or the file computes something else.
+    or the file computes something else; exit 2 for a module in bfloat16.
     """
-    session = HostSession(onnx_path, threads=threads)
+    session = _open_exported(onnx_path, model, threads)
     pairs = ((run_pytorch(model, batch), session.run(batch)) for batch in batches)
     return check_float_parity(
         "export",
@@ -113,6 +113,21 @@ def check_export(
         per_sample=True,
         fix="leave every module in evaluation mode: no .train(), no state and no branch on values in forward; else report it",
     )
+
+
+def _open_exported(path: Path, model: nn.Module, threads: int) -> HostSession:
+    try:
+        return HostSession(path, threads=threads)
+    except ToolchainError as error:
+        if not any(tensor.dtype == torch.bfloat16 for tensor in model.state_dict().values()):
+            raise
+        raise usage(
+            "the module computes in bfloat16, and ONNX Runtime's CPU does not",
+            where="model.build",
+            expected="a float32 model: int8, fp16 and bf16 are made of it",
+            found=error.found,
+            fix="let the builder return model.float(), and convert inputs in forward to float32 too",
+        ) from error
 
 
 def _check_names(inputs: Sequence[str], outputs: Sequence[str]) -> None:
