@@ -11,6 +11,8 @@ import typer
 
 from toolchain.cli import exits
 from toolchain.cli.exits import run_command
+from toolchain.cli.outcome import report_errors
+from toolchain.cli.places import Place
 from toolchain.errors import ExitCode, ToolchainError, usage
 
 
@@ -205,3 +207,20 @@ def test_a_failure_that_stdout_has_no_room_for_keeps_its_code(run, monkeypatch):
         code, _, err = run(usage("nothing fits", fix="make room"), "command", "--json")
     assert code == ExitCode.USAGE
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("is_interrupted", [True, False])
+def test_an_interrupt_that_a_library_swallows_leaves_no_report_of_what_failed_after_it(run, tmp_path, is_interrupted):
+    place = Place(folder=tmp_path / "out", model="tiny", target="cpu", may_be_made=True)
+
+    def deploy():
+        with report_errors(place):
+            with suppress(KeyboardInterrupt):
+                if is_interrupted:
+                    signal.raise_signal(signal.SIGINT)
+            place.folder.mkdir(exist_ok=True)
+            (place.folder / "report.json").write_text("of the flow itself")
+            raise usage("a library is half imported", fix="none")
+
+    assert run(deploy)[0] == (130 if is_interrupted else ExitCode.USAGE)
+    assert (place.folder / "report.json").exists() is not is_interrupted

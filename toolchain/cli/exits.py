@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 
 import typer
@@ -22,6 +23,14 @@ from toolchain.run.screen import Screen, escape_stderr
 
 # What shells use for a process that SIGINT ended; typer returns it for a KeyboardInterrupt.
 _INTERRUPTED = 130
+
+_interrupts: ContextVar[list[int]] = ContextVar("interrupts")
+"""The signals that came while a command ran."""
+
+
+def was_interrupted() -> bool:
+    """Return whether SIGINT came while this command ran, whatever became of the KeyboardInterrupt."""
+    return bool(_interrupts.get([]))
 
 
 def run_command(app: typer.Typer) -> int:
@@ -86,10 +95,11 @@ def _listen_for_interrupts() -> Iterator[list[int]]:
         interrupts.append(number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    before, token = signal.signal(signal.SIGINT, interrupt), _interrupts.set(interrupts)
     try:
         yield interrupts
     finally:
+        _interrupts.reset(token)
         signal.signal(signal.SIGINT, before)
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolchain.cli.exits import explain
+from toolchain.cli.exits import explain, was_interrupted
 from toolchain.cli.places import Place
 from toolchain.deploy.lock import lock_folder
 from toolchain.errors import ExitCode, ToolchainError, storage
@@ -45,7 +45,7 @@ def begin_reports(places: Sequence[Place]) -> Iterator[None]:
 
 @contextmanager
 def report_errors(place: Place) -> Iterator[None]:
-    """Do so for one folder that is taken; an error that the flow has reported itself keeps that report.
+    """Do so for one folder that is taken; an error that the flow has reported itself keeps that report, but for an interrupt.
 
     Raises ToolchainError: what explain makes of an error.
     """
@@ -53,6 +53,9 @@ def report_errors(place: Place) -> Iterator[None]:
         remove_reports(place.folder)
         yield
     except Exception as error:
+        if was_interrupted():  # a library that swallowed it goes on half-imported, and fails with a reason that is none
+            remove_reports(place.folder)
+            raise KeyboardInterrupt from error
         failure = explain(error)
         if not (place.folder / "report.json").exists():
             _write_error(place, failure)
