@@ -93,3 +93,12 @@ def test_a_model_that_pools_averages_comes_in_opset_18_and_has_float16_around_it
     assert document["around_int8"] == "float16"
     deployed = run_model(emulate_float16(lowered), feeds[0])
     assert compare(run_model(model, feeds[0]), deployed)[0].sqnr_db > 25
+
+
+def test_fp16_in_which_nothing_is_float16_says_so(residual, feeds, lower):
+    double = parse_model(
+        '<ir_version: 10, opset_import: ["": 20]> net (double[n, 4] x) => (double[n, 4] y) { y = Mul (x, x) }'
+    )
+    samples = [{"x": np.full((1, 4), value)} for value in (0.5, 1.5)]
+    assert read(lower(double, samples, "jetson", "fp16"))[1]["notes"][0].startswith("no layer is in fp16")
+    assert read(lower(residual, feeds, "jetson", "fp16"))[1]["notes"] == []

@@ -24,6 +24,7 @@ from toolchain.graph.file import write_onnx
 from toolchain.graph.learned_ranges import drop_ranges, read_ranges, restore_pairs
 from toolchain.graph.parity import check_float_parity
 from toolchain.graph.session import HostSession, request_trial_build
+from toolchain.graph.view import attribute_int
 from toolchain.lower.float_reasons import explain_subgraphs, list_operators
 from toolchain.lower.fp16 import convert_to_float16
 from toolchain.lower.fp16_layers import lower_fp16 as lower_float16
@@ -70,6 +71,7 @@ def lower_fp16(request: LowerRequest, folder: Path, start_steps: StartSteps) -> 
         model, request.feeds, sqnr_db_min=_find_sqnr_db_min(request, "fp16"), start_steps=start_steps
     )
     return {
+        "notes": _note_empty(lowering.model),
         **_finish(request, folder, model, lowering.model),
         **_describe_pairs(taken),
         "sqnr_db": dict(lowering.sqnr_db),
@@ -209,6 +211,17 @@ def _finish(
         "sparse_2_4": sparse,
         "profile": {name: asdict(shapes) for name, shapes in profile.items()},
     }
+
+
+def _note_empty(model: onnx.ModelProto) -> list[str]:
+    """Return the sentence about a lowering to fp16 in which nothing is float16: it must never go unsaid."""
+    float16 = onnx.TensorProto.FLOAT16
+    given = {value.type.tensor_type.elem_type for value in model.graph.input}
+    stored = {tensor.data_type for tensor in model.graph.initializer}
+    cast = {attribute_int(node, "to", 0) for node in model.graph.node if node.op_type == "Cast"}
+    if float16 in given | stored | cast:
+        return []
+    return ["no layer is in fp16: what is not float32 in the main graph stays as it came"]
 
 
 def _find_sqnr_db_min(request: LowerRequest, precision: str) -> float:
