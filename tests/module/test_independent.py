@@ -23,7 +23,7 @@ class Wrap(nn.Module):
 
 MIXING = {
     "batch statistics": nn.Sequential(nn.Unflatten(1, (2, 4)), nn.BatchNorm1d(2, track_running_stats=False)),
-    "the mean of the batch": Wrap(lambda x: x - 0.01 * x.mean(0, keepdim=True)),
+    "the mean of the batch": Wrap(lambda x: x - 0.1 * x.mean(0, keepdim=True)),
     "softmax along the batch": Wrap(lambda x: x.softmax(0)),
     "what came before it": Wrap(lambda x: x.cumsum(0)),
     "the sample after it": Wrap(lambda x: x + 0.1 * x.roll(-1, 0)),
