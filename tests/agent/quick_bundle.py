@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import asdict, dataclass
 
 from toolchain.agent.manifest import SCHEMA, Gates, MetricSpec
+from toolchain.agent.sensor import NO_PAIRS
 
 NAMESPACE = "edge-toolchain-bundle"
 COUNTER = 1_790_000_000  # in September 2026
@@ -63,7 +64,7 @@ MANIFEST = {
         "outputs": {"y": "golden/out.npy"},
         "originals": {"y": "golden/out.npy"},
         "targets": {},
-        "pairs": {"pictures": [], "boxes": None, "answers": {}},
+        "pairs": asdict(NO_PAIRS),
     },
     "input": None,
     "output": {"classes": []},

@@ -19,7 +19,7 @@ def make_camera_bundle(resize, layout, colour):
         content=model.SerializeToString(),
         inputs=[{"name": "input", "dtype": "uint8", "shape": shape}],
         outputs=[{"name": "logits", "dtype": "float32", "shape": shape}],
-        input={"name": "input", "picture": spec, "sound": None, "in_graph": graph},
+        input={"name": "input", "picture": spec, "sound": None, "in_graph": graph, "text": None},
     )
 
 
@@ -34,6 +34,12 @@ def make_detector_bundle(decoder):
         content=onnx.parser.parse_model(text).SerializeToString(),
         inputs=[{"name": "input", "dtype": "uint8", "shape": [None, 12, 16, 3]}],
         outputs=[{"name": "logits", "dtype": "float32", "shape": [None, 96, 6]}],
-        input={"name": "input", "picture": {**spec, "fill": 114, "crop_share": 1.0}, "sound": None, "in_graph": graph},
+        input={
+            "name": "input",
+            "picture": {**spec, "fill": 114, "crop_share": 1.0},
+            "sound": None,
+            "in_graph": graph,
+            "text": None,
+        },
         decoder=decoder,
     )

@@ -41,6 +41,7 @@ _CAMERA = {
     "name": "input",
     "picture": {**_PICTURE, "resize": "letterbox", "fill": 114, "crop_share": 1.0},
     "sound": None,
+    "text": None,
     "in_graph": {"scale": 1.0, "mean": [0.0], "std": [1.0], "model_layout": "NCHW", "model_colour": "grey"},
 }
 

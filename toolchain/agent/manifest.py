@@ -15,7 +15,7 @@ from .errors import ExitCode, ToolchainError
 from .regular import open_regular_file
 from .sensor import NO_OUTPUT, NO_PAIRS, GoldenPairs, InputSpec, OutputSpec, check_sensor
 
-SCHEMA = 5
+SCHEMA = 6
 # One of ours has 18 kB, most of it the agent's files, and some 1 kB more for each further input and output. To read the
 # worst one of this size takes 25 MB (python -m tests.agent.test_worst_manifests).
 MANIFEST_SIZE_BYTES_MAX = 512 * 1024
@@ -277,6 +277,7 @@ def _check_manifest(manifest: Manifest) -> None:
     check_sensor(manifest.input, manifest.inputs, golden.pairs)
     used += [
         *golden.pairs.list_files(),
+        *([] if manifest.input is None else manifest.input.list_files()),
         *golden.targets.values(),
         *([] if manifest.original.path is None else [manifest.original.path]),
     ]

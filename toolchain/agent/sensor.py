@@ -7,6 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple
 
 from .bundle_files import require
+from .text import TextPairs, TextSpec, check_text
 
 if TYPE_CHECKING:
     from .manifest import TensorSpec
@@ -90,19 +91,24 @@ class InGraph:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The input of the payload that the sensor feeds, a picture or a sound; the others are fed as they are."""
+    """The input of the payload that the sensor feeds, a picture, a sound or a text; others are fed as they are, of a text none."""
 
     name: str
     picture: Optional[PictureSpec]
     sound: Optional[SoundSpec]
     in_graph: InGraph
+    text: Optional[TextSpec] = None
 
     @property
     def type(self) -> str:
-        """What the sensor gives; an empty text where it is neither a picture nor a sound, which no manifest may say."""
+        """What the sensor gives as numbers; an empty text where it gives none."""
         if self.picture is not None:
             return self.picture.type
         return "" if self.sound is None else self.sound.type
+
+    def list_files(self) -> Tuple[str, ...]:
+        """Return the files of the bundle that it takes to prepare an input."""
+        return () if self.text is None or self.text.file is None else (self.text.file,)
 
 
 @dataclass(frozen=True)
@@ -136,22 +142,33 @@ class GoldenPairs:
     pictures: Tuple[PicturePair, ...] = ()
     boxes: Optional[str] = None
     answers: Mapping[str, str] = field(default_factory=dict)
+    texts: Optional[TextPairs] = None
 
     def list_files(self) -> Tuple[str, ...]:
         """Return the paths of all of them."""
         ends = [path for pair in self.pictures for path in (pair.picture, pair.tensor, pair.restored)]
-        return (*ends, *([] if self.boxes is None else [self.boxes]), *self.answers.values())
+        texts = [] if self.texts is None else [self.texts.utf8, self.texts.offsets, *self.texts.inputs.values()]
+        return (*ends, *([] if self.boxes is None else [self.boxes]), *self.answers.values(), *texts)
 
 
 NO_OUTPUT, NO_PAIRS = OutputSpec(), GoldenPairs()
+UNCHANGED = InGraph(scale=1.0, mean=(0.0,), std=(1.0,), model_layout=None, model_colour=None)
+"""Of a graph that takes what it is fed with as it is, such as the numbers of tokens."""
 
 
 def check_sensor(spec: Optional[InputSpec], inputs: Sequence[TensorSpec], pairs: GoldenPairs) -> None:
     """Refuse (exit 23) a sensor that does not feed an input of the payload as that is."""
     if spec is None:
-        require(not pairs.pictures, "golden.pairs", "no pictures, where the input is not described", "some")
+        is_bare = not pairs.pictures and pairs.texts is None
+        require(is_bare, "golden.pairs", "no pictures and no texts, where the input is not described", "some")
         return
     check_input(spec)
+    require((pairs.texts is None) == (spec.text is None), "golden.pairs.texts", "texts of a tokenizer", "the other")
+    if spec.text is not None:
+        check_text(spec.text, spec.name, inputs)
+        named = {} if pairs.texts is None else pairs.texts.inputs
+        require(set(named) == {tensor.name for tensor in inputs}, "golden.pairs.texts", "each input", sorted(named))
+        return
     fed = {tensor.name: tensor for tensor in inputs}.get(spec.name)
     kind, shape = spec.type, None if spec.picture is None else spec.picture.list_shape()
     found = "no such input" if fed is None else f"{fed.dtype} of shape {fed.shape}"
@@ -166,7 +183,9 @@ def check_sensor(spec: Optional[InputSpec], inputs: Sequence[TensorSpec], pairs:
 def check_input(spec: InputSpec) -> None:
     """Refuse (exit 23) an input whose parts do not fit together."""
     picture, sound = spec.picture, spec.sound
-    require((picture is None) != (sound is None), "input", "a picture or a sound", "both or neither")
+    kinds = [kind for kind in (picture, sound, spec.text) if kind is not None]
+    require(len(kinds) == 1, "input", "a picture, a sound or a text", f"{len(kinds)} of them")
+    require(spec.text is None or spec.in_graph == UNCHANGED, "input.in_graph", "nothing, of a text", spec.in_graph)
     if sound is not None:
         require(sound.type in TYPES, "input.sound.type", f"one of {', '.join(TYPES)}", sound.type)
         require(1 <= sound.rate_hz <= 10**6, "input.sound.rate_hz", "1 to 1000000", sound.rate_hz)

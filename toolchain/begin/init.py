@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from toolchain.agent.measure.targets import list_ragged_names
 from toolchain.begin.brought import WEIGHTS, Brought, Tensor
 from toolchain.begin.guess_task import Guess, guess_task
+from toolchain.begin.guess_text import guess_text
 from toolchain.begin.recipe_text import SCHEMA, RecipeParts, write_recipe
+from toolchain.data.npz import TEXT
 from toolchain.errors import explain_storage, missing, usage
 from toolchain.project.members import list_members, load_member
 from toolchain.project.npz_file import open_arrays
@@ -76,6 +78,7 @@ def begin_model(
         brought = _bring(path, function, name, staged, arrays, weights=weights, progress=progress)
         inputs, targets = _sort_arrays(brought, arrays, data)
         guess = guess_task(brought.inputs or inputs, brought.outputs, targets)
+        text_guess = guess_text(brought.inputs or inputs, path.parent)
         can_train = "build" in brought.model
         options = _write_options(data, targets, staged)
         text = write_recipe(
@@ -86,6 +89,7 @@ def begin_model(
                 guess=guess,
                 tensors=_list_tensors(brought, inputs),
                 can_train=can_train,
+                text=() if text_guess is None else tuple(text_guess.write(has_texts=_has_texts(arrays))),
             )
         )
         with explain_storage():
@@ -94,6 +98,8 @@ def begin_model(
                     (staged / file).write_bytes(content)
                 else:
                     shutil.copyfile(content, staged / file)
+            if text_guess is not None and text_guess.file is not None:
+                shutil.copyfile(text_guess.file, staged / text_guess.file.name)
             (staged / "recipe.toml").write_text(text, encoding="utf-8")
         recipe = read_recipe(staged / "recipe.toml")
         converted = []
@@ -114,7 +120,12 @@ def begin_model(
         lacking.append(_describe_data(brought, folder))
     return Begun(
         recipe=str(folder / "recipe.toml"),
-        said=(*brought.said, *converted, _describe_guess(guess, has_data=data is not None)),
+        said=(
+            *brought.said,
+            *converted,
+            _describe_guess(guess, has_data=data is not None),
+            *([] if text_guess is None else [text_guess.describe()]),
+        ),
         missing=tuple(lacking),
         next=f"toolchain deploy {name} --target cpu",
     )
@@ -202,7 +213,8 @@ def _bring(
     from toolchain.begin.bring_module import bring_module
 
     known = _list_targets()
-    sample = {each: array[:1] for each, array in arrays.items() if each not in known and array.ndim > 0}
+    read = {each: array for each, array in arrays.items() if each not in known and not _is_text(each, arrays)}
+    sample = {each: array[:1] for each, array in read.items() if array.ndim > 0}
     return bring_module(path, function, staged, sample or None)
 
 
@@ -212,7 +224,7 @@ def _sort_arrays(
     """Return what the data has as inputs, and the names of its targets."""
     known = _list_targets()
     names = [each.name for each in brought.inputs]
-    inputs = [each for each in arrays if (each in names if names else each not in known)]
+    inputs = [each for each in arrays if (each in names if names else each not in known and not _is_text(each, arrays))]
     if data is not None and names and not inputs:
         raise usage(
             "the data hold none of the model's inputs",
@@ -224,7 +236,16 @@ def _sort_arrays(
     tensors = tuple(
         Tensor(name=each, dtype=str(arrays[each].dtype), axes=("samples", *arrays[each].shape[1:])) for each in inputs
     )
-    return tensors, tuple(each for each in arrays if each not in inputs)
+    return tensors, tuple(each for each in arrays if each not in inputs and not _is_text(each, arrays))
+
+
+def _has_texts(arrays: Mapping[str, NDArray[Any] | StoredRows]) -> bool:
+    return any(_is_text(each, arrays) for each in arrays)
+
+
+def _is_text(name: str, arrays: Mapping[str, NDArray[Any] | StoredRows]) -> bool:
+    """Return whether an array has what the tokens of the samples were made of."""
+    return name == TEXT and arrays[name].dtype.kind == "U"
 
 
 def _list_targets() -> set[str]:

@@ -27,6 +27,8 @@ class RecipeParts:
     tensors: tuple[str, ...]
     """Inputs and outputs in words."""
     can_train: bool
+    text: tuple[str, ...] = ()
+    """[input] of a model that reads tokens, line by line."""
 
 
 def write_recipe(parts: RecipeParts) -> str:
@@ -45,6 +47,7 @@ def write_recipe(parts: RecipeParts) -> str:
         *_write_metric(parts.guess),
         "",
         *_write_task(parts.guess),
+        *parts.text,
         "",
         "[gates]                              # what is not set has a default",
         "# metric_drop_max = 0.01             # against the float model, in the metric's unit",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from toolchain.bundle.agent_files import list_agent_files
 from toolchain.bundle.arrays import ArrayWriter
 from toolchain.bundle.levels import compact_array
 from toolchain.bundle.pairs import ANSWERED_SAMPLES, Run, write_answers, write_pairs
+from toolchain.bundle.texts import GoldenTexts, write_texts
 from toolchain.errors import usage
 from toolchain.run.sources import find_sources
 
@@ -88,6 +89,8 @@ class BundleInputs:
     """JSON values: versions, seeds, hashes of the data. Times and paths make every bundle another one."""
     sensor: InputSpec | None = None
     """What feeds the payload, and how; None where the recipe does not say it."""
+    text: GoldenTexts | None = None
+    """What a text feeds the payload through; None where none does."""
     output: OutputSpec = NO_OUTPUT
     counter: int = 0
     expires: str | None = None
@@ -154,7 +157,10 @@ def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
         outputs=output_paths,
         originals=original_paths or output_paths,
         targets=target_paths,
-        pairs=write_pairs(inputs.sensor, write_answers(inputs.metric.decoder, answered, folder), folder),
+        pairs=replace(
+            write_pairs(inputs.sensor, write_answers(inputs.metric.decoder, answered, folder), folder),
+            texts=None if inputs.text is None else write_texts(inputs.text, inputs.inputs, folder),
+        ),
     )
 
 

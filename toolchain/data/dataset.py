@@ -35,6 +35,7 @@ class Samples(Protocol):
 
         Image sets use the key "input": float32 `(n, C, H, W)`, normalized. They may have `read_pixels(start, stop)` too: the
         bytes `(n, H, W, C)` of the same pictures before that, and `read_frame(index)`: one as it was stored (data/sensor.py).
+        Sets of texts may have `read_text(index)`: what the tokens of a sample were made of (data/texts.py).
         """
 
 
@@ -60,6 +61,8 @@ class Dataset:
     licence: str | None
     names_inputs: bool = False
     """Whether the user named the arrays for the model's inputs; pictures have one name in all sets of them."""
+    tokenizer_sha256: str | None = None
+    """Of what made tokens of texts (project/text_section.py); None where that was no tokenizer of ours."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,12 @@ def name_sample(samples: Samples, index: int) -> str:
     """Return what the user calls a sample: its file where it has one, else its number in the source."""
     name: Callable[[int], str] | None = getattr(samples, "name_sample", None)
     return f"sample {index}" if name is None else name(index)
+
+
+def find_text_reader(samples: Samples) -> Callable[[int], str] | None:
+    """Return what reads the text that a sample's tokens were made of; None where a part has no texts."""
+    read: Callable[[int], str] | None = getattr(samples, "read_text", None)
+    return read
 
 
 def measure_arrays(arrays: Mapping[str, NDArray[Any]]) -> int:

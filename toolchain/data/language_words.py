@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from toolchain.agent.measure.preprocess.tokenize import Tokenizer
 from toolchain.agent.measure.targets import LABELS
+from toolchain.agent.text import CHARACTERS, PADDING, UNKNOWN, TextSpec
 from toolchain.data.dataset import Dataset, hash_files
 from toolchain.data.made import MadeSamples
-from toolchain.errors import malformed
+from toolchain.errors import ExitCode, malformed
 from toolchain.project.toml_file import Section, check_table
 
 FILE = Path(__file__).with_name("language_words.txt")
@@ -28,9 +30,8 @@ LENGTH = 64
 WORDS = (5, 9)
 """The fewest and the most of a text."""
 LETTERS = " abcdefghijklmnopqrstuvwxyzàáâãäæçèéêëìíîïñòóôõöùúûüýčďěğıňœřşšťůž"
-"""Token n is letter n - 2; 0 is padding and 1 any other letter."""
+"""Token n is letter n - 2; 0 is padding and 1 any other letter. models/language/letters.txt has the same for the board."""
 
-_PADDING, _OTHER, _FIRST = 0, 1, 2
 _TEST_SHARE = 5  # one word of so many is the test's alone
 
 
@@ -58,29 +59,41 @@ def load(options: Mapping[str, Any]) -> Dataset:
 
 def number_letters(text: str) -> dict[str, NDArray[Any]]:
     """Return the tokens and the mask of a text; of a longer one, those of its first 64 letters."""
-    numbers = [_number_letter(letter) for letter in text[:LENGTH]]
-    tokens = np.full(LENGTH, _PADDING, dtype=np.int64)
-    tokens[: len(numbers)] = numbers
-    return {"tokens": tokens, "mask": (tokens != _PADDING).astype(np.float32)}
+    inputs = _open_tokenizer().tokenize([text], "tokens")
+    return {"tokens": inputs["tokens"][0], "mask": inputs["mask"][0].astype(np.float32)}
 
 
 @functools.cache
-def _number_letter(letter: str) -> int:
-    return LETTERS.index(letter) + _FIRST if letter in LETTERS else _OTHER
+def _open_tokenizer() -> Tokenizer:
+    spec = TextSpec(
+        tokenizer=CHARACTERS,
+        file="letters.txt",
+        length=LENGTH,
+        lowercase=False,
+        strip_accents=False,
+        split_cjk=False,
+        special_in_text=False,
+        tables=None,
+        mask="mask",
+        types=None,
+    )
+    vocabulary = "".join(f"{token}\n" for token in (PADDING, UNKNOWN, *LETTERS)).encode()
+    return Tokenizer(spec, vocabulary, where=__name__, code=ExitCode.UNEXPECTED)
 
 
 def _make_part(part: str, count: int, words: Mapping[str, Sequence[str]]) -> MadeSamples:
     own = [[word for word in some if _is_for_test(word) == (part == "test")] for some in words.values()]
 
-    def make(index: int) -> dict[str, NDArray[Any]]:
+    def write(index: int) -> str:
         rng = np.random.default_rng([zlib.crc32(part.encode()), index])
         some = own[index % len(own)]  # by turns, so that any first n are balanced
         count = rng.integers(WORDS[0], WORDS[1] + 1)
-        return number_letters(" ".join(some[number] for number in rng.integers(len(some), size=count)))
+        return " ".join(some[number] for number in rng.integers(len(some), size=count))
 
     return MadeSamples(
         count=count,
-        make=make,
+        make=lambda index: number_letters(write(index)),
+        read_text=write,
         targets={LABELS: np.arange(count, dtype=np.int64) % len(own)},
         sha256=hash_files(f"language_words {part} {count}: numpy {np.__version__}", [Path(__file__), FILE]),
     )

@@ -27,6 +27,8 @@ class MadeSamples:
     """Of the generator and of what it reads: who makes the same gets the same."""
     finish: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray
     """From the kept arrays `(n, …)` to a model's input, so that pictures are kept as bytes."""
+    read_text: Callable[[int], str] | None = None
+    """From the number of a sample to the text that its tokens were made of; None where they are no texts."""
     _kept: dict[int, Row] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:

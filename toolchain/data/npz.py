@@ -1,12 +1,13 @@
 """Arrays in an .npz file: one per graph input, the first axis is the samples; and targets, such as "labels".
 
-A ragged target NAME is the two arrays NAME.values and NAME.offsets (agent/measure/targets.py).
+A ragged target NAME is the two arrays NAME.values and NAME.offsets (agent/measure/targets.py). An array "text" of strings is
+no input: it has what the tokens of each sample were made of, for [input] to be held against (data/texts.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ class Options(Section):
     """Calibrate with one half of the samples and evaluate on the other, where there are 16 or more."""
 
 
+TEXT = "text"
+"""The array of strings that tokens were made of."""
+
 Rows = NDArray[Any] | StoredRows
 """An array whose first axis is the samples."""
 
@@ -55,9 +59,17 @@ class ArraySamples:
     """One per model input, `(N, …)`."""
     targets: Mapping[str, TargetArray]
     sha256: str
+    texts: Rows | None = None
+    """Strings `(N,)`, what tokens were made of."""
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
+
+    @property
+    def read_text(self) -> Callable[[int], str] | None:
+        """What returns the text of a sample; None where the file has none."""
+        texts = self.texts
+        return None if texts is None else lambda index: str(texts[index : index + 1][0])
 
     def batch(self, start: int, stop: int) -> dict[str, NDArray[Any]]:
         """Return the rows start to stop of every array."""
@@ -117,6 +129,7 @@ def _make_dataset(calibration: Samples, evaluation: Samples, *, train: ArraySamp
 def _load_samples(path: Path, names: Sequence[str] | None) -> ArraySamples:
     arrays = open_arrays(path)
     found = _pop_targets(arrays, names, path)
+    texts = arrays.pop(TEXT) if TEXT in arrays and arrays[TEXT].dtype.kind == "U" else None
     if not arrays:
         raise usage(
             "the file holds no input",
@@ -126,6 +139,7 @@ def _load_samples(path: Path, names: Sequence[str] | None) -> ArraySamples:
             fix="write them with numpy.savez, under the names of the inputs",
         )
     everything = {**arrays, **{name: array for name, array in found.items() if not _is_ragged(name, found)}}
+    everything |= {} if texts is None else {TEXT: texts}
     lengths = {name: len(array) if array.ndim else 0 for name, array in everything.items()}
     if 0 in lengths.values():
         raise usage(
@@ -150,6 +164,7 @@ def _load_samples(path: Path, names: Sequence[str] | None) -> ArraySamples:
         arrays=arrays,
         targets=_read_targets(found, len(next(iter(arrays.values()))), path),
         sha256=hash_files("npz" if names is None else f"npz, targets {', '.join(names)}", [path]),
+        texts=texts,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.agent.measure.targets import TargetArray, take_target_rows
-from toolchain.data.dataset import TrainingSamples, find_labels, name_sample
+from toolchain.data.dataset import TrainingSamples, find_labels, find_text_reader, name_sample
 from toolchain.data.drawn_rows import DrawnRows
 
 HALVED_MIN = 16
@@ -50,6 +50,12 @@ class Subset:
     def name_sample(self, index: int) -> str:
         """Return what a sample is called in the whole part."""
         return name_sample(self.samples, int(self.indices[index]))
+
+    @property
+    def read_text(self) -> Callable[[int], str] | None:
+        """What returns the text of a sample; None where they are no texts."""
+        read = find_text_reader(self.samples)
+        return None if read is None else lambda index: read(int(self.indices[index]))
 
 
 def _choose(target: TargetArray, indices: NDArray[np.int64]) -> TargetArray:

@@ -168,6 +168,7 @@ def train_model(
                     "licence": dataset.licence,
                     "train_sha256": samples.sha256,
                     "test_sha256": dataset.evaluation.sha256,
+                    "tokenizer_sha256": dataset.tokenizer_sha256,
                 },
                 "metric": {
                     "name": recipe.metric_name,

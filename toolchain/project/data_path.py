@@ -14,11 +14,26 @@ DataPath = Annotated[str, _IS_PATH]
 
 
 def change_paths(options: Mapping[str, Any], model: type[BaseModel], change: Callable[[str], str]) -> dict[str, Any]:
-    """Return the options with every path among them changed."""
-    names = {name for name, field in model.model_fields.items() if _is_path(field.annotation, field.metadata)}
-    return {
-        name: change(value) if name in names and isinstance(value, str) else value for name, value in options.items()
-    }
+    """Return the options with every path among them changed, in tables within them too."""
+    fields = model.model_fields
+    names = {name for name, field in fields.items() if _is_path(field.annotation, field.metadata)}
+    changed: dict[str, Any] = {}
+    for name, value in options.items():
+        table = _find_table(fields[name].annotation) if name in fields else None
+        if name in names and isinstance(value, str):
+            changed[name] = change(value)
+        elif table is not None and isinstance(value, Mapping):
+            changed[name] = change_paths(value, table, change)
+        else:
+            changed[name] = value
+    return changed
+
+
+def _find_table(annotation: Any) -> type[BaseModel] | None:
+    """Return the table that a type is, or one of several that is."""
+    choices = [annotation, *get_args(annotation)]
+    tables = [choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel)]
+    return tables[0] if tables else None
 
 
 def _is_path(annotation: Any, metadata: list[Any]) -> bool:

@@ -17,6 +17,7 @@ from toolchain.agent.sensor import (
     count_channels,
 )
 from toolchain.errors import ToolchainError, usage
+from toolchain.project.text_section import TextSection, find_text_contradiction
 from toolchain.project.toml_file import Section
 
 _SIDE = Annotated[int, Field(ge=1, le=SIDE_MAX)]
@@ -62,10 +63,12 @@ class InputSection(Section):
     """The order of the colours that the model was trained with."""
     prepared: str | None = None
     """An .npz file, relative to the recipe, with the first evaluation samples as your own code prepares them for the model."""
+    text: TextSection | None = None
+    """How a text becomes the model's inputs, and nothing else then but prepared; None where the sensor gives no text."""
 
 
 def describe_input(section: InputSection, name: str) -> InputSpec:
-    """Return the input as manifests have it, under the name that it has in the graph."""
+    """Return the input of a picture or sound as manifests have it, under the name that it has in the graph."""
     is_picture = section.kind == "picture"
     scale = _SCALES[section.type] if section.scale is None else section.scale
     grey = section.colour == "grey"
@@ -112,6 +115,19 @@ _OF_SOUND = ("rate_hz",)
 
 def find_input_contradiction(section: InputSection, where: str) -> ToolchainError | None:
     """Return the error for keys of [input] that are right each and cannot be true together."""
+    if section.text is not None:
+        return _find_key_beside_text(section, where) or find_text_contradiction(section.text, f"{where}: input.text")
+    return _find_numbers_contradiction(section, where)
+
+
+def _find_key_beside_text(section: InputSection, where: str) -> ToolchainError | None:
+    for key in sorted(section.model_fields_set - {"text", "prepared"}):
+        what, found = f"{key} says nothing of a text", str(getattr(section, key))
+        return _explain(f"input.{key}", what, "none beside text", found, where, "remove it")
+    return None
+
+
+def _find_numbers_contradiction(section: InputSection, where: str) -> ToolchainError | None:
     is_picture = section.kind == "picture"
     needed = "size" if is_picture else "rate_hz"
     if getattr(section, needed) is None:

@@ -12,6 +12,7 @@ from toolchain.agent.manifest import BuildSpec, Compatible, Gates
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.agent.sensor import InputSpec, OutputSpec
 from toolchain.bundle.agent_files import list_agent_files
+from toolchain.data.dataset import find_text_reader
 from toolchain.project.freshness import Freshness
 from toolchain.project.recipe import Recipe
 from toolchain.project.target import Target
@@ -22,6 +23,7 @@ from toolchain.tasks.scoring import describe_metric
 
 if TYPE_CHECKING:
     from toolchain.bundle import GoldenBatch
+    from toolchain.bundle.texts import GoldenTexts
 
 
 def bundle(
@@ -98,6 +100,7 @@ def bundle(
             ),
             provenance=run.describe_inputs(),
             sensor=_describe_sensor(run, reference),
+            text=_take_texts(run),
             output=OutputSpec(classes=run.data.classes or ()),
             counter=freshness.counter,
             expires=freshness.expires,
@@ -119,6 +122,17 @@ def _describe_sensor(run: Run, reference: Entry) -> InputSpec | None:
         return None
     name = section.name or open_as_board(reference.folder / "model.onnx", threads=1).inputs[0].name
     return run.describe_input(name)
+
+
+def _take_texts(run: Run) -> GoldenTexts | None:
+    """Return the tokenizer with the first texts of the evaluation."""
+    from toolchain.bundle.texts import GOLDEN_TEXTS, GoldenTexts
+
+    read = find_text_reader(run.data.evaluation)
+    if run.text is None or read is None:
+        return None
+    texts = tuple(read(index) for index in range(min(GOLDEN_TEXTS, run.count_evaluation())))
+    return GoldenTexts(text=run.text, texts=texts)
 
 
 def _hash_agent(run: Run, runtime: str) -> dict[str, str]:

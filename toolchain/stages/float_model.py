@@ -18,6 +18,7 @@ from toolchain.project.members import find_member
 from toolchain.project.seams import METRICS
 from toolchain.run.cache import Entry
 from toolchain.stages.prove_input import prove_input
+from toolchain.stages.prove_text import prove_rows
 from toolchain.stages.run import Run
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def open_module(run: Run, module: nn.Module) -> FloatModel:
 
     evaluation = run.data.evaluation
     bind_inputs(module, list(evaluation.batch(0, 1)))
+    prove_rows(run, lambda arrays: run_pytorch(module, arrays))
     return lambda index: run_pytorch(module, evaluation.batch(index, index + 1))
 
 
@@ -47,6 +49,7 @@ def open_imported(run: Run, imported: Entry) -> FloatModel:
     path = imported.folder / "model.onnx"
     feeds = run.bind_plain(path)
     session = open_as_board(path, threads=1)
+    prove_rows(run, session.run)
     return lambda index: session.run(feeds[index])
 
 

@@ -11,9 +11,12 @@ from toolchain.stages.run import PARITY_SAMPLES, Run, write_json
 
 
 def put_input(run: Run, exported: Entry) -> Entry:
-    """Return model.onnx that takes what the sensor gives, proven equal to the model on what that becomes; the same without [input]."""
+    """Return model.onnx that takes what the sensor gives, proven equal to the model on what that becomes; the same without [input].
+
+    Tokens are no work of a graph's: of a text it is the same too.
+    """
     sensed, section = run.sensed, run.recipe.input
-    if sensed is None or section is None:
+    if sensed is None or section is None or section.text is not None:
         return exported
     inputs = {
         **run.identify_code(__name__),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from toolchain.data.sensor import Sensed, is_whole, turn_colours
 from toolchain.errors import usage
+from toolchain.stages.prove_text import prove_text, prove_tokens
 from toolchain.stages.run import PARITY_SAMPLES, Run
 
 
@@ -17,6 +18,8 @@ def prove_input(run: Run) -> list[str]:
     sensed, section = run.sensed, run.recipe.input
     if sensed is None or section is None:
         return []
+    if run.text is not None:
+        return prove_text(run, run.text)
     from toolchain.data.check_transform import check_transform
 
     spec = run.describe_input(section.name or "input")
@@ -58,6 +61,9 @@ def prove_sample(run: Run, index: int) -> None:
     if sensed is None:
         return
     arrays = run.data.evaluation.batch(index, index + 1)  # and held to what it was when the model was run on it
+    if run.text is not None:
+        prove_tokens(run, run.text, "evaluation", range(index, index + 1), arrays)
+        return
     if not sensed.is_reframed:
         from toolchain.data.check_transform import check_same
 

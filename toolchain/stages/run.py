@@ -16,16 +16,18 @@ from toolchain.agent.measure.metrics import Targets
 from toolchain.agent.measure.scoring import Scoring
 from toolchain.agent.measure.targets import TargetArray, slice_target
 from toolchain.agent.measure.traits import find_traits, list_runtimes
-from toolchain.agent.sensor import InputSpec
+from toolchain.agent.sensor import UNCHANGED, InputSpec
 from toolchain.data import Dataset, Samples, load_dataset
 from toolchain.data.sensor import Sensed, sense_dataset
 from toolchain.data.steady import SteadySamples
+from toolchain.data.texts import sense_texts
 from toolchain.errors import usage
 from toolchain.module.files import identify_files, identify_member
 from toolchain.project.input_section import InputSection, describe_input
 from toolchain.project.members import Member, find_member
 from toolchain.project.recipe import Recipe
 from toolchain.project.seams import DATA_SETS, DECODERS, LOWERINGS, METRICS, RUNTIMES, TASKS
+from toolchain.project.text_section import ReadText, read_text_section
 from toolchain.run.cache import Cache, Entry, find_version, hash_file, read_versions
 from toolchain.run.sources import Sources, find_sources
 from toolchain.run.stage_record import StageRecord, record_stage
@@ -66,6 +68,8 @@ class Run:
     """The data's evaluation part."""
     sensed: Sensed | None = field(init=False, default=None)
     """The data as the sensor of [input] gives them too; None where the recipe names none."""
+    text: ReadText | None = field(init=False, default=None)
+    """The tokenizer of [input]; None where the sensor gives no text."""
 
     def __post_init__(self) -> None:
         name = self.recipe.data.name
@@ -77,6 +81,11 @@ class Run:
 
     def _sense(self, data: Dataset, section: InputSection) -> Dataset:
         """Keep the data as the sensor gives them; return them as the model takes them."""
+        if section.text is not None:
+            path = None if section.text.file is None else self.recipe.folder / section.text.file
+            self.text = read_text_section(section.text, path, where=f"{self.recipe.path}: input.text")
+            self.sensed = sense_texts(data, self.text, where=self.name_data())
+            return self.sensed.model
         array = section.name or next(iter(data.evaluation.batch(0, 1)), "input")
         spec = describe_input(section, array)
         self.sensed = sense_dataset(data, spec, array=array, where=self.name_data())
@@ -84,6 +93,8 @@ class Run:
 
     def describe_input(self, name: str) -> InputSpec | None:
         """Return what [input] says of the sensor, under the name that its input has in the graph; None without it."""
+        if self.text is not None:
+            return InputSpec(name=self.text.ids, picture=None, sound=None, in_graph=UNCHANGED, text=self.text.spec)
         return None if self.recipe.input is None else describe_input(self.recipe.input, name)
 
     def identify_input(self) -> dict[str, Any]:
@@ -92,7 +103,8 @@ class Run:
         if section is None:
             return {}
         prepared = None if section.prepared is None else hash_file(self.recipe.folder / section.prepared)
-        return {"input": [section.model_dump(), prepared]}
+        tokenizer = None if self.text is None else self.text.sha256
+        return {"input": [section.model_dump(), prepared, tokenizer]}
 
     @property
     def fed(self) -> Dataset:

@@ -8,7 +8,7 @@ namespace {
 using nlohmann::json;
 
 // Of toolchain/agent/manifest.py; tests/app/test_cpp.py holds them against each other.
-constexpr int kManifestSchema = 5;
+constexpr int kManifestSchema = 6;
 
 std::vector<TensorSpec> read_specs(const json& array) {
   std::vector<TensorSpec> specs;

@@ -1,12 +1,15 @@
 """What users write."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.fuzz.reader import Reader
+from tests.texts import write_tokenizer_json, write_vocabulary
 from toolchain.project.device import read_devices
 from toolchain.project.recipe import read_recipe
 from toolchain.project.target import read_target
+from toolchain.project.text_section import TextSection, read_text_section
 from toolchain.run.cache import Cache
 from toolchain.run.sources import Sources
 
@@ -61,6 +64,16 @@ def _make_memo() -> bytes:
         return (Path(folder) / "sources.json").read_bytes()
 
 
+def _read_tokenizer(name: str) -> Callable[[bytes, Path], object]:
+    """Return what reads a tokenizer's file of this name, and makes tokens of a text by it."""
+    section = TextSection(tokenizer="wordpiece", file=name, length=8, lowercase=None if name.endswith("json") else True)
+
+    def read(data: bytes, folder: Path) -> object:
+        return read_text_section(section, _write(data, folder / name), where="input.text").tokenizer.number("hello 你")
+
+    return read
+
+
 READERS = (
     Reader(
         "recipe", lambda data, folder: read_recipe(_write(data, folder / "recipe.toml")), _read_seeds("models/*/*.toml")
@@ -68,6 +81,8 @@ READERS = (
     Reader(
         "target", lambda data, folder: read_target(_write(data, folder / "target.toml")), _read_seeds("targets/*.toml")
     ),
+    Reader("vocabulary", _read_tokenizer("vocab.txt"), (write_vocabulary(),)),
+    Reader("tokenizer.json", _read_tokenizer("tokenizer.json"), (write_tokenizer_json(),)),
     Reader("devices", lambda data, folder: read_devices(_write(data, folder / "devices.toml")), (_DEVICES,)),
     Reader("cache entry", _find_entry, (_ENTRY,), codes=frozenset()),
     Reader("memo of sources", _read_memo, (_make_memo(),), codes=frozenset()),

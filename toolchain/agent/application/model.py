@@ -51,12 +51,13 @@ class Model:
         """Why the verdict holds no more, a line each; nothing where it holds."""
         self._open()
 
-    def __call__(self, frame: Frame) -> Answers:
+    def __call__(self, frame: Union[Frame, str]) -> Answers:
         """Return the answers to a frame, by name.
 
         A frame is a numpy array (a mapping of them where there are several inputs) of the type and shape that the model
-        was proven with: a sample, or a batch of them. Of a sample the answers have no batch axis. Raises FrameError for
-        any other frame, ClosedError after close().
+        was proven with: a sample, or a batch of them. Of a sample the answers have no batch axis. Where the manifest has a
+        tokenizer, a frame may be a text (str), which is one sample. Raises FrameError for any other frame, ClosedError
+        after close().
         """
         opened = self._opened
         if opened is None:

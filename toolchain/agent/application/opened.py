@@ -7,7 +7,7 @@ import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from ..manifest import Manifest
 from ..measure.checked_decoder import CheckedDecoder
 from ..measure.decoders import find_decoder
 from ..measure.preprocess.picture import prepare_picture
+from ..measure.preprocess.text import feed_texts, open_tokenizer
+from ..measure.preprocess.tokenize import Tokenizer
 from ..measure.session import Session, open_session
 from ..measure.shapes import describe_difference, find_fixed_batch
 from .errors import ExpiredError, FrameError
@@ -77,7 +79,13 @@ class Opened:
     """A payload that answers. Nobody closes it: it goes, session and hold, when the last one who runs it is done."""
 
     def __init__(
-        self, proven: Proven, verdict: Verdict, session: Session, hold: Hold, decoder: Optional[CheckedDecoder]
+        self,
+        proven: Proven,
+        verdict: Verdict,
+        session: Session,
+        hold: Hold,
+        decoder: Optional[CheckedDecoder],
+        tokenizer: Optional[Tokenizer] = None,
     ) -> None:
         manifest = proven.manifest
         self.release = describe_release(proven, verdict)
@@ -87,7 +95,7 @@ class Opened:
         self.payload = proven.payload
         self._names = [spec.name for spec in manifest.outputs]
         self._reader = FrameReader(session.inputs, stacked=manifest.golden.stacked)
-        self._session, self._hold, self._decoder = session, hold, decoder
+        self._session, self._hold, self._decoder, self._tokenizer = session, hold, decoder, tokenizer
 
     def is_of(self, proven: Proven) -> bool:
         """Return whether this is the payload of a release, in the very file that is there now."""
@@ -96,8 +104,10 @@ class Opened:
         is_same_file = identify(proven.payload) == identify(self.payload)
         return is_same_file and describe_release(proven, proven.verdict) == self.release
 
-    def answer(self, frame: Frame) -> Answers:
+    def answer(self, frame: Union[Frame, str]) -> Answers:
         """Return what the payload makes of a frame, decoded where there is a decoder; see Model."""
+        if isinstance(frame, str):
+            frame = self._tokenize(frame)
         feeds, is_single = self._reader.read(frame)
         outputs = self._session.run(feeds)
         if self._decoder is not None:
@@ -116,17 +126,33 @@ class Opened:
         try:
             tensor, at = prepare_picture(picture, sensor.picture)
         except ToolchainError as error:
-            where, expected, found, fix = error.where, error.expected, error.found, error.fix
-            raise FrameError(error.code, error.what, where=where, expected=expected, found=found, fix=fix) from error
+            raise _explain_frame(error) from error
         answers = self.answer(tensor[0])
         if BOXES in answers and self._decoder is not None:
             answers[BOXES] = at.restore_boxes(answers[BOXES])
         return answers
 
+    def _tokenize(self, text: str) -> Dict[str, NDArray[Any]]:
+        """Return a text as one sample without a batch axis."""
+        if self.sensor is None or self._tokenizer is None:
+            what, fix = "this model takes no text", "give `model(frame)` what `model.inputs` says"
+            expected, found = "a tokenizer in [input] of the recipe", "none"
+            raise FrameError(ExitCode.USAGE, what, where="text", expected=expected, found=found, fix=fix)
+        try:
+            made = feed_texts(self._tokenizer, [text], self.sensor, self.inputs)
+        except ToolchainError as error:
+            raise _explain_frame(error) from error
+        return {name: array[0] for name, array in made.items()}
+
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError):  # one that was never opened
             self._session.close()
             self._hold.close()
+
+
+def _explain_frame(error: ToolchainError) -> FrameError:
+    where, expected, found, fix = error.where, error.expected, error.found, error.fix
+    return FrameError(error.code, error.what, where=where, expected=expected, found=found, fix=fix)
 
 
 def _refuse_picture(expected: str, found: str) -> FrameError:
@@ -209,7 +235,7 @@ def _open(slots: Slots, proven: Proven, verdict: Verdict, hold: Hold, wishes: Wi
         _check_reasons(proven.bundle_id, reasons, verdict, wishes)
         if wishes.is_warmed_up:
             warm_up(session, manifest, release)
-        return Opened(proven, verdict, session, hold, decoder), reasons
+        return Opened(proven, verdict, session, hold, decoder, open_tokenizer(hold.descriptor, manifest)), reasons
     except BaseException:
         session.close()
         raise

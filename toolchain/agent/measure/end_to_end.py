@@ -12,8 +12,10 @@ from .golden import GoldenArrays
 from .latency import Stopwatch
 from .pairs import read_frame
 from .preprocess.picture import prepare_picture
+from .preprocess.text import feed_texts, open_tokenizer
 from .record import EndToEnd
 from .session import Session
+from .text_pairs import read_texts
 
 # A share of the whole to a few percent; it gates nothing.
 _RUNS, _WARM_UP_RUNS = 30, 5
@@ -36,6 +38,15 @@ def measure_end_to_end(
             return {spec.name: prepare_picture(largest, picture)[0]}
 
         prepare = prepare_frame
+    tokenizer, texts = open_tokenizer(bundle_dir, manifest), manifest.golden.pairs.texts
+    if tokenizer is not None and texts is not None:
+        words = tokenizer
+        longest = max(read_texts(bundle_dir, texts), key=len)
+
+        def prepare_text() -> Dict[str, Any]:
+            return feed_texts(words, [longest], spec, manifest.inputs)
+
+        prepare = prepare_text
     times = [_time_once(session, feeds, prepare, _make_decode(manifest)) for _ in range(_WARM_UP_RUNS + _RUNS)]
     pre_ms, model_ms, post_ms = (statistics.median(part) for part in zip(*times[_WARM_UP_RUNS:]))  # noqa: B905 - Python 3.8
     return EndToEnd(

@@ -16,6 +16,7 @@ from .golden import GoldenArrays, load_array
 from .preprocess.picture import prepare_picture
 from .preprocess.place import Placement
 from .targets import split_targets
+from .text_pairs import check_texts
 
 # Exponentials of two libraries differ in their last bits.
 _RELATIVE, _ABSOLUTE = 1e-4, 1e-6
@@ -41,6 +42,7 @@ def check_pairs(bundle_dir: Path, manifest: Manifest, golden: GoldenArrays) -> N
             raise _refuse(ExitCode.MALFORMED, "golden boxes are none", pairs.boxes, "(rows, 4)", str(boxes.shape))
         for pair in pairs.pictures:
             _check_picture(bundle_dir, pair, manifest.input.picture, np.array(boxes))
+    check_texts(bundle_dir, manifest)
     if pairs.answers:
         _check_answers(bundle_dir, manifest, golden)
 
