@@ -180,6 +180,12 @@ class Model {
   Answers answer(const Inputs& inputs) const;
   // The same of a picture, as `see` takes it.
   Found find(const TensorView& picture) const;
+  // The outputs for a text in UTF-8, made tokens as the manifest says (docs/input_output.md), and what they mean; throw FrameError for what
+  // is no text, and where the manifest has no tokenizer.
+  Outputs read(const std::string& text) const;
+  Answers answer(const std::string& text) const;
+  // What `read` feeds to the payload.
+  Outputs tokenize(const std::string& text) const;
   // The names of the classes; none where the recipe has no [output].
   std::vector<std::string> classes() const;
 

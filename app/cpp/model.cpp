@@ -40,6 +40,27 @@ Found Model::find(const TensorView& picture) const {
   return found;
 }
 
+static Inputs view_all(const Outputs& tensors) {
+  Inputs inputs;
+  for (const auto& [name, tensor] : tensors) inputs[name] = {tensor.dtype, tensor.shape, tensor.bytes.data()};
+  return inputs;
+}
+
+Outputs Model::tokenize(const std::string& text) const { return impl_->opened()->tokenize(text); }
+
+Outputs Model::read(const std::string& text) const {
+  const std::shared_ptr<const Opened> opened = impl_->opened();
+  const Outputs tokens = opened->tokenize(text);
+  return opened->run(view_all(tokens));
+}
+
+Answers Model::answer(const std::string& text) const {
+  const std::shared_ptr<const Opened> opened = impl_->opened();
+  const Outputs tokens = opened->tokenize(text);
+  const Inputs inputs = view_all(tokens);
+  return opened->decode(opened->run(inputs), inputs);
+}
+
 std::vector<std::string> Model::classes() const { return impl_->opened()->manifest().classes; }
 Release Model::release() const { return impl_->opened()->release(); }
 std::vector<TensorSpec> Model::inputs() const { return impl_->opened()->manifest().inputs; }

@@ -21,7 +21,9 @@
 #include "board/verdict.h"
 #include "golden/check_answers.h"
 #include "golden/check_pictures.h"
+#include "golden/check_texts.h"
 #include "runtimes/runtime.h"
+#include "text/open.h"
 
 namespace edge_app {
 namespace {
@@ -99,10 +101,12 @@ Active open_once(const std::string& root, const Options& options, const std::sha
   if (running && running->is_of(verdict.release, payload)) return {running, reasons, {}};
   Meaning meaning(manifest, options.decodes);
   const GoldenFolder golden{hold.get(), release_path, owners, manifest};
+  std::shared_ptr<const Tokenizer> tokenizer = open_tokenizer(golden);
+  check_texts(golden, tokenizer.get());
   check_pictures(golden);
   check_answers(golden, meaning);
-  auto opened =
-      std::make_shared<const Opened>(verdict.release, std::move(manifest), std::move(meaning), std::move(hold), runtime, payload);
+  auto opened = std::make_shared<const Opened>(verdict.release, std::move(manifest), std::move(meaning), std::move(tokenizer),
+                                               std::move(hold), runtime, payload);
   if (options.warms_up) opened->warm_up();
   return {opened, reasons, {}};
 }

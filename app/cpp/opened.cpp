@@ -9,10 +9,12 @@
 
 namespace edge_app {
 
-Opened::Opened(Release release, Manifest manifest, Meaning meaning, Descriptor hold, const Runtime& runtime, const PayloadFile& file)
+Opened::Opened(Release release, Manifest manifest, Meaning meaning, std::shared_ptr<const Tokenizer> tokenizer, Descriptor hold,
+               const Runtime& runtime, const PayloadFile& file)
     : release_(std::move(release)),
       manifest_(std::move(manifest)),
       meaning_(std::move(meaning)),
+      tokenizer_(std::move(tokenizer)),
       hold_(std::move(hold)),
       path_(file.path),
       identity_(file.identity),
@@ -49,6 +51,13 @@ void Opened::warm_up() const {
     for (int turn = 0; turn < 2; ++turn) run(inputs);
   } catch (const Error&) {  // zeros may be no input that a payload takes; frames are another matter
   }
+}
+
+Outputs Opened::tokenize(const std::string& text) const {
+  if (!tokenizer_)
+    throw FrameError(Code::kUsage, "this model takes no text", "text", "a tokenizer in [input] of the recipe", "none",
+                     "give what inputs() says");
+  return tokenizer_->tokenize(text, manifest_.inputs);
 }
 
 Outputs Opened::run(const Inputs& inputs) const {

@@ -13,16 +13,20 @@
 #include "decoders/meaning.h"
 #include "edge_app.h"
 #include "runtimes/runtime.h"
+#include "text/tokenizer.h"
 
 namespace edge_app {
 
 // A payload that answers; it goes, session and hold, when the last one who runs it is done.
 class Opened {
  public:
-  Opened(Release release, Manifest manifest, Meaning meaning, Descriptor hold, const Runtime& runtime, const PayloadFile& file);
+  Opened(Release release, Manifest manifest, Meaning meaning, std::shared_ptr<const Tokenizer> tokenizer, Descriptor hold,
+         const Runtime& runtime, const PayloadFile& file);
 
   const Release& release() const { return release_; }
   const Manifest& manifest() const { return manifest_; }
+  // The inputs of a text; throws FrameError, also where the manifest has no tokenizer.
+  Outputs tokenize(const std::string& text) const;
 
   // What became of the payload's file since it was opened, or nothing: what runs goes on without it.
   std::optional<Error> find_change() const;
@@ -36,6 +40,7 @@ class Opened {
   Release release_;
   Manifest manifest_;
   Meaning meaning_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
   Descriptor hold_;
   std::string path_;
   std::vector<int64_t> identity_;

@@ -28,10 +28,11 @@ def environment(tmp_path_factory):
 def run_example(environment):
     """Return a function that runs an example and returns what subprocess.run does."""
 
-    def run(name, *arguments):
+    def run(name, *arguments, given=b""):
         command = [sys.executable, "-B", _REPOSITORY / "examples" / name, *arguments]
-        return subprocess.run(
-            list(map(str, command)), capture_output=True, text=True, env=environment, timeout=120, check=False
+        done = subprocess.run(
+            list(map(str, command)), input=given, capture_output=True, env=environment, timeout=120, check=False
         )
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run

@@ -31,6 +31,11 @@ Golden read_golden(const json& document) {
   for (const json& pair : pairs.at("pictures"))
     golden.pictures.push_back({pair.at("picture"), pair.at("tensor"), pair.at("restored"), pair.at("left"), pair.at("top"), pair.at("width"),
                                pair.at("height")});
+  if (const json& texts = pairs.at("texts"); !texts.is_null()) {
+    golden.texts_utf8 = texts.at("utf8");
+    golden.texts_offsets = texts.at("offsets");
+    golden.texts_inputs = texts.at("inputs").get<std::map<std::string, std::string>>();
+  }
   return golden;
 }
 
@@ -51,6 +56,7 @@ Manifest read_manifest(const json& document, const std::string& where) {
   const json& sensor = document.at("input");
   if (!sensor.is_null() && !sensor.at("picture").is_null())
     manifest.picture = read_picture_spec(sensor.at("picture"), sensor.at("name"), where);
+  manifest.text = read_text_spec(document, where);
   if (const json& decoder = document.at("metric").at("decoder"); !decoder.is_null()) manifest.decoder = decoder.dump();
   if (const json& classes = document.at("output").at("classes"); !classes.is_null()) manifest.classes = classes.get<std::vector<std::string>>();
   for (const json& item : document.at("files"))

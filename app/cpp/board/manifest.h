@@ -9,6 +9,7 @@
 
 #include "edge_app.h"
 #include "picture/spec.h"
+#include "text/spec.h"
 
 namespace edge_app {
 
@@ -29,6 +30,8 @@ struct Golden {
   std::map<std::string, std::string> inputs, outputs, answers;
   std::vector<PicturePair> pictures;
   std::string boxes;  // empty where there are no pictures
+  std::string texts_utf8, texts_offsets;  // empty where there are no texts
+  std::map<std::string, std::string> texts_inputs;
 };
 
 struct Manifest {
@@ -40,6 +43,7 @@ struct Manifest {
   std::map<std::string, Entry> files;
   Golden golden;
   std::optional<PictureSpec> picture;
+  std::optional<TextSpec> text;
   std::vector<std::string> classes;
   std::string decoder;  // as JSON; empty where outputs are answers
 };

@@ -2,6 +2,7 @@
 //
 //     edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--until-trouble] [--decode] [--raw] [--warn] [--agent-limit-ms N]
 //     edge_app_run ROOT ANSWERS --picture ROWSxWIDTH PICTURE [--boxes BOXES] [--decode]
+//     edge_app_run ROOT ANSWERS --text TEXT [--decode]
 //
 // FRAMES has the bytes of an input, sample after sample, in C order; ANSWERS.NAME gets those of each output, and with --decode those of
 // what they mean, of all frames as one batch; with --raw no decoder is opened. It exits with 0, or with the code of the error
@@ -51,6 +52,16 @@ int show(const Model& model, const Words& words) {
     restored.push_back(prepared.at.restore(box));
   }
   edge_app::write_bytes(answers + ".restored", restored.data(), restored.size() * 16);
+  return 0;
+}
+
+// Writes what the payload answers to a text in UTF-8, and with --decode what that means.
+int tell(const Model& model, const Words& words) {
+  const std::vector<uint8_t> bytes = edge_app::read_bytes(words.options.at("--text")[0]);
+  const std::string text(bytes.begin(), bytes.end());
+  for (const auto& [name, tensor] : model.read(text))
+    edge_app::write_bytes(words.plain[1] + "." + name, tensor.bytes.data(), tensor.bytes.size());
+  if (words.has("--decode")) edge_app::write_answers(words.plain[1], model.answer(text));
   return 0;
 }
 
@@ -115,7 +126,8 @@ int run(const Words& words) {
   const std::vector<std::string>& plain = words.plain;
   if (plain.size() < 2 || words.read_number("--batch", 1) < 1 || words.read_number("--repeat", 1) < 1) {
     std::cerr << "usage: edge_app_run ROOT ANSWERS NAME=FRAMES [NAME=FRAMES ...] [--batch N] [--repeat N] [--changes N] [--until-trouble] [--decode] [--raw] [--warn] [--agent-limit-ms N]\n"
-                 "       edge_app_run ROOT ANSWERS --picture ROWSxWIDTH PICTURE [--boxes BOXES] [--decode]\n";
+                 "       edge_app_run ROOT ANSWERS --picture ROWSxWIDTH PICTURE [--boxes BOXES] [--decode]\n"
+                 "       edge_app_run ROOT ANSWERS --text TEXT [--decode]\n";
     return 2;
   }
   edge_app::Options options;
@@ -133,6 +145,7 @@ int run(const Words& words) {
   Model model(plain[0], options);
   for (const std::string& reason : model.reasons()) std::cerr << "warning: " << reason << "\n";
   if (words.has("--picture")) return show(model, words);
+  if (words.has("--text")) return tell(model, words);
   if (words.has("--decode")) {
     edge_app::write_answers(plain[1], model.answer(take(model, frames, 0, std::numeric_limits<int64_t>::max())));
     return 0;
@@ -162,6 +175,7 @@ int main(int count, char** words) {
                                 {"--warn", 0},
                                 {"--agent-limit-ms", 1},
                                 {"--picture", 2},
+                                {"--text", 1},
                                 {"--boxes", 1}},
                                run);
 }

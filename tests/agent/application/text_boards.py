@@ -19,19 +19,21 @@ def run_reader(texts):
     return session.run(["logits"], text.tokenizer.tokenize(texts, text.ids))[0]
 
 
-def make_text_bundle(**changes):
-    """Return an unsigned bundle of tests/agent/measure/text_bundle.py's model, without golden texts of many kinds."""
+def make_text_bundle(*, pair=lambda array: array, **changes):
+    """Return an unsigned bundle of tests/agent/measure/text_bundle.py's model, with a few golden texts; `pair` changes their tokens."""
     made = read_tokenizer().tokenizer.tokenize(TEXTS, "input_ids")
     files = {f"golden/{name}.npy": write_npy(array) for name, array in made.items()}
     data = [text.encode() for text in TEXTS]
     files["golden/utf8.npy"] = write_npy(np.frombuffer(b"".join(data), np.uint8))
     files["golden/ends.npy"] = write_npy(np.cumsum([0, *map(len, data)], dtype=np.int64))
+    files |= {f"golden/pair-{name}.npy": write_npy(pair(array)) for name, array in made.items()}
     files["golden/out.npy"] = write_npy(run_reader(TEXTS))
     files["tokenizer/vocabulary.txt"] = write_vocabulary()
     paths = {name: f"golden/{name}.npy" for name in made}
+    tokens = {name: f"golden/pair-{name}.npy" for name in made}
     pairs = {
         **MANIFEST["golden"]["pairs"],
-        "texts": {"utf8": "golden/utf8.npy", "offsets": "golden/ends.npy", "inputs": paths},
+        "texts": {"utf8": "golden/utf8.npy", "offsets": "golden/ends.npy", "inputs": tokens},
     }
     out = {"logits": "golden/out.npy"}
     golden = {
@@ -53,5 +55,5 @@ def make_text_bundle(**changes):
     return make_payload_bundle("float32", **{**usual, **changes})
 
 
-def make_text_board(root, keys, bytecode):
-    return make_board(root, keys, bytecode, make_text_bundle())
+def make_text_board(root, keys, bytecode, **changes):
+    return make_board(root, keys, bytecode, make_text_bundle(**changes))

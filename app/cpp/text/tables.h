@@ -1,0 +1,8 @@
+// Whose tables of characters WordPiece normalizes by: toolchain/agent/text.py names the same.
+#pragma once
+
+namespace edge_app {
+
+extern const char* const kTextTables;
+
+}  // namespace edge_app
