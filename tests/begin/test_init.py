@@ -9,13 +9,17 @@ import pytest
 import torch
 from torch import nn
 
+from tests.agent.measure.text_bundle import TEXTS, build_reader, read_tokenizer
 from tests.conftest import build_model
+from tests.texts import write_tokenizer_json
 from toolchain.begin.init import begin_model
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.module.builder import build_model as build_module
 from toolchain.module.weights import load_weights
 from toolchain.project.find import find_recipe, list_models
+from toolchain.run.cache import Cache
 from toolchain.run.progress import Progress
+from toolchain.stages.run import Run
 
 _MODEL = """
 from torch import nn
@@ -110,6 +114,21 @@ def test_the_task_is_guessed_from_the_targets_in_the_data(folder, data, task, me
     assert (recipe.task.name, recipe.metric_name) == (task, metric)
     assert recipe.data.options.get("targets") == targets
     assert any(f"a guess: the task is {task}" in text for text in begun.said)
+
+
+def test_a_model_of_tokens_takes_its_tokenizer_along_and_the_texts_are_no_input(folder):
+    (folder / "reader.onnx").write_bytes(build_reader())
+    (folder / "tokenizer.json").write_bytes(write_tokenizer_json())
+    text = read_tokenizer()
+    np.savez(folder / "texts.npz", text=np.array(TEXTS), **text.tokenizer.tokenize(TEXTS, text.ids))
+    begun = begin("reader", "reader.onnx", data=folder / "texts.npz")
+    recipe = find_recipe("reader")
+    assert (recipe.input.text.file, recipe.input.text.length) == ("tokenizer.json", 16)
+    assert (recipe.folder / "tokenizer.json").read_bytes() == write_tokenizer_json()
+    assert any("input_ids takes the tokens of a text" in said for said in begun.said)
+    Run(recipe=recipe, cache=Cache(folder / "cache"), progress=Progress(stream=io.StringIO(), quiet=True))
+    begin("unread", "reader.onnx")
+    assert find_recipe("unread").input is None
 
 
 def test_without_data_it_is_said_which(folder):
