@@ -1,7 +1,7 @@
 """Writes the tables of characters that WordPiece normalizes by, for the agent and for C++: python app/make_character_tables.py.
 
 They are not Unicode's of one year: they are what HuggingFace's tokenizers do with each of the 1,112,064 characters, asked one by
-one, since that is what models are trained with. It needs `tokenizers` of the version that toolchain/agent/text.py names.
+one, since that is what models are trained with. Then `ruff format`. It needs `tokenizers` of the version that toolchain/agent/text.py names.
 """
 
 from __future__ import annotations
@@ -131,9 +131,20 @@ def write_python(found: Mapping[str, Mapping[int, object]], moves: Rows) -> str:
     ]
     lines += ["", "LOWER = (", *_write_string(words), ")"]
     for name, texts in (("LOWER_LONG", _list_long(found["lower"])), ("DECOMPOSED", found["decomposed"])):
-        words = [f"{code:x}={'.'.join(f'{ord(part):x}' for part in text)}" for code, text in sorted(texts.items())]
-        lines += ["", f"{name} = (", *_write_string(words), ")"]
+        lines += ["", f"{name} = (", *_write_columns(texts), ")"]
     return "\n".join(lines) + "\n"
+
+
+def _write_columns(texts: Mapping[int, str]) -> Iterator[str]:
+    """Yield characters by the length of what they become: the characters, and a column for each part of that."""
+    for length in sorted({len(text) for text in texts.values()}):
+        own = {code: text for code, text in sorted(texts.items()) if len(text) == length}
+        columns = [[f"{ord(text[place]):x}" for text in own.values()] for place in range(length)]
+        spans = [_write_span(first, last) for first, last, _ in join(dict.fromkeys(own, 1))]
+        yield "    ("
+        for words in (spans, *columns):
+            yield from ("        (", *(f"    {line}" for line in _write_string(words)), "        ),")
+        yield "    ),"
 
 
 def _list_long(lower: Mapping[int, str]) -> dict[int, str]:

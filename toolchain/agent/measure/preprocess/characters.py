@@ -52,10 +52,17 @@ def _read_ranges(text: str) -> Ranges:
 
 
 @functools.lru_cache(maxsize=None)
-def _read_mapping(text: str) -> Dict[int, str]:
-    """Return what characters become, of words such as c0=41.300."""
-    pairs = (word.split("=") for word in text.split())
-    return {int(code, 16): "".join(chr(int(part, 16)) for part in parts.split(".")) for code, parts in pairs}
+def _read_columns(tables_by_length: Tuple[Tuple[str, ...], ...]) -> Dict[int, str]:
+    """Return what characters become: of each length a text of the characters, as Ranges has them, and one for each part."""
+    found: Dict[int, str] = {}
+    for spans, *columns in tables_by_length:
+        codes: List[int] = []
+        for span in spans.split():
+            first, _, last = span.partition("-")
+            codes.extend(range(int(first, 16), int(last or first, 16) + 1))
+        parts = zip(*([chr(int(part, 16)) for part in column.split()] for column in columns))  # noqa: B905 - Python 3.8
+        found.update(zip(codes, map("".join, parts)))  # noqa: B905 - Python 3.8
+    return found
 
 
 @functools.lru_cache(maxsize=None)
@@ -68,7 +75,7 @@ def _read_lower() -> Dict[int, str]:
         first, _, last = ends.partition("-")
         for code in range(int(first, 16), int(last or first, 16) + 1, int(step or "1", 16)):
             found[code] = chr(code + int(distance, 16))
-    return {**found, **_read_mapping(tables.LOWER_LONG)}
+    return {**found, **_read_columns(tables.LOWER_LONG)}
 
 
 @functools.lru_cache(maxsize=_KEPT)
@@ -117,7 +124,7 @@ def decompose(character: str) -> str:
         vowel, trailing = divmod(rest, _TRAILING_COUNT)
         jamo = chr(_LEADING + leading) + chr(_VOWELS + vowel)
         return jamo + chr(_TRAILING + trailing) if trailing else jamo
-    return _read_mapping(tables.DECOMPOSED).get(code, character)
+    return _read_columns(tables.DECOMPOSED).get(code, character)
 
 
 @functools.lru_cache(maxsize=_KEPT)
