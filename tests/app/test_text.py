@@ -64,12 +64,16 @@ def number(sanitized, tmp_path):
 @pytest.mark.parametrize("name", SPECS)
 def test_any_text_has_the_numbers_that_python_gives_it(number, name):
     spec, tokenizer = SPECS[name], make_tokenizer(SPECS[name])
-    # All of the first scripts, and some of every plane.
-    codes = [*range(0x3400), *range(0x3400, 0xD800, 97), *range(0xE000, 0x110000, 97)]
+    # All of the first scripts, and some of every plane: once with all that is done to characters, once without most of it.
+    codes = (
+        [*range(0x3400), *range(0x3400, 0xD800, 97), *range(0xE000, 0x110000, 97)]
+        if name in ("uncased", "plain")
+        else []
+    )
     marked = [f"x{chr(code)}y\u0301\u0323 {chr(code).upper()}" for code in codes]
     joined = ["".join(marked[start : start + 3]) for start in range(0, len(marked), 3)]
 
-    @settings(max_examples=3)
+    @settings(max_examples=2)
     @given(st.lists(TEXTS, min_size=200, max_size=200))
     def check(texts):
         texts = [*texts, *list_hard_texts(spec.length), *joined]
