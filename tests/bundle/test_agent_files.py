@@ -50,6 +50,12 @@ def make_site(tmp_path):
     return make
 
 
+# Layers and roofs are timed where time is measured, which it is not here; an application's wheel leaves them out.
+TIMED = {
+    "measure/onnxruntime_peaks.py", "measure/openvino/kernels.py", "measure/openvino/peaks.py", "measure/peaks.py",
+}  # fmt: skip
+
+
 def verify_alone(bundle, site):
     """Verify a bundle with its own agent; return the exit code, the agent's modules that ran, and all top-level names."""
     command = [sys.executable, "-I", "-S", "-B", "-c", START, site, "verify", "."]
@@ -75,7 +81,8 @@ def test_a_bundle_proves_itself_with_the_standard_library_numpy_and_the_runtime_
     assert not {"toolchain", "torch", "onnx"} & set(names)
     rides = {path.relative_to(bundle / "agent").as_posix() for path in (bundle / "agent").rglob("*.py")}
     # A file that did not run would not be needed, and one that ran from elsewhere would not ride.
-    assert ran | {"__main__.py"} == rides == list_names(runtime, "top1")
+    assert ran.isdisjoint(TIMED)
+    assert ran | {"__main__.py"} | (rides & TIMED) == rides == list_names(runtime, "top1")
 
 
 def test_a_process_without_the_runtime_does_not_pass(make_bundle, make_site):

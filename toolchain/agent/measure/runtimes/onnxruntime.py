@@ -9,7 +9,6 @@ from ...errors import ExitCode, ToolchainError, first_line
 from ...manifest import TensorSpec
 from ...temporary import TemporaryFolder
 from ..layer_times import Kernel, Peaks
-from ..onnxruntime_peaks import measure_peaks as measure_roofs
 from ..onnxruntime_profile import read_kernels, read_layers, read_profile
 from ..placement import Placement
 from ..session import BuildRequest
@@ -231,6 +230,8 @@ def time_kernels(
 
 def measure_peaks(threads: int, copy_bytes: int) -> Peaks:
     """Return the best that this board does under ONNX Runtime."""
+    # No application measures: its wheel leaves it out (app/agent_files.py).
+    from ..onnxruntime_peaks import measure_peaks as measure_roofs
 
     def open_bytes(model: bytes) -> Any:
         with TemporaryFolder() as folder:
