@@ -51,8 +51,8 @@ text = %s
 def folder(tmp_path):
     (tmp_path / "model.py").write_text(MODEL % len(TOKENS))
     (tmp_path / "vocab.txt").write_bytes(write_vocabulary())
-    rows = [f"hello world {number},0\nthe unaffable École {number},1\n" for number in range(20)]
-    for name in ("train", "test"):
+    for name, first in (("train", 0), ("test", 20)):
+        rows = [f"hello world {number},0\nthe unaffable École {number},1\n" for number in range(first, first + 20)]
         (tmp_path / f"{name}.csv").write_text("text,label\n" + "".join(rows))
     return tmp_path
 
