@@ -109,8 +109,9 @@ def _lower(
     model, policy = drop_ranges(model), replace(policy, scheme=match_weight_bits(policy.scheme, learned))
     smoothing = Smoothing(model=model, factors={})
     if policy.has_dynamic and learned is None:
-        enough_db = sqnr_db_min + AMPLE_DB
-        smoothing = smooth_outliers(model, feeds, policy.scheme, kernels=policy.kernels, enough_db=enough_db)
+        smoothing = smooth_outliers(
+            model, feeds, policy.scheme, kernels=policy.kernels, enough_db=sqnr_db_min + AMPLE_DB
+        )
         trim_heap()
     model = smoothing.model
     plan = policy.plan(model, frozenset())
@@ -125,8 +126,10 @@ def _lower(
         model, plan, feeds, options, policy, start_steps, learned, weights
     )
     trim_heap()
-    methods_db = compare_benches({method: bench for method, (_, bench) in benches.items()}, frozenset(infinite))
-    ranges, bench = benches[max(methods_db, key=lambda method: methods_db[method])]
+    racing = {method: bench for method, (_, bench) in benches.items()}
+    # One look tells enough to hold static scales against dynamic ones, of which methods know nothing.
+    methods_db = compare_benches(racing, frozenset(infinite), looks_max=1)
+    ranges, bench = benches[max(methods_db, key=methods_db.__getitem__)]
     reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
     known, speed = LayerTimes(), SpeedSearch()
     is_timed = options.choose_by_measurement and (policy.kernels or policy.timed_on) is not None
@@ -139,13 +142,11 @@ def _lower(
         threads=threads if is_timed else None,
     )
     policy, bench, plan = scales.policy, scales.bench, scales.policy.plan(model, frozenset())
+    if scales.chosen == "static":
+        methods_db = compare_benches(racing, frozenset(infinite))
+        ranges, bench = benches[max(methods_db, key=methods_db.__getitem__)]
     trim_heap()
-    # What is learned with layers in int8 that cannot stay there makes up for their noise, and is wrong without them. Where a
-    # metric decides, which they are is not known yet.
-    alone_db, guilty = dict[str, float](), frozenset[str]()
-    if task is None and (all_db := bench.measure_sqnr_db(frozenset(reasons))) < sqnr_db_min:
-        alone_db = rank_layers(bench, plan, frozenset(reasons), start_steps)
-        guilty = predict_guilty(alone_db, all_db=all_db, sqnr_db_min=sqnr_db_min)
+    alone_db, guilty = _predict_guilty(bench, plan, frozenset(reasons), sqnr_db_min, start_steps, task)
     improved = improve_numbers(
         bench, policy, ranges, feeds, guilty.union(reasons), sqnr_db_min=sqnr_db_min, start_steps=start_steps
     )
@@ -203,6 +204,25 @@ def _lower(
             {name: observation for name, observation in observations.items() if name in final.tensors}, ranges
         ),
     )
+
+
+def _predict_guilty(
+    bench: Bench,
+    plan: QdqPlan,
+    keep: frozenset[str],
+    sqnr_db_min: float,
+    start_steps: StartSteps,
+    task: Task | None,
+) -> tuple[dict[str, float], frozenset[str]]:
+    """Return what each layer leaves alone in int8, and those that cannot stay; neither where all together keep the gate.
+
+    What is learned beside a layer that cannot stay makes up for its noise, and is wrong without it. Neither too where a metric
+    decides: which layers cannot stay is not known then.
+    """
+    if task is not None or (all_db := bench.measure_sqnr_db(keep)) >= sqnr_db_min:
+        return {}, frozenset()
+    alone_db = rank_layers(bench, plan, keep, start_steps)
+    return alone_db, predict_guilty(alone_db, all_db=all_db, sqnr_db_min=sqnr_db_min)
 
 
 def _finish_trials(bench: Bench, policy: Int8Policy, folder: Path) -> Bench:

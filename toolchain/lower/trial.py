@@ -212,14 +212,16 @@ def count_up_to(total: int, advance: Callable[[], None]) -> Callable[[], None]:
     return lambda: None if next(left, None) is None else advance()
 
 
-def compare_benches(benches: Mapping[str, Bench], keep_float: frozenset[str]) -> dict[str, float]:
+def compare_benches(
+    benches: Mapping[str, Bench], keep_float: frozenset[str], *, looks_max: int | None = None
+) -> dict[str, float]:
     """Return what the worst output surely keeps in each of several benches on the same samples, in dB.
 
     All are looked at after 8 samples, then after twice as many; one whose upper bound is under the lower bound of another
-    gets no more, and none does where those that are left keep alike. One session is open at a time.
+    gets no more, and none does where those that are left keep alike, or after so many looks. One session is open at a time.
     """
     racing, low_db = dict(benches), dict[str, float]()
-    for look in list_looks(max(len(bench.feeds) for bench in benches.values())):
+    for look in list_looks(max(len(bench.feeds) for bench in benches.values()))[:looks_max]:
         found = {name: bench.measure_outputs_db(keep_float, samples=look).values() for name, bench in racing.items()}
         low_db |= {name: min(estimate.low_db for estimate in estimates) for name, estimates in found.items()}
         best_db = max(low_db[name] for name in racing)
