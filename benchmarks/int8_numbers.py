@@ -94,7 +94,7 @@ def judge_model(model: onnx.ModelProto, calibration: Sequence[Feed], evaluation:
             row[name] = _judge(judges, policy, ranges, keep, technique(subject, Adjustment()))
         start = time.process_time()
         improved = improve_numbers(
-            plain, policy, ranges, calibration, keep, sqnr_db_min=math.inf, start_steps=lambda _n, _t: lambda: None
+            plain, policy, ranges, calibration, keep, enough_db=math.inf, start_steps=lambda _n, _t: lambda: None
         )
         row["cpu_s"] = round(time.process_time() - start, 1)
         row["kept"] = _judge(judges, policy, ranges, keep, improved.adjustment)

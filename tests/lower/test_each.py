@@ -1,6 +1,6 @@
 import pytest
 
-from toolchain.lower.each import do_each
+from toolchain.lower.each import do_each, take_each
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -26,3 +26,9 @@ def test_no_more_items_are_taken_than_are_worked_on_and_one(workers):
     results = do_each(lambda number: number, take(), workers=workers)
     assert next(results) == 0
     assert len(taken) <= workers + 2
+
+
+def test_what_was_taken_is_let_go_in_the_order_of_the_items():
+    items = [3, 1, 2]
+    left = [(item, len(items)) for item in take_each(items)]
+    assert left == [(3, 2), (1, 1), (2, 0)]

@@ -166,21 +166,6 @@ def test_a_layer_that_spoils_an_output_goes_back_to_float_and_is_named(spoiled, 
     assert lowering.sqnr_db["y"] >= 20
 
 
-def test_numbers_are_improved_without_the_layers_that_cannot_stay_in_int8(
-    spoiled, residual, feeds, scheme, monkeypatch
-):
-    """What is learned beside them makes up for their noise, and is wrong where they are in float."""
-    seen, work = [], int8.improve_numbers
-    monkeypatch.setattr(
-        int8,
-        "improve_numbers",
-        lambda *arguments, **options: seen.append(arguments[4]) or work(*arguments, **options),
-    )
-    lower(*spoiled, scheme)
-    lower(residual, feeds, scheme)
-    assert seen == [frozenset({"second"}), frozenset()]
-
-
 def test_a_model_without_a_layer_for_int8_comes_back_as_it_is(scheme):
     model = parse_model(
         '<ir_version: 10, opset_import: ["": 21]> net (float[n, 4] x) => (float[n, 4] y) { y = Relu(x) }'

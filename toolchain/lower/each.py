@@ -29,3 +29,10 @@ def do_each(work: Callable[..., _Made], *items: Iterable[Any], workers: int) -> 
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+
+
+def take_each(items: list[_Made]) -> Iterator[_Made]:
+    """Yield each of the items, and let go of it: what is made of them need not stand beside all of them in memory."""
+    items.reverse()
+    while items:
+        yield items.pop()

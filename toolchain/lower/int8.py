@@ -17,14 +17,13 @@ import onnx
 from toolchain.agent.temporary import TemporaryFolder
 from toolchain.errors import usage
 from toolchain.graph.learned_ranges import drop_ranges, read_ranges
-from toolchain.lower.accuracy import Accuracy, choose_kept, rank_layers
+from toolchain.lower.accuracy import Accuracy, choose_kept
 from toolchain.lower.blocks import BlockChoice, choose_blocks
 from toolchain.lower.calibrate import calibrate_methods
 from toolchain.lower.calibration.outliers import Outlier, find_outliers
 from toolchain.lower.dynamic.choice import ScaleChoice, choose_scales
 from toolchain.lower.float_graph import bind_comparison
 from toolchain.lower.float_reasons import explain_float_layers, explain_shared, list_operators
-from toolchain.lower.layer_search import predict_guilty
 from toolchain.lower.learned import match_weight_bits
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan
@@ -35,7 +34,8 @@ from toolchain.lower.speed import LayerTimes, SpeedSearch, find_slow_layers, tim
 from toolchain.lower.stored_weights import StoredWeights
 from toolchain.lower.tables import Tables, choose_tables
 from toolchain.lower.task_trial import Task
-from toolchain.lower.techniques.improve import Technique, improve_numbers
+from toolchain.lower.techniques.context import improve_in_context
+from toolchain.lower.techniques.improve import Technique
 from toolchain.lower.trial import AMPLE_DB, Arrays, Bench, compare_benches
 from toolchain.project.recipe import QuantizeSection
 from toolchain.run.heap import trim_heap
@@ -146,17 +146,26 @@ def _lower(
         methods_db = compare_benches(racing, frozenset(infinite))
         ranges, bench = benches[max(methods_db, key=methods_db.__getitem__)]
     trim_heap()
-    alone_db, guilty = _predict_guilty(bench, plan, frozenset(reasons), sqnr_db_min, start_steps, task)
-    improved = improve_numbers(
-        bench, policy, ranges, feeds, guilty.union(reasons), sqnr_db_min=sqnr_db_min, start_steps=start_steps
+    improved = improve_in_context(
+        bench,
+        others,
+        plan,
+        policy,
+        ranges,
+        feeds,
+        frozenset(reasons),
+        sqnr_db_min=sqnr_db_min if task is None else None,
+        enough_db=sqnr_db_min + AMPLE_DB,
+        start_steps=start_steps,
     )
     trim_heap()
-    alone_db, bench = alone_db if improved.bench is bench else {}, improved.bench
-    others = [replace(other, build=bench.build) for other in others]
+    bench, others = improved.bench, improved.others
     timed = _finish_trials(bench, policy, folder)
     if is_timed:
         known = time_both(timed, plan, frozenset(reasons), threads=threads)
-    kept = choose_kept(bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps, task, alone_db)
+    kept = choose_kept(
+        bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps, task, improved.alone_db
+    )
     reasons |= kept.reasons
     if is_timed:
         speed = find_slow_layers(
@@ -204,25 +213,6 @@ def _lower(
             {name: observation for name, observation in observations.items() if name in final.tensors}, ranges
         ),
     )
-
-
-def _predict_guilty(
-    bench: Bench,
-    plan: QdqPlan,
-    keep: frozenset[str],
-    sqnr_db_min: float,
-    start_steps: StartSteps,
-    task: Task | None,
-) -> tuple[dict[str, float], frozenset[str]]:
-    """Return what each layer leaves alone in int8, and those that cannot stay; neither where all together keep the gate.
-
-    What is learned beside a layer that cannot stay makes up for its noise, and is wrong without it. Neither too where a metric
-    decides: which layers cannot stay is not known then.
-    """
-    if task is not None or (all_db := bench.measure_sqnr_db(keep)) >= sqnr_db_min:
-        return {}, frozenset()
-    alone_db = rank_layers(bench, plan, keep, start_steps)
-    return alone_db, predict_guilty(alone_db, all_db=all_db, sqnr_db_min=sqnr_db_min)
 
 
 def _finish_trials(bench: Bench, policy: Int8Policy, folder: Path) -> Bench:

@@ -25,10 +25,10 @@ from toolchain.graph.session import HostSession
 from toolchain.graph.view import GraphView, read_names
 from toolchain.lower.adjustment import find_bias_place
 from toolchain.lower.cut import Cut, OpenPiece, Piece, Values, open_nodes
-from toolchain.lower.each import count_cpus, do_each
+from toolchain.lower.each import count_cpus, do_each, take_each
 from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode
 
-# Of tensors that the runs under way do not share with the float model's: layers that would need more wait for another pass.
+# Of tensors that runs under way do not share with the float model's: layers that would need more wait for another pass.
 _MEMORY_BYTES = 192 * 2**20
 
 
@@ -108,38 +108,44 @@ class _Passes:
         self._any_shape = any_shape
         self._pieces = list(cut.list_pieces())
         self._opened: dict[int, OpenPiece] = {}
+        self._peaks_bytes: list[int] | None = None
 
     def run(self, feed: Mapping[str, NDArray[Any]], waiting: dict[str, _Layer]) -> tuple[Values, dict[str, Values]]:
         """Return what the float model returns, and with each of the layers alone in int8 that memory allowed.
 
         Those are taken out of `waiting`; at least one is.
         """
+        peaks_bytes = self._peaks_bytes = self._peaks_bytes or self._foresee(feed)
         reference: Values = dict(feed)
         runs: dict[str, Values] = {}
-        for piece in self._pieces:
-            starting = {
-                name: layer.run(reference, any_shape=self._any_shape)
-                for name, layer in self._choose(piece, waiting, reference, runs).items()
-            }
-            opened = self._open(piece, reference)
-            reference, *others = do_each(opened.run, [reference, *runs.values()], workers=count_cpus())
-            runs = dict(zip(runs, others, strict=True)) | {
-                name: {**reference, **values} for name, values in starting.items()
-            }
-            for name in starting:
-                del waiting[name]
+        held_bytes = 0
+        for piece, peak_bytes in zip(self._pieces, peaks_bytes, strict=True):
+            starting: dict[str, Values] = {}
+            for name in [name for name, layer in waiting.items() if layer.returned[0] in piece.found]:
+                if held_bytes and held_bytes + peak_bytes > _MEMORY_BYTES:
+                    break
+                held_bytes += max(peak_bytes, 1)
+                starting[name] = waiting.pop(name).run(reference, any_shape=self._any_shape)
+            opened, names, states = self._open(piece, reference), list(runs), [reference, *runs.values()]
+            runs.clear()
+            reference, *others = do_each(opened.run, take_each(states), workers=count_cpus())
+            runs.update(zip(names, others, strict=True))
+            runs.update({name: {**reference, **values} for name, values in starting.items()})
         return reference, runs
 
-    def _choose(
-        self, piece: Piece, waiting: Mapping[str, _Layer], reference: Values, runs: Mapping[str, Values]
-    ) -> dict[str, _Layer]:
-        """Return the layers whose own runs begin behind a piece."""
-        own_bytes = sum(
-            value.nbytes for state in runs.values() for name, value in state.items() if value is not reference.get(name)
-        )
-        if runs and own_bytes > _MEMORY_BYTES:
-            return {}
-        return {name: layer for name, layer in waiting.items() if layer.returned[0] in piece.found}
+    def _foresee(self, feed: Mapping[str, NDArray[Any]]) -> list[int]:
+        """Return for each piece how many bytes of its own a run that begins behind it will hold at the most."""
+        known: Values = dict(feed)
+        made_by = dict.fromkeys(known, -1)
+        kept: list[list[tuple[int, int]]] = []
+        for number, piece in enumerate(self._pieces):
+            known = self._open(piece, known).run(known)
+            made_by = {name: made_by.get(name, number) for name in known}
+            kept.append([(made_by[name], value.nbytes) for name, value in known.items()])
+        return [
+            max(sum(size for made, size in state if made >= number) for state in kept[number:])
+            for number in range(len(kept))
+        ]
 
     def _open(self, piece: Piece, known: Values) -> OpenPiece:
         if piece.last not in self._opened:

@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper
 
 from toolchain.errors import usage
 from toolchain.graph.learned_ranges import LearnedRanges, restore_pairs
+from toolchain.lower import int8
 from toolchain.lower.adjustment import Adjustment
 from toolchain.lower.cpu_scheme import choose_scheme
 from toolchain.lower.int8 import describe_int8, lower_int8
@@ -23,23 +24,42 @@ def count_no_steps(_name, _total):
     return lambda: None
 
 
-def run(subject, samples, *, sqnr_db_min=math.inf, **changes):
+def run(subject, samples, *, enough_db=math.inf, **changes):
     return improve_numbers(
         replace(subject.bench, **changes),
         subject.policy,
         subject.ranges,
         samples,
         frozenset(),
-        sqnr_db_min=sqnr_db_min,
+        enough_db=enough_db,
         start_steps=count_no_steps,
     )
 
 
-def test_what_keeps_a_tenth_of_the_noise_that_the_gate_allows_is_left_as_it_is(subject, samples):
+def test_what_surely_keeps_enough_is_left_as_it_is(subject, samples):
     plain_db = subject.measure_db(Adjustment())
-    assert run(subject, samples, sqnr_db_min=plain_db - 9.9).techniques
-    left = run(subject, samples, sqnr_db_min=plain_db - 10.1)
+    assert run(subject, samples, enough_db=plain_db + 0.1).techniques
+    left = run(subject, samples, enough_db=plain_db - 0.1)
     assert (left.techniques, left.bench.build) == ((), subject.bench.build)
+
+
+def test_what_keeps_enough_on_the_samples_that_judge_alone_is_improved(subject, samples):
+    """Of few samples one that is spoiled may be among those that confirm."""
+    plain_db = subject.measure_db(Adjustment())
+    references = [{name: -value for name, value in reference.items()} for reference in subject.bench.references]
+    spoiled = replace(subject.bench, references=references)
+    for confirm, is_tried in ((subject.bench, False), (spoiled, True)):
+        found = improve_numbers(
+            subject.bench,
+            subject.policy,
+            subject.ranges,
+            samples,
+            frozenset(),
+            enough_db=plain_db - 0.1,
+            confirm=[confirm],
+            start_steps=count_no_steps,
+        )
+        assert bool(found.techniques) is is_tried
 
 
 def test_what_gains_is_kept_and_said_with_the_decibels_before_and_after(subject, samples):
@@ -114,7 +134,7 @@ def lower(model, samples, features="avx_vnni"):
 
 
 def test_lowering_json_says_what_each_technique_gained(net, samples, monkeypatch):
-    monkeypatch.setattr(improve, "AMPLE_DB", math.inf)
+    monkeypatch.setattr(int8, "AMPLE_DB", math.inf)
     lowering = lower(net, samples, features="avx2")
     rows = describe_int8(lowering)["techniques"]
     assert rows == [asdict(technique) for technique in lowering.techniques]
@@ -137,7 +157,7 @@ def test_a_channel_that_is_dead_or_constant_on_the_calibration_data_is_lowered(n
 
 def test_a_model_that_is_int8_in_part_is_improved_where_it_is_not(net, samples, monkeypatch):
     """Its own pair behind the first Relu stays, and what stands before it is corrected as what stands behind."""
-    monkeypatch.setattr(improve, "AMPLE_DB", math.inf)
+    monkeypatch.setattr(int8, "AMPLE_DB", math.inf)
     model = onnx.ModelProto()
     model.CopyFrom(net)
     pair = {"s": np.float32(0.05), "z": np.uint8(0)}

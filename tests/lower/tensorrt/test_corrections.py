@@ -11,6 +11,7 @@ from tests.lower.conftest import parse_model
 from tests.lower.vision_transformer import make_pictures, make_transformer
 from toolchain.agent.measure.parity import Parity
 from toolchain.graph.learned_ranges import state_ranges
+from toolchain.lower import int8
 from toolchain.lower.runtimes import tensorrt
 from toolchain.lower.smoothing import Smoothing
 from toolchain.lower.techniques import improve
@@ -75,7 +76,7 @@ def test_a_model_that_was_trained_for_int8_is_not_smoothed(lower):
 
 def test_each_correction_gains_on_unseen_pictures_and_keeps_the_rules(lower, monkeypatch):
     model, pictures, known_db = make_transformer(), make_pictures(48), {}
-    monkeypatch.setattr(improve, "AMPLE_DB", math.inf)
+    monkeypatch.setattr(int8, "AMPLE_DB", math.inf)
     for name, technique in [("plain", None), *improve.TECHNIQUES.items()]:
         monkeypatch.setattr(tensorrt, "smooth_outliers", lambda model, *_, **__: Smoothing(model=model, factors={}))
         monkeypatch.setattr(improve, "TECHNIQUES", {} if technique is None else {name: technique})
@@ -89,7 +90,7 @@ def test_each_correction_gains_on_unseen_pictures_and_keeps_the_rules(lower, mon
 
 
 def test_a_corrected_convolution_without_a_bias_gets_one_in_float(lower, feeds, images, monkeypatch):
-    monkeypatch.setattr(improve, "AMPLE_DB", math.inf)
+    monkeypatch.setattr(int8, "AMPLE_DB", math.inf)
     model = parse_model(
         '<ir_version: 10, opset_import: ["": 21]> net (float[n, 3, 8, 8] image) => (float[n, 2, 8, 8] y) '
         "<float[8, 3, 3, 3] w, float[2, 8, 1, 1] v> { [c1] a = Conv<pads = [1, 1, 1, 1]>(image, w) [r] b = Relu(a) "

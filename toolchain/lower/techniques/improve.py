@@ -18,7 +18,7 @@ from toolchain.lower.safe_scales import SAFE_BITS
 from toolchain.lower.techniques.bias_correction import correct_in_one_pass, correct_sequentially
 from toolchain.lower.techniques.output_regression import regress_outputs
 from toolchain.lower.techniques.subject import Subject
-from toolchain.lower.trial import AMPLE_DB, Arrays, Bench
+from toolchain.lower.trial import Arrays, Bench
 
 Improve = Callable[[Subject, Adjustment], Adjustment]
 """Given no adjustment, returns the one to be judged; the same where there is nothing to do."""
@@ -68,13 +68,15 @@ def improve_numbers(
     feeds: Sequence[Arrays],
     keep_float: frozenset[str],
     *,
-    sqnr_db_min: float,
+    enough_db: float,
+    confirm: Sequence[Bench] = (),
     start_steps: StartSteps,
 ) -> Improved:
     """Return the adjustment that gains most, with a line for each technique that was tried.
 
-    bench: on the first samples of feeds, building without an adjustment. sqnr_db_min: of the gate; where all layers in int8 are far
-    above it there is no layer to be won, and none is tried. A model that was trained for int8 stays as it was trained.
+    bench: on the first samples of feeds, building without an adjustment. enough_db: what surely keeps
+    so much as it is, on the samples that confirm too, has no layer to win by it, and nothing is tried. A model that was trained for int8 stays
+    as it was trained.
     """
     learners = count_learners(len(feeds))
     plan = policy.plan(bench.model, keep_float)
@@ -97,7 +99,8 @@ def improve_numbers(
     plain_db = judging.measure_sqnr_db(keep_float)
     techniques = list(_compare_bits(subject, plain_db))
     improved = Improved(bench)
-    for name, improve in TECHNIQUES.items() if plain_db < sqnr_db_min + AMPLE_DB else ():
+    known_db = (plain_db, *(other.measure_sqnr_db(keep_float) for other in confirm if plain_db >= enough_db))
+    for name, improve in TECHNIQUES.items() if min(known_db) < enough_db else ():
         try:
             found = improve(subject, plain)
         except ToolchainError as error:

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from toolchain.lower.cut import Cut, OpenPiece, Values
-from toolchain.lower.each import count_cpus, do_each
+from toolchain.lower.each import count_cpus, do_each, take_each
 from toolchain.run.heap import trim_heap
 
 # Of tensors between two segments, all samples together: later samples are left out of a model that needs more.
@@ -51,16 +51,9 @@ def run_in_segments(
 def _run_segment(segment: OpenPiece, states: list[Values]) -> list[Values]:
     """Return what later segments read of each sample; fewer samples where all would take too much memory."""
     results: list[Values] = []
-    for result in do_each(segment.run, _take(states), workers=count_cpus()):
+    for result in do_each(segment.run, take_each(states), workers=count_cpus()):
         results.append(result)
         size_bytes = sum(array.nbytes for array in results[0].values())
         if (len(results) + 1) * size_bytes > _MEMORY_BYTES:
             break
     return results
-
-
-def _take(states: list[Values]) -> Iterator[Values]:
-    """Yield what is known of each sample, and let go of it: twice, of 32 samples, it would be much."""
-    states.reverse()
-    while states:
-        yield states.pop()
