@@ -24,12 +24,13 @@ from toolchain.agent.measure.sqnr import measure_powers, to_db
 from toolchain.graph.session import HostSession
 from toolchain.graph.view import GraphView, read_names
 from toolchain.lower.adjustment import find_bias_place
-from toolchain.lower.cut import Cut, OpenPiece, Piece, Values, open_nodes
+from toolchain.lower.cut import PIECES_PER_TRIM, Cut, OpenPiece, Piece, Values, open_nodes
 from toolchain.lower.each import count_cpus, do_each, take_each
 from toolchain.lower.qdq_plan import QdqPlan, QuantizedNode
+from toolchain.run.heap import trim_heap
 
 # Of tensors that runs under way do not share with the float model's: layers that would need more wait for another pass.
-_MEMORY_BYTES = 192 * 2**20
+_MEMORY_BYTES = 96 * 2**20
 
 
 class _Layer:
@@ -119,7 +120,9 @@ class _Passes:
         reference: Values = dict(feed)
         runs: dict[str, Values] = {}
         held_bytes = 0
-        for piece, peak_bytes in zip(self._pieces, peaks_bytes, strict=True):
+        for number, (piece, peak_bytes) in enumerate(zip(self._pieces, peaks_bytes, strict=True), start=1):
+            if number % PIECES_PER_TRIM == 0:
+                trim_heap()
             starting: dict[str, Values] = {}
             for name in [name for name, layer in waiting.items() if layer.returned[0] in piece.found]:
                 if held_bytes and held_bytes + peak_bytes > _MEMORY_BYTES:

@@ -23,7 +23,7 @@ class InContext:
     """What builds the improved model, and what is known of its layers."""
 
     bench: Bench
-    others: Sequence[Bench]
+    others: list[Bench]
     """On samples that confirm."""
     techniques: tuple[Technique, ...]
     alone_db: Mapping[str, float]

@@ -12,15 +12,12 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 
-from toolchain.lower.cut import Cut, OpenPiece, Values
+from toolchain.lower.cut import PIECES_PER_TRIM, Cut, OpenPiece, Values
 from toolchain.lower.each import count_cpus, do_each, take_each
 from toolchain.run.heap import trim_heap
 
 # Of tensors between two segments, all samples together: later samples are left out of a model that needs more.
 _MEMORY_BYTES = 256 * 2**20
-
-# What workers free stays with them otherwise: some 300 MB of ViT-S at its end. Behind each segment it would take a third more time.
-_SEGMENTS_PER_TRIM = 8
 
 
 def run_in_segments(
@@ -35,7 +32,7 @@ def run_in_segments(
     states: list[Values] = [dict(feed) for feed in feeds]
     for segments, piece in enumerate(cut.list_pieces(), start=1):
         states = _run_segment(cut.open(piece, states), states)
-        if segments % _SEGMENTS_PER_TRIM == 0:
+        if segments % PIECES_PER_TRIM == 0:
             trim_heap()
         for name in piece.found:
             values = [state[name] for state in states]
