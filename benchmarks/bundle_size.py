@@ -30,7 +30,8 @@ def weigh(manifest: Manifest) -> dict[str, list[int]]:
 
 def is_right(bundle: Path, manifest: Manifest, golden: GoldenArrays, path: str) -> np.ndarray:
     """Return for each sample whether a payload's first output has its label on top."""
-    session = open_session(manifest.runtime, bundle / path, manifest.threads)
+    runtime, threads = manifest.ways[0]
+    session = open_session(runtime, bundle / path, threads)
     name = manifest.outputs[0].name
     starts = range(0, golden.samples, _BATCH)
     runs = [session.run(golden.read_inputs(start, start + _BATCH))[name].argmax(axis=-1) for start in starts]

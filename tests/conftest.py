@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from tests.native_board import NativeBoard
 from toolchain.agent.manifest import Compatible, Gates, MetricSpec, TensorSpec
-from toolchain.bundle import BundleInputs, GoldenBatch, write_bundle
+from toolchain.bundle import BundleInputs, GoldenBatch, Lowered, write_bundle
 
 # The same examples on every run, and no limit on the time that one takes: no test needs luck or a fast machine.
 hypothesis.settings.register_profile("toolchain", deadline=None, derandomize=True)
@@ -124,19 +124,21 @@ def write_model(tmp_path):
 
 @pytest.fixture
 def bundle_inputs(samples, write_model):
-    """Return a function that returns the inputs of a good bundle, with some fields changed."""
+    """Return a function that returns the inputs of a good bundle but for changes; each runtime opens all candidates."""
     inputs, outputs, labels = samples
 
-    def make(**changes):
+    def make(*, candidates=None, runtimes=("onnxruntime",), **changes):
+        paths = candidates or {"int8": write_model("int8"), "float32": write_model("float32")}
         good = BundleInputs(
             model="small",
             target="cpu",
-            runtime="onnxruntime",
-            threads=1,
+            threads=[1],
             emulated=True,  # no verdict of a test may hang on the time that something took
             signature="optional",
-            compatible=Compatible(arch=None, accelerator=None, runtime_version=">=1.0", cpu_features=()),
-            candidates={"int8": write_model("int8"), "float32": write_model("float32")},
+            compatible=Compatible(
+                None, accelerator=None, runtime_versions=dict.fromkeys(runtimes, ">=1.0"), cpu_features=()
+            ),
+            candidates=[Lowered(precision=p, runtime=r, path=path) for p, path in paths.items() for r in runtimes],
             reference=write_model("float32"),
             original=write_model("float32"),
             is_original_measured=False,

@@ -3,10 +3,10 @@
 import dataclasses
 
 from toolchain.agent.bundle_files import FileEntry
+from toolchain.agent.candidates import Candidate
 from toolchain.agent.manifest import (
     SCHEMA,
     BuildSpec,
-    Candidate,
     Compatible,
     Gates,
     Golden,
@@ -121,22 +121,40 @@ def make_footprint(**changes):
 def make_candidate(precision="int8", **changes):
     good = CandidateRecord(
         precision=precision,
+        runtime="onnxruntime",
+        threads=1,
         payload=make_payload(precision),
         evaluation=make_evaluation(),
         placement=make_placement(95, 5),
         latency=summarize_latency([1.0] * 100, steady=True),
         over_reference=FASTER,
-        over_next=FASTER,
+        over_later={"float32": FASTER},
     )
     if precision == "float32":
-        changes = {"placement": make_placement(0, 100), "over_reference": LEVEL, "over_next": None, **changes}
+        changes = {"placement": make_placement(0, 100), "over_reference": LEVEL, "over_later": {}, **changes}
         changes.setdefault("evaluation", None)
     return dataclasses.replace(good, **changes)
 
 
 def make_reference(name="float32", **changes):
     latency = summarize_latency([2.0] * 100, steady=True)
-    good = ReferenceRecord(payload=make_payload(name), is_original=name == "original", latency=latency)
+    good = ReferenceRecord(
+        payload=make_payload(name), runtime="onnxruntime", threads=1, is_original=name == "original", latency=latency
+    )
+    return dataclasses.replace(good, **changes)
+
+
+def make_facts(**changes):
+    good = Facts(
+        arch="x86_64",
+        cpu="Intel(R) Xeon(R) Platinum 8488C",
+        cpu_features=("avx2", "avx512_vnni"),
+        os="Debian GNU/Linux 12",
+        python="3.11.2",
+        runtime="onnxruntime",
+        runtime_version="1.32.0",
+        accelerator=None,
+    )
     return dataclasses.replace(good, **changes)
 
 
@@ -144,20 +162,11 @@ def make_record(**changes):
     good = Record(
         schema=RECORD_SCHEMA,
         bundle_id=BUNDLE_ID,
-        device=Facts(
-            arch="x86_64",
-            cpu="Intel(R) Xeon(R) Platinum 8488C",
-            cpu_features=("avx2", "avx512_vnni"),
-            os="Debian GNU/Linux 12",
-            python="3.11.2",
-            runtime="onnxruntime",
-            runtime_version="1.32.0",
-            accelerator=None,
-        ),
-        threads=1,
+        devices={"onnxruntime": make_facts()},
         batch=1,
         latency_scope="session.run, host memory to host memory",
         references=(make_reference("original"), make_reference("float32")),
+        unopened=(),
         fastest=1,
         candidates=(make_candidate("int8"), make_candidate("float32")),
         conditions=(),
@@ -178,15 +187,15 @@ def make_manifest(**changes):
         expires=None,
         model="resnet8",
         target="cpu",
-        runtime="onnxruntime",
-        threads=1,
         emulated=False,
         signature="optional",
-        compatible=Compatible(arch="x86_64", accelerator=None, runtime_version=">=1.23", cpu_features=()),
+        compatible=Compatible(
+            arch="x86_64", accelerator=None, runtime_versions={"onnxruntime": ">=1.23"}, cpu_features=()
+        ),
         build=BuildSpec(),
         candidates=(
-            Candidate(precision="int8", path="payload/int8/model.onnx"),
-            Candidate(precision="float32", path="payload/float32/model.onnx"),
+            Candidate("int8", runtime="onnxruntime", threads=1, path="payload/int8/model.onnx"),
+            Candidate("float32", runtime="onnxruntime", threads=1, path="payload/float32/model.onnx"),
         ),
         reference="payload/float32/model.onnx",
         original=Original(

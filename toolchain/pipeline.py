@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain import stages
-from toolchain.agent.manifest import Compatible, read_manifest_bytes
+from toolchain.agent.manifest import read_manifest_bytes
 from toolchain.agent.measure.facts import Facts, check_compatible
 from toolchain.agent.measure.placement import Placement
 from toolchain.agent.measure.record import CandidateRecord, Record
@@ -29,6 +29,7 @@ from toolchain.run.atomic import write_atomically
 from toolchain.run.cache import Cache, Entry, cache_root
 from toolchain.run.progress import Progress
 from toolchain.run.provenance import describe_run
+from toolchain.stages.bundle import LoweredFor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +44,12 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """The bundle, the lowered payload of every precision that the target lists, and what weakens the verdict."""
+    """The bundle, the lowered payload of every precision and runtime that the target lists, and what weakens the verdict."""
 
     bundle: Entry
-    candidates: dict[str, Entry]
+    candidates: dict[LoweredFor, Entry]
     explained: Entry
-    """What is known of the layers of the first precision."""
+    """What is known of the layers of the first of them."""
     warnings: list[str]
 
 
@@ -69,9 +70,10 @@ def deploy_model(
         refuse_unsigned(target, order.sign_with)
         _check_demand(recipe, target)
         run = stages.Run(recipe=recipe, cache=Cache(cache_root()), progress=progress)
-        facts = transport.read_facts(target.runtime)
+        facts = {runtime: transport.read_facts(runtime) for runtime in target.runtimes}
         # The agent asks again; here it saves the work, and keeps the bundle that lies on the board.
-        check_compatible(Compatible(**target.compatible.model_dump()), facts)
+        for each in facts.values():
+            check_compatible(target.describe_compatible(), each)
         made = stages.run_stages(run, lambda run: _make_bundle(run, target, facts, order.freshness), gives=Made)
         shipment = _make_shipment(made.bundle.folder / "bundle", target, order)
         manifest_bytes = read_manifest_bytes(shipment.bundle)
@@ -85,7 +87,7 @@ def deploy_model(
             ),
         )
         raise
-    lowerings = _read_lowerings(made.candidates)
+    lowerings = {lowered_for: _read_json(entry, "lowering.json") for lowered_for, entry in made.candidates.items()}
     return conclude(
         proof,
         shipment,
@@ -95,7 +97,7 @@ def deploy_model(
         stages=run.records,
         provenance={**provenance, **run.describe_inputs()},
         device=transport.device,
-        notes=[*run.notes, *made.warnings, *stages.list_outliers(run, lowerings)],
+        notes=[*run.notes, *made.warnings, *stages.list_outliers(run, target, lowerings)],
         float_reasons={
             layer["name"]: layer["reason"] for document in lowerings.values() for layer in document["kept_in_float"]
         },
@@ -125,7 +127,7 @@ def _make_shipment(bundle: Path, target: Target, order: Order) -> Shipment:
     )
 
 
-def _make_bundle(run: stages.Run, target: Target, facts: Facts, freshness: Freshness) -> Made:
+def _make_bundle(run: stages.Run, target: Target, facts: Mapping[str, Facts], freshness: Freshness) -> Made:
     """Return the bundle for a board with these facts, and what it is made from."""
     float_weights = stages.train(run)
     imported = stages.export(run, None) if float_weights is None else None
@@ -143,10 +145,14 @@ def _make_bundle(run: stages.Run, target: Target, facts: Facts, freshness: Fresh
     is_reframed = stages.is_reframed(run)
     if weights != float_weights or is_reframed:
         golden = stages.golden(run, plain, weights, sensed=is_reframed)
-    candidates: dict[str, Entry] = {
-        name: stages.lower(run, model, target, name, facts, exported=exported) for name in target.precision
+    candidates: dict[LoweredFor, Entry] = {
+        (precision, runtime): stages.lower(
+            run, model, target.narrow(precision, runtime), precision, facts[runtime], exported=exported
+        )
+        for precision in target.precision
+        for runtime in target.runtimes
     }
-    explained = stages.explain(run, model, candidates[target.precision[0]], target.precision[0])
+    explained = stages.explain(run, model, next(iter(candidates.values())), target.precision[0])
     bundle = stages.bundle(
         run,
         target,
@@ -160,21 +166,16 @@ def _make_bundle(run: stages.Run, target: Target, facts: Facts, freshness: Fresh
     return Made(bundle=bundle, candidates=candidates, explained=explained, warnings=warnings)
 
 
-def _read_lowerings(lowered: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
-    """Return lowering.json of every candidate, by precision."""
-    return {precision: _read_json(entry, "lowering.json") for precision, entry in lowered.items()}
-
-
 def _read_json(entry: Entry, name: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads((entry.folder / name).read_text(encoding="utf-8"))
     return document
 
 
-def _name_layers(record: Record, lowerings: Mapping[str, Mapping[str, Any]]) -> Record:
+def _name_layers(record: Record, lowerings: Mapping[LoweredFor, Mapping[str, Any]]) -> Record:
     """Return the record with the ONNX file's names for layers that the runtime calls otherwise."""
 
     def rename(candidate: CandidateRecord) -> CandidateRecord:
-        names = lowerings.get(candidate.precision, {}).get("layer_names", {})
+        names = lowerings.get((candidate.precision, candidate.runtime), {}).get("layer_names", {})
 
         def call(name: str) -> str:
             return str(names.get(name, name))

@@ -20,7 +20,7 @@ from toolchain.deploy.transport import Measured, Shipment, Transport
 from toolchain.errors import ToolchainError
 from toolchain.project.target import Target
 from toolchain.report import remove_reports, write_reports
-from toolchain.report.document import build_report, describe_signature
+from toolchain.report.document import build_report, describe_signature, find_environment
 from toolchain.report.error_document import build_error_report
 from toolchain.report.shape import Report
 from toolchain.report.statement import build_statement, encode_statement, write_statement
@@ -78,7 +78,8 @@ def deploy_bundle(
         if (
             target is not None
         ):  # this machine's agent asks itself, and nothing of the bundle chooses what is imported here
-            check_compatible(manifest.compatible, transport.read_facts(manifest.runtime))
+            for runtime in manifest.runtimes:
+                check_compatible(manifest.compatible, transport.read_facts(runtime))
         proof = prove_bundle(shipment, manifest_bytes, transport, records, progress)
     except ToolchainError as error:
         write_reports(
@@ -134,7 +135,7 @@ def conclude(
     )
     # The report comes last: where anything before it fails, the run ends with another exit code than the verdict's.
     write_pin(out / "bundle", proof.bundle_id, answer.judgement.shipped)
-    _write_statement(out, report, answer.record.environment, sign_with)
+    _write_statement(out, report, find_environment(answer.record, answer.judgement), sign_with)
     write_reports(out, report, measured.samples_ms, evaluation=(shipment.bundle, proof.manifest))
     return report
 

@@ -43,10 +43,10 @@ void refuse_unproven(const std::vector<std::string>& reasons, const std::string&
 }
 
 // Refuses what this application has no runtime for.
-const Runtime& choose_runtime(const Manifest& manifest, const Verdict& verdict, const std::string& where) {
-  const Runtime* const runtime = find_runtime(manifest.runtime);
+const Runtime& choose_runtime(const Verdict& verdict, const std::string& where) {
+  const Runtime* const runtime = find_runtime(verdict.candidate.runtime);
   if (!runtime)
-    throw Error(Code::kIncompatible, "this application was built without the runtime of the release", where, list_runtimes(), manifest.runtime,
+    throw Error(Code::kIncompatible, "this application was built without the runtime of the release", where, list_runtimes(), verdict.candidate.runtime,
                 "build it where that runtime is (docs/application.md), or deploy for one that it has");
   if (runtime->opens_engines != verdict.engine.has_value())
     throw Error(Code::kIncompatible, "what was proven is nothing that the runtime opens", where,
@@ -83,7 +83,8 @@ Active open_once(const std::string& root, const Options& options, const std::sha
   const Verdict verdict =
       parse(proof.bytes, verdict_path, [&](const json& document) { return read_verdict(document, id, verdict_path); });
   check_proven(manifest, verdict, verdict_path);
-  const Runtime& runtime = choose_runtime(manifest, verdict, manifest_path);
+  manifest.threads = verdict.candidate.threads;
+  const Runtime& runtime = choose_runtime(verdict, manifest_path);
   const PayloadFile payload =
       verdict.engine ? read_engine(root, *verdict.engine, owners) : read_payload(hold.get(), release_path, verdict, owners);
   const AgentAnswer answer = ask_agent(root, verdict.python, owners, options.agent_limit);

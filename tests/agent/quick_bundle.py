@@ -35,10 +35,16 @@ print(json.dumps({{
     "verdict": verdict,
     "exit_code": code,
     "reasons": reasons,
-    "shipped": None if code else {{"precision": chosen["precision"], **files[chosen["path"]]}},
+    "shipped": None if code else {{**chosen, **files[chosen["path"]]}},
 }}))
 sys.exit(code)
 """
+
+
+def describe_candidate(precision, runtime="onnxruntime", threads=1):
+    path = f"payload/{precision}/model.onnx"
+    return {"precision": precision, "runtime": runtime, "threads": threads, "path": path}
+
 
 MANIFEST = {
     "schema": SCHEMA,
@@ -46,13 +52,11 @@ MANIFEST = {
     "expires": None,
     "model": "small",
     "target": "cpu",
-    "runtime": "onnxruntime",
-    "threads": 1,
     "emulated": True,
     "signature": "required",
-    "compatible": {"arch": None, "accelerator": None, "runtime_version": ">=1.0", "cpu_features": []},
+    "compatible": {"arch": None, "accelerator": None, "runtime_versions": {"onnxruntime": ">=1.0"}, "cpu_features": []},
     "build": {"limit_s": 900.0, "workspace_mib": None, "dla_core": None, "gpu_fallback": False},
-    "candidates": [{"precision": "int8", "path": "payload/int8/model.onnx"}],
+    "candidates": [describe_candidate("int8")],
     "reference": "payload/int8/model.onnx",
     "original": {"path": None, "size_bytes": 7, "sha256": "0" * 64},
     "inputs": [{"name": "x", "dtype": "float32", "shape": [None, 3]}],

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toolchain.agent.bundle_files import FileEntry
+from toolchain.agent.candidates import CANDIDATES_MAX, Candidate
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import (
     MANIFEST_SIZE_BYTES_MAX,
     SCHEMA,
     BuildSpec,
-    Candidate,
     Compatible,
     Gates,
     Golden,
@@ -34,13 +34,13 @@ def make_manifest(**changes):
         "expires": "2027-01-31T00:00:00Z",
         "model": "small",
         "target": "cpu",
-        "runtime": "onnxruntime",
-        "threads": 1,
         "emulated": False,
         "signature": "optional",
-        "compatible": Compatible(arch=None, accelerator=None, runtime_version=">=1.23", cpu_features=("avx2",)),
+        "compatible": Compatible(
+            arch=None, accelerator=None, runtime_versions={"onnxruntime": ">=1.23"}, cpu_features=("avx2",)
+        ),
         "build": BuildSpec(),
-        "candidates": (Candidate(precision="int8", path="payload/int8/model.onnx"),),
+        "candidates": (Candidate("int8", runtime="onnxruntime", threads=1, path="payload/int8/model.onnx"),),
         "reference": "payload/int8/model.onnx",
         "original": Original(path="payload/int8/model.onnx", size_bytes=1, sha256="0" * 64),
         "inputs": (TensorSpec(name="x", dtype="float32", shape=(None, 3)),),
@@ -88,10 +88,11 @@ def find(document, place):
 
 
 PLACES = [place for place in list_places(as_document()) if place[:1] != ("provenance",) or len(place) == 1]
-# Objects with fixed keys, and those keys; the others have names of tensors, precisions or limits as keys.
+# Objects with fixed keys, and those keys; the others have names of tensors, precisions, runtimes or limits as keys.
 FREE = (
     *(("golden", name) for name in ("inputs", "outputs", "targets")),
     *(("gates", name) for name in ("sqnr_db_min", "task_sqnr_db_min", "limits")),
+    ("compatible", "runtime_versions"),
     ("metric", "options"),
     ("provenance",),
 )
@@ -146,7 +147,7 @@ def test_an_unknown_key_is_refused_at_every_depth(place):
     assert "surprise" in assert_malformed(document)
 
 
-OPTIONAL_TEXTS = (("compatible", "runtime_version"), ("expires",), ("original", "path"))
+OPTIONAL_TEXTS = (("expires",), ("original", "path"))
 
 
 @pytest.mark.parametrize("place", [place for place in PLACES if place], ids=str)
@@ -176,10 +177,15 @@ def test_a_value_of_the_wrong_type_is_refused_everywhere(place):
         (("expires",), "2027-02-30T00:00:00Z"),
         (("expires",), "2027-1-31T00:00:00Z"),
         (("expires",), "2027-01-31T00:00:00+01:00"),
-        (("threads",), 0),
-        (("threads",), 1025),
+        (("candidates", 0, "threads"), 0),
+        (("candidates", 0, "threads"), 1025),
+        (("candidates", 0, "runtime"), "r" * 256),
+        (
+            ("candidates", 0, "runtime"),
+            "openvino",
+        ),  # of which no version is told, and of the one that is nothing is opened
         (("model",), "m" * 256),
-        (("compatible", "runtime_version"), ">=" + "1" * 256),
+        (("compatible", "runtime_versions", "onnxruntime"), ">=" + "1" * 256),
         (("inputs", 0, "shape"), [1] * 33),
         (("signature",), "none"),
         (("build", "limit_s"), 0.0),
@@ -215,6 +221,35 @@ def test_parts_that_contradict_each_other_are_refused(place, value):
     document = as_document()
     find(document, place[:-1])[place[-1]] = value
     assert_malformed(document)
+
+
+def list_candidates(*ways):
+    path = "payload/int8/model.onnx"
+    return [dict(zip(("precision", "runtime", "threads", "path"), (*way, path), strict=True)) for way in ways]
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        [("int8", "onnxruntime", 1), ("int8", "onnxruntime", 1)],  # twice the same
+        [("int8", "onnxruntime", 1), ("float32", "onnxruntime", 1), ("int8", "onnxruntime", 2)],  # not together
+        [("int8", "onnxruntime", count) for count in range(1, CANDIDATES_MAX + 2)],
+    ],
+)
+def test_candidates_that_nobody_could_tell_apart_or_order_are_refused(ways):
+    document = as_document()
+    document["candidates"] = list_candidates(*ways)
+    assert_malformed(document)
+
+
+def test_candidates_of_several_runtimes_and_threads_are_named_by_what_they_differ_in():
+    document = as_document()
+    ways = [("int8", "onnxruntime", 1), ("int8", "onnxruntime", 2), ("float32", "openvino", 1)]
+    document["candidates"] = list_candidates(*ways)
+    manifest = parse_manifest(json.dumps(document).encode())
+    assert manifest.names == ("int8 onnxruntime 1 thread", "int8 onnxruntime 2 threads", "float32 openvino 1 thread")
+    assert manifest.runtimes == ("onnxruntime", "openvino")
+    assert manifest.ways == (("onnxruntime", 1), ("onnxruntime", 2), ("openvino", 1))
 
 
 @pytest.mark.parametrize("schema", [1, 2, SCHEMA + 1])

@@ -82,14 +82,16 @@ WORST = {
     "limits": lambda: _fill(("gates", "limits"), "{@}", lambda number: f'"{_write_name(number)}":1e1'),
     "gates": lambda: _fill(("gates", "sqnr_db_min"), "{@}", lambda number: f'"{_write_name(number)}":1e1'),
     "features": lambda: _fill(("compatible", "cpu_features"), "[@]", lambda number: f'"{_write_name(number)}"'),
-    "candidates": lambda: _fill(("candidates",), "[@]", lambda number: '{"precision":"","path":""}'),
+    "candidates": lambda: _fill(
+        ("candidates",), "[@]", lambda number: '{"precision":"","runtime":"","threads":1,"path":""}'
+    ),
     "files": lambda: _fill(("files",), "[@]", lambda number: _write_file(f"{number:06}")),
     "files of many folders": lambda: _fill(("files",), "[@]", lambda number: _write_file(f"{number:06}{'/a' * 15}")),
     "files of deep folders": lambda: _fill(
         ("files",), "[@]", lambda number: _write_file("a/" * 10_000 + f"{number:06}")
     ),
     "a file in 200,000 folders": lambda: _fill(("files",), "[@]", lambda number: _write_file("a/" * 200_000 + "a")),
-    "a version": lambda: _fill(("compatible", "runtime_version"), '">=@"', lambda number: "1" * _LONG),
+    "a version": lambda: _fill(("compatible", "runtime_versions", "onnxruntime"), '">=@"', lambda number: "1" * _LONG),
     "a model's name": lambda: _fill(("model",), '"@"', lambda number: "m" * _LONG),
     "signs of no text": lambda: b"\xff" * MANIFEST_SIZE_BYTES_MAX,
 }

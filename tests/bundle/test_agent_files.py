@@ -31,7 +31,7 @@ finally:
 
 
 def list_names(runtime, metric=None):
-    return set(list_agent_files(Sources(PACKAGE), runtime=runtime, metric=MetricSpec(name=metric, reference=None)))
+    return set(list_agent_files(Sources(PACKAGE), runtimes=[runtime], metric=MetricSpec(name=metric, reference=None)))
 
 
 @pytest.fixture
@@ -110,4 +110,4 @@ def test_neither_the_installer_nor_another_runtime_rides_along(runtime, others):
 
 def test_a_runtime_that_the_agent_does_not_know_is_an_error():
     with pytest.raises(ValueError, match=r"runtimes\.abacus"):
-        list_agent_files(Sources(PACKAGE), runtime="abacus", metric=MetricSpec(name=None, reference=None))
+        list_agent_files(Sources(PACKAGE), runtimes=["abacus"], metric=MetricSpec(name=None, reference=None))

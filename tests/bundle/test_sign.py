@@ -104,7 +104,7 @@ def test_a_bundle_is_the_same_whatever_the_umask_the_folder_and_the_times_of_its
     write_bundle(inputs, tmp_path / "first")
     before = os.umask(0o077)
     try:
-        for path in {*inputs.candidates.values(), inputs.reference}:
+        for path in {*(lowered.path for lowered in inputs.candidates), inputs.reference}:
             os.utime(path, (1, 1))
             Path(path).chmod(0o600)
         write_bundle(inputs, tmp_path / "deep" / "other name" / "second")

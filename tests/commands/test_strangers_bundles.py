@@ -145,7 +145,7 @@ def test_a_plug_in_that_lies_in_the_bundle_does_not_run(make_bundle, home, mark,
     bundle = make_bundle()
     text = mark + METRIC
     names = (f"agent/measure/{seam}/theirs.py", f"plugins/{seam}/theirs.py")
-    changes = {"metric": MetricSpec("theirs", 0.0)} if seam == "metrics" else {"runtime": "theirs"}
+    changes = {"metric": MetricSpec("theirs", 0.0)} if seam == "metrics" else {"runtimes": ["theirs"]}
     rewrite(bundle, dict.fromkeys(names, text), **changes)
     code, report, stderr = verify(bundle, bundle)
     assert (code, report["exit_code"]) == (10, 10)

@@ -46,7 +46,7 @@ FAILING = {
     "placement": {"placement": make_placement(1, 99)},
     "precision": {"placement": make_placement(0, 100), "no_int8": True},
     "size": {"manifest": {"gates": dataclasses.replace(STRICT, limits={"size_bytes_max": 101_872.0})}},
-    "speed": {"over_next": LEVEL},
+    "speed": {"over_later": {"float32": LEVEL}},
     "start": {"manifest": {"gates": dataclasses.replace(STRICT, limits={"start_ms_max": 105.0})}},
     "throttling": {"record": {"throttled": True}},
 }

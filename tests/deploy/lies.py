@@ -33,9 +33,11 @@ JUNK = [
 
 RECORD = ("measurements", "record")
 FIRST = (*RECORD, "candidates", 0)
+DEVICE = (*RECORD, "devices", "onnxruntime")
 PARITY = (*FIRST, "evaluation", "parity", 0)
 DRIFT = (*FIRST, "evaluation", "drift", 0)
 METRIC = (*FIRST, "evaluation", "metric")
+LATER = (*FIRST, "over_later", "float32")
 NO_RATIO = dict.fromkeys(("full_speed", "slowed", "note"))
 
 
@@ -64,7 +66,10 @@ CHANGES = [
     ("install", ("state", "active", "sha256"), OTHER, 0, INVALID),
     ("install", ("state", "active", "precision"), "float32", 0, INVALID),
     ("install", ("verdict",), None, 0, INVALID),
+    ("install", ("state", "active", "threads"), 2, 0, INVALID),
     ("install", ("verdict", "precision"), "float32", 0, INVALID),
+    ("install", ("verdict", "runtime"), "openvino", 0, INVALID),
+    ("check", ("verdict", "threads"), 2, 0, INVALID),
     ("install", ("verdict", "sha256"), OTHER, 0, INVALID),
     ("install", ("verdict", "model"), "another", 0, INVALID),
     ("check", ("verdict", "target"), "another", 0, INVALID),
@@ -118,8 +123,8 @@ CHANGES = [
     ("check", (*FIRST, "latency", "samples"), 5000, 0, INVALID),
     ("check", (*FIRST, "latency", "p50_ms"), 0.001, 0, INVALID),
     ("install", (*FIRST, "latency", "p50_ms"), 10**400, 0, MALFORMED),
-    ("install", (*FIRST, "over_next"), None, 0, MALFORMED),  # the last of an order has none, and it is not the last
-    ("install", (*FIRST, "over_next"), {**NO_RATIO, "ratio": 2.0, "low": 3.0, "high": 1.0}, 0, MALFORMED),
+    ("install", (*FIRST, "over_later"), {}, 0, MALFORMED),  # the last of an order has none, and it is not the last
+    ("install", LATER, {**NO_RATIO, "ratio": 2.0, "low": 3.0, "high": 1.0}, 0, MALFORMED),
     ("check", (*FIRST, "over_reference"), {**NO_RATIO, "ratio": 9.0, "low": 8.0, "high": 10.0}, 0, INVALID),
     ("install", (*FIRST, "placement", "layers", 0, "macs"), -1, 0, MALFORMED),
     ("check", (*FIRST, "payload", "sha256"), OTHER, 0, MALFORMED),
@@ -129,19 +134,22 @@ CHANGES = [
     ("check", (*RECORD, "bundle_id"), OTHER, 0, CONTENT),
     ("check", (*RECORD, "schema"), 2, 0, MALFORMED),
     ("check", (*RECORD, "fastest"), 7, 0, MALFORMED),
-    ("check", (*RECORD, "threads"), 64, 0, MALFORMED),
+    ("check", (*FIRST, "runtime"), "openvino", 0, MALFORMED),
+    ("check", (*RECORD, "references", 0, "threads"), 2, 0, MALFORMED),
+    ("check", (*RECORD, "unopened"), [{"path": "x", "runtime": "onnxruntime", "reason": ""}], 0, MALFORMED),
+    ("check", (*FIRST, "threads"), 64, 0, MALFORMED),
     ("check", (*RECORD, "batch"), 0, 0, INVALID),
     ("check", (*RECORD, "latency_scope"), "the kernel alone", 0, INVALID),
     ("check", (*RECORD, "throttled"), True, 0, INVALID),
     ("check", (*RECORD, "validity", "problems"), ["x"], 0, INVALID),
-    ("check", (*RECORD, "device", "runtime"), "another", 0, MALFORMED),
-    ("check", (*RECORD, "device", "runtime_version"), "0.1", 0, INVALID),  # the bundle is not for it
-    ("install", (*RECORD, "device", "cpu"), "another CPU", 0, INVALID),  # than it said before
-    ("install", (*RECORD, "device", "python"), "3.99.0", 0, INVALID),
-    ("install", (*RECORD, "device", "cpu"), "\ud800", 0, MALFORMED),
-    ("install", (*RECORD, "environment"), {"a": float("nan")}, 0, MALFORMED),
-    ("install", (*RECORD, "environment"), {"a": nest(50)}, 0, MALFORMED),
-    ("install", (*RECORD, "environment", "runtime_version"), "0.0.1", 0, INVALID),
+    ("check", (*DEVICE, "runtime"), "another", 0, MALFORMED),
+    ("check", (*DEVICE, "runtime_version"), "0.1", 0, INVALID),  # the bundle is not for it
+    ("install", (*DEVICE, "cpu"), "another CPU", 0, INVALID),  # than it said before
+    ("install", (*DEVICE, "python"), "3.99.0", 0, INVALID),
+    ("install", (*DEVICE, "cpu"), "\ud800", 0, MALFORMED),
+    ("install", (*RECORD, "environments"), {"onnxruntime": {"a": float("nan")}}, 0, MALFORMED),
+    ("install", (*RECORD, "environments"), {"onnxruntime": {"a": nest(50)}}, 0, MALFORMED),
+    ("install", (*RECORD, "environments", "onnxruntime", "runtime_version"), "0.0.1", 0, INVALID),
     *(
         ("check", (*FIRST, "footprint"), make_footprint(**lie), 0, INVALID)
         for lie in (
@@ -152,7 +160,7 @@ CHANGES = [
     ),
     ("check", (*FIRST, "footprint"), make_footprint(start_ms="soon"), 0, MALFORMED),
     ("install", (*FIRST, "footprint"), make_footprint(peak_bytes=1.5), 0, MALFORMED),
-    ("check", (*RECORD, "schema"), 5, 0, MALFORMED),  # of an agent that measured no memory yet
+    ("check", (*RECORD, "schema"), 6, 0, MALFORMED),  # of an agent that knew one runtime
     ("install", (*FIRST, "footprint"), NOTHING, 0, MALFORMED),
     # What a board says of its state.
     ("status", ("reasons",), ["another runtime"], 0, INVALID),

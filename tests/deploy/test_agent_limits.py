@@ -8,6 +8,15 @@ from toolchain.run.confine.limits import read_machine_bytes
 MACHINE_BYTES = read_machine_bytes()
 
 
+def by(runtime, threads=(1,)):
+    """Return the manifest with its candidates opened by another runtime, on these numbers of threads."""
+    made = make_manifest()
+    candidates = [
+        dataclasses.replace(each, runtime=runtime, threads=count) for each in made.candidates for count in threads
+    ]
+    return dataclasses.replace(made, candidates=tuple(candidates))
+
+
 def resize(manifest, path, size_bytes):
     files = [entry if entry.path != path else FileEntry(path, size_bytes, entry.sha256) for entry in manifest.files]
     return dataclasses.replace(manifest, files=tuple(files))
@@ -35,9 +44,9 @@ def test_whatever_a_bundle_says_of_its_size_the_machine_keeps_a_part_of_its_memo
 
 
 def test_a_runtime_that_builds_engines_has_the_time_of_a_build():
-    limits = find_limits(dataclasses.replace(make_manifest(), runtime="tensorrt"))
+    limits = find_limits(by("tensorrt"))
     assert limits.step_cpu_s > 900
 
 
 def test_a_runtime_that_nobody_knows_has_limits_too():
-    assert find_limits(dataclasses.replace(make_manifest(), runtime="none")).step_cpu_s < 100
+    assert find_limits(by("none")).step_cpu_s < 100

@@ -79,7 +79,7 @@ LIES = [
     ((*FIRST, "evaluation", "metric"), None, ExitCode.INVALID),
     ((*FIRST, "evaluation"), None, ExitCode.INVALID),
     ((*FIRST, "placement", "layers"), [], ExitCode.INVALID),
-    ((*FIRST, "over_next"), asdict(Ratio(ratio=0.5, low=0.4, high=0.6)), ExitCode.INVALID),
+    ((*FIRST, "over_later", "float32"), asdict(Ratio(ratio=0.5, low=0.4, high=0.6)), ExitCode.INVALID),
     ((*FIRST, "over_reference"), asdict(UNKNOWN), ExitCode.INVALID),
     ((*FIRST, "latency", "p90_upper_ms"), 9.0, ExitCode.INVALID),
     ((*FIRST, "latency", "p90_upper_ms"), None, ExitCode.INVALID),
@@ -91,10 +91,10 @@ LIES = [
     (("record", "fastest"), -1, ExitCode.MALFORMED),
     (("record", "schema"), 1, ExitCode.MALFORMED),
     (("record", "pinned"), "int8", ExitCode.MALFORMED),
-    (("record", "threads"), 64, ExitCode.MALFORMED),
-    (("record", "device", "runtime"), "other", ExitCode.MALFORMED),
-    (("record", "device", "arch"), "riscv64", ExitCode.INCOMPATIBLE),
-    (("record", "device", "runtime_version"), "1.1", ExitCode.INCOMPATIBLE),
+    ((*FIRST, "threads"), 64, ExitCode.MALFORMED),
+    (("record", "devices", "onnxruntime", "runtime"), "other", ExitCode.MALFORMED),
+    (("record", "devices", "onnxruntime", "arch"), "riscv64", ExitCode.INCOMPATIBLE),
+    (("record", "devices", "onnxruntime", "runtime_version"), "1.1", ExitCode.INCOMPATIBLE),
     ((*FIRST, "payload", "sha256"), "00" * 32, ExitCode.MALFORMED),
     ((*FIRST, "payload", "path"), "payload/float32/model.onnx", ExitCode.MALFORMED),
     ((*FIRST, "payload", "size_bytes"), 1, ExitCode.MALFORMED),
@@ -102,7 +102,7 @@ LIES = [
     ((*FIRST, "latency", "samples"), "many", ExitCode.MALFORMED),
     ((*FIRST, "latency", "p50_ms"), True, ExitCode.MALFORMED),
     ((*FIRST, "surprise"), 1, ExitCode.MALFORMED),
-    (("record", "device"), None, ExitCode.MALFORMED),
+    (("record", "devices"), None, ExitCode.MALFORMED),
     (("record",), None, ExitCode.MALFORMED),
     (("record",), [], ExitCode.MALFORMED),
     (("record",), "pass", ExitCode.MALFORMED),
@@ -171,7 +171,7 @@ def test_the_pin_names_what_was_shipped_until_it_is_taken_back(make_bundle):
     bundle = make_bundle()
     manifest, bundle_id = read_manifest(bundle)
     entry = next(entry for entry in manifest.files if entry.path == "payload/int8/model.onnx")
-    shipped = Shipped(precision="int8", **asdict(entry))
+    shipped = Shipped(precision="int8", runtime="onnxruntime", threads=1, **asdict(entry))
     assert read_pin(bundle) is None
     write_pin(bundle, bundle_id, shipped)
     assert read_pin(bundle) == "int8"

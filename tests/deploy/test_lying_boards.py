@@ -45,7 +45,7 @@ class Lab:
         make_key(folder / "key")
         self.signers.write_text(f"ci@example.org {(folder / 'key.pub').read_text()}")
         self.device = Device(target="cpu", host="here")
-        self.facts_before = self.after = None
+        self.facts_before, self.after = {}, None
         for module in (maintain, verify, examine_board):
             monkeypatch.setattr(module, "reach_board", lambda _: self.reach())
         monkeypatch.setattr(verify, "check_target", lambda *_args, **_options: None)
@@ -136,7 +136,7 @@ def honest(lab, monkeypatch):
     answers["check_active"] = answers["check"]
     answers["enroll"] = {"signers": [lab.signers.read_text().strip()], "replaced": []}
     answers["rollback"] = {**answers["install"], "replaced": OTHER}
-    lab.facts_before, lab.after = words.read_facts(answers["facts"])[0], answers["status"]
+    lab.facts_before, lab.after = {"onnxruntime": words.read_facts(answers["facts"])[0]}, answers["status"]
     return answers
 
 

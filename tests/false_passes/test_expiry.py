@@ -167,7 +167,14 @@ def test_the_path_of_applications_leads_to_the_proven_payload_and_never_to_the_r
     assert payload.resolve() == release / "payload/float32/model.onnx"
     onnxruntime.InferenceSession(str(lab.root / "current/shipped/model.onnx"), providers=["CPUExecutionProvider"])
     sha256 = compute_sha256(payload)
-    active = {"model": "tiny", "precision": "float32", "payload": "payload/float32/model.onnx", "sha256": sha256}
+    active = {
+        "model": "tiny",
+        "precision": "float32",
+        "runtime": "onnxruntime",
+        "threads": 1,
+        "payload": "payload/float32/model.onnx",
+        "sha256": sha256,
+    }
     assert json.loads((lab.root / "state.json").read_text())["active"] == active
     lines = [json.loads(line) for line in (lab.root / "log.jsonl").read_text().splitlines()]
     [proven] = [line["proven"] for line in lines if line["state"] == "activate"]

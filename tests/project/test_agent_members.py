@@ -34,7 +34,7 @@ def test_a_file_and_a_name_are_the_metric_of_that_name(folder):
     assert (member.name, member.path) == ("half", folder / "own.py")
     assert use_member(METRICS, "half") == member
     assert metrics.find_metric("half").TARGETS == ("labels",)
-    assert list_arguments(metrics="half") == ["--member", f"metrics:half={folder / 'own.py'}"]
+    assert list_arguments([(METRICS, "half")]) == ["--member", f"metrics:half={folder / 'own.py'}"]
 
 
 def test_a_command_line_names_it_too(folder):

@@ -31,5 +31,5 @@ def failed_run(run: Run) -> Run:
 def float_run(run: Run) -> Run:
     """Float is shipped, because int8 is not faster."""
     slower = Ratio(ratio=0.94, low=0.92, high=0.95)
-    shipped = run.but(float_reasons={}).with_candidate(over_reference=slower, over_next=slower)
+    shipped = run.but(float_reasons={}).with_candidate(over_reference=slower, over_later={"float32": slower})
     return shipped.with_candidate(1, evaluation=describe_evaluation(110.2, 0.925))

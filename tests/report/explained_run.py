@@ -55,7 +55,7 @@ def explain_run(times: LayerTimes | None = None) -> Run:
         range_sources={"input": "calibrated"},
     )
     manifest = replace(run.manifest, output=replace(run.manifest.output, classes=CLASSES))
-    return run.but(graphs={"int8": notes}, manifest=manifest)
+    return run.but(graphs={("int8", "onnxruntime"): notes}, manifest=manifest)
 
 
 def make_media(run: Run) -> dict[int, SampleMedia]:

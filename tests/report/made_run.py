@@ -111,7 +111,7 @@ class Run:
     device: str | None = None
     notes: tuple[str, ...] = ()
     float_reasons: dict[str, str] = field(default_factory=lambda: dict(FLOAT_REASONS))
-    graphs: dict[str, GraphNotes] = field(default_factory=dict)
+    graphs: dict[tuple[str, str], GraphNotes] = field(default_factory=dict)
 
     def judge(self) -> Judgement:
         return self.judgement or judge_record(self.record, self.manifest)
@@ -177,7 +177,7 @@ def make_run() -> Run:
                 placement=place_layers({"conv1"}),
                 latency=latency,
                 over_reference=faster,
-                over_next=faster,
+                over_later={"float32": faster},
             ),
             make_candidate(
                 "float32",

@@ -184,7 +184,7 @@ def test_the_drift_from_the_users_model_stands_beside_the_parity(run):
 
 
 def test_what_is_undecided_is_a_warning(run):
-    report = run.with_candidate(over_next=Ratio(ratio=1.2, low=0.9, high=1.5)).report()
+    report = run.with_candidate(over_later={"float32": Ratio(ratio=1.2, low=0.9, high=1.5)}).report()
     assert report["verdict"] == "pass"
     assert any("undecided whether it is faster" in warning for warning in report["warnings"])
 

@@ -39,12 +39,13 @@ def poison(run):
     """The run with hostile names of layers, classes, tensors and modules."""
     times = make_times()
     kernels = (Kernel(HOSTILE_NAME, "Conv", 50.0), *times.kernels)
-    notes = run.graphs["int8"]
+    notes = run.graphs["int8", "onnxruntime"]
     ranges = {HOSTILE_NAME: (-1.0, 1.0), **notes.ranges}
     modules = {"conv1": HOSTILE_NAME}
     output = replace(run.manifest.output, classes=(HOSTILE_NAME, "b", "c"))
     return explain_run(replace(times, kernels=kernels)).but(
-        graphs={"int8": replace(notes, modules=modules, ranges=ranges)}, manifest=replace(run.manifest, output=output)
+        graphs={("int8", "onnxruntime"): replace(notes, modules=modules, ranges=ranges)},
+        manifest=replace(run.manifest, output=output),
     )
 
 

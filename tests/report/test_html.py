@@ -115,8 +115,8 @@ def test_whatever_the_data_holds_is_text(run, drawings):
         ),
         placement=Placement(layers=(*candidate.placement.layers, layer)),
     )
-    device = dataclasses.replace(run.record.device, cpu=attack)
-    attacked = attacked.with_manifest(model=attack).with_record(device=device)
+    device = dataclasses.replace(run.record.devices["onnxruntime"], cpu=attack)
+    attacked = attacked.with_manifest(model=attack).with_record(devices={"onnxruntime": device})
     report = attacked.with_verdict(reasons=(attack,), verdict="fail", exit_code=18).report()
     report["metric"] |= {"name": attack, "unit": attack}
     page = Page(render_html(report, drawings=drawings))

@@ -81,7 +81,7 @@ def test_warnings_stand_in_the_output_of_the_suite(run):
 
 
 def test_an_undecided_gate_passes_and_says_that_it_is(run):
-    report = run.with_candidate(over_next=Ratio(ratio=1.2, low=0.9, high=1.5)).report()
+    report = run.with_candidate(over_later={"float32": Ratio(ratio=1.2, low=0.9, high=1.5)}).report()
     root, _, cases = parse(report)
     assert list(root.iter("failure")) == []
     assert "undecided whether it is faster" in cases["speed"].find("system-out").text

@@ -129,7 +129,7 @@ def test_the_report_has_the_three_layers_with_the_most_to_gain_by_pytorchs_names
 
 def test_the_notes_of_another_precision_explain_nothing():
     run = explain_run()
-    found = run.but(graphs={"float32": run.graphs["int8"]}).report()["explanation"]
+    found = run.but(graphs={("float32", "onnxruntime"): run.graphs["int8", "onnxruntime"]}).report()["explanation"]
     assert found["ranges"] == []
     assert all(layer["sqnr_db"] is None and layer["module"] is None for layer in found["layers"]["layers"])
 

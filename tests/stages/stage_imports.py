@@ -102,7 +102,7 @@ def build_stage(recipe_path, target_path, name, options):
             "bundle": lambda: stage.bundle(
                 run,
                 target,
-                {precision: made[f"lower-{precision}"] for precision in target.precision},
+                {(precision, target.runtime): made[f"lower-{precision}"] for precision in target.precision},
                 reference=made["optimize"],
                 original=made["export"],
                 golden=made["golden"],

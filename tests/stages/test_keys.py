@@ -148,7 +148,7 @@ def run_stages(project, facts=FACTS, freshness=FRESHNESS, package=PACKAGE):
         small_model = stages.optimize(run, small_export)
         small_golden = stages.golden(run, small_export, small)
         lowered = {
-            name: stages.lower(run, small_model, target, name, facts, exported=small_export)
+            (name, target.runtime): stages.lower(run, small_model, target, name, facts, exported=small_export)
             for name in target.precision
         }
         made_from = {"reference": model, "original": exported, "golden": small_golden, "float_golden": golden}

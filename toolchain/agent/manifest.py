@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, Mapping, Optional, Sequence, Tuple, cast, get_args
 
 from .bundle_files import MANIFEST_NAME, FileEntry, check_files, require
+from .candidates import CANDIDATES_MAX, Candidate, name_candidates
 from .clock import parse_utc
 from .decode import decode, parse_json
 from .errors import ExitCode, ToolchainError
@@ -58,20 +59,13 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Compatible:
-    """What a board must be. None accepts any."""
+    """What a board must be. None accepts any; so does a runtime whose versions are not told."""
 
     arch: Optional[str]
     accelerator: Optional[str]
-    runtime_version: Optional[str]
+    runtime_versions: Mapping[str, str]
+    """A specifier such as ">=1.23" by runtime."""
     cpu_features: Tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A payload that may be shipped, and its precision."""
-
-    precision: str
-    path: str
 
 
 @dataclass(frozen=True)
@@ -171,7 +165,7 @@ class BuildSpec:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of manifest.json, key by key; `candidates` are in order of preference.
+    """The content of manifest.json, key by key; `candidates` are in order of preference, those of one precision together.
 
     `counter` only grows from bundle to bundle: a board refuses one below what it had. Where `expires` is set, it is in
     seconds since 1970 or smaller, so that a board's clock can be held against it. `expires` is UTC: 2027-01-31T00:00:00Z.
@@ -182,8 +176,6 @@ class Manifest:
     expires: Optional[str]
     model: str
     target: str
-    runtime: str
-    threads: int
     emulated: bool
     signature: str
     compatible: Compatible
@@ -201,6 +193,21 @@ class Manifest:
     input: Optional[InputSpec] = None
     """What the sensor gives, and what is made of it before the payload; None where the recipe does not say it."""
     output: OutputSpec = NO_OUTPUT
+
+    @property
+    def names(self) -> Tuple[str, ...]:
+        """What people call the candidates, in their order."""
+        return name_candidates(self.candidates)
+
+    @property
+    def ways(self) -> Tuple[Tuple[str, int], ...]:
+        """By which runtimes and on how many threads payloads are opened, each pair once."""
+        return tuple(dict.fromkeys((candidate.runtime, candidate.threads) for candidate in self.candidates))
+
+    @property
+    def runtimes(self) -> Tuple[str, ...]:
+        """The runtimes that open payloads, each once."""
+        return tuple(dict.fromkeys(candidate.runtime for candidate in self.candidates))
 
 
 def compute_bundle_id(data: bytes) -> str:
@@ -238,13 +245,12 @@ def _check_manifest(manifest: Manifest) -> None:
     """Refuse (exit 23) a manifest whose parts do not fit together, or that names an unsafe path."""
     require(manifest.schema == SCHEMA, "schema", str(SCHEMA), manifest.schema)
     needs = manifest.compatible
-    texts = (manifest.model, manifest.target, manifest.runtime, needs.arch, needs.accelerator, needs.runtime_version)
-    longest = max(len(text or "") for text in (*texts, manifest.metric.name))
+    texts = (manifest.model, manifest.target, *manifest.runtimes, needs.arch, needs.accelerator)
+    longest = max(len(text or "") for text in (*texts, *needs.runtime_versions.values(), manifest.metric.name))
     require(longest <= _TEXT_CHARACTERS_MAX, "names", f"up to {_TEXT_CHARACTERS_MAX} characters", longest)
     require(0 <= manifest.counter <= COUNTER_MAX, "counter", f"0 to {COUNTER_MAX}", manifest.counter)
     expires = manifest.expires
     require(expires is None or _is_utc(expires), "expires", "UTC such as 2027-01-31T00:00:00Z", expires)
-    require(1 <= manifest.threads <= THREADS_MAX, "threads", f"1 to {THREADS_MAX}", manifest.threads)
     require(manifest.signature in SIGNATURES, "signature", " or ".join(SIGNATURES), manifest.signature)
     build = manifest.build
     require(0 < build.limit_s <= BUILD_LIMIT_S_MAX, "build.limit_s", f"up to {BUILD_LIMIT_S_MAX:g}", build.limit_s)
@@ -253,9 +259,8 @@ def _check_manifest(manifest: Manifest) -> None:
     )
     require(build.dla_core is None or build.dla_core >= 0, "build.dla_core", "0 or more", build.dla_core)
     check_files(manifest.files)
+    _check_candidates(manifest)
     precisions = [candidate.precision for candidate in manifest.candidates]
-    require(precisions, "candidates", "at least one", "none")
-    require(len(set(precisions)) == len(precisions), "candidates", "every precision once", precisions)
     demanded = manifest.gates.precision_required
     asked = [*manifest.gates.sqnr_db_min, *manifest.gates.task_sqnr_db_min, *([] if demanded is None else [demanded])]
     for precision in [*precisions, *asked]:
@@ -284,6 +289,23 @@ def _check_manifest(manifest: Manifest) -> None:
     listed = {entry.path for entry in manifest.files}
     for path in used:
         require(path in listed, "files", f"an entry for {path!a}, which the manifest uses", "no such entry")
+
+
+def _check_candidates(manifest: Manifest) -> None:
+    candidates = manifest.candidates
+    require(1 <= len(candidates) <= CANDIDATES_MAX, "candidates", f"1 to {CANDIDATES_MAX}", len(candidates))
+    for candidate in candidates:
+        require(1 <= candidate.threads <= THREADS_MAX, "threads", f"1 to {THREADS_MAX}", candidate.threads)
+    names = manifest.names
+    require(
+        len(set(names)) == len(names), "candidates", "every precision once by a runtime and on so many threads", names
+    )
+    precisions = [candidate.precision for candidate in candidates]
+    together = [name for number, name in enumerate(precisions) if number == 0 or name != precisions[number - 1]]
+    require(len(set(together)) == len(together), "candidates", "those of one precision together", precisions)
+    strange = sorted(set(manifest.compatible.runtime_versions) - set(manifest.runtimes))
+    runtimes = ", ".join(manifest.runtimes)
+    require(not strange, "compatible.runtime_versions", f"versions of {runtimes}", ", ".join(strange))
 
 
 def _check_schema(document: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import toolchain.agent
@@ -14,14 +15,14 @@ _AGENT = "toolchain.agent"
 _MEASURE = f"{_AGENT}.measure"
 
 
-def list_agent_files(sources: Sources, *, runtime: str, metric: MetricSpec) -> dict[str, Path]:
-    """Return the files that `python -m agent verify` runs with a runtime, a metric and its decoder, by their path in the agent's folder.
+def list_agent_files(sources: Sources, *, runtimes: Sequence[str], metric: MetricSpec) -> dict[str, Path]:
+    """Return the files that `python -m agent verify` runs with runtimes, a metric and its decoder, by their path in the agent's folder.
 
     A member from outside rides where it will be found, among those of its package. Raises ValueError where the agent has
     no such member.
     """
     # They are imported by their names, which no import statement shows.
-    chosen = [(f"{_MEASURE}.runtimes", runtime)]
+    chosen = [(f"{_MEASURE}.runtimes", runtime) for runtime in runtimes]
     chosen += [] if metric.name is None else [(f"{_MEASURE}.metrics", metric.name)]
     chosen += [] if metric.decoder is None else [(f"{_MEASURE}.decoders", metric.decoder.name)]
     outside = {f"{package}.{name}": find_outside(package, name) for package, name in chosen}

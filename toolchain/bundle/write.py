@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.agent.bundle_files import MANIFEST_NAME, FileEntry
+from toolchain.agent.candidates import Candidate
 from toolchain.agent.contents import compute_sha256
 from toolchain.agent.manifest import (
     SCHEMA,
     BuildSpec,
-    Candidate,
     Compatible,
     Gates,
     Golden,
@@ -55,20 +55,31 @@ class GoldenBatch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lowered:
+    """A payload that was lowered for a runtime, whatever the number of threads it is opened on."""
+
+    precision: str
+    runtime: str
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class BundleInputs:
-    """Everything that a bundle is made of. `candidates` are payload files by precision, in order of preference."""
+    """Everything that a bundle is made of.
+
+    `candidates` are in order of preference, those of one precision together; each is one on every number of `threads`.
+    """
 
     model: str
     target: str
-    runtime: str
-    threads: int
+    threads: Sequence[int]
     emulated: bool
     signature: SignaturePolicy
     compatible: Compatible
     build: BuildSpec = field(default_factory=BuildSpec)
-    candidates: Mapping[str, Path]
+    candidates: Sequence[Lowered]
     reference: Path
-    """The uncompressed float model as a payload of the same runtime."""
+    """The uncompressed float model as a payload of the same runtimes."""
     original: Path
     """The user's own file, or the plain export of the uncompressed model."""
     is_original_measured: bool
@@ -100,7 +111,8 @@ class BundleInputs:
 def _copy_payloads(inputs: BundleInputs, folder: Path) -> tuple[str, Original, tuple[Candidate, ...]]:
     # Each lies in a folder of its own, so that a link to a folder leads an application to one payload and no other.
     # A reference with the bytes of a candidate is that candidate: one file, opened and measured once.
-    sources = {**inputs.candidates, "reference": inputs.reference}
+    folders = _name_folders(inputs.candidates)
+    sources = {folder: lowered.path for folder, lowered in folders.items()} | {"reference": inputs.reference}
     if inputs.is_original_measured:
         sources["original"] = inputs.original
     hashes = {name: compute_sha256(source) for name, source in sources.items()}
@@ -110,13 +122,22 @@ def _copy_payloads(inputs: BundleInputs, folder: Path) -> tuple[str, Original, t
             paths[hashes[name]] = f"payload/{name}/model{source.suffix}"
             (folder / paths[hashes[name]]).parent.mkdir(parents=True)
             shutil.copyfile(source, folder / paths[hashes[name]])
-    candidates = [Candidate(precision=name, path=paths[hashes[name]]) for name in inputs.candidates]
+    candidates = [
+        Candidate(precision=item.precision, runtime=item.runtime, threads=threads, path=paths[hashes[name]])
+        for name, item in folders.items()
+        for threads in inputs.threads
+    ]
     original = Original(
         path=paths[hashes["original"]] if inputs.is_original_measured else None,
         size_bytes=inputs.original.stat().st_size,
         sha256=compute_sha256(inputs.original),
     )
     return paths[hashes["reference"]], original, tuple(candidates)
+
+
+def _name_folders(candidates: Sequence[Lowered]) -> dict[str, Lowered]:
+    has_runtimes = len({item.runtime for item in candidates}) > 1
+    return {f"{item.precision}-{item.runtime}" if has_runtimes else item.precision: item for item in candidates}
 
 
 def _write_golden(inputs: BundleInputs, folder: Path) -> Golden:
@@ -172,7 +193,9 @@ def _take_run(batch: GoldenBatch, *, stacked: bool) -> Run:
 
 
 def _copy_agent(inputs: BundleInputs, folder: Path) -> None:
-    files = list_agent_files(find_sources(), runtime=inputs.runtime, metric=inputs.metric)
+    files = list_agent_files(
+        find_sources(), runtimes=list(dict.fromkeys(item.runtime for item in inputs.candidates)), metric=inputs.metric
+    )
     for name, path in files.items():
         target = folder / "agent" / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -206,8 +229,6 @@ def write_bundle(inputs: BundleInputs, folder: Path) -> Manifest:
         expires=inputs.expires,
         model=inputs.model,
         target=inputs.target,
-        runtime=inputs.runtime,
-        threads=inputs.threads,
         emulated=inputs.emulated,
         signature=inputs.signature,
         compatible=inputs.compatible,

@@ -19,7 +19,7 @@ _MEMORY_PER_BATCH_BYTE = 1000
 # What is left to others where the machine is small.
 _MACHINE_SHARE = 0.75
 # CPU time of a thread between two signs of progress: a payload opened, one batch run, two seconds of warming up for each of
-# three payloads.
+# three payloads, in each way that the target opens them.
 _STEP_BASE_S = 10.0
 _STEP_PER_PAYLOAD_MB_S = 5.0
 _STEP_PER_BATCH_MB_S = 60.0
@@ -42,17 +42,21 @@ class AgentLimits:
 def find_limits(manifest: Manifest) -> AgentLimits:
     """Return what measuring a bundle may take; a runtime that builds engines takes what it needs of the machine, and minutes."""
     machine_bytes = int(_MACHINE_SHARE * read_machine_bytes())
-    if manifest.runtime in list_runtimes() and find_traits(manifest.runtime).engine is not None:
+    known = [runtime for runtime in manifest.runtimes if runtime in list_runtimes()]
+    if any(find_traits(runtime).engine is not None for runtime in known):
         step_s = _STEP_BASE_S + BUILD_LIMIT_S_MAX
         cpu_s = step_s * (os.cpu_count() or 1)
         return AgentLimits(memory_bytes=machine_bytes, step_cpu_s=cpu_s, step_wall_s=_IDLE_FACTOR * step_s)
     sizes = {entry.path: entry.size_bytes for entry in manifest.files}
     inputs = {*manifest.golden.inputs.values()}
-    payload_bytes = sum(size for path, size in sizes.items() if not path.startswith(("agent/", "golden/")))
+    # Each runtime opens the references too, on each number of threads.
+    payload_bytes = len(manifest.ways) * sum(
+        size for path, size in sizes.items() if not path.startswith(("agent/", "golden/"))
+    )
     sample_bytes = sum(sizes[path] for path in inputs) / manifest.golden.samples * _LEVEL_BYTES
     batch_bytes = sample_bytes * min(_BATCH_SAMPLES, manifest.golden.samples)
     asked = _MEMORY_BASE_BYTES + _MEMORY_PER_PAYLOAD_BYTE * payload_bytes + _MEMORY_PER_BATCH_BYTE * batch_bytes
-    threads = min(manifest.threads, os.cpu_count() or 1)
+    threads = sum(min(threads, os.cpu_count() or 1) for _, threads in manifest.ways)
     step_s = (
         threads * _STEP_BASE_S + (_STEP_PER_PAYLOAD_MB_S * payload_bytes + _STEP_PER_BATCH_MB_S * batch_bytes) / _MB
     )

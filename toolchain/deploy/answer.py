@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from toolchain.agent.candidates import Opening
 from toolchain.agent.manifest import Manifest
 from toolchain.agent.measure.facts import check_compatible
 from toolchain.agent.measure.judge import Judgement, judge_record
 from toolchain.agent.measure.metrics import find_metric
-from toolchain.agent.measure.payloads import list_references
 from toolchain.agent.measure.quantiles import Ratio
-from toolchain.agent.measure.record import MetricResult, Payload, Record, read_record
+from toolchain.agent.measure.record import CandidateRecord, MetricResult, Record, ReferenceRecord, read_record
+from toolchain.agent.measure.references import list_references
 from toolchain.agent.measure.settings import MeasureSettings
 from toolchain.deploy.consistent import check_consistent
 from toolchain.deploy.series import check_series
 from toolchain.deploy.transport import Measured
 from toolchain.deploy.words import check_recorded, check_same_board, contradict
 from toolchain.errors import ExitCode, ToolchainError, malformed
+
+_Row = tuple[str, str, int, str, int, str]
+"""What is said of a payload: precision or role, runtime, threads, path, size, hash."""
 
 _FIX = "look at the board: its agent, or something in its place, does not say what it measured"
 
@@ -56,7 +60,8 @@ def judge_answer(
         raise contradict(f"device: {error.where}", str(error.expected), str(error.found)) from error
     check_consistent(answer.record, manifest)
     check_series(measured.samples_ms, answer.record, manifest, settings)
-    check_same_board(measured.facts, answer.record.device)
+    for runtime, device in answer.record.devices.items():
+        check_same_board(measured.facts.get(runtime), device)
     check_recorded(measured, answer.judgement, manifest, bundle_id)
     check_signer(is_signed=is_signed, signer=measured.signer)
     return answer
@@ -80,51 +85,75 @@ def read_answer(
     _check_plausible(record, manifest)
     if record.pinned != pinned:
         raise _refuse("pinned", str(pinned), str(record.pinned))
-    check_compatible(manifest.compatible, record.device)
+    for device in record.devices.values():
+        check_compatible(manifest.compatible, device)
     judgement = judge_record(record, manifest)
     _compare_verdicts(document, judgement)
     return Answer(record=record, judgement=judgement)
 
 
 def _check_payloads(record: Record, manifest: Manifest) -> None:
-    """Refuse (exit 23) measurements of other payloads than those of the bundle, in another order, or of fewer."""
+    """Refuse (exit 23) measurements of other payloads than those of the bundle, opened otherwise, in another order, or of fewer."""
     files = {entry.path: entry for entry in manifest.files}
 
-    def describe(path: str) -> Payload:
-        return Payload(path=path, size_bytes=files[path].size_bytes, sha256=files[path].sha256, engine=None)
+    def describe(name: str, opening: Opening) -> _Row:
+        entry = files[opening.path]
+        return (name, opening.runtime, opening.threads, entry.path, entry.size_bytes, entry.sha256)
 
-    expected = [(candidate.precision, describe(candidate.path)) for candidate in manifest.candidates]
-    expected += [("reference", describe(path)) for path in list_references(manifest)]
-    found = [(candidate.precision, candidate.payload) for candidate in record.candidates]
-    found += [("reference", reference.payload) for reference in record.references]
-    names = [(name, payload.path, payload.size_bytes, payload.sha256) for name, payload in found]
-    if names != [(name, payload.path, payload.size_bytes, payload.sha256) for name, payload in expected]:
+    def read(name: str, item: CandidateRecord | ReferenceRecord) -> _Row:
+        payload = item.payload
+        return (name, item.runtime, item.threads, payload.path, payload.size_bytes, payload.sha256)
+
+    closed = {(item.path, item.runtime) for item in record.unopened}
+    references = list_references(manifest)
+    expected = [describe(candidate.precision, candidate.opening) for candidate in manifest.candidates]
+    expected += [
+        describe("reference", opening) for opening in references if (opening.path, opening.runtime) not in closed
+    ]
+    found = [read(candidate.precision, candidate) for candidate in record.candidates]
+    found += [read("reference", reference) for reference in record.references]
+    if found != expected:
         raise _refuse("payloads", _join(expected), _join(found))
-    if record.device.runtime != manifest.runtime or record.threads != manifest.threads:
-        measured = f"{record.device.runtime}, {record.threads} threads"
-        raise _refuse("runtime", f"{manifest.runtime}, {manifest.threads} threads", measured)
+    _check_unopened(closed, references, manifest)
+    told = {name: device.runtime for name, device in record.devices.items()}
+    if told != {name: name for name in manifest.runtimes} or {*record.environments} - {*told}:
+        raise _refuse("runtime", ", ".join(manifest.runtimes), f"{told}, {', '.join(record.environments)}")
+
+
+def _check_unopened(closed: set[tuple[str, str]], references: Sequence[Opening], manifest: Manifest) -> None:
+    """Refuse float models that are said not to open, where each opens somewhere, and what is a candidate everywhere."""
+    candidates = {(candidate.path, candidate.runtime) for candidate in manifest.candidates}
+    optional = {(opening.path, opening.runtime) for opening in references} - candidates
+    lost = [
+        path
+        for path in {opening.path for opening in references}
+        if all((path, runtime) in closed for runtime in manifest.runtimes)
+    ]
+    if closed - optional or lost:
+        raise _refuse("unopened", "float models that another runtime opens", ", ".join(map(str, sorted(closed))))
 
 
 def _check_plausible(record: Record, manifest: Manifest) -> None:
     """Refuse (exit 23) numbers that nothing has: a share above 1, a count or a time below 0, an interval upside down."""
-    for candidate in record.candidates:
-        is_last = candidate is record.candidates[-1]
-        if (candidate.over_next is None) != is_last:
-            found = "none" if candidate.over_next is None else "one"
-            raise _refuse(f"{candidate.precision}: over_next", "a ratio of all but the last", found)
-        _check_ratio(candidate.over_reference, f"{candidate.precision}: over_reference")
-        if candidate.over_next is not None:
-            _check_ratio(candidate.over_next, f"{candidate.precision}: over_next")
+    names = record.names
+    for index, candidate in enumerate(record.candidates):
+        name, later = names[index], names[index + 1 :]
+        if sorted(candidate.over_later) != sorted(later):
+            found = ", ".join(candidate.over_later) or "none"
+            raise _refuse(f"{name}: over_later", f"a ratio of {', '.join(later) or 'none'}", found)
+        _check_ratio(candidate.over_reference, f"{name}: over_reference")
+        for other, ratio in candidate.over_later.items():
+            _check_ratio(ratio, f"{name}: over_later {other}")
         for layer in candidate.placement.layers:
             if layer.macs is not None and layer.macs < 0:
-                raise _refuse(f"{candidate.precision}: {layer.name}", "0 MACs or more", str(layer.macs))
+                raise _refuse(f"{name}: {layer.name}", "0 MACs or more", str(layer.macs))
         evaluation = candidate.evaluation
         shares = [row.agreement for row in (() if evaluation is None else evaluation.drift)]
         if evaluation is not None and evaluation.metric is not None:
-            _check_metric(evaluation.metric, manifest, candidate.precision)
+            _check_metric(evaluation.metric, manifest, name)
         wrong = [share for share in shares if share is not None and not 0.0 <= share <= 1.0]
         if wrong:
-            raise _refuse(f"{candidate.precision}: agreement", "fractions, 0 to 1", str(wrong[0]))
+            raise _refuse(f"{name}: agreement", "fractions, 0 to 1", str(wrong[0]))
     latencies = [reference.latency for reference in record.references]
     latencies += [candidate.latency for candidate in record.candidates]
     for latency in latencies:
@@ -135,15 +164,15 @@ def _check_plausible(record: Record, manifest: Manifest) -> None:
             raise _refuse("latency", "0 or more", str(wrong[0]))
 
 
-def _check_metric(metric: MetricResult, manifest: Manifest, precision: str) -> None:
+def _check_metric(metric: MetricResult, manifest: Manifest, candidate: str) -> None:
     name = manifest.metric.name
     if name is None or metric.name != name:
-        raise _refuse(f"{precision}: metric", name or "none", metric.name)
+        raise _refuse(f"{candidate}: metric", name or "none", metric.name)
     scale = find_metric(name).SCALE
     for value in (metric.reference, metric.deployed):
         if not scale.contains(value):
             expected = f"{min(scale.worst, scale.best):g} to {max(scale.worst, scale.best):g}"
-            raise _refuse(f"{precision}: metric", f"{name}, {expected}", str(value))
+            raise _refuse(f"{candidate}: metric", f"{name}, {expected}", str(value))
 
 
 def _check_ratio(ratio: Ratio, where: str) -> None:
@@ -153,8 +182,14 @@ def _check_ratio(ratio: Ratio, where: str) -> None:
         raise _refuse(where, "low ≤ high, a ratio above 0", f"{ratio.low}, {ratio.ratio}, {ratio.high}")
 
 
-def _join(payloads: list[tuple[str, Payload]]) -> str:
-    return ", ".join(f"{name} {payload.path} {payload.sha256[:12]}" for name, payload in payloads) or "none"
+def _join(rows: Sequence[_Row]) -> str:
+    return (
+        ", ".join(
+            f"{name} {path} by {runtime}, {threads} threads, {sha256[:12]}"
+            for name, runtime, threads, path, _, sha256 in rows
+        )
+        or "none"
+    )
 
 
 def _compare_verdicts(document: Mapping[str, Any], judgement: Judgement) -> None:

@@ -36,20 +36,20 @@ def check_consistent(record: Record, manifest: Manifest) -> None:
         _check_unmeasured(record)
     for where, latency in _list_latencies(record):
         _check_latency(latency, where, is_emulated=manifest.emulated)
-    for candidate in record.candidates:
+    for name, candidate in zip(record.names, record.candidates, strict=True):
         if candidate.footprint is not None:
-            _check_footprint(candidate.footprint, candidate, record, manifest)
+            _check_footprint(name, candidate.footprint, candidate, record, manifest)
         if candidate.layer_times is not None:
-            _check_layer_times(candidate, candidate.layer_times, is_emulated=manifest.emulated)
+            _check_layer_times(name, candidate, candidate.layer_times, is_emulated=manifest.emulated)
         if candidate.evaluation is not None and candidate.evaluation.mismatch is None:
-            _check_evaluation(candidate, candidate.evaluation, manifest)
+            _check_evaluation(name, candidate.evaluation, manifest)
 
 
 def _list_latencies(record: Record) -> Iterator[tuple[str, Latency]]:
     for reference in record.references:
         yield reference.payload.path, reference.latency
-    for candidate in record.candidates:
-        yield candidate.precision, candidate.latency
+    for name, candidate in zip(record.names, record.candidates, strict=True):
+        yield name, candidate.latency
 
 
 def _check_measurement(record: Record, manifest: Manifest) -> None:
@@ -83,7 +83,7 @@ def _check_measurement(record: Record, manifest: Manifest) -> None:
 def _check_unmeasured(record: Record) -> None:
     """Refuse speedups of an emulated board, and what would speak against their measurement."""
     ratios = [candidate.over_reference for candidate in record.candidates]
-    ratios += [candidate.over_next for candidate in record.candidates if candidate.over_next is not None]
+    ratios += [ratio for candidate in record.candidates for ratio in candidate.over_later.values()]
     if record.validity != Validity() or any(ratio != Ratio(None, None, None) for ratio in ratios):
         raise contradict("latency", "no ratio and no problem, on an emulated board", f"{ratios}, {record.validity}")
 
@@ -105,9 +105,11 @@ def _check_latency(latency: Latency, where: str, *, is_emulated: bool) -> None:
         raise contradict(f"{where}: latency", expected, f"{latency.samples} samples, mean {latency.mean_ms}")
 
 
-def _check_footprint(footprint: Footprint, candidate: CandidateRecord, record: Record, manifest: Manifest) -> None:
+def _check_footprint(
+    name: str, footprint: Footprint, candidate: CandidateRecord, record: Record, manifest: Manifest
+) -> None:
     """Refuse processes of no time or of no memory, and those of what was not run."""
-    where = f"{candidate.precision}: footprint"
+    where = f"{name}: footprint"
     if candidate.evaluation is None or (manifest.emulated and len(footprint.runs) > 1):
         raise contradict(where, "none, where nothing is evaluated or timed", f"{len(footprint.runs)} processes")
     if footprint.batch != record.batch or footprint.largest_batch < footprint.batch:
@@ -129,9 +131,9 @@ def _check_footprint(footprint: Footprint, candidate: CandidateRecord, record: R
             raise contradict(where, "a peak, or why there is none", f"{resident}, {device}")
 
 
-def _check_layer_times(candidate: CandidateRecord, times: LayerTimes, *, is_emulated: bool) -> None:
+def _check_layer_times(name: str, candidate: CandidateRecord, times: LayerTimes, *, is_emulated: bool) -> None:
     """Refuse the times of another payload's layers, and times that no run has; no gate reads them, but people do."""
-    where = f"{candidate.precision}: layer_times"
+    where = f"{name}: layer_times"
     if is_emulated:
         raise contradict(where, "none, on an emulated board", f"those of {len(times.kernels)} kernels")
     if times.sha256 != candidate.payload.sha256:
@@ -153,8 +155,8 @@ def _check_layer_times(candidate: CandidateRecord, times: LayerTimes, *, is_emul
         raise contradict(where, "layers of the placement, each in one kernel", found)
 
 
-def _check_evaluation(candidate: CandidateRecord, evaluation: Evaluation, manifest: Manifest) -> None:
-    name, metric = candidate.precision, evaluation.metric
+def _check_evaluation(name: str, evaluation: Evaluation, manifest: Manifest) -> None:
+    metric = evaluation.metric
     if len(evaluation.by_class) > CLASSES_MAX or len(evaluation.worst) > SAMPLES_MAX:
         found = f"{len(evaluation.by_class)} and {len(evaluation.worst)}"
         raise contradict(name, f"at most {CLASSES_MAX} classes and {SAMPLES_MAX} worst samples", found)

@@ -142,7 +142,7 @@ def _list_members(bundle_dir: Path, manifest: Manifest) -> list[str]:
     """
     names = _name_members(manifest)
     refuse_members_inside(bundle_dir, manifest)
-    for seam, name in names.items():
+    for seam, name in names:
         if name in list_members(seam):
             member = find_member(seam, name)
             use_member(seam, name)
@@ -158,21 +158,21 @@ def _list_members(bundle_dir: Path, manifest: Manifest) -> list[str]:
                     found=hash_file(member.path),
                     fix=fix,
                 )
-    return agent_members.list_arguments(**{seam.name: name for seam, name in names.items()})
+    return agent_members.list_arguments(names)
 
 
-def _name_members(manifest: Manifest) -> dict[Seam, str | None]:
+def _name_members(manifest: Manifest) -> list[tuple[Seam, str | None]]:
     decoder = manifest.metric.decoder
-    return {
-        METRICS: manifest.metric.name,
-        DECODERS: None if decoder is None else decoder.name,
-        RUNTIMES: manifest.runtime,
-    }
+    return [
+        (METRICS, manifest.metric.name),
+        (DECODERS, None if decoder is None else decoder.name),
+        *((RUNTIMES, runtime) for runtime in manifest.runtimes),
+    ]
 
 
 def refuse_members_inside(bundle_dir: Path, manifest: Manifest) -> None:
     """Refuse (exit 10) a bundle in which a member lies that would be taken for it, as where a command starts in its folder."""
-    for seam, name in _name_members(manifest).items():
+    for seam, name in _name_members(manifest):
         if name in list_members(seam):
             _check_outside(find_member(seam, name), bundle_dir)
 

@@ -40,7 +40,7 @@ def write_pin(bundle: Path, bundle_id: str, shipped: Shipped | None) -> None:
 
 
 def read_pin(bundle: Path) -> str | None:
-    """Return the precision that a deploy proved and shipped; None for a bundle that has no verdict yet.
+    """Return the name of the candidate that a deploy proved and shipped; None for a bundle that has no verdict yet.
 
     Raises ToolchainError: exit 11 where the pin is of another bundle or payload, 23 where it cannot be read.
     """
@@ -57,11 +57,14 @@ def read_pin(bundle: Path) -> str | None:
     except ToolchainError as error:
         raise malformed(what, where=str(path), expected=error.expected, found=error.found, fix=_FIX) from error
     manifest, bundle_id = read_manifest(bundle)
-    payloads = {candidate.precision: candidate.path for candidate in manifest.candidates}
-    hashes = {entry.path: entry.sha256 for entry in manifest.files}
+    files = {entry.path: entry for entry in manifest.files}
     shipped = pin.shipped
-    is_own = payloads.get(shipped.precision) == shipped.path and hashes.get(shipped.path) == shipped.sha256
-    if pin.bundle_id != bundle_id or not is_own:
+    own = {
+        name: Shipped(**{**asdict(candidate), **asdict(files[candidate.path])})
+        for name, candidate in zip(manifest.names, manifest.candidates, strict=True)
+    }
+    found_name = next((name for name, each in own.items() if each == shipped), None)
+    if pin.bundle_id != bundle_id or found_name is None:
         found = f"{shipped.precision} of {pin.bundle_id}"
         raise ToolchainError(
             ExitCode.CONTENT,
@@ -71,4 +74,4 @@ def read_pin(bundle: Path) -> str | None:
             found=found,
             fix=_FIX,
         )
-    return shipped.precision
+    return found_name

@@ -47,7 +47,7 @@ class RemoteTransport:
         self._stack = contextlib.ExitStack()
         self._is_connected = False
         self._channel: Channel | None = None
-        self._facts: Facts | None = None
+        self._facts: dict[str, Facts] = {}
         self._show: OnProgress = _ignore
 
     @property
@@ -65,8 +65,8 @@ class RemoteTransport:
 
     def read_facts(self, runtime: str) -> Facts:
         answer = self._connect().run("facts", "--runtime", runtime, "--root", ROOT_ARGUMENT)
-        self._facts = read_facts(answer.document, runtime)[0]
-        return self._facts
+        self._facts[runtime] = read_facts(answer.document, runtime)[0]
+        return self._facts[runtime]
 
     def place_bundle(self, shipment: Shipment, on_progress: OnProgress) -> int:
         self._local.place_bundle(shipment)

@@ -1,7 +1,7 @@
 """Whether what a board says of its latencies is what its samples say: quantiles and speedups are derived here again.
 
-The samples are those of the fastest reference and of every candidate. Of the other reference there are none: that it is
-slower is what the board says.
+The samples are those of the fastest reference and of every candidate. Of the references that are neither there are none: that
+they are slower is what the board says.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from toolchain.agent.manifest import Manifest
 from toolchain.agent.measure.episodes import EPISODES, find_interval
 from toolchain.agent.measure.latency import SESSION_LUCK
 from toolchain.agent.measure.quantiles import Latency, Ratio, summarize_latency
-from toolchain.agent.measure.record import CandidateRecord, Record
+from toolchain.agent.measure.record import Record
 from toolchain.agent.measure.settings import MeasureSettings
 from toolchain.deploy.words import contradict
 
@@ -35,21 +35,25 @@ def check_series(
     samples_ms: Mapping[str, Sequence[float]], record: Record, manifest: Manifest, settings: MeasureSettings | None
 ) -> None:
     """Refuse (exit 20) latencies and ratios that are not those of the samples, and fewer samples than were asked for."""
-    expected = [] if manifest.emulated else ["reference", *(item.precision for item in record.candidates)]
+    expected = [] if manifest.emulated else ["reference", *record.names]
     if sorted(samples_ms) != sorted(expected):
         raise contradict("samples_ms", ", ".join(expected) or "none", ", ".join(sorted(samples_ms)) or "none")
     if not expected:
         return
     series = {name: np.asarray(values, dtype=np.float64) for name, values in samples_ms.items()}
     _check_latency("reference", samples_ms["reference"], record.reference.latency)
-    for candidate in record.candidates:
-        _check_latency(candidate.precision, samples_ms[candidate.precision], candidate.latency)
+    named = dict(zip(record.names, record.candidates, strict=True))
+    for name, candidate in named.items():
+        _check_latency(name, samples_ms[name], candidate.latency)
+    for reference in record.references:
+        same = next((name for name, item in named.items() if item.opening == reference.opening), None)
+        if same is not None:
+            _check_latency(f"reference {reference.payload.path}", samples_ms[same], reference.latency)
     _check_time(series, record, settings)
-    for index, candidate in enumerate(record.candidates):
-        _check_ratio(candidate, "reference", record.reference.payload.path, candidate.over_reference, series)
-        if candidate.over_next is not None:
-            following = record.candidates[index + 1]
-            _check_ratio(candidate, following.precision, following.payload.path, candidate.over_next, series)
+    openings = {"reference": record.reference.opening, **{name: item.opening for name, item in named.items()}}
+    for name, candidate in named.items():
+        for slower, ratio in {"reference": candidate.over_reference, **candidate.over_later}.items():
+            _check_ratio(name, slower, ratio, series, is_same=openings[name] == openings[slower])
 
 
 def _check_latency(name: str, samples_ms: Sequence[float], told: Latency) -> None:
@@ -76,23 +80,19 @@ def _check_time(series: Mapping[str, _Series], record: Record, settings: Measure
 
 
 def _list_once(series: Mapping[str, _Series], record: Record) -> Sequence[_Series]:
-    # A file in two roles is one payload, measured once.
-    paths = {
-        "reference": record.reference.payload.path,
-        **{item.precision: item.payload.path for item in record.candidates},
-    }
-    return list({paths[name]: values for name, values in series.items()}.values())
+    # What is opened alike in two roles is one payload, measured once.
+    own = (item.opening for item in record.candidates)
+    openings = {"reference": record.reference.opening, **dict(zip(record.names, own, strict=True))}
+    return list({openings[name]: values for name, values in series.items()}.values())
 
 
-def _check_ratio(
-    candidate: CandidateRecord, slower: str, slower_path: str, told: Ratio, series: Mapping[str, _Series]
-) -> None:
-    where = f"{candidate.precision} over {slower}"
-    if candidate.payload.path == slower_path:
+def _check_ratio(name: str, slower: str, told: Ratio, series: Mapping[str, _Series], *, is_same: bool) -> None:
+    where = f"{name} over {slower}"
+    if is_same:
         if (told.ratio, told.low, told.high) != (1.0, 1.0, 1.0):
             raise contradict(where, "1, as they are one file", f"{told.ratio}, {told.low} to {told.high}")
         return
-    numerators, denominators = series[slower], series[candidate.precision]
+    numerators, denominators = series[slower], series[name]
     if told.ratio is None or told.low is None or told.high is None:
         # At least 11 rounds are made of any payload; only where the clock stood still has a ratio no interval.
         if denominators.min() > 0:

@@ -44,12 +44,12 @@ class Measured:
     """Every latency sample by payload."""
     bundle_id: str | None = None
     """For which bundle the board answers; None is this machine, which records nothing."""
-    recorded: tuple[str, str, str, str, str] | None = None
-    """What the board recorded as proven: model and target, precision, path and sha256 of the payload."""
+    recorded: tuple[str, str, str, str, int, str, str] | None = None
+    """What the board recorded as proven: model and target, precision, runtime, threads, path and sha256 of the payload."""
     environment: Mapping[str, object] = field(default_factory=dict)
     """What the recorded verdict rests on (agent/measure/environment.py)."""
-    facts: Facts | None = None
-    """What the board said of itself before; None where it was not asked."""
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+    """What the board said of itself before, by runtime; nothing where it was not asked."""
     signer: str | None = None
     """Whom of its allowed signers the board found behind the signature; None where it checked none."""
     notes: Sequence[str] = ()

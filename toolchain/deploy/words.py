@@ -17,6 +17,8 @@ from toolchain.agent.measure.judge import Judgement
 from toolchain.deploy.transport import Measured
 from toolchain.errors import ExitCode, ToolchainError, malformed
 
+# What says of a payload that was proven which it is.
+_SHIPPED = ("precision", "runtime", "threads", "path", "sha256")
 _SHOWN_MAX = 500  # characters of what makes no sense
 _FIX = "look at the board: its agent, or something in its place, does not say what it did"
 
@@ -28,6 +30,8 @@ class SaidVerdict:
     model: str
     target: str
     precision: str
+    runtime: str
+    threads: int
     payload: str
     sha256: str
     engine: BuiltEngine | None
@@ -147,14 +151,13 @@ def read_rollback(document: Mapping[str, Any]) -> SaidInstall:
         "bundle_id": record.get("bundle_id")
         if isinstance(record, Mapping)
         else said.bundle_id,  # older agents had none
-        # Older agents name the precision alone.
-        "shipped": shipped.get("precision") if isinstance(shipped, Mapping) else shipped,
+        "shipped": tuple(map(shipped.get, _SHIPPED)) if isinstance(shipped, Mapping) else shipped,
     }
     expected = {
         "exit_code": int(ExitCode.PROVEN),
         "measured": int(ExitCode.PROVEN),
         "bundle_id": said.bundle_id,
-        "shipped": None if said.verdict is None else said.verdict.precision,
+        "shipped": None if said.verdict is None else _read_shipped(said.verdict),
     }
     if found != expected or said.verdict is None or said.replaced == said.bundle_id:
         raise contradict("rollback", str(expected), f"{found}, in place of {said.replaced}")
@@ -191,9 +194,14 @@ def _check_verdict(verdict: SaidVerdict | None, active: Active | None) -> None:
         parse_utc(verdict.time)
     except ValueError as error:
         raise contradict("verdict.time", "a time, such as 2027-01-31T00:00:00Z", verdict.time) from error
-    own = (verdict.model, verdict.precision, verdict.payload, verdict.sha256)
-    if active is not None and own != (active.model, active.precision, active.payload, active.sha256):
+    own = (verdict.model, *_read_shipped(verdict))
+    if active is not None and own != (active.model, *_read_shipped(active)):
         raise contradict("active", str(own), str(active))
+
+
+def _read_shipped(said: SaidVerdict | Active) -> tuple[str, str, int, str, str]:
+    """Return what was proven, in the order of _SHIPPED."""
+    return (said.precision, said.runtime, said.threads, said.payload, said.sha256)
 
 
 def read_measured(said: SaidInstall | SaidCheck) -> Measured:
@@ -205,9 +213,7 @@ def read_measured(said: SaidInstall | SaidCheck) -> Measured:
         document=said.measurements,
         samples_ms=said.samples_ms,
         bundle_id=said.bundle_id,
-        recorded=None
-        if verdict is None
-        else (verdict.model, verdict.target, verdict.precision, verdict.payload, verdict.sha256),
+        recorded=None if verdict is None else (verdict.model, verdict.target, *_read_shipped(verdict)),
         environment={} if verdict is None else verdict.environment,
         signer=said.signer,
         notes=said.notes if isinstance(said, SaidInstall) else (),
@@ -282,11 +288,14 @@ def check_recorded(measured: Measured, judgement: Judgement, manifest: Manifest,
     if measured.bundle_id is None:  # of this machine, which records nothing
         return
     shipped, model = judgement.shipped, (manifest.model, manifest.target)
-    own = None if shipped is None else (*model, shipped.precision, shipped.path, shipped.sha256)
+    own = None if shipped is None else (*model, *(getattr(shipped, name) for name in _SHIPPED))
     if measured.recorded != own:
         raise contradict("verdict", str(own), str(measured.recorded))
+    if shipped is None:
+        return
     record = measured.document.get("record")
-    told = record.get("environment") if isinstance(record, Mapping) else None
+    environments = record.get("environments") if isinstance(record, Mapping) else None
+    told = environments.get(shipped.runtime) if isinstance(environments, Mapping) else None
     for name, value in (told if isinstance(told, Mapping) else {}).items():
         if measured.environment.get(name, value) != value:
             raise contradict(f"verdict.environment: {name}", str(value), str(measured.environment[name]))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from toolchain.agent.install.board_facts import BoardFacts
-from toolchain.agent.manifest import Compatible
 from toolchain.agent.measure.facts import Facts, check_compatible
 from toolchain.deploy.board import ROOT_ARGUMENT
 from toolchain.deploy.reach import reach_board
@@ -29,11 +28,15 @@ def examine_board(device: Device) -> dict[str, Any]:
     try:
         with reach_board(device) as board:
             check("connection", ok=True, found=board.place)
-            facts, error = board.ask("facts", "--runtime", target.runtime, "--root", ROOT_ARGUMENT)
-        _check_tools(read_board_facts(facts), target, check)
-        if error is not None:
-            raise error
-        check(f"target {target.name}", ok=True, found=_name_runtime(target, read_facts(facts, target.runtime)[0]))
+            for runtime in target.runtimes:
+                said, error = board.ask("facts", "--runtime", runtime, "--root", ROOT_ARGUMENT)
+                if not facts:
+                    facts = said
+                    _check_tools(read_board_facts(said), target, check)
+                if error is not None:
+                    raise error
+                found = _name_runtime(target, read_facts(said, runtime)[0])
+                check(f"target {target.name}", ok=True, found=found)
     except ToolchainError as error:
         code = int(error.code)
         name = "connection" if error.code == ExitCode.UNREACHABLE else f"target {target.name}"
@@ -59,5 +62,5 @@ def _check_tools(board: BoardFacts, target: Target, check: Callable[..., None]) 
 
 
 def _name_runtime(target: Target, own: Facts) -> str:
-    check_compatible(Compatible(**target.compatible.model_dump()), own)
+    check_compatible(target.describe_compatible(), own)
     return f"{own.runtime} {own.runtime_version} on {own.arch}"

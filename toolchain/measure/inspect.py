@@ -67,20 +67,25 @@ def _inspect_bundle(folder: Path, progress: Progress) -> dict[str, Any]:
         **_describe_manifest(manifest),
         "candidates": [
             {
+                "name": name,
                 "precision": candidate.precision,
+                "runtime": candidate.runtime,
+                "threads": candidate.threads,
                 "path": candidate.path,
                 "size_bytes": (folder / candidate.path).stat().st_size,
                 "graph": graphs.get(candidate.path),
             }
-            for candidate in manifest.candidates
+            for name, candidate in zip(manifest.names, manifest.candidates, strict=True)
         ],
     }
 
 
 def _describe_manifest(manifest: Manifest) -> dict[str, Any]:
-    names: Sequence[str] = ("model", "target", "runtime", "threads", "emulated", "signature", "counter", "expires")
+    names: Sequence[str] = ("model", "target", "emulated", "signature", "counter", "expires")
     return {
         **{name: getattr(manifest, name) for name in names},
+        "runtimes": list(manifest.runtimes),
+        "threads": list(dict.fromkeys(threads for _, threads in manifest.ways)),
         "compatible": asdict(manifest.compatible),
         "inputs": [asdict(each) for each in manifest.inputs],
         "outputs": [asdict(each) for each in manifest.outputs],

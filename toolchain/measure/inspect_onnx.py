@@ -28,7 +28,8 @@ def inspect_onnx(path: Path, *, progress: Progress) -> dict[str, Any]:
     """
     targets = _read_targets()
     for target in targets.values():  # imported here: libraries would count against the limits on memory
-        load_member(find_member(LOWERINGS, target.runtime))
+        for runtime in target.runtimes:
+            load_member(find_member(LOWERINGS, runtime))
     found: dict[str, Any] = confine(
         lambda _: _inspect(path, targets),
         limits=Limits(model_bytes=measure_files([path])),
@@ -52,21 +53,26 @@ def _read_targets() -> dict[str, Target]:
 def _inspect(path: Path, targets: Mapping[str, Target]) -> dict[str, Any]:
     model = name_nodes(inline_functions(read_onnx(path)).model)
     facts = read_facts(model)
-    previews = {target.runtime: preview_int8(target.runtime, model) for target in targets.values()}
+    runtimes = {runtime for target in targets.values() for runtime in target.runtimes}
+    previews = {runtime: preview_int8(runtime, model) for runtime in sorted(runtimes)}
     return {
         "kind": "onnx",
         "path": str(path),
         "size_bytes": path.stat().st_size,
         "graph": describe_facts(facts),
         "targets": [
-            _describe_target(name, target, previews[target.runtime], facts) for name, target in targets.items()
+            _describe_target(name, target, runtime, previews[runtime], facts)
+            for name, target in targets.items()
+            for runtime in target.runtimes
         ],
     }
 
 
-def _describe_target(name: str, target: Target, preview: Preview | None, facts: GraphFacts) -> dict[str, Any]:
-    """Return what a target would take; the share is of the MACs that can be counted."""
-    row: dict[str, Any] = {"target": name, "runtime": target.runtime, "precision": list(target.precision)}
+def _describe_target(
+    name: str, target: Target, runtime: str, preview: Preview | None, facts: GraphFacts
+) -> dict[str, Any]:
+    """Return what a target would take of one of its runtimes; the share is of the MACs that can be counted."""
+    row: dict[str, Any] = {"target": name, "runtime": runtime, "precision": list(target.precision)}
     if preview is None:
         return {
             **row,

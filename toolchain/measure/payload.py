@@ -134,9 +134,10 @@ def _open_bundle(path: Path, threads: int, samples: int) -> Payload:
     authenticate_bundle(path, data, None)
     manifest, bundle_id = parse_manifest(data), compute_bundle_id(data)
     check_contents(path, manifest)
-    model = path / manifest.candidates[0].path
+    preferred = manifest.candidates[0]
+    model = path / preferred.path
     golden = open_golden(path, manifest)
-    if find_traits(manifest.runtime).engine is None:
+    if find_traits(preferred.runtime).engine is None:
         inside.grow_limits(model_bytes=measure_files([model]), sample_bytes=measure_arrays(golden.read_inputs(0, 1)))
     else:
         inside.free_memory()
@@ -144,7 +145,7 @@ def _open_bundle(path: Path, threads: int, samples: int) -> Payload:
     build = BuildRequest(
         bundle_dir=path, bundle_id=bundle_id, shapes=shapes, spec=manifest.build, engines=find_user_root()
     )
-    session = open_session(manifest.runtime, model, threads, build)
+    session = open_session(preferred.runtime, model, threads, build)
     batch = golden.find_batch(session.inputs) or 1
     runs = min(samples, golden.samples) // batch
     feeds = [golden.read_inputs(index * batch, (index + 1) * batch) for index in range(runs)]

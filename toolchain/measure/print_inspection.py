@@ -86,12 +86,13 @@ def _list_graph(graph: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _print_bundle(found: Mapping[str, Any], screen: Screen) -> None:
     metric = found["metric"]
-    compatible = [f"{name} {value}" for name, value in found["compatible"].items() if value]
+    needs = {**found["compatible"], **found["compatible"]["runtime_versions"], "runtime_versions": None}
+    compatible = [f"{name} {value}" for name, value in needs.items() if value]
     gates = [f"{name} {value}" for name, value in found["gates"].items() if value not in (None, {}, False)]
     screen.pairs(
         [
             ("bundle", f"{found['path']}, {write_size(found['size_bytes'])}, {found['bundle_id'][:12]}"),
-            ("model", f"{found['model']} for {found['target']}, {found['runtime']}, {found['threads']} threads"),
+            ("model", f"{found['model']} for {found['target']}, {_write_ways(found)}"),
             ("signature", "of this manifest; who made it is not checked here" if found["signed"] else "none"),
             ("counter", f"{found['counter']}, expires {found['expires'] or 'never'}"),
             ("board", ", ".join(compatible) or "any"),
@@ -106,7 +107,11 @@ def _print_bundle(found: Mapping[str, Any], screen: Screen) -> None:
         screen.line()
         graph = candidate["graph"]
         head = f"{candidate['path']}, {write_size(candidate['size_bytes'])}"
-        screen.pairs([(candidate["precision"], head), *([] if graph is None else _list_graph(graph))])
+        screen.pairs([(candidate["name"], head), *([] if graph is None else _list_graph(graph))])
+
+
+def _write_ways(found: Mapping[str, Any]) -> str:
+    return f"{', '.join(found['runtimes'])}, {' or '.join(map(str, found['threads']))} threads"
 
 
 def _write_tensor(tensor: Mapping[str, Any]) -> str:

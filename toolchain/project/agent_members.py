@@ -5,6 +5,7 @@ On a board such a file lies among the agent's own, where the bundle's writer and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from toolchain.agent.measure.members import find_outside, register_member
@@ -88,11 +89,10 @@ def _name_file(seam: Seam, name: str, path: Path, where: str | None) -> None:
         )
 
 
-def list_arguments(**names: str | None) -> list[str]:
-    """Return the options by which an agent in another process here finds what this one uses: metrics=NAME, runtimes=NAME."""
+def list_arguments(members: Iterable[tuple[Seam, str | None]]) -> list[str]:
+    """Return the options by which an agent in another process here finds what this one uses, such as (METRICS, NAME)."""
     arguments = []
-    for seam in (METRICS, DECODERS, RUNTIMES):
-        name = names.get(seam.name)
+    for seam, name in members:
         path = None if name is None else find_outside(seam.package, name)
         arguments += [] if path is None else ["--member", f"{seam.name}:{name}={path}"]
     return arguments

@@ -89,11 +89,13 @@ def _describe(table: Any) -> Schema:
     for name, part in [(table.__name__, schema), *schema.get("$defs", {}).items()]:
         part.pop("title", None)
         texts = read_field_texts(known[name]) if name in known else {}
-        for field, property_ in part.get("properties", {}).items():
+        fields = getattr(known.get(name), "model_fields", {})
+        names = {each.alias: own for own, each in fields.items() if each.alias is not None}
+        for key, property_ in part.get("properties", {}).items():
             property_.pop("title", None)
             _drop_null(property_)
-            if field in texts:
-                property_["description"] = texts[field]
+            if (text := texts.get(names.get(key, key))) is not None:
+                property_["description"] = text
     return schema
 
 

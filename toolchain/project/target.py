@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
-from toolchain.agent.manifest import BUILD_LIMIT_S_MAX, THREADS_MAX, Precision, SignaturePolicy
-from toolchain.agent.measure.traits import Traits, find_traits, list_runtimes
-from toolchain.agent.measure.version import matches_version
-from toolchain.errors import ToolchainError, usage
-from toolchain.project.agent_members import use_member
-from toolchain.project.seams import RUNTIMES
+from toolchain.agent.manifest import BUILD_LIMIT_S_MAX, THREADS_MAX, Compatible, Precision, SignaturePolicy
+from toolchain.project.target_contradictions import check_target_keys
 from toolchain.project.toml_file import Section, check_table, read_toml
 from toolchain.run.names import check_path
 
@@ -22,8 +18,8 @@ class CompatibleSection(Section):
 
     arch: str | None = None
     accelerator: str | None = None
-    runtime_version: str | None = None
-    """A PEP 440 specifier, such as ">=1.23"."""
+    runtime_version: str | dict[str, str] | None = None
+    """A PEP 440 specifier, such as ">=1.23"; where the target lists several runtimes, a table with one of each."""
     cpu_features: list[str] = Field(default_factory=list)
 
 
@@ -45,13 +41,34 @@ class BuildSection(Section):
     """Layers that the DLA does not take run on the GPU, and the report lists them; else they are refused (exit 12)."""
 
 
+def _list(value: object) -> object:
+    return value if isinstance(value, list) else [value]
+
+
+def _describe_one_or_more(item: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]})
+
+
+_Threads = Annotated[int, Field(ge=1, le=THREADS_MAX)]
+
+
 class Target(Section):
     """A target, and the file that it was read from."""
 
-    runtime: str
+    runtimes: Annotated[
+        list[str], Field(min_length=1), BeforeValidator(_list), _describe_one_or_more({"type": "string"})
+    ] = Field(alias="runtime")
+    """What opens payloads: one, or a list, of which the best that is proven is shipped."""
     precision: list[Precision] = Field(min_length=1)
-    """In order of preference; one that is not faster than the next is not shipped."""
-    threads: int = Field(default=1, ge=1, le=THREADS_MAX)
+    """In order of preference; one that is not faster than all later ones is not shipped."""
+    thread_counts: Annotated[
+        list[_Threads],
+        Field(min_length=1),
+        BeforeValidator(_list),
+        _describe_one_or_more({"type": "integer", "minimum": 1, "maximum": THREADS_MAX}),
+    ] = Field(default=[1], alias="threads")
+    """One number, or a list, of which the best that is proven is shipped. Within a precision the first runtime on the first
+    number of threads is preferred, where no other is surely faster."""
     activation_type: Literal["auto", "uint8", "int8"] = "auto"
     """Of int8 activations; "auto" takes what the board's CPU does well and states it in lowering.json."""
     compute_capabilities: list[str] = Field(default_factory=list)
@@ -63,12 +80,27 @@ class Target(Section):
     build: BuildSection = Field(default_factory=BuildSection)
     gates: TargetGates = Field(default_factory=TargetGates)
     _path: Path = PrivateAttr(default=Path())
-    _listed: tuple[Precision, ...] = PrivateAttr(default=())
+    _listed: Target | None = PrivateAttr(default=None)
+
+    @property
+    def listed(self) -> Target:
+        """The target as its file has it, whether or not it was narrowed."""
+        return self if self._listed is None else self._listed
 
     @property
     def listed_precisions(self) -> tuple[Precision, ...]:
-        """The precisions that the target lists, whether or not it was narrowed to one of them."""
-        return self._listed or tuple(self.precision)
+        """The precisions that its file lists."""
+        return tuple(self.listed.precision)
+
+    @property
+    def runtime(self) -> str:
+        """The runtime of a target that was narrowed to one; of several the first."""
+        return self.runtimes[0]
+
+    @property
+    def threads(self) -> int:
+        """The number of threads that lowering measures on; of several the first."""
+        return self.thread_counts[0]
 
     @property
     def name(self) -> str:
@@ -78,12 +110,27 @@ class Target(Section):
     def path(self) -> Path:
         return self._path
 
-    def narrow(self, precision: Precision) -> Target:
-        """Return the target with this precision alone."""
-        target = self.model_copy(update={"precision": [precision]})
+    def narrow(self, precision: Precision, runtime: str | None = None) -> Target:
+        """Return the target with this precision alone, and with this runtime alone where one is named."""
+        runtimes = self.runtimes if runtime is None else [runtime]
+        target = self.model_copy(update={"precision": [precision], "runtimes": runtimes})
         target._path = self._path
-        target._listed = self.listed_precisions
+        target._listed = self.listed
         return target
+
+    def name_lowered(self, precision: str, runtime: str) -> str:
+        """Return what people call the payload of a precision: with its runtime, where the target lists several."""
+        return precision if len(self.listed.runtimes) == 1 else f"{precision} {runtime}"
+
+    def describe_compatible(self) -> Compatible:
+        """Return what a board must be, as a manifest says it."""
+        section, versions = self.compatible, self.compatible.runtime_version or {}
+        return Compatible(
+            arch=section.arch,
+            accelerator=section.accelerator,
+            runtime_versions={self.runtime: versions} if isinstance(versions, str) else dict(versions),
+            cpu_features=tuple(section.cpu_features),
+        )
 
 
 def read_target(path: Path) -> Target:
@@ -91,63 +138,5 @@ def read_target(path: Path) -> Target:
     resolved = check_path(path.resolve(), "the target")
     target = check_table(Target, read_toml(path, "target"), what="the target", where=str(path))
     target._path = resolved
-    if len(set(target.precision)) < len(target.precision):
-        raise usage(
-            "a precision is listed twice",
-            where=f"{path}: precision",
-            expected="every precision once",
-            found=", ".join(target.precision),
-            fix="remove one of them",
-        )
-    traits = _find_traits(target)
-    if bool(target.compute_capabilities) != (traits.engine == "host"):
-        raise usage(
-            "compute_capabilities and the runtime do not go together",
-            where=f"{path}: compute_capabilities",
-            expected=f"some for {_name_runtimes('host')}, none for every other",
-            found=f'{target.compute_capabilities or "none"} for "{target.runtime}"',
-            fix='name those of the GPUs to build for, such as ["8.6", "8.9"], or remove them',
-        )
-    _check_build(target, traits)
-    required = target.compatible.runtime_version
-    try:
-        matches_version("0", required or ">=0")
-    except ToolchainError as error:
-        raise usage(
-            "the required version cannot be read",
-            where=f"{path}: compatible.runtime_version",
-            expected="clauses such as >=1.23, joined by commas",
-            found=repr(required),
-            fix="correct compatible.runtime_version",
-        ) from error
+    check_target_keys(target)
     return target
-
-
-def _find_traits(target: Target) -> Traits:
-    use_member(RUNTIMES, target.runtime, where=f"{target.path}: runtime")
-    return find_traits(target.runtime)
-
-
-def _name_runtimes(engine: str) -> str:
-    """Return the runtimes whose engines are built there, as a target names them."""
-    names = [name for name in list_runtimes() if find_traits(name).engine == engine]
-    return " or ".join(f'runtime = "{name}"' for name in names)
-
-
-def _check_build(target: Target, traits: Traits) -> None:
-    """Refuse (exit 2) wishes for a build that nothing would follow."""
-    build = target.build
-
-    def refuse(key: str, what: str, expected: str, found: str) -> ToolchainError:
-        fix = f"correct {key} in [build], or remove it"
-        return usage(what, where=f"{target.path}: build.{key}", expected=expected, found=found, fix=fix)
-
-    if build.model_fields_set and traits.engine != "board":
-        key = min(build.model_fields_set)
-        raise refuse(key, "this runtime builds no engine on the board", _name_runtimes("board"), f'"{target.runtime}"')
-    if build.dla_core is not None and "float32" in target.precision:
-        raise refuse(
-            "dla_core", "the DLA does not compute in float32", "precisions int8 and fp16", "float32 among them"
-        )
-    if build.gpu_fallback and build.dla_core is None:
-        raise refuse("gpu_fallback", "there is no DLA to fall back from", "dla_core beside it", "none")

@@ -117,12 +117,14 @@ def check_table(table: type[Table], document: Mapping[str, Any], *, what: str, w
     try:
         return table.model_validate(dict(document))
     except ValidationError as error:
-        raise _explain(table, error, what, where) from error
+        raise _explain(table, document, error, what, where) from error
 
 
-def _explain(table: type[BaseModel], error: ValidationError, what: str, where: str) -> ToolchainError:
+def _explain(
+    table: type[BaseModel], document: Mapping[str, Any], error: ValidationError, what: str, where: str
+) -> ToolchainError:
     first = error.errors(include_url=False)[0]
-    location = list(first["loc"])
+    location = _trim(first["loc"], document)
     key = ".".join(str(part) for part in location)
     if first["type"] == "extra_forbidden":
         known = _list_keys(table, location[:-1])
@@ -144,6 +146,20 @@ def _explain(table: type[BaseModel], error: ValidationError, what: str, where: s
     )
 
 
+def _trim(location: Sequence[str | int], document: object) -> list[str | int]:
+    """Return the keys to a value as the file has it: without pydantic's names of alternatives, and places in a list of one."""
+    kept: list[str | int] = []
+    for part in location:
+        if isinstance(document, dict):
+            document = document.get(part)
+        elif isinstance(document, list) and isinstance(part, int):
+            document = document[part] if part < len(document) else None
+        else:
+            break
+        kept.append(part)
+    return kept
+
+
 def _list_keys(table: type[BaseModel], location: Sequence[str | int]) -> list[str]:
     """Return the keys of the table at a location inside of another."""
     for part in location:
@@ -153,4 +169,4 @@ def _list_keys(table: type[BaseModel], location: Sequence[str | int]) -> list[st
         if not inner:
             return []
         table = inner[0]
-    return list(table.model_fields)
+    return [field.alias or name for name, field in table.model_fields.items()]

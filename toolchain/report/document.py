@@ -45,6 +45,9 @@ from toolchain.report.shape import (
 )
 from toolchain.run.stage_record import StageRecord
 
+_IN_ORDER = "first in the target's order"
+_FIRST = f"the {_IN_ORDER} that passed"
+
 
 def describe_signature(*, is_signed: bool, signer: str | None) -> SignatureState:
     """Return what is known of a bundle's signature; `signer` is whom the board found behind it."""
@@ -65,7 +68,7 @@ def build_report(
     device: str | None = None,
     notes: Sequence[str] = (),
     float_reasons: Mapping[str, str] | None = None,
-    graphs: Mapping[str, GraphNotes] = types.MappingProxyType({}),
+    graphs: Mapping[tuple[str, str], GraphNotes] = types.MappingProxyType({}),
     bundle_path: str = "bundle",
 ) -> Report:
     """Return report.json for what was measured and judged.
@@ -83,13 +86,14 @@ def build_report(
         device: the unit's name; None is this machine.
         notes: what else is to be known, as warnings.
         float_reasons: why a layer was kept in float, by the name of the layer.
-        graphs: what the host knows of the graph of each precision.
+        graphs: what the host knows of the graph of each precision, as it was lowered for each runtime.
         bundle_path: the bundle's folder, relative to that of report.json.
     """
     index = _find_described(judgement)
     candidate, judged = record.candidates[index], judgement.candidates[index]
     evaluation = candidate.evaluation
     latency = _read_latency(record, candidate)
+    facts = record.devices[candidate.runtime]
     placement = read_placement(candidate.placement, candidate.precision, float_reasons or {})
     return Report(
         schema=SCHEMA,
@@ -98,7 +102,7 @@ def build_report(
         exit_code=int(judgement.exit_code),
         model=manifest.model,
         target=manifest.target,
-        device=cast(Device, {**_list_fields(record.device), "threads": record.threads, "name": device}),
+        device=cast(Device, {**_list_fields(facts), "threads": candidate.threads, "name": device}),
         precision=candidate.precision,
         bundle_id=record.bundle_id,
         signature=signature,
@@ -111,7 +115,10 @@ def build_report(
         artifact=_read_artifact(candidate.payload, bundle_path),
         shipped=_read_shipped(judgement, bundle_path),
         reference=Reference(
-            **_read_artifact(record.reference.payload, bundle_path), is_original=record.reference.is_original
+            **_read_artifact(record.reference.payload, bundle_path),
+            is_original=record.reference.is_original,
+            runtime=record.reference.runtime,
+            threads=record.reference.threads,
         ),
         original=Original(
             path=None if manifest.original.path is None else f"{bundle_path}/{manifest.original.path}",
@@ -124,7 +131,7 @@ def build_report(
         latency=latency,
         end_to_end=read_end_to_end(candidate.end_to_end),
         footprint=read_footprint(
-            candidate.footprint, has_device=record.device.accelerator is not None, is_timed=not manifest.emulated
+            candidate.footprint, has_device=facts.accelerator is not None, is_timed=not manifest.emulated
         ),
         input=None if manifest.input is None else asdict(manifest.input),
         classes=list(manifest.output.classes),
@@ -132,16 +139,20 @@ def build_report(
         gates=list_gates(
             judgement, judged.rows, signature=signature, signer=signer, required=manifest.signature == "required"
         ),
-        candidates=[
-            _summarize_candidate(item, judgement.candidates[number], judgement)
-            for number, item in enumerate(record.candidates)
-        ],
+        candidates=[_summarize_candidate(item, number, judgement) for number, item in enumerate(record.candidates)],
         stages=[record_stage(stage) for stage in stages],
         provenance=replace_nonfinite(provenance),
-        expires_when={"date": manifest.expires, **record.environment},
-        explanation=build_explanation(candidate, manifest.output.classes, graphs.get(candidate.precision, NO_NOTES)),
+        expires_when={"date": manifest.expires, **find_environment(record, judgement)},
+        explanation=build_explanation(
+            candidate, manifest.output.classes, graphs.get((candidate.precision, candidate.runtime), NO_NOTES)
+        ),
         error=None,
     )
+
+
+def find_environment(record: Record, judgement: Judgement) -> Mapping[str, object]:
+    """Return what the verdict rests on: that of the runtime of the candidate that the report describes."""
+    return record.environments.get(record.candidates[_find_described(judgement)].runtime, {})
 
 
 def _find_described(judgement: Judgement) -> int:
@@ -168,7 +179,13 @@ def _read_artifact(payload: Payload | AgentShipped, bundle_path: str) -> Artifac
 def _read_shipped(judgement: Judgement, bundle_path: str) -> Shipped | None:
     if judgement.shipped is None:
         return None
-    return Shipped(**_read_artifact(judgement.shipped, bundle_path), precision=judgement.shipped.precision)
+    shipped = judgement.shipped
+    return Shipped(
+        **_read_artifact(shipped, bundle_path),
+        precision=shipped.precision,
+        runtime=shipped.runtime,
+        threads=shipped.threads,
+    )
 
 
 def _read_parity(outputs: Sequence[OutputParity], judged: JudgedCandidate, manifest: Manifest) -> list[Parity]:
@@ -200,7 +217,7 @@ def _read_latency(record: Record, candidate: CandidateRecord) -> Latency:
     return Latency(
         scope=record.latency_scope,
         batch=record.batch,
-        threads=record.threads,
+        threads=candidate.threads,
         reference=cast(LatencyNumbers, _list_fields(record.reference.latency)),
         deployed=cast(LatencyNumbers, _list_fields(candidate.latency)),
         speedup=speedup.ratio,
@@ -209,15 +226,19 @@ def _read_latency(record: Record, candidate: CandidateRecord) -> Latency:
     )
 
 
-def _summarize_candidate(item: CandidateRecord, judged: JudgedCandidate, judgement: Judgement) -> Candidate:
+def _summarize_candidate(item: CandidateRecord, number: int, judgement: Judgement) -> Candidate:
+    judged = judgement.candidates[number]
     evaluation, engine = item.evaluation, item.payload.engine
     metric = None if evaluation is None else evaluation.metric
     return Candidate(
+        name=judged.name,
         precision=item.precision,
+        runtime=item.runtime,
+        threads=item.threads,
         path=item.payload.path,
         size_bytes=item.payload.size_bytes,
         status=cast("CandidateStatus", judged.status),
-        reasons=[str(row.reason) for row in judged.failures] or [_explain_status(judged, judgement)],
+        reasons=[str(row.reason) for row in judged.failures] or [_explain_status(number, judgement)],
         metric_drop=None if metric is None else metric.drop,
         sqnr_db_least=min((output.sqnr_db for output in evaluation.parity), default=None) if evaluation else None,
         p90_ms=item.latency.p90_ms,
@@ -226,12 +247,24 @@ def _summarize_candidate(item: CandidateRecord, judged: JudgedCandidate, judgeme
     )
 
 
-def _explain_status(judged: JudgedCandidate, judgement: Judgement) -> str:
-    if judged.status == "shipped":
-        return "the first in the target's order that passed"
-    if judgement.shipped is not None:
-        return f"{judgement.shipped.precision} comes first in the target's order, and passed"
-    return "another payload was to be proven, or a measurement before it was not valid"
+def _explain_status(number: int, judgement: Judgement) -> str:
+    judged = judgement.candidates[number]
+    passed = next((index for index, item in enumerate(judgement.candidates) if item.status == "shipped"), None)
+    if passed is None:
+        return "another payload was to be proven, or a measurement before it was not valid"
+    shipped = judgement.candidates[passed]
+    slower = [item.name for item in judgement.candidates[:passed] if _waits_for(item, shipped)]
+    if number == passed:
+        return f"surely faster than {' and '.join(slower)}, and passed" if slower else _FIRST
+    if judged.name in slower:
+        return f"{shipped.name} is surely faster, and passed"
+    if number < passed:
+        return "it cannot be shipped: a later precision is as fast, or the recipe demands another"
+    return f"{shipped.name} comes {'before it' if slower else _IN_ORDER}, and passed"
+
+
+def _waits_for(judged: JudgedCandidate, shipped: JudgedCandidate) -> bool:
+    return judged.status == "not needed" and judged.precision == shipped.precision
 
 
 def _list_warnings(
@@ -251,9 +284,13 @@ def _list_warnings(
         if numbers.samples and not numbers.steady:
             warnings.append(f"the latency of the {kind} did not become steady")
     warnings += record.validity.notes
+    warnings += [
+        f"{item.runtime} does not open {item.path}, so that no speed is held against float by it: {item.reason}"
+        for item in record.unopened
+    ]
     if judgement.shipped is not None:
         warnings += [
-            f"{item.precision} was not shipped: {'; '.join(str(row.reason) for row in item.failures)}"
+            f"{item.name} was not shipped: {'; '.join(str(row.reason) for row in item.failures)}"
             for item in judgement.candidates
             if item.status == "rejected"
         ]

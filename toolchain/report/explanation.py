@@ -25,16 +25,19 @@ class GraphNotes:
 NO_NOTES = GraphNotes()
 
 
-def read_graph_notes(lowerings: Mapping[str, Mapping[str, Any]], layers: Mapping[str, Any]) -> dict[str, GraphNotes]:
-    """Return the notes of each precision, from its lowering.json; layers.json has the SQNR of one precision alone."""
+def read_graph_notes(
+    lowerings: Mapping[tuple[str, str], Mapping[str, Any]], layers: Mapping[str, Any]
+) -> dict[tuple[str, str], GraphNotes]:
+    """Return the notes of each precision and runtime, from its lowering.json; layers.json has the SQNR of the first alone."""
+    first = next(iter(lowerings), None)
     return {
-        precision: GraphNotes(
+        lowered_for: GraphNotes(
             modules=layers["modules"],
-            sqnr_db=layers["sqnr_db"] if precision == layers["precision"] else {},
+            sqnr_db=layers["sqnr_db"] if lowered_for == first else {},
             ranges=lowering.get("ranges", {}),
             range_sources=lowering.get("range_sources", {}),
         )
-        for precision, lowering in lowerings.items()
+        for lowered_for, lowering in lowerings.items()
     }
 
 

@@ -63,9 +63,12 @@ class Artifact(TypedDict):
 
 
 class Reference(Artifact):
-    """The float model that speed is held against: the user's own file or ours of it, whichever is the faster here."""
+    """The float model that speed is held against: the user's own file or ours of it, in whichever way is the fastest here."""
 
     is_original: bool
+    runtime: NotRequired[str]
+    threads: NotRequired[int]
+    """By what it was opened, and on how many threads. Reports of before have neither."""
 
 
 class Original(TypedDict):
@@ -80,6 +83,9 @@ class Shipped(Artifact):
     """The payload that the verdict is about, and that applications get."""
 
     precision: str
+    runtime: NotRequired[str]
+    threads: NotRequired[int]
+    """By what it is opened, and on how many threads. Reports of before have neither."""
 
 
 class Metric(TypedDict):
@@ -211,9 +217,13 @@ class Placement(TypedDict):
 
 
 class Candidate(TypedDict):
-    """One precision that the target lists, and why it was or was not shipped."""
+    """One precision that the target lists, by a runtime on a number of threads, and why it was or was not shipped."""
 
+    name: NotRequired[str]
+    """The precision, with the runtime and the threads where the candidates differ in these. Reports of before have none."""
     precision: str
+    runtime: NotRequired[str]
+    threads: NotRequired[int]
     path: str
     size_bytes: int
     status: CandidateStatus

@@ -44,7 +44,7 @@ def print_report(report: Report, *, stream: TextIO, out_dir: Path | None = None)
     page.pairs(_list_placement(report))
     # Why a candidate was rejected stands among the warnings, or under the verdict.
     waiting = [item for item in report["candidates"] if item["status"] == "not needed"]
-    page.pairs([("not needed", f"{item['precision']}: {'; '.join(item['reasons'])}") for item in waiting])
+    page.pairs([("not needed", f"{item['name']}: {'; '.join(item['reasons'])}") for item in waiting])
     page.pairs([("stages", " · ".join(_describe_stage(stage) for stage in report["stages"]))])
     page.pairs([("warning", warning) for warning in report["warnings"]], "yellow")
     if out_dir is not None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolchain.agent.manifest import BuildSpec, Compatible, Gates
+from toolchain.agent.manifest import BuildSpec, Gates
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.agent.sensor import InputSpec, OutputSpec
 from toolchain.bundle.agent_files import list_agent_files
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from toolchain.bundle import GoldenBatch
     from toolchain.bundle.texts import GoldenTexts
 
+LoweredFor = tuple[str, str]
+"""The precision and the runtime of a payload."""
+
 
 def bundle(
     run: Run,
     target: Target,
-    candidates: Mapping[str, Entry],
+    candidates: Mapping[LoweredFor, Entry],
     *,
     reference: Entry,
     original: Entry,
@@ -39,14 +42,14 @@ def bundle(
 ) -> Entry:
     """Return an entry whose folder `bundle` holds everything that the board needs.
 
-    candidates: payloads by precision, in order of preference. reference: the uncompressed float model, optimized.
+    candidates: payloads by precision and runtime, in order of preference. reference: the uncompressed float model, optimized.
     original: the same as the user's own file, or plainly exported. golden: of the model that was lowered. float_golden: of
     the uncompressed float model, for metric and drift to compare with.
     """
     inputs = {
         **run.identify_code(__name__, *run.metric_members),
-        "agent": _hash_agent(run, target.runtime),
-        "candidates": [[name, entry.sha256] for name, entry in candidates.items()],
+        "agent": _hash_agent(run, target.runtimes),
+        "candidates": [[*lowered_for, entry.sha256] for lowered_for, entry in candidates.items()],
         "reference": [reference.sha256, original.sha256],
         "golden": [golden.sha256, float_golden.sha256],
         "model": run.recipe.name,
@@ -60,7 +63,7 @@ def bundle(
 
     def build(folder: Path) -> None:
         from toolchain.agent.measure.traits import find_traits
-        from toolchain.bundle import BundleInputs, write_bundle
+        from toolchain.bundle import BundleInputs, Lowered, write_bundle
         from toolchain.bundle.golden import read_golden_outputs
         from toolchain.graph.session import open_as_board
 
@@ -70,18 +73,15 @@ def bundle(
         inputs = BundleInputs(
             model=run.recipe.name,
             target=target.name,
-            runtime=target.runtime,
-            threads=target.threads,
+            threads=target.thread_counts,
             emulated=target.emulated,
             signature=target.signature,
-            compatible=Compatible(
-                arch=target.compatible.arch,
-                accelerator=target.compatible.accelerator,
-                runtime_version=target.compatible.runtime_version,
-                cpu_features=tuple(target.compatible.cpu_features),
-            ),
+            compatible=target.describe_compatible(),
             build=BuildSpec(**target.build.model_dump()),
-            candidates={name: entry.folder / "model.onnx" for name, entry in candidates.items()},
+            candidates=[
+                Lowered(precision=precision, runtime=runtime, path=entry.folder / "model.onnx")
+                for (precision, runtime), entry in candidates.items()
+            ],
             reference=reference.folder / "model.onnx",
             original=original.folder / "model.onnx",
             # A runtime that builds engines builds a quarter of an hour; an emulated board measures no speed.
@@ -135,9 +135,9 @@ def _take_texts(run: Run) -> GoldenTexts | None:
     return GoldenTexts(text=run.text, texts=texts)
 
 
-def _hash_agent(run: Run, runtime: str) -> dict[str, str]:
+def _hash_agent(run: Run, runtimes: Sequence[str]) -> dict[str, str]:
     """Return the sha256 of the agent's files that ride along: byte by byte, as they lie there, comments and all."""
-    files = list_agent_files(run.sources, runtime=runtime, metric=describe_metric(run.recipe))
+    files = list_agent_files(run.sources, runtimes=runtimes, metric=describe_metric(run.recipe))
     return {name: hash_file(path) for name, path in files.items()}
 
 
@@ -164,16 +164,19 @@ def merge_gates(recipe: Recipe, target: Target, *, trained_for_int8: bool = Fals
     )
 
 
-def _is_trained_for_int8(candidates: Mapping[str, Entry]) -> bool:
+def _is_trained_for_int8(candidates: Mapping[LoweredFor, Entry]) -> bool:
     return any(_read_lowering(entry)["trained_for_int8"] for entry in candidates.values())
 
 
-def _find_task_gates(candidates: Mapping[str, Entry]) -> dict[str, float]:
-    """Return the SQNR gate of outputs that the metric reads, of the precisions about which it decided."""
-    decided = {name: _read_lowering(entry).get("accuracy", {}) for name, entry in candidates.items()}
-    return {
-        name: accuracy["sqnr_db_min"] for name, accuracy in decided.items() if accuracy.get("decides", "sqnr") != "sqnr"
-    }
+def _find_task_gates(candidates: Mapping[LoweredFor, Entry]) -> dict[str, float]:
+    """Return the SQNR gate of outputs that the metric reads, of the precisions about which it decided: for all runtimes."""
+    decided: dict[str, list[float | None]] = {}
+    for (precision, _), entry in candidates.items():
+        accuracy = _read_lowering(entry).get("accuracy", {})
+        by_task = accuracy.get("decides", "sqnr") != "sqnr"
+        decided.setdefault(precision, []).append(accuracy["sqnr_db_min"] if by_task else None)
+    limits = {precision: [each for each in found if each is not None] for precision, found in decided.items()}
+    return {precision: max(found) for precision, found in limits.items() if len(found) == len(decided[precision])}
 
 
 def _read_lowering(entry: Entry) -> Mapping[str, Any]:

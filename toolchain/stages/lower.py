@@ -25,7 +25,7 @@ _QUIET_ATTEMPTS = 3
 def lower(run: Run, optimized: Entry, target: Target, precision: Precision, facts: Facts, *, exported: Entry) -> Entry:
     """Return model.onnx, what the runtime gets, and lowering.json, what was decided and why.
 
-    exported: what `optimized` was made from.
+    The target has one runtime; of its thread counts layers are timed on the first. exported: what `optimized` was made from.
     """
     # An engine is built for shapes, which the data tells.
     takes_float = precision == "float32" and find_traits(target.runtime).engine is None
@@ -79,25 +79,26 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
         lowering = json.loads(path.read_text(encoding="utf-8"))
         write_json(path, {**lowering, "passes": {record["name"]: record["report"] for record in passes}})
 
-    stage = f"lower-{precision}"
+    name = target.name_lowered(precision, target.runtime)
+    stage = f"lower-{name.replace(' ', '-')}"
     entry = run.stage(stage, count_attempt(run.cache, stage, inputs), build)
     # Of a cached result too: what was not done as asked is said in every run.
     for note in json.loads((entry.folder / "lowering.json").read_text(encoding="utf-8")).get("notes", []):
-        run.note(f"{precision}: {note}")
+        run.note(f"{name}: {note}")
     return entry
 
 
-def list_outliers(run: Run, lowerings: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return a warning for each calibration sample that set ranges alone, of lowering.json by precision."""
+def list_outliers(run: Run, target: Target, lowerings: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
+    """Return a warning for each calibration sample that set ranges alone, of lowering.json by precision and runtime."""
     warnings = []
-    for precision, document in lowerings.items():
+    for lowered_for, document in lowerings.items():
         by_sample: dict[int, list[Mapping[str, Any]]] = {}
         for outlier in document.get("outliers", ()):
             by_sample.setdefault(outlier["sample"], []).append(outlier)
         for sample, outliers in by_sample.items():
             worst = max(outliers, key=lambda outlier: float(outlier["times"]))
             warnings.append(
-                f"calibration {name_sample(run.data.calibration, sample)} alone sets the {precision} range of "
+                f"calibration {name_sample(run.data.calibration, sample)} alone sets the {target.name_lowered(*lowered_for)} range of "
                 f"{len(outliers)} {'tensor' if len(outliers) == 1 else 'tensors'}: {worst['tensor']} reaches "
                 f"{worst['magnitude']:.6g}, {worst['times']:,.0f} times what half of the samples stay within"
             )

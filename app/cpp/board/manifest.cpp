@@ -41,18 +41,20 @@ Golden read_golden(const json& document) {
 
 }  // namespace
 
+Candidate read_candidate(const json& document) {
+  return {document.at("precision"), document.at("runtime"), document.at("path"), document.at("threads")};
+}
+
 Manifest read_manifest(const json& document, const std::string& where) {
   check_schema(document, kManifestSchema, where);
   Manifest manifest;
   manifest.model = document.at("model");
   manifest.target = document.at("target");
-  manifest.runtime = document.at("runtime");
-  manifest.threads = document.at("threads");
   manifest.is_stacked = document.at("golden").at("stacked");
   manifest.golden = read_golden(document.at("golden"));
   manifest.inputs = read_specs(document.at("inputs"));
   manifest.outputs = read_specs(document.at("outputs"));
-  for (const json& item : document.at("candidates")) manifest.candidates[item.at("precision")] = item.at("path");
+  for (const json& item : document.at("candidates")) manifest.candidates.push_back(read_candidate(item));
   const json& sensor = document.at("input");
   if (!sensor.is_null() && !sensor.at("picture").is_null())
     manifest.picture = read_picture_spec(sensor.at("picture"), sensor.at("name"), where);

@@ -34,12 +34,25 @@ struct Golden {
   std::map<std::string, std::string> texts_inputs;
 };
 
-struct Manifest {
-  std::string model, target, runtime;
+// A payload in a precision, by what it is opened, and on how many threads.
+struct Candidate {
+  std::string precision, runtime, path;
   int threads = 1;
+
+  bool operator==(const Candidate& other) const {
+    return precision == other.precision && runtime == other.runtime && path == other.path && threads == other.threads;
+  }
+};
+
+// Throws json::exception for keys and types.
+Candidate read_candidate(const nlohmann::json& document);
+
+struct Manifest {
+  std::string model, target;
+  int threads = 1;  // of the candidate that was proven
   bool is_stacked = false;
   std::vector<TensorSpec> inputs, outputs;
-  std::map<std::string, std::string> candidates;  // path by precision
+  std::vector<Candidate> candidates;
   std::map<std::string, Entry> files;
   Golden golden;
   std::optional<PictureSpec> picture;

@@ -1,5 +1,7 @@
 #include "board/verdict.h"
 
+#include <algorithm>
+
 #include "board/document.h"
 
 namespace edge_app {
@@ -8,7 +10,7 @@ namespace {
 using nlohmann::json;
 
 // Of toolchain/agent/install/verdict.py; tests/app/test_cpp.py holds them against each other.
-constexpr int kVerdictSchema = 1;
+constexpr int kVerdictSchema = 2;
 
 }  // namespace
 
@@ -18,6 +20,7 @@ Verdict read_verdict(const json& document, const std::string& bundle_id, const s
   Verdict verdict;
   verdict.release = {document.at("bundle_id"), document.at("model"),    shipped.at("precision"),
                      shipped.at("path"),       shipped.at("sha256"), document.at("time")};
+  verdict.candidate = read_candidate(shipped);
   verdict.size_bytes = shipped.at("size_bytes");
   verdict.target = document.at("target");
   verdict.python = document.at("python_path");
@@ -35,10 +38,10 @@ Verdict read_verdict(const json& document, const std::string& bundle_id, const s
 void check_proven(const Manifest& manifest, const Verdict& verdict, const std::string& where) {
   const Release& release = verdict.release;
   const auto entry = manifest.files.find(release.path);
-  const auto candidate = manifest.candidates.find(release.precision);
+  const auto& candidates = manifest.candidates;
   if (entry == manifest.files.end() || entry->second.sha256 != release.sha256 ||
-      entry->second.size_bytes != verdict.size_bytes || candidate == manifest.candidates.end() ||
-      candidate->second != release.path || release.model != manifest.model || verdict.target != manifest.target)
+      entry->second.size_bytes != verdict.size_bytes ||
+      std::find(candidates.begin(), candidates.end(), verdict.candidate) == candidates.end() || release.model != manifest.model || verdict.target != manifest.target)
     throw Error(Code::kContent, "the verdict is about a payload that the bundle does not have", where, "one of the manifest's",
                 release.path, "deploy the bundle again");
 }

@@ -20,6 +20,7 @@ struct BuiltEngine {
 
 struct Verdict {
   Release release;
+  Candidate candidate;
   uint64_t size_bytes = 0;
   std::string target, python;
   std::optional<BuiltEngine> engine;

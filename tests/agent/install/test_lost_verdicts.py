@@ -6,13 +6,14 @@ import shutil
 
 import pytest
 
+from tests.agent.quick_bundle import describe_candidate
 from toolchain.agent.clock import format_utc, parse_utc
 from toolchain.agent.errors import ExitCode
 
 TWO = {
     "candidates": [
-        {"precision": "int8", "path": "payload/int8/model.onnx"},
-        {"precision": "float32", "path": "payload/float32/model.onnx"},
+        describe_candidate("int8"),
+        describe_candidate("float32"),
     ],
     "extra": {"payload/float32/model.onnx": b"float weights"},
 }

@@ -199,12 +199,12 @@ def test_nothing_in_a_release_is_setuid_or_executable(board, good):
     [
         ({"arch": "riscv64"}, "arch"),
         ({"accelerator": "sm_87"}, "accelerator"),
-        ({"runtime_version": ">=99"}, "runtime_version"),
+        ({"runtime_versions": {"onnxruntime": ">=99"}}, "runtime_version"),
         ({"cpu_features": ["no_such_feature"]}, "cpu_features"),
     ],
 )
 def test_a_bundle_for_another_board_is_refused_before_it_is_sent(board, good, quick, sign, changes, where):
-    compatible = {"arch": None, "accelerator": None, "runtime_version": None, "cpu_features": [], **changes}
+    compatible = {"arch": None, "accelerator": None, "runtime_versions": {}, "cpu_features": [], **changes}
     answer = board.install(sign(quick(compatible=compatible)))
     assert answer.wanted is None
     assert_refused(board, good, answer, ExitCode.INCOMPATIBLE, where)
@@ -274,7 +274,7 @@ def test_a_name_that_is_not_utf_8_is_refused(board, good, quick, sign):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"counter": "7"}, {"counter": -1}, {"expires": 7}, {"threads": True}, {"files": {}}, {"golden": None}],
+    [{"counter": "7"}, {"counter": -1}, {"expires": 7}, {"candidates": 5}, {"files": {}}, {"golden": None}],
     ids=str,
 )
 def test_a_field_of_the_wrong_type_is_refused(board, good, quick, sign, changes):

@@ -148,7 +148,7 @@ def test_a_trust_state_that_cannot_be_read_stops_everything_with_the_way_out(boa
 
 
 def test_a_trust_state_of_a_newer_toolchain_is_not_touched(board, good):
-    state = {**board.state, "schema": 3}
+    state = {**board.state, "schema": 4}
     (board.root / "state.json").write_text(json.dumps(state))
     answer = board.install(good["new"])
     assert (answer.code, board.state) == (ExitCode.MALFORMED, state)
@@ -169,7 +169,7 @@ def test_a_trust_state_of_an_older_toolchain_is_read_and_then_says_what_was_prov
     (board.root / "state.json").write_text(json.dumps(state))
     assert board.install(good["new"]).code == ExitCode.PROVEN
     board.assert_settled(good["new"].id, good["old"].id)
-    assert board.state["schema"] == 2
+    assert board.state["schema"] == 3
 
 
 def make_older(board, schema):

@@ -8,7 +8,8 @@ import pytest
 from tests.made_record import make_candidate, make_footprint, make_manifest, make_record
 from toolchain.agent.install.took import describe_took
 
-INT8 = SimpleNamespace(shipped=SimpleNamespace(path="payload/int8/model.onnx"))
+OWN = {"precision": "int8", "runtime": "onnxruntime", "threads": 1}
+INT8 = SimpleNamespace(shipped=SimpleNamespace(**OWN))
 
 
 def describe(record, **manifest):
@@ -39,8 +40,9 @@ def test_an_emulated_board_tells_no_time():
     "record",
     [
         *(None, [], {}, {"candidates": 5}, {"candidates": [5]}, {"candidates": [{"payload": None}]}),
-        {"candidates": [{"payload": {"path": "payload/int8/model.onnx"}}]},
-        {"candidates": [{"payload": {"path": "payload/int8/model.onnx"}, "footprint": {"runs": "many"}}]},
+        {"candidates": [OWN]},
+        {"candidates": [{**OWN, "footprint": {"runs": "many"}}]},
+        {"candidates": [{"precision": "int8", "footprint": {"runs": "many"}}]},
         listed(make_measured(None)),
         listed(make_measured(make_footprint(runs=()))),
     ],

@@ -13,7 +13,14 @@ STATE = dataclasses.replace(
     counter=7,
     current=BUNDLE_ID,
     proven=(BUNDLE_ID,),
-    active=Active(model="tiny", precision="int8", payload="payload/int8/model.onnx", sha256="ab" * 32),
+    active=Active(
+        model="tiny",
+        precision="int8",
+        runtime="onnxruntime",
+        threads=1,
+        payload="payload/int8/model.onnx",
+        sha256="ab" * 32,
+    ),
 )
 
 
@@ -37,6 +44,13 @@ def test_what_was_written_is_read_back(tmp_path):
 def test_a_state_of_the_first_schema_says_nothing_of_what_is_active(tmp_path):
     document = {key: value for key, value in dataclasses.asdict(STATE).items() if key != "active"}
     (tmp_path / "state.json").write_text(json.dumps({**document, "schema": 1}))
+    assert read_state(Folder(tmp_path)) == dataclasses.replace(STATE, active=None)
+
+
+def test_a_state_of_the_second_schema_keeps_its_counter_and_not_what_was_proven_in_no_known_way(tmp_path):
+    document = dataclasses.asdict(STATE)
+    active = {key: document["active"][key] for key in ("model", "precision", "payload", "sha256")}
+    (tmp_path / "state.json").write_text(json.dumps({**document, "schema": 2, "active": active}))
     assert read_state(Folder(tmp_path)) == dataclasses.replace(STATE, active=None)
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.quick_bundle import describe_candidate
 from tests.native_board import AGENT_PYTHON
 from toolchain.agent.errors import ExitCode
 
 TWO = {
     "candidates": [
-        {"precision": "int8", "path": "payload/int8/model.onnx"},
-        {"precision": "float32", "path": "payload/float32/model.onnx"},
+        describe_candidate("int8"),
+        describe_candidate("float32"),
     ],
     "extra": {"payload/float32/model.onnx": b"float weights"},
 }
@@ -34,7 +35,7 @@ def test_the_link_leads_to_the_payload_that_was_proven_and_not_to_the_first_cand
 
 
 def test_a_payload_without_a_folder_of_its_own_has_no_link(board, quick, sign):
-    candidates = [{"precision": "int8", "path": "payload/int8.onnx"}]
+    candidates = [{"precision": "int8", "runtime": "onnxruntime", "threads": 1, "path": "payload/int8.onnx"}]
     bundle = sign(quick(candidates=candidates, extra={"payload/int8.onnx": b"flat"}, counter=1_790_000_002))
     assert board.install(bundle).code == ExitCode.PROVEN
     assert read_link(board, bundle.id) is None
@@ -118,13 +119,16 @@ def test_the_pinned_precision_is_asked_for_where_the_releases_agent_knows_the_op
         (lambda verdict: verdict["shipped"].update(sha256="0" * 64), ExitCode.CONTENT),
         (lambda verdict: verdict["shipped"].update(path="golden/in.npy"), ExitCode.CONTENT),
         (lambda verdict: verdict.update(bundle_id="0" * 64), ExitCode.MALFORMED),
-        (lambda verdict: verdict.update(schema=2), ExitCode.MALFORMED),
+        (lambda verdict: verdict.update(schema=3), ExitCode.MALFORMED),
         (lambda verdict: verdict.update(note="trust me"), ExitCode.MALFORMED),
         (lambda verdict: verdict.update(exit_code=18), ExitCode.MALFORMED),
         (lambda verdict: verdict.update(time="yesterday"), ExitCode.MALFORMED),
         (lambda verdict: verdict.update(model="another"), ExitCode.CONTENT),
         (lambda verdict: verdict.update(target="another"), ExitCode.CONTENT),
         (lambda verdict: verdict["shipped"].update(precision="float32"), ExitCode.CONTENT),
+        (lambda verdict: verdict["shipped"].update(threads=2), ExitCode.CONTENT),
+        (lambda verdict: verdict["shipped"].update(runtime="openvino"), ExitCode.CONTENT),
+        (lambda verdict: verdict["environment"].update(runtime="openvino"), ExitCode.CONTENT),
         (
             lambda verdict: verdict.update(engine={"path": "engines/x", "sha256": "0", "size_bytes": 1}),
             ExitCode.CONTENT,

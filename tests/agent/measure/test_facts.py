@@ -38,7 +38,7 @@ def facts():
 
 
 def require(**changes):
-    anything = Compatible(arch=None, accelerator=None, runtime_version=None, cpu_features=())
+    anything = Compatible(arch=None, accelerator=None, runtime_versions={}, cpu_features=())
     return dataclasses.replace(anything, **changes)
 
 
@@ -74,7 +74,7 @@ def test_architectures_of_other_systems_get_their_linux_names():
     [
         require(),
         require(arch="arm64"),
-        require(runtime_version=">=1.23,<2"),
+        require(runtime_versions={"onnxruntime": ">=1.23,<2", "openvino": ">=9999"}),
         require(cpu_features=("asimddp",)),
     ],
     ids=str,
@@ -88,7 +88,7 @@ def test_a_board_that_fits_is_accepted(compatible, facts):
     [
         (require(arch="x86_64"), "arch", "aarch64"),
         (require(accelerator="sm_87"), "accelerator", "none"),
-        (require(runtime_version=">=1.24"), "runtime_version", "1.23.2"),
+        (require(runtime_versions={"onnxruntime": ">=1.24"}), "runtime_version", "1.23.2"),
         (require(cpu_features=("asimd", "i8mm", "sve")), "cpu_features", "no i8mm, sve"),
     ],
     ids=str,

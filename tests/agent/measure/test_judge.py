@@ -17,6 +17,7 @@ from tests.made_record import (
     make_candidate,
     make_drift,
     make_evaluation,
+    make_facts,
     make_footprint,
     make_fresh_run,
     make_manifest,
@@ -89,8 +90,8 @@ def test_every_gate_is_a_row_with_what_was_measured_and_required():
         ({"placement": make_placement(0)}, ExitCode.LATENCY, "no layer"),
         ({"latency": summarize_latency([1.0] * 90 + [2.1] * 10, steady=True)}, ExitCode.LATENCY, "p90"),
         ({"latency": summarize_latency([1.0] * 63, steady=True)}, ExitCode.INVALID, "64"),
-        ({"over_next": LEVEL}, ExitCode.LATENCY, "not faster than float32"),
-        ({"over_next": LUCKY}, ExitCode.LATENCY, "not faster than float32"),
+        ({"over_later": {"float32": LEVEL}}, ExitCode.LATENCY, "not faster than float32"),
+        ({"over_later": {"float32": LUCKY}}, ExitCode.LATENCY, "not faster than float32"),
         ({"over_reference": UNKNOWN}, ExitCode.INVALID, "too few"),
         ({"record": {"validity": Validity(problems=("the clock stepped",))}}, ExitCode.INVALID, "the clock stepped"),
         ({"record": {"throttled": True}}, ExitCode.INVALID, "throttled"),
@@ -145,7 +146,7 @@ def test_without_a_limit_memory_and_start_are_told_and_not_gated():
     )
 
 
-GPU = {"device": dataclasses.replace(make_record().device, accelerator="sm_87")}
+GPU = {"devices": {"onnxruntime": make_facts(accelerator="sm_87")}}
 LIMITS = {"memory_peak_mb_max": 1000.0, "start_ms_max": 3_600_000.0}
 
 
@@ -401,7 +402,7 @@ def test_bf16_that_ran_in_float32_because_the_cpu_lacks_it_is_not_proven():
 def test_a_precision_that_is_demanded_is_the_only_one_that_ships():
     gates = Gates(**{**dataclasses.asdict(NO_GATES), "precision_required": "int8"})
     good = make_candidate("float32", evaluation=make_evaluation(parity=(make_parity(100.0),)))
-    record = make_record(candidates=(make_candidate(over_next=LEVEL), good))
+    record = make_record(candidates=(make_candidate(over_later={"float32": LEVEL}), good))
     judged = judge_record(record, make_manifest(gates=gates))
     assert (judged.verdict, judged.exit_code, judged.shipped) == ("fail", ExitCode.LATENCY, None)
     assert any("demands int8" in reason for reason in judged.reasons)
@@ -415,7 +416,7 @@ def test_p90_is_gated_by_its_upper_bound():
 
 
 def test_where_the_interval_holds_both_answers_int8_stays_and_the_row_is_undecided():
-    rows = judge(over_next=NOISE)
+    rows = judge(over_later={"float32": NOISE})
     assert list_failures(rows) == []
     assert find_row(rows, "speed").status == "undecided"
     assert "undecided whether it is faster than float32" in find_row(rows, "speed").reason
@@ -431,11 +432,11 @@ def test_where_the_interval_holds_both_answers_int8_stays_and_the_row_is_undecid
     ],
 )
 def test_speed_is_decided_by_the_whole_interval(ratio, status):
-    assert find_row(judge(over_next=ratio), "speed").status == status
+    assert find_row(judge(over_later={"float32": ratio}), "speed").status == status
 
 
 def test_a_candidate_that_fails_what_it_computes_is_not_judged_by_its_speed():
-    rows = judge(parity=(make_parity(3.0),), over_next=LEVEL)
+    rows = judge(parity=(make_parity(3.0),), over_later={"float32": LEVEL})
     assert find_row(rows, "speed").status == find_row(rows, "measurement").status == "skipped"
     assert find_row(rows, "speed").reason == "not judged, after parity y"
 
@@ -450,11 +451,15 @@ def test_a_worthless_measurement_does_not_hide_what_failed():
 
 
 def test_a_worthless_measurement_is_no_ground_to_call_it_slow():
-    assert list_codes(judge(over_next=LEVEL, over_reference=UNKNOWN)) == [ExitCode.INVALID]
+    assert list_codes(judge(over_later={"float32": LEVEL}, over_reference=UNKNOWN)) == [ExitCode.INVALID]
 
 
 def test_latency_decides_nothing_on_an_emulated_board():
-    changes = {"latency": summarize_latency([], steady=False), "over_reference": UNKNOWN, "over_next": UNKNOWN}
+    changes = {
+        "latency": summarize_latency([], steady=False),
+        "over_reference": UNKNOWN,
+        "over_later": {"float32": UNKNOWN},
+    }
     changes["record"] = {"throttled": True, "validity": Validity(problems=("loaded",))}
     emulated = {"manifest": {"emulated": True}}
     assert list_failures(judge(**emulated, **changes)) == []
@@ -499,7 +504,7 @@ def test_after_a_worthless_measurement_nothing_else_is_shipped():
 
 def test_a_pinned_payload_alone_is_proven_or_nothing_is():
     float32 = make_candidate("float32", evaluation=make_evaluation(parity=(make_parity(100.0),)))
-    slow = make_record(candidates=(make_candidate(over_next=LEVEL), float32))
+    slow = make_record(candidates=(make_candidate(over_later={"float32": LEVEL}), float32))
     assert judge_record(slow, make_manifest()).shipped.precision == "float32"
     pinned = judge_record(dataclasses.replace(slow, pinned="int8"), make_manifest())
     assert (pinned.verdict, pinned.exit_code, pinned.shipped) == ("fail", ExitCode.LATENCY, None)
@@ -522,7 +527,7 @@ def test_no_candidate_is_no_verdict():
 def test_a_faster_next_candidate_is_no_reason_for_the_last():
     record = make_record(
         candidates=(
-            make_candidate(over_next=LEVEL),
+            make_candidate(over_later={"float32": LEVEL}),
             make_candidate("float32", evaluation=make_evaluation(parity=(make_parity(100.0),)), over_reference=FASTER),
         )
     )

@@ -1,20 +1,24 @@
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
+from toolchain.agent.candidates import Candidate
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.measure.layer_pay import describe_unpaid, find_unpaid, write_note
 from toolchain.agent.measure.placement import Layer, Placement
 from toolchain.agent.measure.quantiles import Ratio
 
-INT8, FP16 = SimpleNamespace(precision="int8", path="a"), SimpleNamespace(precision="fp16", path="b")
+INT8, FP16 = (
+    Candidate(name, runtime="tensorrt", threads=1, path=path) for name, path in (("int8", "a"), ("fp16", "b"))
+)
 LAYERS = [Layer("conv", "CONVOLUTION", "int8", 8), Layer("head", "CONVOLUTION", "fp16", 8)]
 SLOW = Ratio(ratio=0.5, low=0.49, high=0.51)
 
 
 def describe(runtime, candidates=(INT8, FP16)):
     manifest = SimpleNamespace(candidates=candidates)
-    placements = {candidate.path: Placement(tuple(LAYERS)) for candidate in candidates}
-    builds = {candidate.path: candidate.path for candidate in candidates}
+    placements = {candidate.opening: Placement(tuple(LAYERS)) for candidate in candidates}
+    builds = {candidate.opening: candidate.path for candidate in candidates}
     return describe_unpaid(runtime, Path("/bundle"), manifest, placements, {}, builds)
 
 
@@ -45,7 +49,7 @@ def test_a_runtime_without_times_of_layers_and_an_int8_without_a_next_say_nothin
     runtime = SimpleNamespace(compare_layers=lambda *_, **__: {"conv": SLOW})
     assert describe(SimpleNamespace()) == ()
     assert describe(runtime, [INT8]) == describe(runtime, [FP16, INT8]) == ()
-    assert describe(runtime, [INT8, SimpleNamespace(precision="fp16", path="a")]) == ()
+    assert describe(runtime, [INT8, dataclasses.replace(FP16, path="a")]) == ()
 
 
 def test_times_that_cannot_be_taken_are_a_note():

@@ -35,8 +35,8 @@ def pretend_latency(monkeypatch):
             blocks_ns = {}
             for path, run in runs.items():
                 run()
-                name = path.split("/")[1]
-                blocks_ns[path] = [[int(latency_ms[name] * 1e6)] * 40] * rounds
+                usual_ms = latency_ms.get(path) or latency_ms[path.split("/")[1]]
+                blocks_ns[path] = [[int(usual_ms * 1e6)] * 40] * rounds
             on_progress(100, 100)
             return Measurement(blocks_ns=blocks_ns, steady=dict.fromkeys(runs, True))
 
@@ -133,6 +133,25 @@ def test_the_payload_that_a_deploy_pinned_is_proven_or_none(make_bundle, pretend
     with pytest.raises(ToolchainError) as caught:
         verify(bundle, pinned="fp16")
     assert caught.value.code == ExitCode.CONTENT
+
+
+def test_of_two_numbers_of_threads_the_faster_one_alone_is_evaluated_and_held_against_float_on_two(
+    make_bundle, pretend_latency
+):
+    int8, float32 = ("payload/int8/model.onnx", "payload/float32/model.onnx")
+    pretend_latency(
+        **{f"{int8} 1 thread": 1.0, f"{int8} 2 threads": 0.5, f"{float32} 1 thread": 3.0, f"{float32} 2 threads": 2.0}
+    )
+    bundle = make_bundle(emulated=False, threads=[1, 2])
+    verification = verify(bundle)
+    record, shipped = verification.record, verification.judgement.shipped
+    assert record.names == ("int8 1 thread", "int8 2 threads", "float32 1 thread", "float32 2 threads")
+    assert (shipped.precision, shipped.threads) == ("int8", 2)
+    assert [item.evaluation is not None for item in record.candidates] == [False, True, False, False]
+    assert (record.reference.threads, record.candidates[1].over_reference.ratio) == (2, 4.0)
+    assert set(verification.samples_ms) == {"reference", *record.names}
+    one = verify(bundle, pinned="int8 1 thread").judgement
+    assert (one.verdict, one.shipped.threads) == ("pass", 1)
 
 
 def test_samples_are_named_by_role_even_where_one_file_has_two(make_bundle, pretend_latency):
@@ -237,7 +256,7 @@ def test_a_changed_bundle_is_refused_before_anything_is_opened(make_bundle, monk
 
 
 def test_a_board_that_does_not_fit_is_refused(make_bundle):
-    compatible = Compatible(arch="riscv64", accelerator=None, runtime_version=None, cpu_features=())
+    compatible = Compatible(arch="riscv64", accelerator=None, runtime_versions={}, cpu_features=())
     assert_refused(ExitCode.INCOMPATIBLE, make_bundle(compatible=compatible))
 
 

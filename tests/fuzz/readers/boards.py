@@ -22,7 +22,16 @@ _SHA256 = "ab" * 32
 _MANIFEST, _RECORD = make_manifest(), make_record()
 _RECORD_DOCUMENT = dataclasses.asdict(_RECORD)
 _ANSWER = {"record": _RECORD_DOCUMENT, **describe_judgement(judge_record(_RECORD, _MANIFEST))}
-_ACTIVE = dataclasses.asdict(Active(model="tiny", precision="int8", payload="payload/int8/model.onnx", sha256=_SHA256))
+_ACTIVE = dataclasses.asdict(
+    Active(
+        model="tiny",
+        precision="int8",
+        runtime="onnxruntime",
+        threads=1,
+        payload="payload/int8/model.onnx",
+        sha256=_SHA256,
+    )
+)
 _STATE = {"current": BUNDLE_ID, "previous": None, "counter": 7, "active": _ACTIVE, "releases": [BUNDLE_ID]}
 _VERDICT = {
     "model": "tiny",

@@ -25,7 +25,14 @@ def _read_manifest(data: bytes, folder: Path) -> object:
 
 def _make_pin() -> bytes:
     payload = next(entry for entry in _MANIFEST.files if entry.path == _MANIFEST.candidates[0].path)
-    shipped = Shipped(precision="int8", path=payload.path, size_bytes=payload.size_bytes, sha256=payload.sha256)
+    shipped = Shipped(
+        precision="int8",
+        runtime="onnxruntime",
+        threads=1,
+        path=payload.path,
+        size_bytes=payload.size_bytes,
+        sha256=payload.sha256,
+    )
     from toolchain.agent.manifest import compute_bundle_id
 
     pin = Pin(bundle_id=compute_bundle_id(encode_manifest(_MANIFEST)), shipped=shipped)

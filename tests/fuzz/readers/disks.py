@@ -42,7 +42,9 @@ _VERDICT = Verdict(
     bundle_id=BUNDLE_ID,
     model="tiny",
     target="cpu",
-    shipped=Shipped(precision="int8", path="payload/int8/model.onnx", size_bytes=7, sha256=_SHA256),
+    shipped=Shipped(
+        precision="int8", runtime="onnxruntime", threads=1, path="payload/int8/model.onnx", size_bytes=7, sha256=_SHA256
+    ),
     engine=None,
     exit_code=0,
     time="2026-11-24T03:50:11Z",
@@ -57,7 +59,14 @@ _STATE = dataclasses.replace(
     counter=7,
     current=BUNDLE_ID,
     proven=(BUNDLE_ID,),
-    active=Active(model="tiny", precision="int8", payload="payload/int8/model.onnx", sha256=_SHA256),
+    active=Active(
+        model="tiny",
+        precision="int8",
+        runtime="onnxruntime",
+        threads=1,
+        payload="payload/int8/model.onnx",
+        sha256=_SHA256,
+    ),
 )
 _SIGNERS = b"ci@example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI\n# a comment\n"
 _MANIFEST = dataclasses.replace(

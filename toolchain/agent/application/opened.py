@@ -47,6 +47,8 @@ class Release:
     bundle_id: str
     model: str
     precision: str
+    runtime: str
+    threads: int
     path: str
     sha256: str
     proven_at: str
@@ -60,6 +62,8 @@ def describe_release(proven: Proven, verdict: Verdict) -> Release:
         bundle_id=proven.bundle_id,
         model=verdict.model,
         precision=shipped.precision,
+        runtime=shipped.runtime,
+        threads=shipped.threads,
         path=shipped.path,
         sha256=shipped.sha256,
         proven_at=verdict.time,
@@ -89,7 +93,7 @@ class Opened:
     ) -> None:
         manifest = proven.manifest
         self.release = describe_release(proven, verdict)
-        self.inputs, self.outputs, self.threads = manifest.inputs, manifest.outputs, manifest.threads
+        self.inputs, self.outputs, self.threads = manifest.inputs, manifest.outputs, verdict.shipped.threads
         self.batch = 1 if manifest.golden.stacked else find_fixed_batch(session.inputs)
         self.sensor, self.classes = manifest.input, manifest.output.classes
         self.payload = proven.payload
@@ -224,10 +228,10 @@ def _open_once(slots: Slots, wishes: Wishes, running: Optional[Opened]) -> Tuple
 def _open(slots: Slots, proven: Proven, verdict: Verdict, hold: Hold, wishes: Wishes) -> Tuple[Opened, Tuple[str, ...]]:
     manifest, release = proven.manifest, slots.find_release(proven.bundle_id)
     if verdict.engine is not None:
-        raise _refuse_engine(manifest)
+        raise _refuse_engine(verdict.shipped.runtime)
     decoder = None if wishes.is_raw else _find_decoder(manifest)
     path = release / verdict.shipped.path
-    session = open_session(manifest.runtime, path, manifest.threads)
+    session = open_session(verdict.shipped.runtime, path, verdict.shipped.threads)
     try:
         _check_payload(slots, proven, path, hold)
         _check_tensors(manifest, session, str(path))
@@ -277,9 +281,9 @@ def _find_decoder(manifest: Manifest) -> Optional[CheckedDecoder]:
         ) from error
 
 
-def _refuse_engine(manifest: Manifest) -> ToolchainError:
+def _refuse_engine(runtime: str) -> ToolchainError:
     # Not yet run on hardware: the shapes, buffers and streams of an engine want a board with a GPU to be tried on.
-    what = f"applications cannot open an engine of {manifest.runtime} this way yet"
+    what = f"applications cannot open an engine of {runtime} this way yet"
     found, fix = (
         "an engine was proven",
         "open `engine.path` of the verdict with the runtime's own calls (docs/boards.md)",
@@ -287,7 +291,7 @@ def _refuse_engine(manifest: Manifest) -> ToolchainError:
     return ToolchainError(
         ExitCode.INCOMPATIBLE,
         what,
-        where=manifest.runtime,
+        where=runtime,
         expected="a payload that runs as it is",
         found=found,
         fix=fix,

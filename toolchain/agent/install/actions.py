@@ -36,6 +36,7 @@ from .verdict import (
     Verdict,
     check_pinned,
     give_verdict,
+    name_proven,
     read_verdict,
     record_failure,
     remove_verdict,
@@ -132,7 +133,8 @@ def accept(run: Deployment) -> None:
     manifest = run.manifest = parse_manifest(run.manifest_bytes)
     check_signed_as_declared(manifest, run.signer)
     check_fresh(manifest, run.id, run.trust)
-    check_compatible(manifest.compatible, read_facts(manifest.runtime))
+    for runtime in manifest.runtimes:
+        check_compatible(manifest.compatible, read_facts(runtime))
     run.slots.discard_partials(keep=run.id)
     run.is_installed = run.id in run.trust.proven and run.slots.is_intact(run.id)
     if run.is_installed:
@@ -208,18 +210,19 @@ def self_test(run: Deployment) -> None:
 def _prove(run: Deployment) -> None:
     release = run.slots.find_release(run.id)
     before = read_verdict(run.slots.folder, run.id) if run.command == "rollback" else None
+    manifest = run.manifest or parse_manifest((release / MANIFEST_NAME).read_bytes())
     run.result = run_self_test(
         release,
         run.options.settings,
         run.slots.staging / SAMPLES_NAME,
         held=run.held_folder,
         limit_s=run.self_test_limit_s,
-        pinned=None if before is None else before.shipped.precision,
+        pinned=None if before is None else name_proven(manifest, before),
     )
     if run.result.exit_code != ExitCode.PROVEN:
         fix = "read the report; nothing was activated"
         raise ToolchainError(run.result.exit_code, run.result.find_reason(), fix=fix)
-    run.manifest = run.manifest or parse_manifest((release / MANIFEST_NAME).read_bytes())
+    run.manifest = manifest
     run.verdict = give_verdict(run.slots.root, run.id, run.manifest, run.result.measurements, run.signer)
     check_pinned(before, run.verdict)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..command import Parser
 from ..errors import ExitCode, ToolchainError
-from ..manifest import PRECISIONS, SIGNATURES
+from ..manifest import SIGNATURES
 from ..measure.settings import add_settings
 
 # The active release, the previous one, and one more whose files spare the next upload.
@@ -80,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_settings(check)
     _add_limit(check)
     check.add_argument("--who", default="unknown", help="who does this, for the log")
-    check.add_argument("--pinned", choices=PRECISIONS, help="what was proven, where the board has no verdict of it")
+    check.add_argument("--pinned", metavar="NAME", help="what was proven, where the board has no verdict of it")
     check.add_argument("--bundle", help="the bundle_id (default: the active release)")
 
     enroll = commands.add_parser("enroll", help="take the file of those who may sign from stdin")

@@ -14,6 +14,7 @@ from ..temporary import TemporaryFolder
 from .admission import authenticate_release, check_fresh, check_signed_as_declared
 from .audit import AuditLog
 from .lock import take_lock
+from .offered import list_offered
 from .self_test import SAMPLES_NAME, SelfTest, run_self_test
 from .slots import CURRENT, Slots
 from .took import describe_took
@@ -23,6 +24,7 @@ from .verdict import (
     check_pinned,
     describe_verdict,
     give_verdict,
+    name_proven,
     read_verdict,
     record_failure,
     write_verdict,
@@ -34,7 +36,7 @@ def check_release(
 ) -> Tuple[ExitCode, Dict[str, Any]]:
     """Return the verdict of a release (by default the active one) that is authenticated, hashed and measured again.
 
-    `pinned` is the precision that was proven, for a release whose verdict was not recorded here.
+    `pinned` is the candidate that was proven, by its name, for a release whose verdict was not recorded here.
 
     One that passes gets a new verdict; one that fails has that written into the old one. Raises ToolchainError: exit 2
     no such release, 17 a deploy is running, 25 another payload passes than the proven one, else as signature, date,
@@ -67,7 +69,7 @@ def _prove(
             manifest = slots.check_proven(bundle_id, held)
             before = read_verdict(slots.folder, bundle_id)
             signer = _admit(slots, trust, bundle_id, manifest)
-            pinned = _find_pinned(trust, bundle_id, before) or pinned
+            pinned = _find_pinned(trust, bundle_id, manifest, before) or pinned
             result = _measure(slots.find_release(bundle_id), settings, held=held, limit_s=limit_s, pinned=pinned)
             slots.check_release(bundle_id, held)
         verdict: Optional[Verdict] = None
@@ -103,11 +105,18 @@ def _prove(
     }
 
 
-def _find_pinned(trust: TrustState, bundle_id: str, before: Optional[Verdict]) -> Optional[str]:
-    """Return the precision that was proven here, by the verdict or, where that is lost, by the board's state."""
+def _find_pinned(trust: TrustState, bundle_id: str, manifest: Manifest, before: Optional[Verdict]) -> Optional[str]:
+    """Return the candidate that was proven here, by the verdict or, where that is lost, by the board's state."""
     if before is not None:
-        return before.shipped.precision
-    return trust.active.precision if trust.active is not None and bundle_id == trust.current else None
+        return name_proven(manifest, before)
+    active = trust.active
+    if active is None or bundle_id != trust.current:
+        return None
+    known = (active.precision, active.runtime, active.threads, active.payload, active.sha256)
+    for name, own in list_offered(manifest).items():
+        if (own.precision, own.runtime, own.threads, own.path, own.sha256) == known:
+            return name
+    return None
 
 
 def _admit(slots: Slots, trust: TrustState, bundle_id: str, manifest: Manifest) -> Optional[str]:

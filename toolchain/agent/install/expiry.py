@@ -63,11 +63,12 @@ def list_reasons(
     if verdict is None:
         return ["no verdict is recorded: an older toolchain proved it, or somebody removed the verdict"]
     # Libraries that are as they were when they were hashed are not read again: a hundred megabytes.
+    runtime = verdict.shipped.runtime
     try:
-        libraries = hash_libraries(manifest.runtime, verdict.libraries)
-        now = read_environment(manifest.runtime, libraries)
+        libraries = hash_libraries(runtime, verdict.libraries)
+        now = read_environment(runtime, libraries)
     except OSError as error:
-        return [f"{manifest.runtime} cannot be looked at: {error.filename}: {error.strerror}"]
+        return [f"{runtime} cannot be looked at: {error.filename}: {error.strerror}"]
     reasons = [*list_changes(verdict.environment, now), *_list_refusals(manifest, now)]
     reasons += _list_distrust(slots, trust, bundle_id, manifest, verdict)
     if verdict.failure is not None:
@@ -77,7 +78,7 @@ def list_reasons(
 
 
 def _list_refusals(manifest: Manifest, now: Environment) -> List[str]:
-    required = manifest.compatible.runtime_version
+    required = manifest.compatible.runtime_versions.get(now.runtime)
     if required is None or now.runtime_version is None:
         return []
     try:

@@ -121,8 +121,8 @@ def run_self_test(
 ) -> SelfTest:
     """Return the verdict of `verify` by a release's own agent; its progress goes to our stderr.
 
-    held: the descriptor of the release's folder, in which it works. pinned: the precision of the payload that is to pass,
-    and no other.
+    held: the descriptor of the release's folder, in which it works. pinned: the name of the candidate that is to pass, and
+    no other.
 
     Raises ToolchainError: what that agent reports (exit 3, 11, 12, 23), exit 21 where it crashed or said nothing of
     use. An exception in here ends it; should this agent be killed, the child's alarm does, `limit_s` later.

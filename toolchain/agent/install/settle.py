@@ -70,7 +70,14 @@ def describe_active(root: Folder, bundle_id: str) -> Optional[Active]:
     if verdict is None:
         return None
     shipped = verdict.shipped
-    return Active(verdict.model, precision=shipped.precision, payload=shipped.path, sha256=shipped.sha256)
+    return Active(
+        verdict.model,
+        precision=shipped.precision,
+        runtime=shipped.runtime,
+        threads=shipped.threads,
+        payload=shipped.path,
+        sha256=shipped.sha256,
+    )
 
 
 def _settle_verdicts(slots: Slots, state: TrustState) -> None:

@@ -8,6 +8,7 @@ from ..decode import decode
 from ..errors import ToolchainError
 from ..manifest import Manifest
 from ..measure.footprint.figures import Footprint, find_peaks, summarize_start
+from .offered import Shipped
 from .verdict import Verdict
 
 
@@ -17,14 +18,15 @@ def describe_took(measurements: Mapping[str, Any], manifest: Manifest, verdict: 
     The measurements are those of the release's own agent, which may be older and have measured nothing of it.
     """
     record = measurements.get("record")
-    footprint = _find_footprint(record if isinstance(record, Mapping) else {}, verdict.shipped.path)
+    footprint = _find_footprint(record if isinstance(record, Mapping) else {}, verdict.shipped)
     if footprint is None:
         return {}
     took: Dict[str, Any] = {}
     start = None if manifest.emulated or footprint.failure is not None else summarize_start(footprint)
     if start is not None:
         took["start_ms"] = start.median_ms
-    device = record.get("device") if isinstance(record, Mapping) else None
+    devices = record.get("devices") if isinstance(record, Mapping) else None
+    device = devices.get(verdict.shipped.runtime) if isinstance(devices, Mapping) else None
     has_device = isinstance(device, Mapping) and device.get("accelerator") is not None
     peak = find_peaks(footprint, has_device=has_device)[1]
     if peak is not None:
@@ -32,10 +34,12 @@ def describe_took(measurements: Mapping[str, Any], manifest: Manifest, verdict: 
     return took
 
 
-def _find_footprint(record: Mapping[str, Any], path: str) -> Optional[Footprint]:
+def _find_footprint(record: Mapping[str, Any], shipped: Shipped) -> Optional[Footprint]:
+    own = (shipped.precision, shipped.runtime, shipped.threads)
     try:
         for candidate in record["candidates"]:
-            if candidate["payload"]["path"] == path and candidate.get("footprint") is not None:
+            told = (candidate["precision"], candidate["runtime"], candidate["threads"])
+            if told == own and candidate.get("footprint") is not None:
                 footprint: Footprint = decode(Footprint, candidate["footprint"], "footprint")
                 return footprint
     except (ToolchainError, KeyError, TypeError, AttributeError):  # another agent's words

@@ -12,16 +12,18 @@ from ..errors import ExitCode, ToolchainError
 from .folder import Folder
 
 STATE_NAME = "state.json"
-SCHEMA = 2
+SCHEMA = 3
 _BUNDLE_ID = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Active:
-    """What of the active release was proven: the payload's path in the bundle, and its hash."""
+    """What of the active release was proven: the payload's path in the bundle, its hash, and how it is opened."""
 
     model: str
     precision: str
+    runtime: str
+    threads: int
     payload: str
     sha256: str
 
@@ -74,8 +76,9 @@ def read_state(root: Folder) -> TrustState:
 
 
 def _upgrade(document: object) -> object:
-    # Schema 1 did not say what was proven of the active release.
-    if isinstance(document, dict) and document.get("schema") == 1 and "active" not in document:
+    # Schema 1 did not say what was proven of the active release, schema 2 not how it is opened; its verdict says it again.
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if isinstance(document, dict) and schema in (1, 2) and ("active" in document) == (schema == 2):
         upgraded: Dict[str, object] = {**document, "schema": SCHEMA, "active": None}
         return upgraded
     return document

@@ -20,25 +20,16 @@ from ..manifest import Manifest
 from ..measure.environment import Environment, describe_environment, read_environment
 from ..measure.libraries import HashedFile, hash_libraries
 from .folder import Folder
+from .offered import Shipped, describe_shipped, list_offered, read_shipped
 
 VERDICTS = "verdicts"
-SCHEMA = 1
+SCHEMA = 2
 _ENGINES = "engines"
 # By which a self-test says that the payload does not do what it did.
 _FAILURES = (
     *(ExitCode.PARITY, ExitCode.METRIC, ExitCode.LATENCY),
     *(ExitCode.MALFORMED, ExitCode.ROLLED_BACK, ExitCode.EXPIRED),
 )
-
-
-@dataclass(frozen=True)
-class Shipped:
-    """The payload that was proven; `path` is within the bundle."""
-
-    precision: str
-    path: str
-    sha256: str
-    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -147,6 +138,8 @@ def describe_verdict(verdict: Verdict) -> Dict[str, Any]:
         "model": verdict.model,
         "target": verdict.target,
         "precision": shipped.precision,
+        "runtime": shipped.runtime,
+        "threads": shipped.threads,
         "payload": shipped.path,
         "sha256": shipped.sha256,
         "engine": None if engine is None else asdict(engine),
@@ -176,8 +169,8 @@ def record_failure(root: Folder, bundle_id: str, error: ToolchainError) -> None:
 def check_pinned(before: Optional[Verdict], now: Verdict) -> None:
     """Refuse (exit 25) a self-test that passed by another payload than the one that was proven, and is linked to."""
     if before is not None and before.shipped != now.shipped:
-        what = f"{before.shipped.precision} was proven, and does not pass any more"
-        found = f"{now.shipped.precision} passes"
+        what = f"{describe_shipped(before.shipped)} was proven, and does not pass any more"
+        found = f"{describe_shipped(now.shipped)} passes"
         fix = "deploy the model again: a deploy chooses what is shipped"
         raise ToolchainError(
             ExitCode.EXPIRED, what, where=now.bundle_id, expected=before.shipped.path, found=found, fix=fix
@@ -193,8 +186,8 @@ def give_verdict(
     say which of the payloads it proved.
     """
     shipped = read_shipped(manifest, measurements)
-    libraries = hash_libraries(manifest.runtime, {})
-    environment = read_environment(manifest.runtime, libraries)
+    libraries = hash_libraries(shipped.runtime, {})
+    environment = read_environment(shipped.runtime, libraries)
     _check_runtime_is_the_measured(environment, measurements)
     return Verdict(
         schema=SCHEMA,
@@ -217,8 +210,9 @@ def _check_runtime_is_the_measured(environment: Environment, measurements: Mappi
     # The self-test ran in a process of its own, before: what lies here now must be what it loaded.
     now = environment.runtime_version or "none"
     record = measurements.get("record") or {}
-    measured = str((record.get("device") or {}).get("runtime_version") or now)
-    libraries = (record.get("environment") or {}).get("libraries", environment.libraries)
+    device, then = ((record.get(name) or {}).get(environment.runtime) or {} for name in ("devices", "environments"))
+    measured = str(device.get("runtime_version") or now)
+    libraries = then.get("libraries", environment.libraries)
     # A package may say more than its module: 10.3.0.30 and 10.3.0.
     is_same_version = measured.startswith(now) or now.startswith(measured)
     if not is_same_version or dict(libraries) != dict(environment.libraries):
@@ -226,44 +220,26 @@ def _check_runtime_is_the_measured(environment: Environment, measurements: Mappi
         raise ToolchainError(ExitCode.INVALID, what, where=environment.runtime, expected=measured, found=now, fix=fix)
 
 
-def read_shipped(manifest: Manifest, measurements: Mapping[str, Any]) -> Shipped:
-    """Return the payload that a self-test proved; raises ToolchainError (exit 21) where it names none of the bundle's."""
-    told = measurements.get("shipped")
-    # Agents of older bundles name the precision alone.
-    precision = told.get("precision") if isinstance(told, Mapping) else told
-    paths = {candidate.precision: candidate.path for candidate in manifest.candidates}
-    entry = next((entry for entry in manifest.files if entry.path == paths.get(str(precision))), None)
-    shipped = None
-    if entry is not None:
-        shipped = Shipped(str(precision), entry.path, entry.sha256, entry.size_bytes)
-    if shipped is None or (isinstance(told, Mapping) and {**told, **asdict(shipped)} != told):
+def name_proven(manifest: Manifest, verdict: Verdict) -> str:
+    """Return the name of the candidate that was proven; raises ToolchainError (exit 11) where it is none of the bundle's."""
+    proven = verdict.shipped
+    name = next((name for name, own in list_offered(manifest).items() if own == proven), None)
+    # What it rests on is looked at by the runtime that its environment names.
+    is_of_runtime = verdict.environment.runtime == proven.runtime
+    is_own = (verdict.model, verdict.target) == (manifest.model, manifest.target)
+    if name is None or not is_own or not is_of_runtime:
+        what = "the verdict is about a payload that the bundle does not have"
+        where, fix = f"{VERDICTS}/{verdict.bundle_id}.json", "deploy the bundle again"
+        claim = f"{verdict.model} for {verdict.target}, {describe_shipped(proven)}: {proven.path}"
         raise ToolchainError(
-            ExitCode.ROLLED_BACK,
-            "the self-test does not name the payload that it proved",
-            where="shipped",
-            expected=f"one of {', '.join(paths)}, as the manifest has it",
-            found=str(told),
-            fix="build the bundle again",
+            ExitCode.CONTENT, what, where=where, expected="a payload of the manifest", found=claim, fix=fix
         )
-    return shipped
+    return name
 
 
 def check_proven(root: Path, manifest: Manifest, verdict: Verdict) -> None:
     """Refuse (exit 11) a verdict about other bytes than the manifest's, and an engine that is not the proven one."""
-    proven = verdict.shipped
-    is_listed = any(
-        (entry.path, entry.sha256, entry.size_bytes) == (proven.path, proven.sha256, proven.size_bytes)
-        for entry in manifest.files
-    )
-    candidates = [(candidate.precision, candidate.path) for candidate in manifest.candidates]
-    is_own = (verdict.model, verdict.target) == (manifest.model, manifest.target)
-    if not is_listed or not is_own or (proven.precision, proven.path) not in candidates:
-        what = "the verdict is about a payload that the bundle does not have"
-        where, fix = str(find_verdict(root, verdict.bundle_id)), "deploy the bundle again"
-        claim = f"{verdict.model} for {verdict.target}, {proven.precision}: {proven.path}"
-        raise ToolchainError(
-            ExitCode.CONTENT, what, where=where, expected="a payload of the manifest", found=claim, fix=fix
-        )
+    name_proven(manifest, verdict)
     engine = verdict.engine
     if engine is None:
         return

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from ..command import Parser
-from ..manifest import PRECISIONS
 from .settings import add_settings
 
 
@@ -21,6 +20,6 @@ def build_parser() -> argparse.ArgumentParser:
     verify.add_argument("--samples", type=Path, help="write every latency sample to this JSON file")
     verify.add_argument("--speed-memory", type=Path, help="a file that remembers how fast this machine can be")
     verify.add_argument("--engines", type=Path, help="the folder that keeps engines; a release's are its board's")
-    verify.add_argument("--pinned", choices=PRECISIONS, help="the precision that alone may be proven")
+    verify.add_argument("--pinned", metavar="NAME", help="the candidate that alone may be proven")
     add_settings(verify)
     return parser

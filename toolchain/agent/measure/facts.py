@@ -86,7 +86,7 @@ def check_compatible(compatible: Compatible, facts: Facts) -> None:
     if compatible.accelerator is not None and compatible.accelerator != facts.accelerator:
         found = facts.accelerator or "none"
         raise refuse("accelerator", compatible.accelerator, found, "build for a target with this accelerator")
-    required = compatible.runtime_version
+    required = compatible.runtime_versions.get(facts.runtime)
     if required is not None and not matches_version(facts.runtime_version, required):
         fix = f"install {facts.runtime} {required} on the board, or build for a target with {facts.runtime_version}"
         raise refuse("runtime_version", required, facts.runtime_version, fix)

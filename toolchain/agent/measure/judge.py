@@ -6,19 +6,21 @@ The board judges to know what to activate; the host judges again, from the same 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, Optional, Sequence, Tuple
 
 from ..errors import ExitCode
 from ..manifest import Manifest
 from .gates import Case, Row, judge_candidate
 from .gates.row import write_row
-from .record import CandidateRecord, Payload, Record
+from .record import CandidateRecord, Record
+from .turns import find_index, find_turn
 
 
 @dataclass(frozen=True)
 class JudgedCandidate:
-    """A candidate's rows, and what becomes of it: shipped, rejected or not needed."""
+    """A candidate's rows, and what becomes of it: shipped, rejected or not needed. `name` is what people call it."""
 
+    name: str
     precision: str
     status: str
     rows: Tuple[Row, ...]
@@ -31,9 +33,11 @@ class JudgedCandidate:
 
 @dataclass(frozen=True)
 class Shipped:
-    """The payload that the verdict is about."""
+    """The payload that the verdict is about, and how it is opened."""
 
     precision: str
+    runtime: str
+    threads: int
     path: str
     size_bytes: int
     sha256: str
@@ -53,26 +57,27 @@ class Judgement:
 def judge_record(record: Record, manifest: Manifest) -> Judgement:
     """Return the verdict on what was measured.
 
-    In the target's order, the first candidate that passes is shipped. What comes after one whose measurement is worthless
-    would be shipped because of noise, and is not. Where a precision is pinned, it alone may be.
+    In their turns (turns.py), the first candidate that passes is shipped. What comes after one whose measurement is worthless
+    would be shipped because of noise, and is not. Where a candidate is pinned, it alone may be.
     """
-    candidates: List[JudgedCandidate] = []
-    is_settled = False
-    for candidate in record.candidates:
-        if is_settled or record.pinned not in (None, candidate.precision):
-            candidates.append(JudgedCandidate(candidate.precision, "not needed", ()))
-            continue
-        judged = judge_one(candidate, record, manifest)
-        candidates.append(judged)
-        is_settled = settles(judged)
+    judged: Dict[int, JudgedCandidate] = {}
+    turn = find_turn(record, manifest, judged)
+    while turn is not None:
+        judged[turn] = judge_one(record.candidates[turn], record, manifest)
+        turn = None if settles(judged[turn]) else find_turn(record, manifest, judged)
+    names = record.names
+    candidates = tuple(
+        judged.get(index) or JudgedCandidate(names[index], candidate.precision, "not needed", ())
+        for index, candidate in enumerate(record.candidates)
+    )
     exit_code = _decide(candidates)
     shipped = [record.candidates[index] for index, item in enumerate(candidates) if item.status == "shipped"]
     return Judgement(
         verdict={ExitCode.PROVEN: "pass", ExitCode.INVALID: "invalid"}.get(exit_code, "fail"),
         exit_code=exit_code,
-        reasons=tuple(f"{item.precision}: {row.reason}" for item in candidates for row in item.failures),
-        shipped=_describe(shipped[0].precision, shipped[0].payload) if shipped else None,
-        candidates=tuple(candidates),
+        reasons=tuple(f"{item.name}: {row.reason}" for item in candidates for row in item.failures),
+        shipped=_describe(shipped[0]) if shipped else None,
+        candidates=candidates,
     )
 
 
@@ -86,7 +91,8 @@ def judge_one(candidate: CandidateRecord, record: Record, manifest: Manifest) ->
         )
         rows = (unrun, *rows[1:])
     is_rejected = any(row.status in ("failed", "invalid") for row in rows)
-    return JudgedCandidate(candidate.precision, "rejected" if is_rejected else "shipped", rows)
+    name = record.names[find_index(record, candidate)]
+    return JudgedCandidate(name, candidate.precision, "rejected" if is_rejected else "shipped", rows)
 
 
 def settles(judged: JudgedCandidate) -> bool:
@@ -94,8 +100,16 @@ def settles(judged: JudgedCandidate) -> bool:
     return judged.status == "shipped" or judged.failures[0].code == ExitCode.INVALID
 
 
-def _describe(precision: str, payload: Payload) -> Shipped:
-    return Shipped(precision=precision, path=payload.path, size_bytes=payload.size_bytes, sha256=payload.sha256)
+def _describe(candidate: CandidateRecord) -> Shipped:
+    payload = candidate.payload
+    return Shipped(
+        precision=candidate.precision,
+        runtime=candidate.runtime,
+        threads=candidate.threads,
+        path=payload.path,
+        size_bytes=payload.size_bytes,
+        sha256=payload.sha256,
+    )
 
 
 def _decide(candidates: Sequence[JudgedCandidate]) -> ExitCode:

@@ -149,6 +149,11 @@ def is_faster(ratio: Ratio) -> bool:
     return decide(ratio) == FASTER
 
 
+def is_slower(ratio: Ratio) -> bool:
+    """Return whether a ratio (slower over faster) is below 1 beyond doubt: what was held to be slower is the faster one."""
+    return ratio.high is not None and ratio.high < 1.0
+
+
 def decides_every_ratio(measurement: Measurement) -> bool:
     """Return whether every payload is faster than every other, or not, beyond doubt."""
     pairs = itertools.permutations(measurement.blocks_ns, 2)

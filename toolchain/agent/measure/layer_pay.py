@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
+from ..candidates import Opening
 from ..errors import ToolchainError
 from ..manifest import Manifest
 from .latency import NOT_FASTER, SESSION_LUCK, decide
@@ -25,9 +26,9 @@ def describe_unpaid(
     runtime: Any,
     bundle_dir: Path,
     manifest: Manifest,
-    placements: Mapping[str, Placement],
+    placements: Mapping[Opening, Placement],
     feeds: Mapping[str, Any],
-    builds: Mapping[str, BuildRequest],
+    builds: Mapping[Opening, BuildRequest],
 ) -> Tuple[str, ...]:
     """Return a note on the int8 layers that do not pay on this board, where its runtime tells the times of layers.
 
@@ -38,13 +39,16 @@ def describe_unpaid(
     if compare_layers is None or "int8" not in precisions[:-1]:
         return ()
     index = precisions.index("int8")
-    first, second = (candidate.path for candidate in manifest.candidates[index : index + 2])
+    first, second = (candidate.opening for candidate in manifest.candidates[index : index + 2])
     if first == second:
         return ()
     layers = [layer.name for layer in placements[first].layers if layer.precision == "int8"]
     try:
         ratios = compare_layers(
-            [bundle_dir / first, bundle_dir / second], feeds, builds=[builds[first], builds[second]], layers=layers
+            [bundle_dir / first.path, bundle_dir / second.path],
+            feeds,
+            builds=[builds[first], builds[second]],
+            layers=layers,
         )
     except ToolchainError as error:
         return (f"the layers of int8 were not timed: {error.what}: {error.found or error.where}",)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
+from ..candidates import Opening, name_openings
 from ..errors import ExitCode, ToolchainError
 from ..manifest import Manifest
 from .conditions import Conditions, read_conditions
@@ -15,6 +16,8 @@ from .latency import UNDECIDED, Measurement, decide, measure_latency
 from .layer_pay import describe_unpaid
 from .placement import Placement
 from .quantiles import Latency, Ratio, summarize_latency
+from .record import UnopenedReference
+from .references import check_each_open, explain_unopened, list_references, may_stay_closed
 from .session import BuildRequest, Session, find_runtime, open_session
 from .settings import MeasureSettings
 from .shapes import describe_difference
@@ -29,15 +32,20 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Payloads:
-    """The opened payloads and what was measured of them, by path; a file in two roles is one payload.
+    """The opened payloads and what was measured of them, by how they are opened; what is opened alike in two roles is one.
 
-    `measurement` is None on an emulated board, where latency means nothing; `batch` is that of the latency. `conditions`
-    are those of the board before and after the measurement, `validity` is what they and the series say of it.
+    `measurement` is None on an emulated board, where latency means nothing; its series are called by `names`. `batch` is that of
+    the latency. `conditions` are those of the board before and after the measurement, `validity` is what they and the series
+    say of it. `references` are the float models that speed is held against, `unopened` those that one of several runtimes does
+    not take.
     """
 
-    sessions: Mapping[str, Session]
-    builds: Mapping[str, BuildRequest]
-    placements: Mapping[str, Placement]
+    sessions: Mapping[Opening, Session]
+    builds: Mapping[Opening, BuildRequest]
+    placements: Mapping[Opening, Placement]
+    names: Mapping[Opening, str]
+    references: Tuple[Opening, ...]
+    unopened: Tuple[UnopenedReference, ...]
     measurement: Optional[Measurement]
     batch: int
     conditions: Optional[Tuple[Conditions, Conditions]]
@@ -49,33 +57,31 @@ class Payloads:
             for session in self.sessions.values():
                 stack.callback(session.close)
 
-    def summarize(self, path: str) -> Latency:
+    def summarize(self, opening: Opening) -> Latency:
         """Return the latency of a payload."""
         if self.measurement is None:
             return summarize_latency([], steady=False)
-        return self.measurement.summarize(path)
+        return self.measurement.summarize(self.names[opening])
 
-    def compare(self, slower: str, faster: str) -> Ratio:
+    def compare(self, slower: Opening, faster: Opening) -> Ratio:
         """Return the latency of one payload over that of another."""
         if self.measurement is None:
             return Ratio(ratio=None, low=None, high=None)
         if slower == faster:
             return Ratio(ratio=1.0, low=1.0, high=1.0)
-        return self.measurement.compare(slower, faster)
+        return self.measurement.compare(self.names[slower], self.names[faster])
+
+    def list_samples_ms(self, opening: Opening) -> List[float]:
+        """Return every latency sample of a payload; nothing where none was measured."""
+        return [] if self.measurement is None else self.measurement.list_samples_ms(self.names[opening])
 
 
-def list_references(manifest: Manifest) -> Sequence[str]:
-    """Return the paths of the float models that candidates are held against: the user's own file, and ours of it."""
-    original = manifest.original.path
-    return list(dict.fromkeys([*([] if original is None else [original]), manifest.reference]))
-
-
-def _request_builds(
+def _request_build(
     bundle_dir: Path,
     bundle_id: str,
     manifest: Manifest,
     golden: GoldenArrays,
-    path: str,
+    opening: Opening,
     on_progress: OnProgress,
     engines: Optional[Path],
 ) -> BuildRequest:
@@ -83,8 +89,8 @@ def _request_builds(
         bundle_dir=bundle_dir,
         bundle_id=bundle_id,
         shapes=golden.find_shapes(manifest.inputs),
-        spec=manifest.build if path not in list_references(manifest) else replace(manifest.build, dla_core=None),
-        on_steps=lambda done, total: on_progress(f"build {path}", done, total),
+        spec=manifest.build if opening not in list_references(manifest) else replace(manifest.build, dla_core=None),
+        on_steps=lambda done, total: on_progress(f"build {opening.path}", done, total),
         engines=engines,
     )
 
@@ -93,18 +99,27 @@ def _bind_run(session: Session, feeds: Mapping[str, Any]) -> Callable[[], object
     return lambda: session.run(feeds)
 
 
-def _decides_gates(measurement: Measurement, manifest: Manifest) -> bool:
-    """Return whether more time could not change a gate: speed against the next candidate, and p90 against its limit."""
-    paths = [candidate.path for candidate in manifest.candidates]
+def _decides_gates(measurement: Measurement, manifest: Manifest, names: Mapping[Opening, str]) -> bool:
+    """Return whether more time could not change a gate, or what is shipped: p90 against its limit, and speed against others.
+
+    A candidate's speed is asked against the fastest of all later precisions, and against the first of its own.
+    """
     limit_ms = manifest.gates.latency_p90_ms_max
-    for index, path in enumerate(paths):
-        latency = measurement.summarize(path)
+    medians_ms: Dict[Opening, float] = {}
+    for opening in dict.fromkeys(candidate.opening for candidate in manifest.candidates):
+        latency = measurement.summarize(names[opening])
         upper_ms, p90_ms = latency.p90_upper_ms, latency.p90_ms
         if limit_ms is not None and (upper_ms is None or p90_ms is None or p90_ms <= limit_ms < upper_ms):
             return False
-        following = paths[index + 1 : index + 2]
-        if following and following[0] != path and decide(measurement.compare(following[0], path)) == UNDECIDED:
-            return False
+        medians_ms[opening] = latency.p50_ms or 0.0
+    for index, candidate in enumerate(manifest.candidates):
+        own = candidate.opening
+        later = [other.opening for other in manifest.candidates[index:] if other.precision != candidate.precision]
+        first = next(other.opening for other in manifest.candidates if other.precision == candidate.precision)
+        pairs = [(min(later, key=lambda opening: medians_ms[opening]), own)] if later else []
+        for slower, faster in [*pairs, (first, own)]:
+            if slower != faster and decide(measurement.compare(names[slower], names[faster])) == UNDECIDED:
+                return False
     return True
 
 
@@ -143,48 +158,50 @@ def measure_payloads(
 ) -> Payloads:
     """Open the references and every candidate, and measure them interleaved on the first sample of the evaluation set.
 
-    Raises ToolchainError as open_session does, and exit 23 for a payload whose inputs are not those of the manifest.
+    A reference that one of several runtimes does not take is left out, as long as another one opens it. Raises ToolchainError
+    as open_session does, and exit 23 for a payload whose inputs are not those of the manifest.
     """
-    paths = list(dict.fromkeys([*list_references(manifest), *(candidate.path for candidate in manifest.candidates)]))
-    sessions: Dict[str, Session] = {}
+    references = list_references(manifest)
+    wanted = list(dict.fromkeys([*references, *(candidate.opening for candidate in manifest.candidates)]))
+    sessions: Dict[Opening, Session] = {}
+    unopened: List[UnopenedReference] = []
     builds = {
-        path: _request_builds(bundle_dir, bundle_id, manifest, golden, path, on_progress, engines) for path in paths
+        opening: _request_build(bundle_dir, bundle_id, manifest, golden, opening, on_progress, engines)
+        for opening in wanted
     }
     with ExitStack() as stack:  # what is open is closed, should anything here fail
-        for done, path in enumerate(paths, start=1):
-            sessions[path] = open_session(manifest.runtime, bundle_dir / path, manifest.threads, builds[path])
-            stack.callback(sessions[path].close)
-            difference = describe_difference(manifest.inputs, sessions[path].inputs)
-            if difference is not None:
-                what = "a payload's inputs are not those of the manifest"
-                raise ToolchainError(
-                    ExitCode.MALFORMED,
-                    what,
-                    where=path,
-                    found=difference,
-                    fix="build the bundle again: `toolchain deploy`",
-                )
-            on_progress("open", done, len(paths))
-        batch = golden.find_batch(sessions[manifest.reference].inputs) or 1
+        for done, opening in enumerate(wanted, start=1):
+            try:
+                session = open_session(opening.runtime, bundle_dir / opening.path, opening.threads, builds[opening])
+            except ToolchainError as error:
+                if not may_stay_closed(opening, manifest, error):
+                    raise
+                unopened.append(explain_unopened(opening, error))
+                continue
+            sessions[opening] = session
+            stack.callback(session.close)
+            _check_inputs(manifest, session, opening)
+            on_progress("open", done, len(wanted))
+        opened = tuple(opening for opening in references if opening in sessions)
+        check_each_open(manifest, opened, unopened)
+        batch = golden.find_batch(_find_ours(manifest, sessions).inputs) or 1
         feeds = golden.read_inputs(0, batch)
-        runtime = find_runtime(manifest.runtime)
-        placements: Dict[str, Placement] = {}
-        for done, path in enumerate(paths, start=1):
-            placements[path] = runtime.read_placement(bundle_dir / path, manifest.threads, feeds, builds[path])
-            on_progress("placement", done, len(paths))
+        placements = _read_placements(bundle_dir, manifest, feeds, builds, on_progress)
+        names = name_openings(list(sessions))
         measurement, conditions, validity = None, None, Validity()
         if not manifest.emulated:
             measurement, conditions, validity = _measure_undisturbed(
                 lambda: measure_latency(
-                    {path: _bind_run(session, feeds) for path, session in sessions.items()},
+                    {names[opening]: _bind_run(session, feeds) for opening, session in sessions.items()},
                     samples=settings.latency_samples,
                     limit_s=settings.latency_limit_s,
                     on_progress=lambda done, total: on_progress("latency", done, total),
-                    is_decided=lambda measured: _decides_gates(measured, manifest),
+                    is_decided=lambda measured: _decides_gates(measured, manifest, names),
                     memory=speed_memory,
                 )
             )
-            if not validity.problems:
+            if not validity.problems and len(manifest.runtimes) == 1:
+                runtime = find_runtime(manifest.runtimes[0])
                 notes = describe_unpaid(runtime, bundle_dir, manifest, placements, feeds, builds)
                 validity = replace(validity, notes=(*validity.notes, *notes))
         stack.pop_all()
@@ -192,8 +209,41 @@ def measure_payloads(
         sessions=sessions,
         builds=builds,
         placements=placements,
+        names=names,
+        references=opened,
+        unopened=tuple(dict.fromkeys(unopened)),
         measurement=measurement,
         batch=batch,
         conditions=conditions,
         validity=validity,
     )
+
+
+def _find_ours(manifest: Manifest, sessions: Mapping[Opening, Session]) -> Session:
+    return next(session for opening, session in sessions.items() if opening.path == manifest.reference)
+
+
+def _check_inputs(manifest: Manifest, session: Session, opening: Opening) -> None:
+    difference = describe_difference(manifest.inputs, session.inputs)
+    if difference is not None:
+        what = "a payload's inputs are not those of the manifest"
+        fix = "build the bundle again: `toolchain deploy`"
+        raise ToolchainError(ExitCode.MALFORMED, what, where=opening.path, found=difference, fix=fix)
+
+
+def _read_placements(
+    bundle_dir: Path,
+    manifest: Manifest,
+    feeds: Mapping[str, Any],
+    builds: Mapping[Opening, BuildRequest],
+    on_progress: OnProgress,
+) -> Mapping[Opening, Placement]:
+    """Return where the layers of every candidate run; of two thread counts, one file of a runtime is looked at once for each."""
+    openings = list(dict.fromkeys(candidate.opening for candidate in manifest.candidates))
+    placements: Dict[Opening, Placement] = {}
+    for done, opening in enumerate(openings, start=1):
+        runtime = find_runtime(opening.runtime)
+        path = bundle_dir / opening.path
+        placements[opening] = runtime.read_placement(path, opening.threads, feeds, builds[opening])
+        on_progress("placement", done, len(openings))
+    return placements

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Mapping, Optional, Tuple, cast
 
+from ..candidates import Opening, name_candidates
 from ..decode import decode
 from ..errors import ExitCode, ToolchainError
 from .by_class import ClassScore
@@ -20,7 +21,7 @@ from .session import EngineFacts
 from .validity import Validity
 from .worst import WorstSample
 
-RECORD_SCHEMA = 6
+RECORD_SCHEMA = 7
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,28 @@ class Payload:
 
 @dataclass(frozen=True)
 class ReferenceRecord:
-    """A float model that candidates are held against: the user's own file, or ours of it."""
+    """A float model that candidates are held against: the user's own file, or ours of it, opened in one of the target's ways."""
 
     payload: Payload
+    runtime: str
+    threads: int
     is_original: bool
     """The user's own file; elsewhere our optimized float graph."""
     latency: Latency
+
+    @property
+    def opening(self) -> Opening:
+        """How it was opened."""
+        return Opening(self.payload.path, runtime=self.runtime, threads=self.threads)
+
+
+@dataclass(frozen=True)
+class UnopenedReference:
+    """A float model that one of several runtimes does not open, and why: it is held against as the others open it."""
+
+    path: str
+    runtime: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -96,14 +113,16 @@ class CandidateRecord:
     """What was measured of one candidate; evaluation is None where another one was shipped before it."""
 
     precision: str
+    runtime: str
+    threads: int
     payload: Payload
     evaluation: Optional[Evaluation]
     placement: Placement
     latency: Latency
     over_reference: Ratio
-    """How many times as long the faster reference takes."""
-    over_next: Optional[Ratio]
-    """How many times as long the next candidate takes; None for the last."""
+    """How many times as long the fastest reference takes."""
+    over_later: Mapping[str, Ratio]
+    """How many times as long each candidate takes that comes later in the order, by its name."""
     end_to_end: Optional[EndToEnd] = None
     """With what comes before and after the payload; None where no sensor is described, and where no time is measured."""
     footprint: Optional[Footprint] = None
@@ -111,36 +130,47 @@ class CandidateRecord:
     layer_times: Optional[LayerTimes] = None
     """Of the payload that a report describes: no verdict asks them. None where no time is measured."""
 
+    @property
+    def opening(self) -> Opening:
+        """How it was opened."""
+        return Opening(self.payload.path, runtime=self.runtime, threads=self.threads)
+
 
 @dataclass(frozen=True)
 class Record:
     """What one verification of a bundle measured.
 
-    `references` are in the order of the manifest; `fastest` is the index of the one that speed is held against.
-    `conditions` are those of the board before and after the latency was measured, None on an emulated one. `pinned` is the
-    precision that was to be proven, None where the order of the target chooses.
+    `references` are in the order of the manifest, in each of the target's ways; `fastest` is the index of the one that speed is
+    held against. `devices` is what the board is by each runtime. `conditions` are those of the board before and after the
+    latency was measured, None on an emulated one. `pinned` is the candidate that was to be proven, by its name, None where the
+    order of the target chooses.
     """
 
     schema: int
     bundle_id: str
-    device: Facts
-    threads: int
+    devices: Mapping[str, Facts]
     batch: int
     latency_scope: str
     references: Tuple[ReferenceRecord, ...]
+    unopened: Tuple[UnopenedReference, ...]
     fastest: int
     candidates: Tuple[CandidateRecord, ...]
     conditions: Tuple[Conditions, ...]
     throttled: Optional[bool]
     validity: Validity
     pinned: Optional[str]
-    environment: Mapping[str, object] = field(default_factory=dict)
-    """What the verdict rests on beside the bundle: libraries, kernel, driver (environment.py)."""
+    environments: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """What the verdict rests on beside the bundle: libraries, kernel, driver (environment.py), by runtime."""
 
     @property
     def reference(self) -> ReferenceRecord:
         """The float model that is the fastest here."""
         return self.references[self.fastest]
+
+    @property
+    def names(self) -> Tuple[str, ...]:
+        """What people call the candidates, in their order."""
+        return name_candidates(self.candidates)
 
 
 def read_record(document: object) -> Record:

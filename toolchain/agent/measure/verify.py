@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set
 
 from ..bundle_files import SIGNATURE_NAME
+from ..candidates import Opening
 from ..contents import check_contents
 from ..errors import ExitCode, ToolchainError
-from ..manifest import Candidate, Manifest, read_manifest
+from ..manifest import Manifest, read_manifest
 from .conditions import is_throttled
 from .end_to_end import measure_end_to_end
 from .environment import describe_environment, read_environment
@@ -20,12 +21,13 @@ from .golden import GoldenArrays, evaluate_session, open_golden
 from .judge import Judgement, judge_one, judge_record, settles
 from .layer_times import LayerTimes, time_layers
 from .pairs import check_pairs
-from .payloads import OnProgress, Payloads, list_references, measure_payloads
+from .payloads import OnProgress, Payloads, measure_payloads
 from .record import RECORD_SCHEMA, CandidateRecord, Evaluation, Payload, Record, ReferenceRecord
 from .session import find_runtime
 from .settings import DEFAULTS, MeasureSettings
 from .shapes import describe_difference
 from .traits import find_traits
+from .turns import find_turn
 
 # Where no gate asks for the start, it is shown: of one process, with files that this one has brought into the page cache.
 _UNASKED = 1
@@ -71,85 +73,96 @@ def check_signature(bundle_dir: Path, manifest: Manifest) -> None:
 
 
 def check_pinned(manifest: Manifest, pinned: Optional[str]) -> None:
-    """Refuse (exit 11) a pinned precision that the bundle does not have."""
-    precisions = [candidate.precision for candidate in manifest.candidates]
-    if pinned is not None and pinned not in precisions:
+    """Refuse (exit 11) a pinned candidate that the bundle does not have."""
+    names = manifest.names
+    if pinned is not None and pinned not in names:
         what, fix = "the payload that was proven is none of this bundle's", "deploy the bundle again"
         raise ToolchainError(
-            ExitCode.CONTENT, what, where="candidates", expected=pinned, found=", ".join(precisions), fix=fix
+            ExitCode.CONTENT, what, where="candidates", expected=pinned, found=", ".join(names), fix=fix
         )
 
 
-def _describe_payload(path: str, manifest: Manifest, payloads: Payloads) -> Payload:
-    entry = next(entry for entry in manifest.files if entry.path == path)
-    engine = payloads.sessions[path].engine
-    return Payload(path=path, size_bytes=entry.size_bytes, sha256=entry.sha256, engine=engine)
+def _describe_payload(opening: Opening, manifest: Manifest, payloads: Payloads) -> Payload:
+    entry = next(entry for entry in manifest.files if entry.path == opening.path)
+    engine = payloads.sessions[opening].engine
+    return Payload(path=entry.path, size_bytes=entry.size_bytes, sha256=entry.sha256, engine=engine)
 
 
-def _find_fastest(paths: List[str], payloads: Payloads) -> int:
+def _find_fastest(openings: Sequence[Opening], payloads: Payloads) -> int:
     """Return the index of the reference that takes the least time; the first where nothing was measured."""
-    medians_ms = [payloads.summarize(path).p50_ms for path in paths]
+    medians_ms = [payloads.summarize(opening).p50_ms for opening in openings]
     known = [(median_ms, index) for index, median_ms in enumerate(medians_ms) if median_ms is not None]
     return min(known)[1] if known else 0
 
 
-def _record_candidate(index: int, reference: str, manifest: Manifest, payloads: Payloads) -> CandidateRecord:
-    candidate = manifest.candidates[index]
-    successor: Optional[Candidate] = None
-    if index + 1 < len(manifest.candidates):
-        successor = manifest.candidates[index + 1]
+def _record_candidate(index: int, reference: Opening, manifest: Manifest, payloads: Payloads) -> CandidateRecord:
+    candidate, names = manifest.candidates[index], manifest.names
+    opening = candidate.opening
     return CandidateRecord(
         precision=candidate.precision,
-        payload=_describe_payload(candidate.path, manifest, payloads),
+        runtime=candidate.runtime,
+        threads=candidate.threads,
+        payload=_describe_payload(opening, manifest, payloads),
         evaluation=None,
-        placement=payloads.placements[candidate.path],
-        latency=payloads.summarize(candidate.path),
-        over_reference=payloads.compare(reference, candidate.path),
-        over_next=None if successor is None else payloads.compare(successor.path, candidate.path),
+        placement=payloads.placements[opening],
+        latency=payloads.summarize(opening),
+        over_reference=payloads.compare(reference, opening),
+        over_later={
+            names[later]: payloads.compare(manifest.candidates[later].opening, opening)
+            for later in range(index + 1, len(names))
+        },
     )
 
 
 def _record_measurement(
-    manifest: Manifest, payloads: Payloads, *, bundle_id: str, facts: Facts, pinned: Optional[str]
+    manifest: Manifest, payloads: Payloads, *, bundle_id: str, devices: Mapping[str, Facts], pinned: Optional[str]
 ) -> Record:
     """Return the record before any candidate was run over the evaluation set."""
-    paths = list(list_references(manifest))
-    fastest = _find_fastest(paths, payloads)
+    references = payloads.references
+    fastest = _find_fastest(references, payloads)
     return Record(
         schema=RECORD_SCHEMA,
         bundle_id=bundle_id,
-        device=facts,
-        threads=manifest.threads,
+        devices=devices,
         batch=payloads.batch,
         latency_scope=LATENCY_SCOPE,
         references=tuple(
             ReferenceRecord(
-                payload=_describe_payload(path, manifest, payloads),
-                is_original=path == manifest.original.path,
-                latency=payloads.summarize(path),
+                payload=_describe_payload(opening, manifest, payloads),
+                runtime=opening.runtime,
+                threads=opening.threads,
+                is_original=opening.path == manifest.original.path,
+                latency=payloads.summarize(opening),
             )
-            for path in paths
+            for opening in references
         ),
+        unopened=payloads.unopened,
         fastest=fastest,
         candidates=tuple(
-            _record_candidate(index, paths[fastest], manifest, payloads) for index in range(len(manifest.candidates))
+            _record_candidate(index, references[fastest], manifest, payloads)
+            for index in range(len(manifest.candidates))
         ),
         conditions=() if payloads.conditions is None else payloads.conditions,
         throttled=None if payloads.conditions is None else is_throttled(*payloads.conditions),
         validity=payloads.validity,
         pinned=pinned,
-        environment=describe_environment(read_environment(manifest.runtime)),
+        environments={runtime: describe_environment(read_environment(runtime)) for runtime in manifest.runtimes},
     )
 
 
 def _evaluate(
-    candidate: CandidateRecord, manifest: Manifest, payloads: Payloads, golden: GoldenArrays, on_progress: OnProgress
+    candidate: CandidateRecord,
+    name: str,
+    manifest: Manifest,
+    payloads: Payloads,
+    golden: GoldenArrays,
+    on_progress: OnProgress,
 ) -> Evaluation:
-    session = payloads.sessions[candidate.payload.path]
+    session = payloads.sessions[candidate.opening]
     mismatch = describe_difference(manifest.outputs, session.outputs)
     if mismatch is not None:
         return Evaluation(mismatch=mismatch, parity=(), drift=(), metric=None, samples=0)
-    step = f"parity {candidate.precision}"
+    step = f"parity {name}"
     return evaluate_session(session, golden, manifest, on_progress=lambda done, total: on_progress(step, done, total))
 
 
@@ -162,6 +175,7 @@ def _count_processes(manifest: Manifest, settings: MeasureSettings) -> int:
 def _measure_footprint(
     bundle_dir: Path,
     candidate: CandidateRecord,
+    name: str,
     manifest: Manifest,
     payloads: Payloads,
     golden: GoldenArrays,
@@ -171,17 +185,17 @@ def _measure_footprint(
     # On an emulated board no start is timed, and who asks for memory gets the emulator's and the payload's together.
     if manifest.emulated and MEMORY_PEAK not in manifest.gates.limits:
         return None
-    path, runtime = candidate.payload.path, manifest.runtime
-    is_built = find_traits(runtime).engine is not None
+    opening = candidate.opening
+    build = None if find_traits(opening.runtime).engine is None else payloads.builds[opening]
     return measure_footprint(
-        Subject(runtime, bundle_dir / path, manifest.threads, payloads.builds[path] if is_built else None),
+        Subject(opening.runtime, bundle_dir / opening.path, opening.threads, build),
         manifest,
         golden,
         batch=payloads.batch,
-        is_batch_fixed=golden.find_batch(payloads.sessions[path].inputs) is not None,
+        is_batch_fixed=golden.find_batch(payloads.sessions[opening].inputs) is not None,
         run_ms=candidate.latency.p50_ms,
         processes=_count_processes(manifest, settings),
-        on_progress=lambda done, total: on_progress(f"start {candidate.precision}", done, total),
+        on_progress=lambda done, total: on_progress(f"start {name}", done, total),
     )
 
 
@@ -194,54 +208,53 @@ def _evaluate_in_order(
     settings: MeasureSettings,
     on_progress: OnProgress,
 ) -> Record:
-    """Return the record with the evaluation of every candidate up to the one that settles the verdict."""
-    candidates = list(record.candidates)
+    """Return the record with the evaluation of every candidate whose turn came, up to the one that settles the verdict."""
+    candidates, names = list(record.candidates), record.names
+    judged: Set[int] = set()
     explained: Optional[int] = None  # what a report describes: the one that is shipped, or else the first
-    for index, candidate in enumerate(candidates):
-        if record.pinned not in (None, candidate.precision):
-            continue
-        evaluation = _evaluate(candidate, manifest, payloads, golden, on_progress)
+    turn = find_turn(record, manifest, judged)
+    while turn is not None:
+        candidate, name = candidates[turn], names[turn]
+        evaluation = _evaluate(candidate, name, manifest, payloads, golden, on_progress)
         end_to_end, footprint = None, None
         if evaluation.mismatch is None and not manifest.emulated:
-            session = payloads.sessions[candidate.payload.path]
-            end_to_end = measure_end_to_end(bundle_dir, manifest, golden, session)
+            end_to_end = measure_end_to_end(bundle_dir, manifest, golden, payloads.sessions[candidate.opening])
         if evaluation.mismatch is None:
-            footprint = _measure_footprint(bundle_dir, candidate, manifest, payloads, golden, settings, on_progress)
-        candidates[index] = replace(candidate, evaluation=evaluation, end_to_end=end_to_end, footprint=footprint)
-        judged = judge_one(candidates[index], record, manifest)
-        if explained is None or judged.status == "shipped":
-            explained = index
-        if settles(judged):
+            footprint = _measure_footprint(
+                bundle_dir, candidate, name, manifest, payloads, golden, settings, on_progress
+            )
+        candidates[turn] = replace(candidate, evaluation=evaluation, end_to_end=end_to_end, footprint=footprint)
+        judged.add(turn)
+        verdict = judge_one(candidates[turn], record, manifest)
+        explained = turn if verdict.status == "shipped" else min(judged)
+        if settles(verdict):
             break
+        turn = find_turn(record, manifest, judged)
     if explained is not None and not manifest.emulated:
-        times = _time_layers(bundle_dir, candidates[explained], manifest, payloads, golden)
+        times = _time_layers(bundle_dir, candidates[explained], payloads, golden)
         candidates[explained] = replace(candidates[explained], layer_times=times)
     return replace(record, candidates=tuple(candidates))
 
 
-def _time_layers(
-    bundle_dir: Path, candidate: CandidateRecord, manifest: Manifest, payloads: Payloads, golden: GoldenArrays
-) -> LayerTimes:
-    path = candidate.payload.path
+def _time_layers(bundle_dir: Path, candidate: CandidateRecord, payloads: Payloads, golden: GoldenArrays) -> LayerTimes:
+    opening = candidate.opening
     return time_layers(
-        find_runtime(manifest.runtime),
-        bundle_dir / path,
-        manifest.threads,
+        find_runtime(opening.runtime),
+        bundle_dir / opening.path,
+        opening.threads,
         golden.read_inputs(0, payloads.batch),
         sha256=candidate.payload.sha256,
-        placement=payloads.placements[path],
-        build=payloads.builds[path],
+        placement=payloads.placements[opening],
+        build=payloads.builds[opening],
     )
 
 
 def _list_samples_ms(manifest: Manifest, payloads: Payloads, record: Record) -> Dict[str, List[float]]:
     if payloads.measurement is None:
         return {}
-    paths: Mapping[str, str] = {
-        "reference": record.reference.payload.path,
-        **{item.precision: item.path for item in manifest.candidates},
-    }
-    return {name: payloads.measurement.list_samples_ms(path) for name, path in paths.items()}
+    own = {name: manifest.candidates[index].opening for index, name in enumerate(manifest.names)}
+    named = {"reference": record.reference.opening, **own}
+    return {name: payloads.list_samples_ms(opening) for name, opening in named.items()}
 
 
 def verify_bundle(
@@ -253,7 +266,7 @@ def verify_bundle(
     speed_memory: Optional[Path] = None,
     engines: Optional[Path] = None,
 ) -> Verification:
-    """Verify a bundle on this board; `pinned` is the precision that alone may be proven, None leaves it to the order.
+    """Verify a bundle on this board; `pinned` is the candidate that alone may be proven, by its name, None leaves it to the order.
 
     `speed_memory` is the file that remembers how fast this machine can be (machine_speed.py); None remembers nothing.
     `engines` is the folder that keeps engines; None is that of the board whose release this is.
@@ -265,8 +278,9 @@ def verify_bundle(
     check_signature(bundle_dir, manifest)
     check_contents(bundle_dir, manifest)
     check_pinned(manifest, pinned)
-    facts = read_facts(manifest.runtime)
-    check_compatible(manifest.compatible, facts)
+    devices = {runtime: read_facts(runtime) for runtime in manifest.runtimes}
+    for facts in devices.values():
+        check_compatible(manifest.compatible, facts)
     golden = open_golden(bundle_dir, manifest)
     check_pairs(bundle_dir, manifest, golden)
     payloads = measure_payloads(
@@ -280,7 +294,7 @@ def verify_bundle(
         on_progress=on_progress,
     )
     try:
-        measured = _record_measurement(manifest, payloads, bundle_id=bundle_id, facts=facts, pinned=pinned)
+        measured = _record_measurement(manifest, payloads, bundle_id=bundle_id, devices=devices, pinned=pinned)
         record = _evaluate_in_order(bundle_dir, measured, manifest, payloads, golden, settings, on_progress)
     finally:
         payloads.close()

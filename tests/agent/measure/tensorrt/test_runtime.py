@@ -18,7 +18,7 @@ from toolchain.agent.measure.latency import Measurement
 from toolchain.agent.measure.session import open_session
 from toolchain.agent.measure.verify import verify_bundle
 
-JETSON = Compatible(arch=None, accelerator="sm_87", runtime_version=">=10.3", cpu_features=())
+JETSON = Compatible(arch=None, accelerator="sm_87", runtime_versions={"tensorrt": ">=10.3"}, cpu_features=())
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def make_engine_bundle(make_bundle, named_model, tmp_path):
             return path
 
         good = {
-            "runtime": "tensorrt",
+            "runtimes": ["tensorrt"],
             "compatible": JETSON,
             "candidates": {"int8": name("int8"), "float32": name("float32")},
             "reference": name("float32"),
@@ -305,7 +305,7 @@ def test_after_an_upgrade_of_tensorrt_the_engines_are_built_and_proven_anew(boar
 
 
 def test_a_board_with_another_gpu_is_refused_before_anything_is_built(board, make_engine_bundle):
-    compatible = Compatible(arch=None, accelerator="sm_110", runtime_version=None, cpu_features=())
+    compatible = Compatible(arch=None, accelerator="sm_110", runtime_versions={}, cpu_features=())
     error = assert_refused(ExitCode.INCOMPATIBLE, lambda: verify(make_engine_bundle(compatible=compatible)))
     assert (error.where, error.found) == ("accelerator", "sm_87")
     assert board.trt.builds == 0

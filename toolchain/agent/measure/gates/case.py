@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Tuple
 
 from ...manifest import Manifest
+from ..quantiles import Ratio
 from ..record import CandidateRecord, Record
+from ..turns import find_index, find_rival, read_ratio
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,8 @@ class Case:
     manifest: Manifest
 
     @property
-    def next_precision(self) -> Optional[str]:
-        """The precision that comes after the candidate's in the target's order."""
-        precisions = [candidate.precision for candidate in self.manifest.candidates]
-        index = precisions.index(self.candidate.precision) + 1
-        return precisions[index] if index < len(precisions) else None
+    def rival(self) -> Optional[Tuple[str, Ratio]]:
+        """The fastest candidate of all later precisions, by its name, and how many times as long it takes; None in the last one."""
+        index = find_index(self.record, self.candidate)
+        rival = find_rival(self.record, index)
+        return None if rival is None else (self.record.names[rival], read_ratio(self.record, index, rival))

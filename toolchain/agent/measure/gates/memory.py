@@ -24,7 +24,7 @@ _BYTES_PER_MB = 1_000_000
 def judge(case: Case) -> Sequence[Row]:
     """Fail (exit 19) a payload that takes more than the limit at the largest batch, and one of which that cannot be told."""
     limit_mb = case.manifest.gates.limits.get(_LIMIT.name)
-    footprint, accelerator = case.candidate.footprint, case.record.device.accelerator
+    footprint, accelerator = case.candidate.footprint, case.record.devices[case.candidate.runtime].accelerator
     usual, largest = None, None
     if footprint is not None:
         usual, largest = find_peaks(footprint, has_device=accelerator is not None)

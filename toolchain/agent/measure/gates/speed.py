@@ -1,4 +1,4 @@
-"""The gate on speed: a precision must be faster than the next one in the target's order to be worth its error."""
+"""The gate on speed: a precision must be faster than all later ones in the target's order to be worth its error."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ GROUP = "latency"
 
 
 def judge(case: Case) -> Sequence[Row]:
-    """Fail (exit 19) a candidate that is surely not faster than the next one.
+    """Fail (exit 19) a candidate that is surely not faster than the fastest one of all later precisions.
 
     Where the interval holds both answers the row is undecided, and the order of the target stands: what a busy minute
     decides would be another thing in the next one.
     """
-    ratio, following = case.candidate.over_next, case.next_precision
-    if following is None or ratio is None:
+    rival = case.rival
+    if rival is None:
         return [skip_row(NAME, GROUP, "it is the last in the target's order")]
+    following, ratio = rival
     measured = write_speedup(ratio.ratio, ratio.low, ratio.high)
     required = f"faster than {following}"
     decision = decide(ratio)
