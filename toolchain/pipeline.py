@@ -47,7 +47,7 @@ class Made:
     """The bundle, the lowered payload of every precision and runtime that the target lists, and what weakens the verdict."""
 
     bundle: Entry
-    candidates: dict[LoweredFor, Entry]
+    candidates: list[tuple[LoweredFor, Entry]]
     explained: Entry
     """What is known of the layers of the first of them."""
     warnings: list[str]
@@ -87,7 +87,7 @@ def deploy_model(
             ),
         )
         raise
-    lowerings = {lowered_for: _read_json(entry, "lowering.json") for lowered_for, entry in made.candidates.items()}
+    lowerings = {lowered_for: _read_json(entry, "lowering.json") for lowered_for, entry in made.candidates}
     return conclude(
         proof,
         shipment,
@@ -149,8 +149,7 @@ def _make_bundle(run: stages.Run, target: Target, facts: Mapping[str, Facts], fr
         (precision, runtime): stages.lower(
             run, model, target.narrow(precision, runtime), precision, facts[runtime], exported=exported
         )
-        for precision in target.precision
-        for runtime in target.runtimes
+        for precision, runtime in stages.list_lowered(run, target)
     }
     explained = stages.explain(run, model, next(iter(candidates.values())), target.precision[0])
     bundle = stages.bundle(
@@ -163,7 +162,7 @@ def _make_bundle(run: stages.Run, target: Target, facts: Mapping[str, Facts], fr
         float_golden=float_golden,
         freshness=freshness,
     )
-    return Made(bundle=bundle, candidates=candidates, explained=explained, warnings=warnings)
+    return Made(bundle=bundle, candidates=list(candidates.items()), explained=explained, warnings=warnings)
 
 
 def _read_json(entry: Entry, name: str) -> dict[str, Any]:

@@ -76,11 +76,13 @@ def test_a_runtime_of_the_list_that_is_missing_is_told_and_no_other_takes_its_pl
     assert "there is no twin here" in result.stderr
 
 
-def test_one_payload_is_not_lowered_of_a_target_of_several(theirs):
-    theirs.deploy(target="both")
-    model = theirs.folder / "dist" / "tiny" / "both" / "bundle" / "payload" / "float32-onnxruntime" / "model.onnx"
-    result = theirs.run(
-        "lower", model, "--target", "both", "--precision", "int8", "--calibration", "data/tiny.npz", "-o", "lowered"
-    )
+def test_an_onnx_file_is_deployed_to_several_and_lowered_for_one(theirs, deployed):
+    model = theirs.folder / "net.onnx"
+    model.write_bytes((deployed.out / "bundle" / "payload" / "float32" / "model.onnx").read_bytes())
+    out = theirs.folder / "dist" / "net"
+    data = ["--calibration", "data/tiny.npz"]
+    theirs.assert_passed(theirs.run("deploy", model, "--target", "both", *data, "--out", out), out)
+    assert len(theirs.read_report(out)["candidates"]) == 8
+    result = theirs.run("lower", model, "--target", "both", "--precision", "int8", *data, "-o", "lowered")
     assert result.code == 2
     assert "expected one runtime, found onnxruntime, acme_twin" in result.stderr

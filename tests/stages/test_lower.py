@@ -79,3 +79,34 @@ def test_what_times_depend_on_is_part_of_the_key_of_an_engine_and_what_comes_and
     other = dataclasses.replace(facts, details={**facts.details, "power_mode": "15W"})
     assert lower_stage._identify_engine(target, other) != key
     assert lower_stage._identify_engine(target, None)["timed_on"] is None
+
+
+class Noted:
+    """A run that only hears notes."""
+
+    def __init__(self):
+        self.notes = []
+        self.note = self.notes.append
+
+
+@pytest.mark.parametrize(
+    ("target", "pairs", "notes"),
+    [
+        ("cpu", ["int8 onnxruntime", "float32 onnxruntime"], 0),
+        ("cpu-best", ["int8 onnxruntime", "int8 openvino", "float32 onnxruntime", "float32 openvino"], 0),
+        (
+            ["int8", "bf16"],
+            ["int8 onnxruntime", "int8 openvino", "bf16 openvino"],
+            1,
+        ),
+        (["fp16"], ["fp16 onnxruntime", "fp16 openvino"], 0),  # neither has it, which lowering says
+    ],
+)
+def test_a_precision_that_one_of_several_runtimes_lacks_is_lowered_for_the_others_and_told(target, pairs, notes):
+    asked = find_target("cpu-best" if isinstance(target, list) else target)
+    if isinstance(target, list):
+        asked = asked.model_copy(update={"precision": target})
+    run = Noted()
+    assert [" ".join(pair) for pair in lower_stage.list_lowered(run, asked)] == pairs
+    assert len(run.notes) == notes
+    assert all("onnxruntime has no bf16" in note for note in run.notes)

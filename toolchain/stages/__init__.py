@@ -14,7 +14,7 @@ from toolchain.stages.export import export
 from toolchain.stages.foreign import run_stages
 from toolchain.stages.golden import golden
 from toolchain.stages.input import put_input
-from toolchain.stages.lower import list_outliers, lower
+from toolchain.stages.lower import list_lowered, list_outliers, lower
 from toolchain.stages.optimize import optimize
 from toolchain.stages.prove_input import is_reframed
 from toolchain.stages.run import Run
@@ -30,6 +30,7 @@ __all__ = [
     "export",
     "golden",
     "is_reframed",
+    "list_lowered",
     "list_outliers",
     "lower",
     "lower_alone",

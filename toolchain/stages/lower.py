@@ -88,6 +88,22 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
     return entry
 
 
+def list_lowered(run: Run, target: Target) -> list[tuple[Precision, str]]:
+    """Return every precision and runtime of a target, in its order; a precision that one of several runtimes lacks is told."""
+    from toolchain.lower.lower import find_lowerings
+
+    known = {runtime: find_lowerings(runtime) for runtime in target.runtimes}
+    found: list[tuple[Precision, str]] = []
+    for precision in target.precision:
+        able = [runtime for runtime in target.runtimes if precision in known[runtime]]
+        lacking = [runtime for runtime in target.runtimes if runtime not in able]
+        if able and lacking:
+            run.note(f"{' and '.join(lacking)} has no {precision}: it is a candidate by {' and '.join(able)} alone")
+        # What none of them has is refused where it is lowered.
+        found += [(precision, runtime) for runtime in able or target.runtimes]
+    return found
+
+
 def list_outliers(run: Run, target: Target, lowerings: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[str]:
     """Return a warning for each calibration sample that set ranges alone, of lowering.json by precision and runtime."""
     warnings = []
