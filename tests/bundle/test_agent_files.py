@@ -75,7 +75,7 @@ def verify_alone(bundle, site):
 def test_a_bundle_proves_itself_with_the_standard_library_numpy_and_the_runtime_and_runs_all_that_rides(
     make_bundle, make_site, runtime
 ):
-    bundle = make_bundle(runtime=runtime)
+    bundle = make_bundle(runtimes=[runtime])
     code, ran, names = verify_alone(bundle, make_site(runtime))
     assert code == 0
     assert not {"toolchain", "torch", "onnx"} & set(names)
