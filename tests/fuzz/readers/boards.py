@@ -37,6 +37,8 @@ _VERDICT = {
     "model": "tiny",
     "target": "cpu",
     "precision": "int8",
+    "runtime": "onnxruntime",
+    "threads": 1,
     "payload": "payload/int8/model.onnx",
     "sha256": _SHA256,
     "engine": None,
@@ -75,7 +77,7 @@ _BOARD = {
     "time": "2026-11-24T03:50:11Z",
     "is_clock_plausible": True,
 }
-_FACTS = {**dataclasses.asdict(_RECORD.device), "board": _BOARD}
+_FACTS = {**dataclasses.asdict(_RECORD.devices["onnxruntime"]), "board": _BOARD}
 
 
 def _encode(document: Mapping[str, Any]) -> bytes:
