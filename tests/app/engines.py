@@ -32,7 +32,8 @@ def add_engine_release(board, library, engine, *, name="built", runtime="tensorr
     `library` is what the process has loaded. The board's agent says that it is proven: no agent has this TensorRT.
     """
     manifest = json.loads((board.release / "manifest.json").read_text())
-    data = json.dumps({**manifest, "runtime": runtime, "provenance": {"engine": name}}).encode()
+    candidates = [{**item, "runtime": runtime} for item in manifest["candidates"]]
+    data = json.dumps({**manifest, "candidates": candidates, "provenance": {"engine": name}}).encode()
     bundle_id, before = hashlib.sha256(data).hexdigest(), board.current
     shutil.copytree(board.release, board.root / "releases" / bundle_id, symlinks=True)
     (board.root / "releases" / bundle_id / "manifest.json").write_bytes(data)
@@ -42,6 +43,7 @@ def add_engine_release(board, library, engine, *, name="built", runtime="tensorr
     path.chmod(0o600)
     verdict = json.loads((board.root / "verdicts" / f"{before}.json").read_text())
     verdict["bundle_id"] = bundle_id
+    verdict["shipped"]["runtime"] = verdict["environment"]["runtime"] = runtime
     verdict["engine"] = {
         "path": f"engines/{name}.engine",
         "sha256": hashlib.sha256(engine).hexdigest(),

@@ -83,7 +83,7 @@ def describe_manifest():
     manifest["input"] = _SENSOR
     manifest["output"] = {"classes": ["a", "b"]}
     manifest["golden"]["pairs"] = {"pictures": [_PAIR], "boxes": "b", "answers": {"scores": "a"}}
-    used = ("model", "target", "runtime", "threads", "schema", "golden", "inputs", "outputs", "candidates", "input")
+    used = ("model", "target", "schema", "golden", "inputs", "outputs", "candidates", "input")
     return {**{key: manifest[key] for key in (*used, "output", "metric")}, "files": manifest["files"][:1]}
 
 
