@@ -15,7 +15,8 @@ import toolchain
 from tests.contracts.outside import PACKAGE
 from tests.native_board import make_key
 from toolchain.agent.bundle_files import FileEntry
-from toolchain.agent.manifest import MetricSpec, encode_manifest, read_manifest
+from toolchain.agent.candidates import Candidate
+from toolchain.agent.manifest import Compatible, MetricSpec, encode_manifest, read_manifest
 from toolchain.bundle.sign import sign_manifest
 
 METRIC = (PACKAGE / "acme_edge" / "misses.py").read_text()
@@ -145,7 +146,11 @@ def test_a_plug_in_that_lies_in_the_bundle_does_not_run(make_bundle, home, mark,
     bundle = make_bundle()
     text = mark + METRIC
     names = (f"agent/measure/{seam}/theirs.py", f"plugins/{seam}/theirs.py")
-    changes = {"metric": MetricSpec("theirs", 0.0)} if seam == "metrics" else {"runtimes": ["theirs"]}
+    path = "payload/float32/model.onnx"
+    by_theirs = Candidate("float32", runtime="theirs", threads=1, path=path)
+    changes = {"metric": MetricSpec("theirs", 0.0)} if seam == "metrics" else {"candidates": (by_theirs,)}
+    if seam == "runtimes":
+        changes["compatible"] = Compatible(None, accelerator=None, runtime_versions={}, cpu_features=())
     rewrite(bundle, dict.fromkeys(names, text), **changes)
     code, report, stderr = verify(bundle, bundle)
     assert (code, report["exit_code"]) == (10, 10)

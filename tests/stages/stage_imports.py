@@ -28,6 +28,7 @@ OF_THE_CHILD = {
     "toolchain.run.screen",  # which progress is shown on
     "toolchain.agent.measure.quantities",
     "toolchain.project.target",
+    "toolchain.project.target_contradictions",
     "toolchain.project.freshness",
 }
 
