@@ -163,6 +163,7 @@ _MADE: dict[str, Callable[[Path], None]] = {
     "efficientnet-lite0": _make_efficientnet,
     "convnext": _make_trained,
     "mobilenet_v3": _make_trained,
+    "mobilenet_v2_half": _make_trained,
 }
 
 
