@@ -190,6 +190,28 @@ def test_a_command_whose_streams_are_closed_ends_as_any_other(tmp_path, closed):
     assert done.stdout == ("said" if ">&-" not in closed.split() else "")
 
 
+@pytest.mark.parametrize(("words", "code"), [(["command", "--help"], 0), (["command"], 1)])
+def test_help_that_nobody_reads_is_no_error_and_any_other_end_of_a_pipe_is_one(tmp_path, words, code):
+    body = "import rich.console; rich.console.Console().print('said')"
+    program = (
+        "import sys, typer\nfrom toolchain.cli.exits import run_command\napp = typer.Typer(add_completion=False)\n"
+        f"@app.command()\ndef command():\n    {body}\n@app.command()\ndef other():\n    pass\nsys.exit(run_command(app))\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        env={**os.environ, "TOOLCHAIN_CACHE": str(tmp_path)},
+        check=False,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert done.returncode == code
+    assert ("SystemExit" in done.stderr) is (code != 0)
+
+
 def test_what_nobody_foresaw_is_a_message_where_its_traceback_cannot_be_kept(run, monkeypatch):
     def refuse():
         raise usage("the user has no home folder", fix="set HOME")

@@ -15,7 +15,7 @@ import typer
 
 from toolchain.agent.printable import escape_lines
 from toolchain.agent.temporary import remove_orphans
-from toolchain.cli.stdout import write_failure
+from toolchain.cli.stdout import write_failure, write_nowhere
 from toolchain.errors import ExitCode, ToolchainError, is_storage_error, missing, storage, usage
 from toolchain.run.cache import cache_root
 from toolchain.run.extras import find_extra, write_install
@@ -80,10 +80,19 @@ def _run(app: typer.Typer) -> int | ToolchainError:
         return error
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
-    except SystemExit as error:  # only code that we were given ends the process, and its code would be taken for ours
-        return _explain_unexpected(error)
+    except SystemExit as error:
+        # But for rich, only code that we were given ends the process, and its code would be taken for ours.
+        return ExitCode.PROVEN if _drop_unread_help(error) else _explain_unexpected(error)
     except Exception as error:  # noqa: BLE001 - the outermost frame: users get a message, and the traceback in a file
         return explain(error)
+
+
+def _drop_unread_help(error: SystemExit) -> bool:
+    """Return whether rich ended the process because nobody reads help to its end, as by `| head`; the rest goes nowhere."""
+    is_unread = isinstance(error.__context__, BrokenPipeError) and bool({"-h", "--help"} & set(sys.argv[1:]))
+    if is_unread:
+        write_nowhere()
+    return is_unread
 
 
 @contextmanager

@@ -49,10 +49,11 @@ def _allow_no_reader() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # rich makes a SystemExit of it
-        _write_nowhere()
+        write_nowhere()
 
 
-def _write_nowhere() -> None:
+def write_nowhere() -> None:
+    """Let what is still to be written on stdout go nowhere: its reader is gone, or its disk is full."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())  # what is still buffered is written at the exit
     os.close(nowhere)
@@ -64,7 +65,7 @@ def write_failure(document: Any) -> None:
         write_json(document)
         sys.stdout.flush()
     except OSError:
-        _write_nowhere()
+        write_nowhere()
 
 
 def write_json(document: Any) -> None:
