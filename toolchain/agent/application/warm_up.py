@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ..errors import ToolchainError
 from ..manifest import Manifest, TensorSpec
-from ..measure.latency import run_until_steady
 from ..measure.levels import find_levels_path
 from ..measure.npy import map_npy
 from ..measure.session import Session
+from ..measure.steady import run_until_steady
 
 
 def warm_up(session: Session, manifest: Manifest, release: Path) -> None:

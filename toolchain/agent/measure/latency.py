@@ -1,4 +1,4 @@
-"""Measures latency: the only place that reads the time.
+"""Measures latency: with steady.py the only place that reads the time.
 
 Payloads are measured in turns, so that a slow minute of the board slows all of them. Every sample is kept; what the
 samples prove is in quantiles.py. How it was shown that they prove it: docs/latency.md.
@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 from .episodes import EPISODES, find_slowdown
 from .machine_speed import (
@@ -26,6 +26,7 @@ from .machine_speed import (
 )
 from .quantiles import Latency, Ratio, compare_rounds, summarize_latency
 from .settings import DEFAULTS
+from .steady import Clock, Run, fit_runs, run_until_steady, time_block
 
 # Two sessions of one model differ for as long as they are open, by where their memory lies: in 200 pairs of four models
 # (0.008 to 6 ms) 28 intervals lay beside 1 by less than 0.4 %, none by 1 %. Intervals are wider by it on either side.
@@ -33,22 +34,12 @@ SESSION_LUCK = 0.01
 # Up to this ratio, a gain of that size may be luck.
 NOTICED = (1.0 + SESSION_LUCK) ** 2
 
-# A block is long against the timer (perf_counter_ns: some 50 ns) and short against a change of the clock frequency.
-_BLOCK_NS = 10_000_000
 # So many blocks of each payload when the samples allow: three to an episode.
 _ROUNDS = 3 * EPISODES
 # The first look: eleven episodes of 90 ms. Then the time doubles, so that five more looks lead to 20 s.
 _FIRST_LOOK_NS = 1_000_000_000
-# Warm-up: steady is when the median of three blocks is within 3 % of the median of the three before, a third of
-# pyperf's 10 % of noise. Two seconds are ten times what sessions took to settle on the boards tried.
-_STEADY_BLOCKS = 3
-_STEADY_TOLERANCE = 0.03
-_WARM_UP_LIMIT_NS = 2_000_000_000
 
 FASTER, NOT_FASTER, UNDECIDED = "faster", "not faster", "undecided"
-
-_Clock = Callable[[], int]
-_Run = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -123,7 +114,7 @@ class Measurement:
 class Stopwatch:
     """The time since it was made."""
 
-    def __init__(self, clock: _Clock = time.perf_counter_ns) -> None:
+    def __init__(self, clock: Clock = time.perf_counter_ns) -> None:
         self._clock = clock
         self._start_ns = clock()
 
@@ -160,44 +151,18 @@ def decides_every_ratio(measurement: Measurement) -> bool:
     return all(decide(measurement.compare(*pair)) != UNDECIDED for pair in pairs)
 
 
-def _time_block(run: _Run, runs: int, clock: _Clock) -> List[int]:
-    block = []
-    for _ in range(runs):
-        start_ns = clock()
-        run()
-        block.append(clock() - start_ns)
-    return block
-
-
-def run_until_steady(run: _Run, clock: _Clock = time.perf_counter_ns) -> Tuple[bool, float]:
-    """Run until steady; return whether it became so, and the latest median in ns."""
-    start_ns = clock()
-    medians = [float(_time_block(run, 1, clock)[0])]
-    while clock() - start_ns < _WARM_UP_LIMIT_NS or len(medians) < 2:
-        medians.append(median(_time_block(run, _fit_runs(medians[-1]), clock)))
-        recent = medians[-_STEADY_BLOCKS:]
-        before = medians[-2 * _STEADY_BLOCKS : -_STEADY_BLOCKS]
-        if len(before) == _STEADY_BLOCKS and abs(median(recent) / median(before) - 1.0) <= _STEADY_TOLERANCE:
-            return True, median(recent)
-    return False, median(medians[-_STEADY_BLOCKS:])
-
-
-def _fit_runs(run_ns: float) -> int:
-    return max(1, int(_BLOCK_NS / max(run_ns, 1.0)))
-
-
 def _has_answered(measurement: Measurement, is_decided: Callable[[Measurement], bool]) -> bool:
     """Return whether to stop at a look: what is asked is decided, and nothing says that more time tells otherwise."""
     return not measurement.misses_full_speed() and measurement.find_slowdown() is None and is_decided(measurement)
 
 
 def measure_latency(
-    runs: Mapping[str, _Run],
+    runs: Mapping[str, Run],
     *,
     samples: int = DEFAULTS.latency_samples,
     limit_s: float = DEFAULTS.latency_limit_s,
     on_progress: Optional[Callable[[int, int], None]] = None,
-    clock: _Clock = time.perf_counter_ns,
+    clock: Clock = time.perf_counter_ns,
     is_decided: Callable[[Measurement], bool] = decides_every_ratio,
     probe: Optional[Callable[[], ProbeTimes]] = None,
     memory: Optional[Path] = None,
@@ -220,7 +185,7 @@ def measure_latency(
     warm = {name: run_until_steady(run, clock) for name, run in runs.items()}
     steady = {name: is_steady for name, (is_steady, _) in warm.items()}
     block_max = math.ceil(samples / _ROUNDS)
-    lengths = {name: min(_fit_runs(run_ns), block_max) for name, (_, run_ns) in warm.items()}
+    lengths = {name: min(fit_runs(run_ns), block_max) for name, (_, run_ns) in warm.items()}
     names = list(runs)
     blocks_ns: Dict[str, List[List[int]]] = {name: [] for name in names}
     probes_ns = [probe()]
@@ -230,7 +195,7 @@ def measure_latency(
         first = rounds % len(names)
         for name in names[first:] + names[:first]:
             runs[name]()
-            blocks_ns[name].append(_time_block(runs[name], lengths[name], clock))
+            blocks_ns[name].append(time_block(runs[name], lengths[name], clock))
         probes_ns.append(probe())
         elapsed = (clock() - start_ns) / (limit_s * 1e9)
         gathered = min(lengths.values()) * rounds / samples
