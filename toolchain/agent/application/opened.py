@@ -25,6 +25,7 @@ from ..measure.preprocess.text import feed_texts, open_tokenizer
 from ..measure.preprocess.tokenize import Tokenizer
 from ..measure.session import Session, open_session
 from ..measure.shapes import describe_difference, find_fixed_batch
+from .engine import check_what_was_proven, open_proven_engine
 from .errors import ExpiredError, FrameError
 from .frames import Answers, Frame, FrameReader, take_batch, take_sample
 from .hold import Hold, hold_active
@@ -96,7 +97,7 @@ class Opened:
         self.inputs, self.outputs, self.threads = manifest.inputs, manifest.outputs, verdict.shipped.threads
         self.batch = 1 if manifest.golden.stacked else find_fixed_batch(session.inputs)
         self.sensor, self.classes = manifest.input, manifest.output.classes
-        self.payload = proven.payload
+        self.payload, self.engine = proven.payload, _identify_engine(proven)
         self._names = [spec.name for spec in manifest.outputs]
         self._reader = FrameReader(session.inputs, stacked=manifest.golden.stacked)
         self._session, self._hold, self._decoder, self._tokenizer = session, hold, decoder, tokenizer
@@ -105,7 +106,7 @@ class Opened:
         """Return whether this is the payload of a release, in the very file that is there now."""
         if proven.verdict is None or proven.payload is None or self.payload is None:
             return False
-        is_same_file = identify(proven.payload) == identify(self.payload)
+        is_same_file = identify(proven.payload) == identify(self.payload) and _identify_engine(proven) == self.engine
         return is_same_file and describe_release(proven, proven.verdict) == self.release
 
     def answer(self, frame: Union[Frame, str]) -> Answers:
@@ -210,6 +211,10 @@ def identify(status: os.stat_result) -> Tuple[int, ...]:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
+def _identify_engine(proven: Proven) -> Optional[Tuple[Path, Tuple[int, ...]]]:
+    return None if proven.engine is None else (proven.engine.path, identify(proven.engine.status))
+
+
 def _open_once(slots: Slots, wishes: Wishes, running: Optional[Opened]) -> Tuple[Opened, Tuple[str, ...]]:
     bundle_id, hold = hold_active(slots)
     try:
@@ -227,11 +232,16 @@ def _open_once(slots: Slots, wishes: Wishes, running: Optional[Opened]) -> Tuple
 
 def _open(slots: Slots, proven: Proven, verdict: Verdict, hold: Hold, wishes: Wishes) -> Tuple[Opened, Tuple[str, ...]]:
     manifest, release = proven.manifest, slots.find_release(proven.bundle_id)
-    if verdict.engine is not None:
-        raise _refuse_engine(verdict.shipped.runtime)
+    runtime = verdict.shipped.runtime
+    check_what_was_proven(runtime, verdict.engine, proven.bundle_id)
     decoder = None if wishes.is_raw else _find_decoder(manifest)
     path = release / verdict.shipped.path
-    session = open_session(verdict.shipped.runtime, path, verdict.shipped.threads)
+    if proven.engine is None:
+        session = open_session(runtime, path, verdict.shipped.threads)
+    else:
+        # An engine is native code of one TensorRT: another one does not get it.
+        _check_reasons(proven.bundle_id, list_loaded_changes(verdict), verdict, wishes)
+        session = open_proven_engine(runtime, proven.engine)
     try:
         _check_payload(slots, proven, path, hold)
         _check_tensors(manifest, session, str(path))
@@ -281,23 +291,6 @@ def _find_decoder(manifest: Manifest) -> Optional[CheckedDecoder]:
         ) from error
 
 
-def _refuse_engine(runtime: str) -> ToolchainError:
-    # Not yet run on hardware: the shapes, buffers and streams of an engine want a board with a GPU to be tried on.
-    what = f"applications cannot open an engine of {runtime} this way yet"
-    found, fix = (
-        "an engine was proven",
-        "open `engine.path` of the verdict with the runtime's own calls (docs/boards.md)",
-    )
-    return ToolchainError(
-        ExitCode.INCOMPATIBLE,
-        what,
-        where=runtime,
-        expected="a payload that runs as it is",
-        found=found,
-        fix=fix,
-    )
-
-
 def _check_payload(slots: Slots, proven: Proven, path: Path, hold: Hold) -> None:
     """Refuse (exit 11) a payload whose file is not the one that was hashed: what the runtime read may be other bytes."""
     before = proven.payload
@@ -323,11 +316,14 @@ def _check_tensors(manifest: Manifest, session: Session, where: str) -> None:
 
 
 def list_payload_changes(opened: Opened, root: Path) -> Dict[str, str]:
-    """Return what became of the payload's file since it was opened; the session goes on without it."""
+    """Return what became of the payload's file, or the engine's, since it was opened; the session goes on without it."""
     path = root / "releases" / opened.release.bundle_id / opened.release.path
-    try:
-        status = path.lstat()
-    except OSError as error:
-        return {"where": str(path), "found": error.strerror or "none"}
-    is_same = opened.payload is not None and identify(status) == identify(opened.payload)
-    return {} if is_same else {"where": str(path), "found": "another file, or other bytes"}
+    payload = (path, None if opened.payload is None else identify(opened.payload))
+    for path, identity in [payload, *([] if opened.engine is None else [opened.engine])]:
+        try:
+            is_same = identify(path.lstat()) == identity
+        except OSError as error:
+            return {"where": str(path), "found": error.strerror or "none"}
+        if not is_same:
+            return {"where": str(path), "found": "another file, or other bytes"}
+    return {}

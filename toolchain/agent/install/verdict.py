@@ -24,7 +24,7 @@ from .offered import Shipped, describe_shipped, list_offered, read_shipped
 
 VERDICTS = "verdicts"
 SCHEMA = 2
-_ENGINES = "engines"
+ENGINES = "engines"
 # By which a self-test says that the payload does not do what it did.
 _FAILURES = (
     *(ExitCode.PARITY, ExitCode.METRIC, ExitCode.LATENCY),
@@ -258,10 +258,10 @@ def _find_engine(root: Path, measurements: Mapping[str, Any], shipped: Shipped) 
     if engine is None:
         return None
     # Found by what it holds: its name is a matter of the release's own agent.
-    for path in sorted((root / _ENGINES).glob("*.engine")):
+    for path in sorted((root / ENGINES).glob("*.engine")):
         is_of_size = path.is_file() and path.stat().st_size == engine["size_bytes"]
         if is_of_size and compute_sha256(path) == engine["sha256"]:
-            return BuiltEngine(f"{_ENGINES}/{path.name}", engine["sha256"], engine["size_bytes"])
+            return BuiltEngine(f"{ENGINES}/{path.name}", engine["sha256"], engine["size_bytes"])
     what, fix = "the engine that was proven is not on the board any more", "deploy again"
     expected = f"an engine of sha256 {engine['sha256']}"
-    raise ToolchainError(ExitCode.CONTENT, what, where=str(root / _ENGINES), expected=expected, found="none", fix=fix)
+    raise ToolchainError(ExitCode.CONTENT, what, where=str(root / ENGINES), expected=expected, found="none", fix=fix)

@@ -107,6 +107,9 @@ class Runtime(Protocol):
     def open_session(self, path: Path, threads: int, build: Optional[BuildRequest]) -> Session:
         """Open a payload; raises ToolchainError (exit 23) where it is malformed."""
 
+    # open_engine(data: bytes, path: Path) -> Session, which a module has whose TRAITS.engine is "board": it opens the bytes of an
+    # engine, builds nothing, and reads nothing of `path`, where they lay.
+
     def read_placement(
         self, path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]], build: Optional[BuildRequest]
     ) -> Placement:
@@ -148,3 +151,18 @@ def open_session(runtime: str, path: Path, threads: int, build: Optional[BuildRe
     payload, 23 malformed payload.
     """
     return find_runtime(runtime).open_session(path, threads, build)
+
+
+def open_engine(runtime: str, data: bytes, path: Path) -> Session:
+    """Open the bytes of an engine that the runtime of this name built on this board; nothing is built, and no file is read.
+
+    Whoever calls it has held them against what was proven: an engine is as trusted as native code. Raises ToolchainError: exit 2
+    unknown runtime, 3 the runtime is not installed, 12 it cannot open this engine, or opens none.
+    """
+    opener = getattr(find_runtime(runtime), "open_engine", None)
+    if opener is None:
+        what, fix = f"{runtime} opens no engines", "deploy the bundle again"
+        raise ToolchainError(
+            ExitCode.INCOMPATIBLE, what, where=str(path), expected="a payload", found="an engine", fix=fix
+        )
+    return cast("Session", opener(data, path))

@@ -81,6 +81,11 @@ def open_session(path: Path, _threads: int, build: Optional[BuildRequest] = None
     return open_built(path, build)
 
 
+def open_engine(data: bytes, path: Path) -> TensorRtSession:
+    """Open the bytes of an engine that was built on this board; `path` is where they lay, and is not read."""
+    return TensorRtSession(load_tensorrt(), Cuda(load_cudart()), data, path, None)
+
+
 def read_placement(
     path: Path, _threads: int, feeds: Mapping[str, NDArray[np.generic]], build: Optional[BuildRequest] = None
 ) -> Placement:

@@ -16,7 +16,6 @@ from ..session import EngineFacts, ShapeRange
 from .buffers import Buffers
 from .cuda import Cuda
 from .logger import create_logger, read_last_error
-from .profiler import create_profiler
 from .profiles import is_within, read_range
 
 # TensorRT's names of the types that numpy has.
@@ -58,7 +57,7 @@ def deserialize(trt: Any, data: bytes, path: Path) -> Tuple[Any, Any, Any]:
 class TensorRtSession:
     """An engine, ready to run. `close` gives everything back; so does a constructor that fails."""
 
-    def __init__(self, trt: Any, cuda: Cuda, data: bytes, path: Path, facts: EngineFacts) -> None:
+    def __init__(self, trt: Any, cuda: Cuda, data: bytes, path: Path, facts: Optional[EngineFacts]) -> None:
         self._trt = trt
         self._cuda = cuda
         self._path = path
@@ -86,9 +85,9 @@ class TensorRtSession:
             self._resources = stack.pop_all()
 
     @property
-    def engine(self) -> EngineFacts:
-        """What was built, and whether the runs so far went through a CUDA graph."""
-        return replace(self._facts, cuda_graph=self._graph)
+    def engine(self) -> Optional[EngineFacts]:
+        """What was built, and whether the runs so far went through a CUDA graph; None of an engine that is opened by its bytes."""
+        return None if self._facts is None else replace(self._facts, cuda_graph=self._graph)
 
     def close(self) -> None:
         """Give back all memory of the GPU and the host."""
@@ -107,6 +106,10 @@ class TensorRtSession:
         self._is_graph_refused = True
         self._graph = "not captured: it is profiled"
         if self._profiler is None:
+            from .profiler import (
+                create_profiler,  # no application profiles: its wheel leaves it out (app/agent_files.py)
+            )
+
             self._profiler = create_profiler(self._trt)
             self._context.profiler = self._profiler
             for _ in range(_WARM_UP_RUNS):
