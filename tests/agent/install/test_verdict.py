@@ -1,14 +1,19 @@
 """The verdict of a release: written with the switch, renewed by a proof, marked by a failed one, and never believed alone."""
 
+import hashlib
 import json
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from tests.agent.quick_bundle import describe_candidate
+from tests.agent.quick_bundle import describe_candidate, make_quick
 from tests.native_board import AGENT_PYTHON
 from toolchain.agent.errors import ExitCode
+from toolchain.agent.install.offered import list_offered
+from toolchain.agent.install.verdict import give_verdict
+from toolchain.agent.manifest import read_manifest
 
 TWO = {
     "candidates": [
@@ -41,6 +46,24 @@ def test_a_payload_without_a_folder_of_its_own_has_no_link(board, quick, sign):
     assert read_link(board, bundle.id) is None
     assert board.read_verdict(bundle.id)["shipped"]["path"] == "payload/int8.onnx"
     assert board.run("status").code == ExitCode.PROVEN
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "tensorrt"])
+def test_of_two_runtimes_with_one_file_the_engine_is_a_matter_of_the_one_that_built_it(runtime, tmp_path):
+    candidates = [describe_candidate("int8", name) for name in ("onnxruntime", "tensorrt")]
+    (tmp_path / "manifest.json").write_bytes(make_quick(candidates=candidates).manifest_bytes)
+    (tmp_path / "engines").mkdir()
+    (tmp_path / "engines/x.engine").write_bytes(b"an engine")
+    built = {"sha256": hashlib.sha256(b"an engine").hexdigest(), "size_bytes": 9}
+    manifest, bundle_id = read_manifest(tmp_path)
+    shipped = next(own for own in list_offered(manifest).values() if own.runtime == runtime)
+    records = [
+        {**item, "payload": {"path": item["path"], "engine": built if item["runtime"] == "tensorrt" else None}}
+        for item in candidates
+    ]
+    measurements = {"shipped": asdict(shipped), "record": {"candidates": records}}
+    engine = give_verdict(tmp_path, bundle_id, manifest, measurements, None).engine
+    assert (engine is None) == (runtime == "onnxruntime")
 
 
 @pytest.mark.parametrize(

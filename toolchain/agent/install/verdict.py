@@ -253,8 +253,11 @@ def check_proven(root: Path, manifest: Manifest, verdict: Verdict) -> None:
 
 
 def _find_engine(root: Path, measurements: Mapping[str, Any], shipped: Shipped) -> Optional[BuiltEngine]:
-    payloads = [item["payload"] for item in (measurements.get("record") or {}).get("candidates", ())]
-    engine = next((payload.get("engine") for payload in payloads if payload.get("path") == shipped.path), None)
+    # Two runtimes may have one file, of which one builds an engine.
+    own = (shipped.path, shipped.runtime)
+    candidates = (measurements.get("record") or {}).get("candidates", ())
+    found = [item["payload"] for item in candidates if (item["payload"].get("path"), item.get("runtime")) == own]
+    engine = next((payload.get("engine") for payload in found), None)
     if engine is None:
         return None
     # Found by what it holds: its name is a matter of the release's own agent.
