@@ -8,15 +8,19 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 _REPOSITORY = Path(__file__).parents[1]
 _AGENT = "toolchain.agent"
-# They are imported by their names, which no import statement shows. Engines are not opened this way (application/opened.py).
-_MEMBERS = {"decoders": None, "runtimes": ("onnxruntime", "openvino")}
-# What measures layers and roofs, which runtimes import when they are asked to, and no application asks.
-_MEASURING = ("measure.onnxruntime_peaks", "measure.openvino.kernels", "measure.openvino.peaks", "measure.peaks")
+# They are imported by their names, which no import statement shows.
+_MEMBERS = {"decoders": None, "runtimes": ("onnxruntime", "openvino", "tensorrt")}
+# What measures speed, layers and roofs, and what builds engines: runtimes import it when they are asked to, and no application asks.
+_LEFT_OUT = (
+    *("latency", "layer_times", "quantiles", "peaks", "onnxruntime_peaks", "onnxruntime_profile"),
+    *("openvino.kernels", "openvino.layers", "openvino.peaks"),
+    *("tensorrt.built", "tensorrt.device_memory", "tensorrt.profiler", "tensorrt.timing"),
+)
 
 
 def list_agent_files() -> dict[str, Path]:
     """Return the files by their place in the agent's package."""
-    finder = ModuleFinder(path=[str(_REPOSITORY)], excludes=[f"{_AGENT}.{name}" for name in _MEASURING])
+    finder = ModuleFinder(path=[str(_REPOSITORY)], excludes=[f"{_AGENT}.measure.{name}" for name in _LEFT_OUT])
     chosen = [f"{_AGENT}.application.model"]
     for kind, names in _MEMBERS.items():
         folder = _REPOSITORY / "toolchain/agent/measure" / kind

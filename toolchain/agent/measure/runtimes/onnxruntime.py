@@ -1,4 +1,7 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime on the CPU.
+
+What is imported when it is asked for measures layers: an application's wheel leaves it out (app/agent_files.py).
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple,
 from ...errors import ExitCode, ToolchainError, first_line
 from ...manifest import TensorSpec
 from ...temporary import TemporaryFolder
-from ..layer_times import Kernel, Peaks
-from ..onnxruntime_profile import read_kernels, read_layers, read_profile
 from ..placement import Placement
 from ..session import BuildRequest
 from ..traits import LibraryPlaces, Traits
@@ -17,6 +18,8 @@ from ..traits import LibraryPlaces, Traits
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from ..layer_times import Kernel, Peaks
 
 TRAITS = Traits(
     install="python -m pip install onnxruntime",
@@ -196,6 +199,8 @@ def read_placement(
     layout of float convolutions: NCHWc pads channels to its block, so that MACs would depend on the width of the CPU's
     vectors. It changes no precision.
     """
+    from ..onnxruntime_profile import read_layers, read_profile
+
     options = make_options(threads)
     options.enable_profiling = True
     # A kernel that packs its weights hides their shape from the profile. Packing comes after the choice of the kernels.
@@ -213,6 +218,7 @@ def time_kernels(
 ) -> Tuple[Sequence[Kernel], Sequence[float]]:
     """Return the kernels that open_session runs, under ONNX Runtime's profiler, and the µs of each whole run."""
     from ..latency import Stopwatch  # here: it needs numpy, and a board without it must still say what it lacks
+    from ..onnxruntime_profile import read_kernels, read_profile
 
     options = make_options(threads)
     options.enable_profiling = True
@@ -230,7 +236,6 @@ def time_kernels(
 
 def measure_peaks(threads: int, copy_bytes: int) -> Peaks:
     """Return the best that this board does under ONNX Runtime."""
-    # No application measures: its wheel leaves it out (app/agent_files.py).
     from ..onnxruntime_peaks import measure_peaks as measure_roofs
 
     def open_bytes(model: bytes) -> Any:

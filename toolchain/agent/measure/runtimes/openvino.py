@@ -1,14 +1,15 @@
-"""OpenVINO on the CPU: what Intel's edge boxes run. What it does unasked, and why each property is set: docs/openvino.md."""
+"""OpenVINO on the CPU: what Intel's edge boxes run. What it does unasked, and why each property is set: docs/openvino.md.
+
+What is imported when it is asked for measures layers: an application's wheel leaves it out (app/agent_files.py).
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple
 
-from ..layer_times import Kernel, Peaks
 from ..openvino.compilation import compile_model, read_model
 from ..openvino.execution import OpenVinoSession, name_port
-from ..openvino.layers import read_layers, read_sources
 from ..openvino.library import load_openvino, read_openvino_version
 from ..placement import Placement
 from ..session import BuildRequest
@@ -17,6 +18,8 @@ from ..traits import LibraryPlaces, Traits
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from ..layer_times import Kernel, Peaks
 
 TRAITS = Traits(
     install="python -m pip install openvino (beside the toolchain: 'edge-toolchain[openvino]')",
@@ -57,6 +60,8 @@ def read_placement(
 
     Shapes are fixed to those of the feeds, so that the graph knows them all; the kernels are those of open_session.
     """
+    from ..openvino.layers import read_layers, read_sources
+
     model = read_model(path)
     sources = read_sources(model)
     model.reshape({port: list(feeds[name_port(port)].shape) for port in model.inputs})
@@ -68,7 +73,7 @@ def time_kernels(
     path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]], _build: Optional[BuildRequest] = None
 ) -> Tuple[Sequence[Kernel], Sequence[float]]:
     """Return the kernels that open_session runs, under OpenVINO's profiler, and the µs of each whole run."""
-    from ..openvino import kernels  # no application measures: its wheel leaves it out (app/agent_files.py)
+    from ..openvino import kernels
 
     return kernels.time_kernels(path, threads, feeds)
 
