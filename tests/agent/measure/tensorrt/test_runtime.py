@@ -111,7 +111,7 @@ def test_where_nothing_ships_the_layers_of_the_first_are_timed_which_a_report_de
     def reject(candidate, _record, _manifest):
         code = ExitCode.PARITY if candidate.precision == "int8" else ExitCode.INVALID
         row = write_row("made", "parity", measured="", required="", failure="no", code=code)
-        return judge.JudgedCandidate(candidate.precision, "rejected", (row,))
+        return judge.JudgedCandidate(candidate.precision, candidate.precision, "rejected", (row,))
 
     monkeypatch.setattr(verify_module, "judge_one", reject)
     record = verify(make_engine_bundle(emulated=False)).record
