@@ -43,7 +43,7 @@ def lower(run: Run, optimized: Entry, target: Target, precision: Precision, fact
             runtime=target.runtime,
         ),
         "model": optimized.sha256,
-        "target": [target.runtime, target.threads, target.activation_type, list(target.listed_precisions)],
+        "target": [target.runtime, target.threads, target.activation_type, sorted(target.listed_precisions)],
         **_identify_engine(target, facts if options.choose_by_measurement else None),
         "precision": precision,
         "exported": exported.sha256,
