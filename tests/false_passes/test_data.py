@@ -170,7 +170,7 @@ def test_a_good_model_on_20_samples_passes_and_a_limit_finer_than_one_of_them_is
 def test_no_training_starts_for_data_that_has_no_labels_to_be_judged_by(project, command):
     images, labels = draw_patterns(SAMPLES, seed=1)
     write_data(project, "learn", input=images, labels=labels)
-    write_data(project, "test", input=images)
+    write_data(project, "test", input=draw_patterns(SAMPLES, seed=2)[0])
     project.edit_recipe(
         'path = "../../data/tiny.npz"', 'path = "../../data/learn.npz", evaluation = "../../data/test.npz"'
     )

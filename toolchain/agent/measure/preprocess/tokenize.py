@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterator, List, Optional, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence
 
 from ...errors import ExitCode, ToolchainError
 from ...text import BEGIN, BYTES, CHARACTERS, END, MASKED, PADDING, UNKNOWN, WORDPIECE, TextSpec
 from .vocabulary import read_vocabulary
 from .words import normalize, split_word, split_words
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 TEXT_BYTES_MAX = 1 << 20
 """Of a text in UTF-8: what is cut to a few hundred tokens is not a megabyte of normalized words first."""
@@ -61,6 +61,8 @@ class Tokenizer:
 
     def tokenize(self, texts: Sequence[str], ids: str) -> Dict[str, NDArray[Any]]:
         """Return the inputs (texts, length) by name, as int64; raises ToolchainError as number does."""
+        import numpy as np  # recipes are read where it is missing, and told so (exit 3)
+
         spec = self._spec
         numbers = np.full((len(texts), spec.length), self.padding, dtype=np.int64)
         mask = np.zeros_like(numbers)
