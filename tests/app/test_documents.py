@@ -82,7 +82,7 @@ def describe_manifest():
     manifest = json.loads(make_payload_bundle("float32", decoder={"name": "softmax", "options": {}}).manifest_bytes)
     manifest["input"] = _SENSOR
     manifest["output"] = {"classes": ["a", "b"]}
-    manifest["golden"]["pairs"] = {"pictures": [_PAIR], "boxes": "b", "answers": {"scores": "a"}}
+    manifest["golden"]["pairs"] = {"pictures": [_PAIR], "boxes": "b", "texts": None, "answers": {"scores": "a"}}
     used = ("model", "target", "schema", "golden", "inputs", "outputs", "candidates", "input")
     return {**{key: manifest[key] for key in (*used, "output", "metric")}, "files": manifest["files"][:1]}
 

@@ -44,13 +44,18 @@ def write_bundle(folder, spec, outputs, inputs, *, pictures=None, compact=False)
         for path in paths["inputs"].values():
             compact_array(folder / path, folder / find_levels_path(path))
     decoder = None if spec is None else DecoderSpec(**spec)
-    pairs = {"pictures": [], "boxes": None, "answers": write_answers(decoder, [(inputs, outputs)], folder)}
+    pairs = {
+        "pictures": [],
+        "boxes": None,
+        "texts": None,
+        "answers": write_answers(decoder, [(inputs, outputs)], folder),
+    }
     sensor = None
     if pictures is not None:
         made, pairs["boxes"] = write_picture_pairs(pictures, folder)
         pairs["pictures"] = [vars(pair) for pair in made]
         graph = {"scale": 1.0, "mean": [0.0], "std": [1.0], "model_layout": None, "model_colour": None}
-        sensor = {"name": next(iter(inputs)), "picture": vars(pictures), "sound": None, "in_graph": graph}
+        sensor = {"name": next(iter(inputs)), "picture": vars(pictures), "sound": None, "text": None, "in_graph": graph}
     golden = {**MANIFEST["golden"], **paths, "samples": COUNT, "originals": paths["outputs"], "pairs": pairs}
     described = {
         **MANIFEST,
@@ -168,7 +173,7 @@ def answered(keys, bytecode, tmp_path_factory):
     """Return the root of a board whose bundle has golden answers of a softmax; for copying only."""
     logits = run_bare(build_model("float32"), make_frames())
     scores = find_decoder("softmax", {}).decode({"logits": logits}, {})["scores"]
-    pairs = {"pictures": [], "boxes": None, "answers": {"scores": "golden/answer-0.npy"}}
+    pairs = {"pictures": [], "boxes": None, "texts": None, "answers": {"scores": "golden/answer-0.npy"}}
     files = {"in": make_frames(), "out": logits, "answer-0": scores}
     bundle = make_payload_bundle(
         "float32",
