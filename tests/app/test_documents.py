@@ -17,7 +17,12 @@ from tests.fuzz.mutations import ODD_BYTES, ODD_VALUES
 pytestmark = needs_headers
 
 _PICTURE = {"type": "uint8", "layout": "NHWC", "colour": "NV12/BT.601/limited", "height": 12, "width": 16}
-_SENSOR = {"name": "input", "picture": {**_PICTURE, "resize": "crop", "fill": 114, "crop_share": 0.8}, "sound": None}
+_SENSOR = {
+    "name": "input",
+    "picture": {**_PICTURE, "resize": "crop", "fill": 114, "crop_share": 0.8},
+    "sound": None,
+    "text": None,
+}
 _PAIR = {"picture": "p", "tensor": "t", "restored": "r", "left": 0, "top": 0, "width": 1, "height": 1}
 
 
