@@ -1,6 +1,7 @@
-"""Improves numbers as they will be: beside the layers that can stay in int8, and without the others.
+"""Improves numbers as they will be: of all layers where all can stay in int8 then, else without those that cannot.
 
-What is learned beside a layer that cannot stay makes up for its noise, and is wrong once that layer is in float.
+What is learned beside a layer that cannot stay makes up for its noise, and is wrong once that layer is in float. A layer that
+was in float meanwhile has learned nothing, and can hardly come back.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.ranges import TensorRange
 from toolchain.lower.request import StartSteps
-from toolchain.lower.techniques.improve import Technique, improve_numbers
+from toolchain.lower.techniques.improve import Improved, Technique, improve_numbers
 from toolchain.lower.trial import Arrays, Bench
 
 
@@ -53,9 +54,15 @@ def improve_in_context(
         alone_db = rank_layers(bench, plan, keep, start_steps)
         guilty = predict_guilty(alone_db, all_db=all_db, sqnr_db_min=sqnr_db_min)
     others = [replace(other, build=bench.build) for other in others]
-    improved = improve_numbers(
-        bench, policy, ranges, feeds, keep | guilty, enough_db=enough_db, confirm=others[:1], start_steps=start_steps
-    )
+
+    def improve(beside_float: frozenset[str]) -> Improved:
+        return improve_numbers(
+            bench, policy, ranges, feeds, beside_float, enough_db=enough_db, confirm=others[:1], start_steps=start_steps
+        )
+
+    improved = improve(keep)
+    if guilty and (sqnr_db_min is None or improved.bench.measure_sqnr_db(keep) < sqnr_db_min):
+        improved = improve(keep | guilty)
     if improved.bench is bench:
         return InContext(bench, others, improved.techniques, alone_db)
     others = [replace(other, build=improved.bench.build) for other in others]
