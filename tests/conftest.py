@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
+from tests.members_of_a_test import members_of_a_test  # noqa: F401 - a fixture of every test
 from tests.native_board import NativeBoard
 from toolchain.agent.manifest import Compatible, Gates, MetricSpec, TensorSpec
 from toolchain.bundle import BundleInputs, GoldenBatch, Lowered, write_bundle

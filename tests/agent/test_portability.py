@@ -50,13 +50,15 @@ def test_a_file_does_without_methods_that_came_after_python_3_8(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_durations_are_read_in_latency_alone_and_the_date_in_clock_alone(path):
+def test_durations_are_read_in_latency_and_steady_alone_and_the_date_in_clock_alone(path):
     names = {
         name
         for node in ast.walk(parse(path))
         for name in ([a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None)])
     }
-    assert ("time" in names) is (path.relative_to(FOLDER).as_posix() in ("measure/latency.py", "clock.py"))
+    assert ("time" in names) is (
+        path.relative_to(FOLDER).as_posix() in ("measure/latency.py", "measure/steady.py", "clock.py")
+    )
     assert "datetime" not in names
 
 

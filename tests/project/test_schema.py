@@ -21,7 +21,7 @@ from toolchain.project.schema import (
     write_recipe_schema,
     write_target_schema,
 )
-from toolchain.project.seams import DATA_SETS, METHODS
+from toolchain.project.seams import DATA_SETS, METHODS, METRICS
 from toolchain.project.target import Target
 
 NEW_OPTION = '''
@@ -36,6 +36,23 @@ class Options(Section):
 
 
 def load(options):
+    """Return nothing."""
+'''
+NEW_METRIC = '''
+from dataclasses import dataclass
+
+from ..scale import Scale
+
+SCALE, OUTPUTS, TARGETS = Scale(unit="mm", worst=1e9, best=0.0), ("values",), ("values",)
+
+
+@dataclass(frozen=True)
+class Options:
+    loudness: float = 0.5
+    """Of the quietest sample."""
+
+
+def start(options):
     """Return nothing."""
 '''
 _ROOT = Path(__file__).parents[2]
@@ -170,6 +187,22 @@ def test_a_new_option_of_a_data_set_appears_with_its_default(tmp_path, monkeypat
     rules = write_recipe_schema()["$defs"]["DataSection"]["allOf"]
     (own,) = [rule["then"] for rule in rules if rule["if"]["properties"]["name"]["const"] == "theirs"]
     assert own["properties"]["options"]["properties"]["loudness"]["default"] == 0.5
+
+
+def test_a_metric_of_the_project_is_read_as_boards_import_it(tmp_path, monkeypatch):
+    """Its imports are relative to the agent's package: as a file of its own it could not be imported."""
+    folder = tmp_path / "plugins/metrics"
+    folder.mkdir(parents=True)
+    (folder / "theirs.py").write_text(NEW_METRIC)
+    (folder / "broken.py").write_text(NEW_METRIC.replace("..scale", "..scales"))
+    monkeypatch.chdir(tmp_path)
+    assert describe_options(METRICS, "theirs")["properties"] == {
+        "loudness": {"type": "number", "default": 0.5, "description": "Of the quietest sample."}
+    }
+    with pytest.raises(ToolchainError) as caught:
+        describe_options(METRICS, "broken")
+    assert caught.value.code == ExitCode.USAGE
+    assert "scales" in str(caught.value.found)
 
 
 @pytest.mark.parametrize("name", [name for name, member in list_members(DATA_SETS).items() if member.is_ours])

@@ -93,7 +93,11 @@ class Noted:
     ("target", "pairs", "notes"),
     [
         ("cpu", ["int8 onnxruntime", "float32 onnxruntime"], 0),
-        ("cpu-best", ["int8 onnxruntime", "int8 openvino", "float32 onnxruntime", "float32 openvino"], 0),
+        (
+            "cpu-best",
+            ["int8 onnxruntime", "int8 openvino", "bf16 openvino", "float32 onnxruntime", "float32 openvino"],
+            1,
+        ),
         (
             ["int8", "bf16"],
             ["int8 onnxruntime", "int8 openvino", "bf16 openvino"],

@@ -5,13 +5,15 @@ On a board such a file lies among the agent's own, where the bundle's writer and
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
-from toolchain.agent.measure.members import find_outside, register_member
+from toolchain.agent.measure.members import find_outside, import_member, register_member
 from toolchain.errors import usage
 from toolchain.project.board_code import check_board_code
-from toolchain.project.members import Member, find_member, list_defined, name_file
+from toolchain.project.members import Member, blame_member, find_member, list_defined, name_file
 from toolchain.project.seams import DECODERS, METRICS, RUNTIMES, Seam
 
 _SEAMS = {seam.name: seam for seam in (METRICS, DECODERS, RUNTIMES)}
@@ -36,6 +38,15 @@ def use_member(seam: Seam, name: object, *, where: str | None = None, folder: Pa
             check_board_code(member)
         register_member({METRICS: metrics, DECODERS: decoders, RUNTIMES: runtimes}[seam], member.name, member.path)
     return member
+
+
+def load_used(seam: Seam, name: str) -> ModuleType:
+    """Return the module of a metric, a decoder or a runtime as boards import it: of the agent's package, with its relative imports.
+
+    Raises ToolchainError (exit 2) as use_member does, and for a file that breaks as it is imported.
+    """
+    with blame_member(use_member(seam, name)):
+        return import_member(importlib.import_module(seam.package), name)
 
 
 def read_name(reference: str) -> str:

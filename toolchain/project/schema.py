@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from toolchain.project.agent_members import load_used
 from toolchain.project.compress_entry import EntrySection
 from toolchain.project.device import Device
 from toolchain.project.field_texts import read_field_texts
@@ -65,7 +66,9 @@ SCHEMAS = {"recipe": write_recipe_schema, "target": write_target_schema, "device
 
 def describe_options(seam: Seam, name: str) -> Schema:
     """Return the schema of a member's options: an object without keys where it has none."""
-    options = getattr(load_member(list_members(seam)[name]), "Options", None)
+    travels = seam in (METRICS, DECODERS)
+    module = load_used(seam, name) if travels else load_member(list_members(seam)[name])
+    options = getattr(module, "Options", None)
     return (
         {"type": "object", "additionalProperties": False, "properties": {}} if options is None else _describe(options)
     )
