@@ -2,11 +2,11 @@
 
 import dataclasses
 
+from toolchain.agent.build_spec import BuildSpec
 from toolchain.agent.bundle_files import FileEntry
 from toolchain.agent.candidates import Candidate
 from toolchain.agent.manifest import (
     SCHEMA,
-    BuildSpec,
     Compatible,
     Gates,
     Golden,

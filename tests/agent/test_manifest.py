@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toolchain.agent.build_spec import BuildSpec
 from toolchain.agent.bundle_files import FileEntry
 from toolchain.agent.candidates import CANDIDATES_MAX, Candidate
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import (
     MANIFEST_SIZE_BYTES_MAX,
     SCHEMA,
-    BuildSpec,
     Compatible,
     Gates,
     Golden,

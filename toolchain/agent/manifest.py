@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, Mapping, Optional, Sequence, Tuple, cast, get_args
 
+from .build_spec import BuildSpec, check_build
 from .bundle_files import MANIFEST_NAME, FileEntry, check_files, require
 from .candidates import CANDIDATES_MAX, Candidate, name_candidates
 from .clock import parse_utc
@@ -35,9 +36,6 @@ Precision = Literal["int8", "fp16", "bf16", "float32"]
 PRECISIONS: Tuple[Precision, ...] = get_args(Precision)
 SignaturePolicy = Literal["required", "optional"]
 SIGNATURES: Tuple[SignaturePolicy, ...] = get_args(SignaturePolicy)
-# Three engines of it and their measurement are within the time limit of a self-test (install.py). Not yet run on
-# hardware: trtexec builds classifiers on an Orin Nano in minutes; a quarter of an hour is several times that.
-BUILD_LIMIT_S_MAX = 900.0
 # The largest whole number that every reader of JSON keeps exact (RFC 8259, section 6).
 COUNTER_MAX = 2**53 - 1
 
@@ -150,20 +148,6 @@ class Gates:
 
 
 @dataclass(frozen=True)
-class BuildSpec:
-    """How a runtime that builds engines on the board may do so; for the others it says nothing.
-
-    A build ends after `limit_s`, and works with at most `workspace_mib` of memory (None: half of what is free). Candidates
-    run on DLA core `dla_core` (None: on the GPU), and where `gpu_fallback`, what that does not take runs on the GPU.
-    """
-
-    limit_s: float = BUILD_LIMIT_S_MAX
-    workspace_mib: Optional[int] = None
-    dla_core: Optional[int] = None
-    gpu_fallback: bool = False
-
-
-@dataclass(frozen=True)
 class Manifest:
     """The content of manifest.json, key by key; `candidates` are in order of preference, those of one precision together.
 
@@ -252,12 +236,7 @@ def _check_manifest(manifest: Manifest) -> None:
     expires = manifest.expires
     require(expires is None or _is_utc(expires), "expires", "UTC such as 2027-01-31T00:00:00Z", expires)
     require(manifest.signature in SIGNATURES, "signature", " or ".join(SIGNATURES), manifest.signature)
-    build = manifest.build
-    require(0 < build.limit_s <= BUILD_LIMIT_S_MAX, "build.limit_s", f"up to {BUILD_LIMIT_S_MAX:g}", build.limit_s)
-    require(
-        build.workspace_mib is None or build.workspace_mib >= 1, "build.workspace_mib", "1 or more", build.workspace_mib
-    )
-    require(build.dla_core is None or build.dla_core >= 0, "build.dla_core", "0 or more", build.dla_core)
+    check_build(manifest.build)
     check_files(manifest.files)
     _check_candidates(manifest)
     precisions = [candidate.precision for candidate in manifest.candidates]

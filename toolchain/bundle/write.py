@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolchain.agent.build_spec import BuildSpec
 from toolchain.agent.bundle_files import MANIFEST_NAME, FileEntry
 from toolchain.agent.candidates import Candidate
 from toolchain.agent.contents import compute_sha256
 from toolchain.agent.manifest import (
     SCHEMA,
-    BuildSpec,
     Compatible,
     Gates,
     Golden,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from toolchain.agent.manifest import BUILD_LIMIT_S_MAX, Manifest
+from toolchain.agent.build_spec import BUILD_LIMIT_S_MAX
+from toolchain.agent.manifest import Manifest
 from toolchain.agent.measure.traits import find_traits, list_runtimes
 from toolchain.run.confine.limits import read_machine_bytes
 

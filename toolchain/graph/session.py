@@ -12,8 +12,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from toolchain.agent.build_spec import BuildSpec
 from toolchain.agent.contents import compute_sha256
-from toolchain.agent.manifest import BuildSpec, TensorSpec
+from toolchain.agent.manifest import TensorSpec
 from toolchain.agent.measure.onnxruntime_profile import read_profile
 from toolchain.agent.measure.runtimes.onnxruntime import PROVIDER, list_errors, make_options, read_spec
 from toolchain.agent.measure.session import BuildRequest, Session, ShapeRange, open_session

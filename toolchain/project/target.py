@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
-from toolchain.agent.manifest import BUILD_LIMIT_S_MAX, THREADS_MAX, Compatible, Precision, SignaturePolicy
+from toolchain.agent.build_spec import BUILD_LIMIT_S_MAX
+from toolchain.agent.manifest import THREADS_MAX, Compatible, Precision, SignaturePolicy
 from toolchain.project.target_contradictions import check_target_keys
 from toolchain.project.toml_file import Section, check_table, read_toml
 from toolchain.run.names import check_path

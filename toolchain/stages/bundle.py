@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolchain.agent.manifest import BuildSpec, Gates
+from toolchain.agent.build_spec import BuildSpec
+from toolchain.agent.manifest import Gates
 from toolchain.agent.measure.gates.parity import DEFAULT_SQNR_DB_MIN
 from toolchain.agent.sensor import InputSpec, OutputSpec
 from toolchain.bundle.agent_files import list_agent_files

@@ -12,7 +12,7 @@ from tests.agent.measure.tensorrt.fake_tensorrt import FakeTensorRt
 from tests.agent.measure.tensorrt.install_fakes import install_fakes
 from tests.agent.quick_bundle import COUNTER, MANIFEST, compute_sha256, describe_candidate
 from tests.conftest import build_model
-from toolchain.agent.manifest import BuildSpec
+from toolchain.agent.build_spec import BuildSpec
 from toolchain.agent.measure.environment import read_environment
 from toolchain.agent.measure.libraries import hash_libraries
 from toolchain.agent.measure.tensorrt.engine import BuildOptions, build_engine

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from toolchain.agent.build_spec import BuildSpec
 from toolchain.agent.errors import ExitCode, ToolchainError
-from toolchain.agent.manifest import BuildSpec
 from toolchain.agent.measure.layer_times import KERNELS_MAX, Kernel, Peaks, time_layers
 from toolchain.agent.measure.placement import Layer, Placement
 from toolchain.agent.measure.session import BuildRequest

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Dict, Mapping, Optional, Protocol, Tuple, cast
 
+from ..build_spec import BuildSpec
 from ..errors import ExitCode, ToolchainError
-from ..manifest import BuildSpec, TensorSpec
+from ..manifest import TensorSpec
 from . import runtimes
 from .members import import_member
 from .placement import Placement

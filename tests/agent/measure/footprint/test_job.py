@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toolchain.agent.manifest import BuildSpec
+from toolchain.agent.build_spec import BuildSpec
 from toolchain.agent.measure.footprint.job import USUAL, decode_build, encode_build, encode_frame, read_frame
 from toolchain.agent.measure.session import BuildRequest, ShapeRange
 

@@ -2,8 +2,8 @@ import pytest
 
 from tests.agent.measure.tensorrt.conftest import SHAPES
 from tests.agent.measure.tensorrt.fake_tensorrt import FakeTensorRt
+from toolchain.agent.build_spec import BuildSpec
 from toolchain.agent.errors import ExitCode, ToolchainError
-from toolchain.agent.manifest import BuildSpec
 from toolchain.agent.measure.tensorrt.engine import BuildOptions, build_engine
 
 

@@ -7,8 +7,8 @@ from onnx import numpy_helper
 
 from tests.agent.measure.tensorrt.conftest import SHAPES
 from tests.agent.measure.tensorrt.fake_tensorrt import FakeTensorRt
+from toolchain.agent.build_spec import BuildSpec
 from toolchain.agent.errors import ExitCode, ToolchainError
-from toolchain.agent.manifest import BuildSpec
 from toolchain.agent.measure.session import ShapeRange
 from toolchain.agent.measure.tensorrt.engine import BuildOptions, build_engine, find_workspace_bytes, parse_model
 from toolchain.agent.measure.tensorrt.execution import deserialize

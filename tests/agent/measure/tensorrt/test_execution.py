@@ -7,8 +7,9 @@ import pytest
 
 from tests.agent.measure.tensorrt.conftest import SHAPES
 from tests.agent.measure.tensorrt.fake_cuda import cudaError_t
+from toolchain.agent.build_spec import BuildSpec
 from toolchain.agent.errors import ExitCode, ToolchainError
-from toolchain.agent.manifest import BuildSpec, TensorSpec
+from toolchain.agent.manifest import TensorSpec
 from toolchain.agent.measure.session import EngineFacts
 from toolchain.agent.measure.tensorrt.cuda import FIXES, Cuda
 from toolchain.agent.measure.tensorrt.engine import BuildOptions, build_engine

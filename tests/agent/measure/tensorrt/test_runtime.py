@@ -8,8 +8,9 @@ import onnx
 import pytest
 
 from tests.agent.measure.tensorrt.fake_tensorrt import FakeTensorRt
+from toolchain.agent.build_spec import BuildSpec
 from toolchain.agent.errors import ExitCode, ToolchainError
-from toolchain.agent.manifest import BuildSpec, Compatible, read_manifest
+from toolchain.agent.manifest import Compatible, read_manifest
 from toolchain.agent.measure import judge, payloads
 from toolchain.agent.measure import verify as verify_module
 from toolchain.agent.measure.facts import read_facts

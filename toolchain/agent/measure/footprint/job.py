@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Dict, List, Mapping, Optional
 
-from ...manifest import BuildSpec
+from ...build_spec import BuildSpec
 from ..session import BuildRequest, ShapeRange
 
 if TYPE_CHECKING:

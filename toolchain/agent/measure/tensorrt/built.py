@@ -10,9 +10,9 @@ from typing import Any, Mapping, Optional
 import numpy as np
 from numpy.typing import NDArray
 
+from ...build_spec import BuildSpec
 from ...contents import compute_sha256
 from ...errors import ExitCode, ToolchainError
-from ...manifest import BuildSpec
 from ..jetson import read_jetson
 from ..placement import Placement
 from ..session import BuildRequest, EngineFacts

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Tuple
 
+from ...build_spec import BuildSpec
 from ...errors import ExitCode, ToolchainError
-from ...manifest import BuildSpec
 
 # Layers that compute nothing at run time, so that it does not matter where they would.
 FOLDED = ("CONSTANT",)

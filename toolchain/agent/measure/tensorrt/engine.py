@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Tuple
 
+from ...build_spec import BuildSpec
 from ...errors import ExitCode, ToolchainError
-from ...manifest import BuildSpec
 from ..latency import Stopwatch
 from ..session import ShapeRange
 from .dla import place_on_dla
