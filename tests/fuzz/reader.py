@@ -43,8 +43,8 @@ class Broken(Exception):  # noqa: N818 - what is said of a reader, not an error 
 def read(reader: Reader, data: bytes, folder: Path, *, hang_s: float = HANG_S) -> None:
     """Let a reader read; raises Broken where it hangs, raises what it must not, or writes outside of the folder."""
     try:
-        with _limit_time(hang_s), _watch_writes(folder) as outside:
-            reader.read(data, folder)
+        with _watch_writes(folder) as outside:
+            _run_limited(lambda: reader.read(data, folder), hang_s)
     except ToolchainError as error:
         if error.code not in reader.codes:
             raise Broken(f"{reader.name} refuses with exit code {int(error.code)}: {error}") from error
@@ -56,16 +56,24 @@ def read(reader: Reader, data: bytes, folder: Path, *, hang_s: float = HANG_S) -
         raise Broken(f"{reader.name} writes outside of its folder: {outside[0]}")
 
 
-@contextlib.contextmanager
-def _limit_time(limit_s: float) -> Iterator[None]:
+def _run_limited(run: Callable[[], object], limit_s: float) -> None:
+    """Run it, and raise TimeoutError in it where it takes longer; what its callers hold is not interrupted.
+
+    The alarm may ring at any moment until it is switched off. Raised in the exit of a context manager, it would leave that one
+    to a later garbage collection, which would then switch off, or give to the default action, an alarm of somebody else's.
+    """
+    is_running = True
+
     def stop(number: int, frame: object) -> None:
-        raise TimeoutError(f"no end after {limit_s} s")
+        if is_running:
+            raise TimeoutError(f"no end after {limit_s} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, limit_s)
     try:
-        yield
+        signal.setitimer(signal.ITIMER_REAL, limit_s)
+        run()
     finally:
+        is_running = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 

@@ -1,6 +1,9 @@
 """A few examples of each reader of outside bytes; `make fuzz` tries them for minutes."""
 
-import time
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -75,9 +78,31 @@ def test_a_broken_reader_is_caught(function):
         fuzz(make_reader(function), examples=200, number=0)
 
 
+# In a process of its own: what interrupts it would interrupt, or end, whatever runs beside it.
+HANGS = """
+import time
+from pathlib import Path
+from tests.fuzz.reader import Reader, read
+read(Reader("made up", lambda data, folder: time.sleep(600), (), frozenset()), b"", Path(), hang_s=0.1)
+"""
+
+
 def test_a_reader_that_hangs_is_caught(tmp_path):
-    with pytest.raises(Broken, match="no end"):
-        read(make_reader(lambda data, folder: time.sleep(60)), b"", tmp_path, hang_s=0.1)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Broken: made up: TimeoutError: no end after 0.1 s" in done.stderr
+
+
+def test_an_alarm_that_rings_late_interrupts_nothing_and_none_is_left_behind(tmp_path):
+    handlers = []
+    before = signal.getsignal(signal.SIGALRM)
+    read(make_reader(lambda data, folder: handlers.append(signal.getsignal(signal.SIGALRM))), b"", tmp_path)
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    handlers[0](signal.SIGALRM, None)
 
 
 def test_a_reader_that_refuses_and_writes_inside_is_none_of_those():

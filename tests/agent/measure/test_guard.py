@@ -1,7 +1,7 @@
 import os
+import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -66,8 +66,12 @@ def test_what_catches_everything_ends_with_its_process():
     assert run_endless("BaseException") == (ExitCode.USAGE, "the metric within_two does not end\n")
 
 
-def test_no_limit_is_left_behind(monkeypatch):
-    monkeypatch.setattr(guard, "CALL_LIMIT_S", 0.05)
+def test_an_alarm_that_rings_late_interrupts_nothing_and_none_is_left_behind():
+    before = signal.getsignal(signal.SIGALRM)
     with guard.guard_call("metric", "within_two"):
-        pass
-    time.sleep(0.1)
+        ring = signal.getsignal(signal.SIGALRM)
+        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= guard.CALL_LIMIT_S
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    for _ in range(guard._RINGS_MAX + 1):
+        ring(signal.SIGALRM, None)

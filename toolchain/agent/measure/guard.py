@@ -51,10 +51,12 @@ def _limit_time(what: str) -> Iterator[None]:
     if not is_main or signal.getitimer(signal.ITIMER_REAL)[0] > 0:
         yield
         return
-    rings = 0
+    is_running, rings = True, 0
 
     def ring(_signal: int, _frame: object) -> None:
         nonlocal rings
+        if not is_running:  # it rang while the block ended: what runs now is somebody else's
+            return
         rings += 1
         if rings > _RINGS_MAX:
             signal.setitimer(signal.ITIMER_REAL, 0)  # it is told once
@@ -63,9 +65,10 @@ def _limit_time(what: str) -> Iterator[None]:
         raise _TimeUp
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, CALL_LIMIT_S, _AGAIN_S)
     try:
+        signal.setitimer(signal.ITIMER_REAL, CALL_LIMIT_S, _AGAIN_S)
         yield
     finally:
+        is_running = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
