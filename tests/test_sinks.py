@@ -119,6 +119,7 @@ def test_json_on_stdout_does_not_show_it(report, capsys):
     assert out.isascii()
 
 
+BENCHED = {"payload": TEXT, "candidate": TEXT, "is_shipped": True, "threads": 1}
 ROW = {"sqnr_db": 1.0, "cosine": 1.0, "max_abs": 0.0, "p99_abs": 0.0, "nonfinite": 0}
 LATENCY = {f"{name}{part}_ms": 1.0 for name in ("p50", "p90", "p99") for part in ("", "_upper")} | {"samples": 3}
 SPEEDUP = {"ratio": 1.0, "low": None, "high": None, "note": TEXT}
@@ -192,8 +193,11 @@ CONVERTED = {
     "left_out": [TEXT],
 }
 PRINTERS = {
-    "compare": (print_comparison, [{**ROW, "output": TEXT, "layer": TEXT, "op": TEXT, "leaves": True}]),
-    "bench": (print_bench, [{"payload": TEXT, "latency": LATENCY, "speedup": SPEEDUP}]),
+    "compare": (
+        print_comparison,
+        [{**ROW, "a": TEXT, "b": TEXT, "output": TEXT, "layer": TEXT, "op": TEXT, "leaves": True}],
+    ),
+    "bench": (print_bench, [{**BENCHED, "latency": LATENCY, "speedup": SPEEDUP}]),
     "bisect": (
         print_bisection,
         {

@@ -5,6 +5,7 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.measure.shipping import ship
 from toolchain.agent.measure.quantiles import Ratio
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.measure.bench import bench_payloads, print_bench
@@ -14,7 +15,7 @@ from toolchain.run.progress import Progress
 
 
 def bench(*paths, on_progress=lambda step, done, total: None):
-    return bench_payloads(paths, data=None, threads=1, on_progress=on_progress)
+    return bench_payloads(paths, data=None, threads=None, on_progress=on_progress)
 
 
 def test_every_payload_has_a_row_and_the_first_is_the_reference(make_bundle, write_model, monkeypatch, tmp_path):
@@ -26,11 +27,20 @@ def test_every_payload_has_a_row_and_the_first_is_the_reference(make_bundle, wri
     assert rows[0]["speedup"] is None
     for row in rows[1:]:
         assert 0 < row["speedup"]["low"] <= row["speedup"]["ratio"] <= row["speedup"]["high"]
+    assert [row["candidate"] for row in rows] == ["int8", None, "int8"]
     for row in rows:
         assert row["threads"] == 1
         assert row["latency"]["samples"] >= 11  # what p50 needs
         assert 0 < row["latency"]["p50_ms"] <= row["latency"]["p50_upper_ms"]
     assert steps[-1] == ("latency", 100, 100)
+
+
+def test_of_a_bundle_what_ships_is_measured(make_bundle, monkeypatch, tmp_path):
+    monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path / "cache"))
+    bundle = make_bundle(threads=[1, 2])
+    name = ship(bundle, 1)
+    (row,) = bench(bundle)
+    assert (row["candidate"], row["is_shipped"], row["threads"]) == (name, True, 2)
 
 
 def test_without_data_nothing_is_measured(write_model):
@@ -86,11 +96,19 @@ LATENCY = {
 
 
 def test_the_table_shows_bounds_and_speedups_and_a_dash_for_what_is_not_proven():
+    own = {"candidate": None, "is_shipped": False, "threads": 2}
     rows = [
-        {"payload": "dist/a/rather/long/path/" * 4, "latency": LATENCY, "speedup": None},
-        {"payload": "b", "latency": LATENCY, "speedup": asdict(Ratio(2.0, 1.9, 2.1, note="[two] speeds"))},
-        {"payload": "c", "latency": LATENCY, "speedup": asdict(Ratio(2.0, None, None))},
-        {"payload": "d", "latency": LATENCY, "speedup": asdict(Ratio(None, None, None))},
+        {"payload": "dist/a/rather/long/path/" * 4, **own, "latency": LATENCY, "speedup": None},
+        {"payload": "b", **own, "latency": LATENCY, "speedup": asdict(Ratio(2.0, 1.9, 2.1, note="[two] speeds"))},
+        {"payload": "c", **own, "latency": LATENCY, "speedup": asdict(Ratio(2.0, None, None))},
+        {
+            "payload": "d",
+            **own,
+            "candidate": "int8",
+            "is_shipped": True,
+            "latency": LATENCY,
+            "speedup": asdict(Ratio(None, None, None)),
+        },
     ]
     stream = io.StringIO()
     print_bench(rows, stream=stream)
@@ -99,4 +117,4 @@ def test_the_table_shows_bounds_and_speedups_and_a_dash_for_what_is_not_proven()
     assert lines[2] == "b 1.5 (≤ 1.6) 2 (≤ 2.25) - 100 ×2.00 (1.90–2.10)"
     assert lines[3].endswith("100 ×2.00")
     assert lines[4].endswith("100 -")
-    assert lines[5] == "b: [two] speeds"
+    assert lines[5:] == ["b: [two] speeds", "int8 of d, which ships; on 2 threads"]

@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from tests.measure.shipping import ship
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.lower.fp16 import convert_to_float16
 from toolchain.measure.compare import compare_models, judge_comparison, print_comparison
@@ -89,6 +90,17 @@ def test_models_without_a_common_inner_tensor_are_compared_by_their_outputs_alon
     assert [row["output"] for row in compare(path, make_bundle(), layers=True)] == ["logits"]
 
 
+def test_of_two_bundles_what_ships_is_compared(make_bundle, write_model):
+    bundle = make_bundle(candidates={"int8": write_model("int8"), "float32": write_model("float32")})
+    (row,) = compare(write_model("float32"), bundle)
+    assert row["sqnr_db"] < 80
+    assert row["b"] == f"int8 of {bundle}, the first: none has been proven yet"
+    ship(bundle, 1)
+    (row,) = compare(write_model("float32"), bundle)
+    assert row["sqnr_db"] == 200.0
+    assert row["b"] == f"float32 of {bundle}, which ships"
+
+
 def test_not_a_number_is_counted(make_bundle, write_model):
     (row,) = compare(make_bundle(), write_model("nan"))
     assert row["nonfinite"] == 4 * 64
@@ -110,11 +122,13 @@ def test_progress_comes_run_by_run(make_bundle, layers, total):
 
 def test_the_table_has_a_line_per_tensor():
     row = {"output": "logits", "sqnr_db": 36.71, "cosine": 0.9999, "max_abs": 0.387, "p99_abs": 0.1, "nonfinite": 3}
+    row |= {"a": "net.onnx", "b": "int8 of dist/bundle, which ships"}
     stream = io.StringIO()
     print_comparison([row, {**row, "output": "a/very/long/name/" * 6}], stream=stream)
     lines = stream.getvalue().splitlines()
     assert lines[1].split() == ["logits", "36.7", "0.999900", "0.387", "0.1", "3"]
     assert lines[2].split()[0] == "a/very/long/name/" * 6
+    assert lines[3:] == ["A is net.onnx", "B is int8 of dist/bundle, which ships"]
 
 
 def test_the_gate_is_on_every_output_and_on_nothing_inside(write_model, make_bundle):

@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pytest
 
+from tests.measure.shipping import ship
 from tests.native_board import make_key
 from toolchain.agent.manifest import read_manifest
 from toolchain.bundle.sign import sign_manifest
@@ -20,8 +21,8 @@ def data(samples, tmp_path):
     return path
 
 
-def open_path(path, data=None, samples=8):
-    return open_payload(path, data=read_data(data), threads=1, samples=samples)
+def open_path(path, data=None, samples=8, threads=1):
+    return open_payload(path, data=read_data(data), threads=threads, samples=samples)
 
 
 def refuse(code, call, *arguments, **options):
@@ -38,6 +39,22 @@ def test_a_bundle_brings_its_own_data_and_its_first_candidate(make_bundle, sampl
     assert len(payload.feeds) == 8
     assert np.array_equal(payload.feeds[3]["input"], samples[0][3:4])
     assert payload.session.run(payload.feeds[0])["logits"].shape == (1, 4)
+
+
+def test_a_bundle_that_was_proven_is_the_candidate_that_ships_on_its_threads(make_bundle):
+    bundle = make_bundle(threads=[1, 2])
+    assert [open_path(bundle, threads=given).threads for given in (None, 4)] == [1, 4]
+    name = ship(bundle, 1)
+    payload = open_path(bundle, threads=None)
+    assert (payload.candidate, payload.threads, payload.is_shipped) == (name, 2, True)
+
+
+def test_a_pin_of_other_bytes_is_refused(make_bundle):
+    bundle = make_bundle()
+    ship(bundle, 1)
+    pin = bundle / "shipped.json"
+    pin.write_text(pin.read_text().replace("float32", "int8"))
+    refuse(ExitCode.CONTENT, open_path, bundle)
 
 
 def test_no_more_samples_are_read_than_a_bundle_has(make_bundle, samples):

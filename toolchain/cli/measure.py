@@ -111,7 +111,7 @@ def bisect(
 def bench(
     payloads: Annotated[list[Path], typer.Argument(help="Bundles or .onnx files; the first is the reference.")],
     data: Annotated[Path | None, typer.Option(help="An .npz; a bundle brings its own.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Of the runtime.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="In place of those that a bundle ships with.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:

@@ -12,7 +12,7 @@ from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.agent.measure.session import Session
 from toolchain.deploy.transport import OnProgress
 from toolchain.graph.session import RUN
-from toolchain.measure.payload import Arrays, Data, choose_feeds, open_payload
+from toolchain.measure.payload import Arrays, Data, choose_feeds, describe_payload, open_payload
 from toolchain.run.cache import cache_root
 from toolchain.run.confine import inside
 from toolchain.run.screen import Screen
@@ -22,12 +22,14 @@ _WIDTH = 200
 
 
 def bench_payloads(
-    paths: Sequence[Path], *, data: Data | None, threads: int, on_progress: OnProgress
+    paths: Sequence[Path], *, data: Data | None, threads: int | None, on_progress: OnProgress
 ) -> list[dict[str, Any]]:
     """Return one row per payload: latency with upper bounds, and the speedup of the first over it.
 
     The same real sample is fed over and over, batch 1; "speedup" is the latency of the first payload over this
-    one's, with its 99 % interval. Raises ToolchainError as opening the payloads does, and exit 2 without data.
+    one's, with its 99 % interval. threads: None for those that a bundle's candidate ships with, and one of a file.
+
+    Raises ToolchainError as opening the payloads does, and exit 2 without data.
     """
     payloads = [open_payload(path, data=data, threads=threads, samples=1) for path in paths]
     feed = choose_feeds(payloads)[0]
@@ -43,12 +45,14 @@ def bench_payloads(
     )
     return [
         {
-            "payload": str(path),
-            "threads": threads,
+            "payload": str(payload.name),
+            "candidate": payload.candidate,
+            "is_shipped": payload.is_shipped,
+            "threads": payload.threads,
             "latency": asdict(measurement.summarize(name)),
             "speedup": None if name == names[0] else asdict(measurement.compare(names[0], name)),
         }
-        for name, path in zip(names, paths, strict=True)
+        for name, payload in zip(names, payloads, strict=True)
     ]
 
 
@@ -56,6 +60,8 @@ def print_bench(rows: Sequence[dict[str, Any]], *, stream: TextIO) -> None:
     """Print the rows as a table; what too few samples cannot prove is a dash."""
     cells, notes = [], []
     for row in rows:
+        if row["candidate"] is not None:
+            notes.append(_describe_choice(row))
         latency = row["latency"]
         bounds = [_write_bound(latency[f"{name}_ms"], latency[f"{name}_upper_ms"]) for name in ("p50", "p90", "p99")]
         speedup = "reference" if row["speedup"] is None else _write_ratio(row["speedup"])
@@ -66,6 +72,11 @@ def print_bench(rows: Sequence[dict[str, Any]], *, stream: TextIO) -> None:
     screen.plain_table(("payload", "p50 ms", "p90 ms", "p99 ms", "samples", "speedup"), cells)
     for note in notes:
         screen.line(note)
+
+
+def _describe_choice(row: Mapping[str, Any]) -> str:
+    what = describe_payload(row["payload"], row["candidate"], is_shipped=row["is_shipped"])
+    return f"{what}; on {row['threads']} thread{'' if row['threads'] == 1 else 's'}"
 
 
 def _write_bound(value_ms: float | None, upper_ms: float | None) -> str:

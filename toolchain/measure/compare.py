@@ -38,8 +38,10 @@ def compare_models(
     """Return the distance of B's outputs from A's; with `layers`, first that of every inner tensor that both have.
 
     Tensors come in A's order. `leaves` marks those where B leaves A: under sqnr_db_min, although all that they are made
-    from is not. Float16 is emulated as a GPU rounds it. Raises ToolchainError as opening the payloads does, and exit 2
-    without data, exit 18 where the outputs have other names, dtypes or shapes.
+    from is not; `a` and `b` say which payloads they are. Float16 is emulated as a GPU rounds it.
+
+    Raises ToolchainError as opening the payloads does, and exit 2 without data, exit 18 where the outputs have other names,
+    dtypes or shapes.
     """
     first = open_payload(a, data=data, threads=1, samples=_SAMPLES)
     second = open_payload(b, data=data, threads=1, samples=_SAMPLES)
@@ -52,7 +54,8 @@ def compare_models(
         reference, deployed = (session.run(feed) for session in sessions)
         parity.add(reference, deployed)
         on_progress("compare", done, len(feeds))
-    found = [{**asdict(row), "is_output": row.output not in inner} for row in parity.summarize()]
+    names = {"a": first.describe(), "b": second.describe()}
+    found = [{**asdict(row), "is_output": row.output not in inner, **names} for row in parity.summarize()]
     return _mark_layers(models[0], found, sqnr_db_min)
 
 
@@ -74,6 +77,8 @@ def print_comparison(rows: Sequence[dict[str, Any]], *, stream: TextIO, failures
         if row.get("leaves"):
             place = f"{row['layer']} ({row['op']}), tensor {row['output']}"
             screen.line(f"B leaves A at {place}: {row['sqnr_db']:.1f} dB")
+    for name in ("a", "b"):
+        screen.line(f"{name.upper()} is {rows[0][name]}")
     if failures is not None:
         screen.line("FAIL  B is too far from A" if failures else "PASS  B stands for A")
         for failure in failures:

@@ -21,6 +21,7 @@ from toolchain.bundle.authenticate import authenticate_bundle
 from toolchain.data import Samples, load_dataset
 from toolchain.data.dataset import measure_arrays
 from toolchain.data.feeds import bind_feeds
+from toolchain.deploy.pin import read_pin
 from toolchain.deploy.transport import OnProgress
 from toolchain.errors import usage
 from toolchain.graph.file import read_onnx
@@ -42,7 +43,16 @@ class Payload:
     path: Path
     """The ONNX file."""
     session: Session
+    threads: int
     feeds: Sequence[Arrays]
+    candidate: str | None = None
+    """What a bundle calls it; None for an ONNX file."""
+    is_shipped: bool = False
+    """Whether a deploy has proven and shipped it."""
+
+    def describe(self) -> str:
+        """Return which payload this is, in words."""
+        return describe_payload(str(self.name), self.candidate, is_shipped=self.is_shipped)
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,13 @@ class Data:
 
     path: Path
     samples: Samples
+
+
+def describe_payload(name: str, candidate: str | None, *, is_shipped: bool) -> str:
+    """Return which payload is meant by a path: of a bundle, one of its candidates."""
+    if candidate is None:
+        return name
+    return f"{candidate} of {name}, {'which ships' if is_shipped else 'the first: none has been proven yet'}"
 
 
 def read_data(path: Path | None) -> Data | None:
@@ -64,11 +81,13 @@ def read_data(path: Path | None) -> Data | None:
     return Data(path=path, samples=load_dataset("npz", {"path": str(path.resolve())}).evaluation)
 
 
-def open_payload(path: Path, *, data: Data | None, threads: int, samples: int) -> Payload:
-    """Return the model of an ONNX file, or of a bundle's preferred candidate, with at most so many samples.
+def open_payload(path: Path, *, data: Data | None, threads: int | None, samples: int) -> Payload:
+    """Return the model of an ONNX file, or of the candidate that a bundle ships, with at most so many samples.
+
+    A bundle that has no verdict yet is its first candidate. threads: where it is None, those of the candidate, or one.
 
     Raises ToolchainError before the runtime sees a file: exit 2 for a path that is neither, 10 for a signature of another
-    manifest, 11 for a bundle that differs from its manifest, 23 for a malformed file.
+    manifest, 11 for a bundle or a pin that differs from its manifest, 23 for a malformed file.
     """
     if (path / MANIFEST_NAME).is_file():
         return _open_bundle(path, threads, samples)
@@ -81,12 +100,14 @@ def open_payload(path: Path, *, data: Data | None, threads: int, samples: int) -
             fix="check the path",
         )
     read_onnx(path)  # for its checks: nobody vouches for the file
+    threads = threads or 1
     if data is None:
-        return Payload(name=path, path=path, session=open_as_board(path, threads=threads, is_timed=True), feeds=())
+        session = open_as_board(path, threads=threads, is_timed=True)
+        return Payload(name=path, path=path, session=session, threads=threads, feeds=())
     inside.grow_limits(sample_bytes=measure_arrays(data.samples.batch(0, 1)))
     session = open_as_board(path, threads=threads, is_timed=True)
     feeds = bind_feeds(data.samples, session.inputs, by_name=True, where=str(data.path), count=samples)
-    return Payload(name=path, path=path, session=session, feeds=feeds)
+    return Payload(name=path, path=path, session=session, threads=threads, feeds=feeds)
 
 
 def confine_payloads(
@@ -129,15 +150,17 @@ def choose_feeds(payloads: Sequence[Payload]) -> Sequence[Arrays]:
     )
 
 
-def _open_bundle(path: Path, threads: int, samples: int) -> Payload:
+def _open_bundle(path: Path, threads: int | None, samples: int) -> Payload:
     data = read_manifest_bytes(path)
     authenticate_bundle(path, data, None)
     manifest, bundle_id = parse_manifest(data), compute_bundle_id(data)
     check_contents(path, manifest)
-    preferred = manifest.candidates[0]
-    model = path / preferred.path
+    shipped = read_pin(path)
+    index = 0 if shipped is None else manifest.names.index(shipped)
+    chosen = manifest.candidates[index]
+    model, threads = path / chosen.path, threads or chosen.threads
     golden = open_golden(path, manifest)
-    if find_traits(preferred.runtime).engine is None:
+    if find_traits(chosen.runtime).engine is None:
         inside.grow_limits(model_bytes=measure_files([model]), sample_bytes=measure_arrays(golden.read_inputs(0, 1)))
     else:
         inside.free_memory()
@@ -145,8 +168,16 @@ def _open_bundle(path: Path, threads: int, samples: int) -> Payload:
     build = BuildRequest(
         bundle_dir=path, bundle_id=bundle_id, shapes=shapes, spec=manifest.build, engines=find_user_root()
     )
-    session = open_session(preferred.runtime, model, threads, build)
+    session = open_session(chosen.runtime, model, threads, build)
     batch = golden.find_batch(session.inputs) or 1
     runs = min(samples, golden.samples) // batch
-    feeds = [golden.read_inputs(index * batch, (index + 1) * batch) for index in range(runs)]
-    return Payload(name=path, path=model, session=session, feeds=feeds)
+    feeds = [golden.read_inputs(run * batch, (run + 1) * batch) for run in range(runs)]
+    return Payload(
+        name=path,
+        path=model,
+        session=session,
+        threads=threads,
+        feeds=feeds,
+        candidate=manifest.names[index],
+        is_shipped=shipped is not None,
+    )
