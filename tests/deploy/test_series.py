@@ -85,6 +85,25 @@ def test_what_was_derived_from_the_samples_is_believed(is_slowed):
     check_series(samples_ms, record, make_manifest(), None)
 
 
+@pytest.mark.parametrize("int8_ns", [45_001, 45_012])
+def test_two_speeds_are_believed_where_most_rounds_are_alike(int8_ns):
+    """The median of all rounds is that of the many at full speed then, in ms the next number above or below."""
+    slowed = ROUNDS // 3
+    blocks = {
+        PATHS["reference"]: [[ns] * BLOCK for ns in [56_000] * (ROUNDS - slowed) + [58_000] * slowed],
+        PATHS["int8"]: [[int8_ns] * BLOCK] * ROUNDS,
+    }
+    measured = Measurement(
+        blocks_ns=blocks,
+        steady=dict.fromkeys(blocks, True),
+        probes_ns=[(1.0, 1.0)] * (ROUNDS - slowed + 1) + [(1.4, 1.4)] * slowed,
+        best_ns=(1.0, 1.0),
+    )
+    samples_ms, record = make_honest(measured)
+    assert record.candidates[0].over_reference.full_speed == record.candidates[0].over_reference.ratio
+    check_series(samples_ms, record, make_manifest(), SETTINGS)
+
+
 def test_an_interval_that_a_wandering_series_stretched_below_zero_is_believed():
     measured = measure()
     fast = measured.blocks_ns[PATHS["int8"]]

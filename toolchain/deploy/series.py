@@ -132,8 +132,14 @@ def _is_interval(told: Ratio, ratios: _Series) -> bool:
         return _is_same(low / (1 + SESSION_LUCK), told.low) and _is_same(high * (1 + SESSION_LUCK), told.high)
     # Of two speeds: which round was at which is not told. Each kind has a median among the ratios, in the interval.
     medians = [value for value in (told.full_speed, told.slowed) if value is not None]
-    is_in = all(max(told.low, ratios.min()) <= value <= min(told.high, ratios.max()) for value in medians)
-    return len(medians) == 2 and is_in and bool(min(medians) <= np.median(ratios) <= max(medians))
+    low, high = max(told.low, float(ratios.min())), min(told.high, float(ratios.max()))
+    is_in = all(_is_between(low, value, high) for value in medians)
+    return len(medians) == 2 and is_in and _is_between(min(medians), float(np.median(ratios)), max(medians))
+
+
+def _is_between(low: float, value: float, high: float) -> bool:
+    """Return whether a value lies between two, but for the rounding of those that the board derived from nanoseconds."""
+    return _is_same(min(max(low, value), high), value)
 
 
 def _is_same(own: float | None, told: float | None) -> bool:
