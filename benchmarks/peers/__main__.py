@@ -4,9 +4,9 @@
     python -m benchmarks.peers --page LINES.jsonl
 
 PYTHON has NNCF and OpenVINO (`pip install nncf openvino onnx` in an environment of its own). One JSON line a model: the
-metric of the float file and of each quantized one, its drop with the 99 % interval, and the speed over float, interleaved.
-Ours is what a deploy would ship: int8, or float where int8 is not faster or loses more than the recipe's gate. The second
-writes such lines as the table of docs/tasks.md.
+metric of the float file and of each quantized one, its drop with the 99 % interval, and the speed over float on ONNX
+Runtime, all sessions interleaved. Ours are the candidates of the target cpu-best on one thread: for each runtime what a
+deploy would ship of that one's, and of all of them ("ships"). The second writes such lines as the table of docs/tasks.md.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,24 +28,31 @@ from numpy.typing import NDArray
 
 from benchmarks.peers import nncf_openvino, quantize_static
 from benchmarks.peers.elsewhere import quantize_elsewhere
+from benchmarks.peers.rows import fill_row
+from benchmarks.peers.shipping import Candidate
+from benchmarks.peers.table import write_table
 from benchmarks.tasks import PAGE, replace_table
 from toolchain import stages
+from toolchain.agent.manifest import TRUTH_LABELS
 from toolchain.agent.measure.bootstrap import Drop, estimate_drop
 from toolchain.agent.measure.facts import read_facts
-from toolchain.agent.measure.latency import measure_latency
-from toolchain.agent.measure.quantities import write_difference, write_value
+from toolchain.agent.measure.gates.metric import choose_drop_max
+from toolchain.agent.measure.latency import Measurement, measure_latency
 from toolchain.agent.measure.scoring import Scoring, ScoringTally
 from toolchain.agent.measure.session import open_session
 from toolchain.agent.measure.targets import slice_target
 from toolchain.data.feeds import Feeds
+from toolchain.errors import ToolchainError
 from toolchain.project.find import find_recipe, find_target
 from toolchain.project.recipe import Recipe
-from toolchain.run.cache import Cache, cache_root
+from toolchain.run.cache import Cache, Entry, cache_root
 from toolchain.run.progress import Progress
 
 MODELS = ("resnet8", "detector", "segmenter", "keyword", "tabular", "anomaly", "reader", "language")
-_TOOLS = {"ours": "ours", "quantize_static": "quantize_static", "nncf": "NNCF, OpenVINO"}
+_BASE = Candidate(precision="float32", runtime="onnxruntime")
 _BEGIN, _END = "<!-- table: python -m benchmarks.peers -->\n", "<!-- end of the table of peers -->\n"
+# Up to seven sessions share what two or three have in a deploy.
+_LATENCY_LIMIT_S = 60.0
 
 
 class Runs(Protocol):
@@ -81,15 +89,10 @@ def compare_quantizers(recipe: Recipe, nncf: Path, folder: Path, progress: Progr
     source = exported.folder / "model.onnx"
     if run.scoring is None:
         raise SystemExit(f"{recipe.name} has no metric")
-    base = open_session("onnxruntime", optimized.folder / "model.onnx", 1)
-    calibration = run.bind_calibration(source, recipe.data.calibration_samples)
+    base = _lower_ours(run, optimized, exported, _BASE)
     outputs = tuple(spec.name for spec in base.outputs)
+    calibration = run.bind_calibration(source, recipe.data.calibration_samples)
     exam = Exam(scoring=run.scoring, feeds=run.bind_evaluation(source), outputs=outputs)
-
-    def lower_ours() -> Runs:
-        facts = read_facts("onnxruntime")
-        lowered = stages.lower(run, optimized, find_target("cpu"), "int8", facts, exported=exported)
-        return open_session("onnxruntime", lowered.folder / "model.onnx", 1)
 
     def lower_static() -> Runs:
         onnx.save(quantize_static.quantize(source, calibration), folder / "static.onnx")
@@ -99,78 +102,65 @@ def compare_quantizers(recipe: Recipe, nncf: Path, folder: Path, progress: Progr
         quantize_elsewhere(nncf, nncf_openvino.WORKER, source, calibration, folder / "nncf.xml")
         return nncf_openvino.OpenVinoIr(folder / "nncf.xml", threads=1, outputs=outputs)
 
+    candidates = [
+        Candidate(precision=precision, runtime=runtime)
+        for precision, runtime in stages.list_lowered(run, find_target("cpu-best"))
+    ]
+    makers = {one.name: partial(_lower_ours, run, optimized, exported, one) for one in candidates if one != _BASE}
+    makers |= {"quantize_static": lower_static, "nncf": lower_nncf}
     truth = exam.take(base)
-    value = truth.compute()
+    found: dict[str, dict[str, Any]] = {_BASE.name: _judge(exam, truth, truth)}
+    sessions: dict[str, Runs] = {_BASE.name: base}
+    for name, make in makers.items():
+        found[name], session = _examine(exam, make, truth)
+        if session is not None:
+            sessions[name] = session
+    measurement = measure_latency(
+        {name: partial(session.run, exam.feeds[0]) for name, session in sessions.items()}, limit_s=_LATENCY_LIMIT_S
+    )
+    for name in sessions:
+        found[name] |= _compare_speed(measurement, name)
     row: dict[str, Any] = {
         "model": recipe.name,
         "metric": run.scoring.name,
         "unit": run.scoring.scale.unit,
         "samples": len(exam.feeds),
-        "float": value,
+        "float": truth.compute(),
     }
-    sessions: dict[str, Runs] = {"float": base}
-    for tool, lower in {"ours": lower_ours, "quantize_static": lower_static, "nncf": lower_nncf}.items():
-        row[tool], session = _examine(exam, lower, truth, value)
-        if session is not None:
-            sessions[tool] = session
-    feed = exam.feeds[0]
-    measured = measure_latency({name: _bind_run(session, feed) for name, session in sessions.items()})
-    for tool in sessions.keys() - {"float"}:
-        ratio = measured.compare("float", tool)
-        row[tool] |= {"speedup": ratio.ratio, "speedup_99": [ratio.low, ratio.high]}
-    drop_max = recipe.gates.metric_drop_max
-    if row["ours"]["speedup_99"][0] < 1 or (drop_max is not None and row["ours"]["drop"] > drop_max):
-        row["ours"] |= {
-            "ships": "float32",
-            "int8": dict(row["ours"]),
-            "metric": value,
-            "drop": 0.0,
-            "drop_99": [0.0, 0.0],
-        }
-        row["ours"] |= {"speedup": 1.0, "speedup_99": [1.0, 1.0]}
-    return row
+    drop_max = choose_drop_max(run.scoring.scale, recipe.gates.metric_drop_max, row["float"], TRUTH_LABELS)
+    return row | fill_row(candidates, found, measurement, drop_max=drop_max)
 
 
-def _examine(
-    exam: Exam, lower: Callable[[], Runs], truth: ScoringTally, value: float
-) -> tuple[dict[str, Any], Runs | None]:
+def _lower_ours(run: stages.Run, optimized: Entry, exported: Entry, candidate: Candidate) -> Runs:
+    target = find_target("cpu-best").narrow(candidate.precision, candidate.runtime)
+    facts = read_facts(candidate.runtime)
+    lowered = stages.lower(run, optimized, target, candidate.precision, facts, exported=exported)
+    return open_session(candidate.runtime, lowered.folder / "model.onnx", 1)
+
+
+def _compare_speed(measurement: Measurement, name: str) -> dict[str, Any]:
+    if name == _BASE.name:
+        return {"speedup": 1.0, "speedup_99": [1.0, 1.0]}
+    ratio = measurement.compare(_BASE.name, name)
+    return {"speedup": ratio.ratio, "speedup_99": [ratio.low, ratio.high]}
+
+
+def _examine(exam: Exam, lower: Callable[[], Runs], truth: ScoringTally) -> tuple[dict[str, Any], Runs | None]:
     try:
         session = lower()
-        tally = exam.take(session)
-        found = tally.compute()
+        return _judge(exam, exam.take(session), truth), session
     except subprocess.CalledProcessError as error:
         return {"error": (error.stderr.strip().splitlines() or ["no message"])[-1][:200]}, None
+    except ToolchainError as error:
+        return {"error": str(error).replace("\n", " ")[:200]}, None
     except Exception as error:  # noqa: BLE001 - whatever another tool raises is its result
         return {"error": f"{type(error).__name__}: {str(error).splitlines()[0][:160]}"}, None
+
+
+def _judge(exam: Exam, tally: ScoringTally, truth: ScoringTally) -> dict[str, Any]:
     bounds: Drop = estimate_drop(truth.metric, tally.metric, exam.scoring.scale)
-    drop = exam.scoring.scale.measure_drop(value, found)
-    return {"ships": "int8", "metric": found, "drop": drop, "drop_99": [bounds.lower, bounds.upper]}, session
-
-
-def _bind_run(session: Runs, feed: Any) -> Callable[[], object]:
-    return lambda: session.run(feed)
-
-
-def write_table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the table of docs/tasks.md."""
-    head = ("model", "metric", "float", *(f"{tool}: {what}" for tool in _TOOLS.values() for what in ("drop", "speed")))
-    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
-    return "\n".join([*lines, *map(_write_row, rows)]) + "\n"
-
-
-def _write_row(row: Mapping[str, Any]) -> str:
-    cells: list[str] = [f"`{row['model']}`", f"`{row['metric']}`", write_value(row["float"], row["unit"])]
-    for tool in _TOOLS:
-        cells += _write_cells(row[tool], row["unit"])
-    return "| " + " | ".join(cells) + " |"
-
-
-def _write_cells(found: Mapping[str, Any], unit: Any) -> Sequence[str]:
-    if "error" in found:
-        return ("does not run", "–")
-    low, high = found["speedup_99"]
-    drop = write_difference(found["drop"], unit) + (" (float)" if found["ships"] != "int8" else "")
-    return (drop, f"{found['speedup']:.2f}× ({low:.2f} to {high:.2f})")
+    drop = exam.scoring.scale.measure_drop(truth.compute(), tally.compute())
+    return {"metric": tally.compute(), "drop": drop, "drop_99": [bounds.lower, bounds.upper]}
 
 
 def main() -> None:
