@@ -9,9 +9,10 @@ and the speed over ONNX Runtime's float with its 99 % interval (one thread; all 
 is what a deploy lowers for the targets cpu and cpu-openvino, with the share of all multiply-accumulates in each precision.
 
 The others: quantize_static (MinMax, per channel, after its own preprocessing) and quantize_dynamic (per channel) of ONNX
-Runtime; NNCF with OpenVINO (--nncf: its environment's Python); AMD Quark with AdaRound (--quark; 20 minutes of a model's time on one CPU, else its recipe without). Their files need no
-quiet machine: --peers-only writes them into the folder, where a later run finds them. The second form writes such lines
-as the table of docs/wild.md.
+Runtime; NNCF with OpenVINO (--nncf: its environment's Python); AMD Quark with AdaRound (--quark; where that takes more than
+20 minutes of CPU time, its recipe without: the row has the recipe's name). Their files need no quiet machine: --peers-only writes them into the folder, where a later run finds them.
+A model that fails leaves the others their turn; the exit code is then 1. The second form writes such lines as the table of
+docs/wild.md.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -121,6 +123,7 @@ def _write_peer(
 def _write_ours(tool: str, source: Path, feeds: Sequence[Feed], target: Path) -> dict[str, Any]:
     """Write what a deploy would ship as int8 and return what its row says beside accuracy and speed."""
     runtime, target_name = _OURS[tool]
+    start_s = time.perf_counter()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         optimized = folder / "optimized.onnx"
@@ -138,10 +141,12 @@ def _write_ours(tool: str, source: Path, feeds: Sequence[Feed], target: Path) ->
             sqnr_db_min={"int8": _GATE_DB},
         )
         lower_model(request, folder, start_steps=lambda _name, _total: _ignore_step)
+        lowering_s = time.perf_counter() - start_s
         shutil.copy(folder / "model.onnx", target)
         lowering = json.loads((folder / "lowering.json").read_text(encoding="utf-8"))
     shares = find_runtime(runtime).read_placement(target, 1, feeds[0], None).precision_share_macs
     return {
+        "lowering_s": round(lowering_s, 1),
         "shares": {precision: round(share, 4) for precision, share in shares.items()},
         "held_back": len(lowering.get("held_back", ())),
         "status": lowering.get("speed", {}).get("status"),
@@ -182,6 +187,8 @@ def judge_model(source: Path, files: Mapping[str, Path]) -> dict[str, Any]:
                 found = _write_ours(tool, source, calibration, path)
             session = _open(tool, path, [spec.name for spec in base.outputs])
             found |= {"sqnr_db": _judge(session, references, evaluation), "bytes": _measure_bytes(path)}
+            if (recipe := path.with_suffix(".recipe")).is_file():
+                found["recipe"] = recipe.read_text(encoding="utf-8")
         except ToolchainError as error:
             found = {"error": str(error).replace("\n", " ")[:200]}
         except Exception as error:  # noqa: BLE001 - whatever another tool's file raises is its result
@@ -227,7 +234,7 @@ def _write_cell(found: Mapping[str, Any] | None) -> str:
     ratio, low, high = found["speed"]
     cell = f"{found['sqnr_db']:.1f} dB, {ratio:.2f}× ({low:.2f} to {high:.2f})"
     shares = [f"{100 * share:.0f} % {precision}" for precision, share in found.get("shares", {}).items()]
-    return ", ".join([cell, *shares])
+    return ", ".join([cell, *shares, *([found["recipe"]] if "recipe" in found else [])])
 
 
 def main() -> None:
@@ -252,19 +259,20 @@ def main() -> None:
         parser.error(f"no model is called {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)).resolve()
-        for name in options.models or NAMES:
-            if options.one:
-                _take_one(name, folder, options)
-            else:  # in a process of its own: what one model leaves in memory is nothing to the next
-                _run_one(name, folder, options)
+        if options.one:
+            _take_one(*options.models, folder, options)
+            return
+        # In a process of its own: what one model leaves in memory is nothing to the next.
+        if failed := [name for name in options.models or NAMES if not _run_one(name, folder, options)]:
+            sys.exit(f"failed: {', '.join(failed)}")
 
 
-def _run_one(name: str, folder: Path, options: argparse.Namespace) -> None:
+def _run_one(name: str, folder: Path, options: argparse.Namespace) -> bool:
     command = [sys.executable, "-m", "benchmarks.wild", name, "--one", "--folder", str(folder)]
     for tool in ("nncf", "quark"):
         if python := getattr(options, tool):
             command += [f"--{tool}", str(python)]
-    subprocess.run([*command, *(["--peers-only"] if options.peers_only else [])], check=True)
+    return subprocess.run([*command, *(["--peers-only"] if options.peers_only else [])], check=False).returncode == 0
 
 
 def _take_one(name: str, folder: Path, options: argparse.Namespace) -> None:

@@ -31,6 +31,8 @@ def quantize_elsewhere(
         calibration = Path(folder) / "calibration.npz"
         arrays = {f"{i}/{name}": array for i, feed in enumerate(feeds) for name, array in feed.items()}
         np.savez(calibration, **arrays)  # type: ignore[arg-type]  # keys of savez's own are no feeds
-        command = [str(python), str(script), str(source), str(calibration), str(target)]
+        # Not resolved: an environment's Python is a link, and finds the environment by its own place.
+        command = [str(path.absolute()) for path in (python, script, source, calibration, target)]
         limit = partial(resource.setrlimit, resource.RLIMIT_CPU, (limit_cpu_s, limit_cpu_s))
-        subprocess.run(command, check=True, capture_output=True, text=True, preexec_fn=limit)
+        # In a folder of its own: Quark leaves a table where it is run.
+        subprocess.run(command, check=True, capture_output=True, text=True, preexec_fn=limit, cwd=folder)

@@ -3,18 +3,26 @@
     PYTHON quark_worker.py MODEL.onnx CALIBRATION.npz OUT.onnx
 
 CALIBRATION.npz holds the feeds of run i as "i/NAME". The recipe is Quark's most thorough for CPUs that want unsigned
-activations: percentile, equalization across layers, AdaRound; with a scale per channel. Where AdaRound fails or takes too
-long for a model, OUT is that of the same recipe without it, written before.
+activations: percentile, equalization across layers, AdaRound; with a scale per channel, for which a model is brought to
+opset 13 first. Where AdaRound fails or takes too long for a model, OUT is that of the same recipe without it, written
+before. OUT with the suffix .recipe has the name of the one that OUT is of.
 """
 
-import os
+import shutil
 import sys
+import tempfile
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.version_converter
 from onnxruntime.quantization.calibrate import CalibrationDataReader
 from quark.onnx import ModelQuantizer
 from quark.onnx.quantization.config import Config, get_default_config
+
+# The first opset whose DequantizeLinear has a scale per channel.
+_OPSET_MIN = 13
 
 
 class Reader(CalibrationDataReader):
@@ -47,12 +55,27 @@ def main() -> None:
         for key in arrays.files:
             index, name = key.split("/", 1)
             feeds[int(index)][name] = arrays[key]
-    for recipe in ("U8S8_AAWS", "U8S8_AAWS_ADAROUND"):
-        config = get_default_config(recipe)
-        config.per_channel = True
-        reader = Reader([feeds[index] for index in sorted(feeds)])
-        ModelQuantizer(Config(global_quant_config=config)).quantize_model(source, target + ".part", reader)
-        os.replace(target + ".part", target)  # noqa: PTH105 - one file over another, whole
+    with tempfile.TemporaryDirectory() as folder:
+        raised = raise_opset(source, folder)
+        for recipe in ("U8S8_AAWS", "U8S8_AAWS_ADAROUND"):
+            config = get_default_config(recipe)
+            config.per_channel = True
+            reader = Reader([feeds[index] for index in sorted(feeds)])
+            part = str(Path(folder, "quantized.onnx"))
+            ModelQuantizer(Config(global_quant_config=config)).quantize_model(raised, part, reader)
+            shutil.move(part, target)
+            Path(target).with_suffix(".recipe").write_text(recipe, encoding="utf-8")
+
+
+def raise_opset(source: str, folder: str) -> str:
+    """Return the model's path, of one written into the folder where its opset is too old."""
+    model = onnx.load(source)
+    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if opset >= _OPSET_MIN:
+        return source
+    path = str(Path(folder, "raised.onnx"))
+    onnx.save(onnx.version_converter.convert_version(model, _OPSET_MIN), path)
+    return path
 
 
 if __name__ == "__main__":

@@ -1,7 +1,12 @@
 """What ships of ours beside the other quantizers, and the row that says it."""
 
+import sys
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from benchmarks.peers.elsewhere import quantize_elsewhere
 from benchmarks.peers.rows import fill_row
 from benchmarks.peers.shipping import Candidate, choose_shipped
 from benchmarks.peers.table import write_table
@@ -85,3 +90,19 @@ def test_the_table_says_what_is_in_which_precision_what_ships_and_what_does_not_
         "| `net` | `top1` | 90.00 % | 1.20× (1.10 to 1.30) | 0.00 points (float32) | 2.00× (1.90 to 2.10) "
         "| 0.10 points | 2.00× (1.90 to 2.10) | 0.10 points | 2.00× (1.90 to 2.10) | does not run | – | int8, OpenVINO |"
     )
+
+
+def test_a_tool_runs_elsewhere_on_the_feeds_by_number_and_leaves_nothing_where_it_was_asked(tmp_path, monkeypatch):
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "import sys, numpy\nopen('left_behind', 'w')\n"
+        "model, calibration, target = sys.argv[1:]\n"
+        "open(target, 'w').write(open(model).read() + str({key: int(a) for key, a in numpy.load(calibration).items()}))\n"
+    )
+    (tmp_path / "asked").mkdir()
+    monkeypatch.chdir(tmp_path / "asked")
+    Path("net.onnx").write_text("net ")
+    feeds = [{"x": np.array(3)}, {"x": np.array(4)}]
+    quantize_elsewhere(Path(sys.executable), script, Path("net.onnx"), feeds, Path("int8.onnx"))
+    assert Path("int8.onnx").read_text() == "net {'0/x': 3, '1/x': 4}"
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["int8.onnx", "net.onnx"]

@@ -16,6 +16,11 @@ def test_a_tool_that_fails_and_one_that_was_not_asked_are_told_apart():
     )
 
 
+def test_a_file_that_is_not_of_a_tool_s_best_recipe_says_of_which():
+    row = {"model": "net", "quark": {"sqnr_db": 9.0, "speed": [1.0, 0.9, 1.1], "recipe": "U8S8_AAWS"}}
+    assert "| 9.0 dB, 1.00× (0.90 to 1.10), U8S8_AAWS |" in write_table([row])
+
+
 def test_ours_has_no_share_where_it_does_not_run():
     line = write_table([{"model": "net", "ours": {"error": "exit 23"}}]).splitlines()[2]
     assert line.endswith("| does not run | – |")
