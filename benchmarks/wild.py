@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,9 +35,9 @@ from onnxruntime import quantization
 
 from benchmarks.peers import nncf_openvino, quantize_static
 from benchmarks.peers.elsewhere import quantize_elsewhere
-from benchmarks.tasks import replace_table
 from benchmarks.wild_inputs import Feed
 from benchmarks.wild_models import NAMES, fetch, list_feeds
+from benchmarks.wild_page import GATE_DB, write_page
 from toolchain.agent.measure.facts import read_facts
 from toolchain.agent.measure.latency import measure_latency
 from toolchain.agent.measure.parity import Parity
@@ -52,21 +52,10 @@ from toolchain.project.find import find_target
 from toolchain.project.recipe import QuantizeSection
 
 _CALIBRATION, _EVALUATED = 96, 32
-_GATE_DB = 20.0
 _QUARK_LIMIT_CPU_S = 1200
-_TOOLS = {
-    "quantize_static": "quantize_static",
-    "quantize_dynamic": "quantize_dynamic",
-    "nncf": "NNCF, OpenVINO",
-    "quark": "AMD Quark",
-    "ours": "ours, ONNX Runtime",
-    "ours_openvino": "ours, OpenVINO",
-}
 # The runtime that ours is lowered for, and the target.
 _OURS = {"ours": ("onnxruntime", "cpu"), "ours_openvino": ("openvino", "cpu-openvino")}
 _SUFFIXES = {"nncf": "xml"}
-_PAGE = Path(__file__).parents[1] / "docs/wild.md"
-_BEGIN, _END = "<!-- table: python -m benchmarks.wild -->\n", "<!-- end of the table -->\n"
 
 
 class Runs(Protocol):
@@ -138,7 +127,7 @@ def _write_ours(tool: str, source: Path, feeds: Sequence[Feed], target: Path) ->
             facts=read_facts(runtime),
             feeds=feeds,
             options=QuantizeSection(),
-            sqnr_db_min={"int8": _GATE_DB},
+            sqnr_db_min={"int8": GATE_DB},
         )
         lower_model(request, folder, start_steps=lambda _name, _total: _ignore_step)
         lowering_s = time.perf_counter() - start_s
@@ -217,26 +206,6 @@ def _measure_bytes(path: Path) -> int:
     return path.stat().st_size + (weights.stat().st_size if path.suffix == ".xml" else 0)
 
 
-def write_table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the table of docs/wild.md: accuracy and speed of each tool, and what of ours is in int8."""
-    head = ("model", *_TOOLS.values())
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
-    return "\n".join([*lines, *map(_write_row, rows)]) + "\n"
-
-
-def _write_row(row: Mapping[str, Any]) -> str:
-    return "| " + " | ".join([f"`{row['model']}`", *(_write_cell(row.get(tool)) for tool in _TOOLS)]) + " |"
-
-
-def _write_cell(found: Mapping[str, Any] | None) -> str:
-    if found is None or "error" in found:
-        return "does not run" if found else "–"
-    ratio, low, high = found["speed"]
-    cell = f"{found['sqnr_db']:.1f} dB, {ratio:.2f}× ({low:.2f} to {high:.2f})"
-    shares = [f"{100 * share:.0f} % {precision}" for precision, share in found.get("shares", {}).items()]
-    return ", ".join([cell, *shares, *([found["recipe"]] if "recipe" in found else [])])
-
-
 def main() -> None:
     """Print one row per model, or write the page."""
     parser = argparse.ArgumentParser(
@@ -251,9 +220,7 @@ def main() -> None:
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.page is not None:
-        rows = [json.loads(line) for line in options.page.read_text(encoding="utf-8").splitlines()]
-        page = replace_table(_PAGE.read_text(encoding="utf-8"), write_table(rows), begin=_BEGIN, end=_END)
-        _PAGE.write_text(page, encoding="utf-8")
+        write_page(options.page)
         return
     if unknown := set(options.models) - set(NAMES):
         parser.error(f"no model is called {', '.join(sorted(unknown))}")
