@@ -1,8 +1,11 @@
-"""What each model leaves of its device under a runtime: `python -m benchmarks.roofline --runtime openvino dist/*/*/report.json`.
+"""What each model leaves of its device under a runtime.
+
+    python -m benchmarks.roofline [--runtime openvino] [--page] dist/*/*/report.json
 
 Of deploys before it (`toolchain deploy MODEL --target TARGET`): what a run takes, and which share of that all layers which have a
 roof would take at the peaks; the same of their own times under the profiler; what of that run lies in no kernel, and the
-three layers with the most to gain (docs/lowering.md, docs/openvino.md, docs/verdict.md).
+three layers with the most to gain (docs/verdict.md). --page writes the table into docs/lowering.md, OpenVINO's into
+docs/openvino.md.
 """
 
 from __future__ import annotations
@@ -12,12 +15,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.tasks import replace_table
 from toolchain.agent.measure.quantities import ABSENT, write_digits, write_percent
 from toolchain.report.explanation_shape import Gain, LayerCosts, MachinePeaks
 from toolchain.report.layer_words import describe_roof, name_layer, write_us
 from toolchain.report.read import read_report
 from toolchain.report.shape import Report
 
+_DOCS = Path(__file__).parents[1] / "docs"
+_PAGES = {"onnxruntime": _DOCS / "lowering.md", "openvino": _DOCS / "openvino.md"}
+_BEGIN, _END = "<!-- table: python -m benchmarks.roofline -->\n", "<!-- end of the roofline -->\n"
 _COLUMNS = (
     "model",
     "a run",
@@ -64,10 +71,13 @@ def write_table(reports: Sequence[Report], *, runtime: str) -> str:
             silent.append(f"{report['model']}: no times ({why})")
             continue
         p50_ms = None if report["latency"] is None else report["latency"]["deployed"]["p50_ms"]
-        rows.append(write_row(report["model"], found, plain_us=None if p50_ms is None else 1000 * p50_ms))
+        name = (
+            report["model"] if report["precision"] in (None, "int8") else f"{report['model']} ({report['precision']})"
+        )
+        rows.append(write_row(name, found, plain_us=None if p50_ms is None else 1000 * p50_ms))
         peaks += [] if found["peaks"] is None else [found["peaks"]]
     head = [f"| {' | '.join(_COLUMNS)} |", "| --- " * len(_COLUMNS) + "|"] if rows else []
-    told = [f"\npeaks under {runtime}: {_describe_peaks(peaks)}"] if rows else [f"no report of {runtime} with times"]
+    told = [f"\nPeaks under {runtime}: {_describe_peaks(peaks)}."] if rows else [f"no report of {runtime} with times"]
     return "\n".join([*head, *rows, *told, *silent])
 
 
@@ -81,13 +91,27 @@ def _describe_peaks(peaks: Sequence[MachinePeaks]) -> str:
     )
 
 
+def replace_roofline(table: str, *, runtime: str) -> tuple[Path, str]:
+    """Return the page of a runtime, and its text with another table."""
+    page = _PAGES[runtime]
+    return page, replace_table(page.read_text(encoding="utf-8"), table, begin=_BEGIN, end=_END)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("reports", nargs="+", type=Path, metavar="REPORT.json")
-    parser.add_argument("--runtime", default="onnxruntime", help="of the target; onnxruntime without it")
+    parser.add_argument(
+        "--runtime", choices=_PAGES, default="onnxruntime", help="of the target; onnxruntime without it"
+    )
+    parser.add_argument("--page", action="store_true", help="write the table into the runtime's page")
     given = parser.parse_args()
-    sys.stdout.write(write_table([read_report(path) for path in given.reports], runtime=given.runtime) + "\n")
+    table = write_table([read_report(path) for path in given.reports], runtime=given.runtime) + "\n"
+    if not given.page:
+        sys.stdout.write(table)
+        return
+    page, text = replace_roofline(table, runtime=given.runtime)
+    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
