@@ -5,7 +5,6 @@ On a board such a file lies among the agent's own, where the bundle's writer and
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -32,11 +31,9 @@ def use_member(seam: Seam, name: object, *, where: str | None = None, folder: Pa
         _name_file(seam, name, folder / file, where)
     member = find_member(seam, name, where=where)
     if not member.is_ours:
-        from toolchain.agent.measure import decoders, metrics, runtimes
-
         if seam in (METRICS, DECODERS):
             check_board_code(member)
-        register_member({METRICS: metrics, DECODERS: decoders, RUNTIMES: runtimes}[seam], member.name, member.path)
+        register_member(_find_package(seam), member.name, member.path)
     return member
 
 
@@ -46,7 +43,7 @@ def load_used(seam: Seam, name: str) -> ModuleType:
     Raises ToolchainError (exit 2) as use_member does, and for a file that breaks as it is imported.
     """
     with blame_member(use_member(seam, name)):
-        return import_member(importlib.import_module(seam.package), name)
+        return import_member(_find_package(seam), name)
 
 
 def read_name(reference: str) -> str:
@@ -67,6 +64,12 @@ def use_argument(text: str) -> None:
             fix="write it as in --member metrics:within_two=models/tiny/my_metric.py",
         )
     use_member(_SEAMS[kind], f"{file}:{name}", where="--member", folder=Path.cwd())
+
+
+def _find_package(seam: Seam) -> ModuleType:
+    from toolchain.agent.measure import decoders, metrics, runtimes
+
+    return {METRICS: metrics, DECODERS: decoders, RUNTIMES: runtimes}[seam]
 
 
 def _name_file(seam: Seam, name: str, path: Path, where: str | None) -> None:
