@@ -25,6 +25,7 @@ from toolchain.lower.dynamic.choice import ScaleChoice, choose_scales
 from toolchain.lower.float_graph import bind_comparison
 from toolchain.lower.float_reasons import explain_float_layers, explain_shared, list_operators
 from toolchain.lower.learned import match_weight_bits
+from toolchain.lower.pair_opset import check_pairs
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.ranges import TensorRange
@@ -86,9 +87,10 @@ def lower_int8(
 
     feeds: the calibration set, one run each. sqnr_db_min: what every output must keep, in dB. task: what
     decides in its place for outputs that a metric reads.
-    Raises ToolchainError: exit 2 for a layer in keep_float that the model lacks, 18 where the model returns NaN, 23
-    where an activation is NaN.
+    Raises ToolchainError: exit 2 for a layer in keep_float that the model lacks, 12 for an opset that is too new, 18 where
+    the model returns NaN, 23 where an activation is NaN.
     """
+    check_pairs(model)
     with TemporaryFolder() as folder:
         return _lower(model, feeds, folder, options, policy, sqnr_db_min, threads, start_steps, task)
 

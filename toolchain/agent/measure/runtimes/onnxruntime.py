@@ -144,7 +144,7 @@ def _open(path: Path, options: Any, *, disabled_optimizers: Sequence[str] = ()) 
             f"ONNX Runtime {onnxruntime.__version__} cannot run this payload",
             where=str(path),
             found=first_line(error),
-            fix="upgrade ONNX Runtime on the board, or lower the model for the version that is there",
+            fix="upgrade ONNX Runtime where it is opened, or export the model with an older opset and deploy it again",
         ) from error
     except list_errors() as error:
         raise ToolchainError(
