@@ -59,8 +59,9 @@ CASES = {
 }
 
 
-def judge(metric, targets, answer):
-    return judge_by_permutation(find_scoring(MetricSpec(name=metric, reference=None)), answer, targets, where="data")
+def judge(metric, targets, answer, drop_max=None):
+    scoring = find_scoring(MetricSpec(name=metric, reference=None))
+    return judge_by_permutation(scoring, answer, targets, drop_max=drop_max, where="data")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -82,3 +83,35 @@ def test_too_few_samples_to_tell_are_said():
     few = {"mask": MASKS[:3]}
     (warning,) = judge("miou", few, lambda index: ({}, {"mask": MASKS[index : index + 1]}))
     assert "3 evaluation samples are too few" in warning
+
+
+def test_a_default_gate_that_answers_to_other_samples_pass_is_refused_and_one_of_the_recipes_own_is_not():
+    """As where a model answers in kilometres and the targets are metres: it is right, and a hundredth of its error is more."""
+
+    def answer(index):
+        return {}, {"output": VALUES[index : index + 1] / 1000}
+
+    with pytest.raises(ToolchainError) as caught:
+        judge("mae", {"values": VALUES}, answer)
+    assert caught.value.code == ExitCode.USAGE
+    assert "the gate on the metric proves nothing" in caught.value.what
+    assert "gates.metric_drop_max" in caught.value.fix
+    (warning,) = judge("mae", {"values": VALUES}, answer, drop_max=1e-6)
+    assert "too few to tell" in warning
+
+
+def draw_guesses(samples, lead):
+    """Return class sets of so many samples, and answers that are right in this share more than a guess is."""
+    generator = np.random.default_rng(1)
+    labels = generator.integers(0, 2, (samples, 3))
+    told = np.where(generator.random((samples, 3)) < lead, labels, generator.integers(0, 2, (samples, 3)))
+    return {"labels": labels}, lambda index: ({}, {"output": told[index : index + 1].astype(np.float32)})
+
+
+def test_of_many_samples_answers_that_cannot_be_told_from_those_to_others_are_refused():
+    """As where the columns of class sets are mixed up: 256 of them are not too few, and 2,000 of them tell."""
+    guessed = draw_guesses(300, 0.0)
+    with pytest.raises(ToolchainError, match="not better than chance"):
+        judge("f1", *guessed)
+    assert judge("f1", *draw_guesses(300, 0.5)) == []
+    assert judge("f1", *draw_guesses(2000, 0.16)) == []

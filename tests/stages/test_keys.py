@@ -504,6 +504,13 @@ def test_int8_that_the_metric_decides_depends_on_the_metric_its_gate_and_the_eva
     assert list_changed(before, list_keys(project)) == JUDGED | {"lower-int8", "bundle"}
 
 
+def test_whether_the_gate_proves_anything_is_asked_anew_for_another_gate(project):
+    edit(project / "recipe.toml", "[train]", '[task]\ntruth = "float"\n[train]')
+    before = list_keys(project)
+    edit(project / "recipe.toml", "metric_drop_max = 0.01", "metric_drop_max = 0.9")
+    assert "evidence" in list_changed(before, list_keys(project))
+
+
 def test_float_precisions_of_a_model_trained_for_int8_take_the_gate_of_int8(tmp_path):
     (tmp_path / "recipe.toml").write_text(f"{RECIPE}sqnr_db_min = {{ int8 = 18.0, fp16 = 30.0 }}\n")
     (tmp_path / "board.toml").write_text(TARGET)

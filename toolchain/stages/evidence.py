@@ -34,6 +34,8 @@ def evidence(run: Run, weights: Path | None, imported: Entry | None) -> list[str
     inputs = {
         **run.identify_code(__name__, *run.metric_members, libraries=("torchvision",)),
         "metric": run.describe_metric(),
+        # Of a metric over class labels it is asked below, of others as the model is judged.
+        **({} if judges_classes(run) else {"metric_drop_max": run.recipe.gates.metric_drop_max}),
         "evaluation": [run.data.evaluation.sha256, run.count_evaluation()],
         **run.identify_calibration(run.recipe.data.calibration_samples),
         **({} if weights is None else run.identify_model(weights)),

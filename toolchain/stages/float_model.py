@@ -138,6 +138,7 @@ def judge_model(run: Run, model: FloatModel) -> list[str]:
             run.scoring,
             lambda index: (evaluation.batch(index, index + 1), model(index)),
             run.take_targets(),
+            drop_max=run.recipe.gates.metric_drop_max,
             where=run.name_data(),
         )
     from toolchain.data.chance import answers_right, judge_float_model, measure_chance
