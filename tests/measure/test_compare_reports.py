@@ -89,6 +89,11 @@ def test_of_a_metric_that_should_be_low_a_higher_value_is_worse(compare, report)
         ("device.runtime_version", lambda document: document["device"].update(runtime_version="0.1")),
         ("device.threads", lambda document: document["device"].update(threads=7)),
         ("provenance.evaluation_sha256", lambda document: document["provenance"].update(evaluation_sha256="cd" * 32)),
+        ("metric.truth", lambda document: document["metric"].update(truth="float")),
+        (
+            "provenance.recipe.task.metric_options",
+            lambda document: document["provenance"].update(recipe={"task": {"metric_options": {"k": 5}}}),
+        ),
         ("metric.samples", lambda document: document["metric"].update(samples=3)),
         ("latency.batch", lambda document: document["latency"].update(batch=9)),
         ("target", lambda document: document.update(target="another")),

@@ -104,10 +104,19 @@ def _list_fields(report: Report) -> Iterator[tuple[str, Any]]:
     for name in _DEVICE:
         yield f"device.{name}", device.get(name)
     yield "provenance.evaluation_sha256", report["provenance"].get("evaluation_sha256")
-    for name in ("name", "unit", "direction", "samples"):
+    for name in ("name", "truth", "unit", "direction", "samples"):
         yield f"metric.{name}", _read(report, "metric", name)
+    yield "provenance.recipe.task.metric_options", _read_metric_options(report)
     for name in ("scope", "batch", "threads"):
         yield f"latency.{name}", _read(report, "latency", name)
+
+
+def _read_metric_options(report: Report) -> Mapping[str, Any]:
+    """Return what changes a metric under its name, such as the k of a recall at k; nothing where no recipe says it."""
+    found: Any = report["provenance"]
+    for key in ("recipe", "task", "metric_options"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else _EMPTY
 
 
 def _judge(first: Report, second: Report, limits: Limits) -> Iterator[tuple[ExitCode, str]]:
