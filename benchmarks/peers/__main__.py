@@ -6,7 +6,8 @@
 PYTHON has NNCF and OpenVINO (`pip install nncf openvino onnx` in an environment of its own). One JSON line a model: the
 metric of the float file and of each quantized one, its drop with the 99 % interval, and the speed over float on ONNX
 Runtime, all sessions interleaved. Ours are the candidates of the target cpu-best on one thread: for each runtime what a
-deploy would ship of that one's, and of all of them ("ships"). The second writes such lines as the table of docs/tasks.md.
+deploy would ship of that one's, and of all of them ("ships"). The second writes such lines as the table of docs/tasks.md:
+of several of one model the last.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from benchmarks.peers import nncf_openvino, quantize_static
 from benchmarks.peers.elsewhere import quantize_elsewhere
 from benchmarks.peers.rows import fill_row
 from benchmarks.peers.shipping import Candidate
-from benchmarks.peers.table import write_table
+from benchmarks.peers.table import order_rows, write_table
 from benchmarks.tasks import PAGE, replace_table
 from toolchain import stages
 from toolchain.agent.manifest import TRUTH_LABELS
@@ -172,7 +173,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.page is not None:
         rows = [json.loads(line) for line in options.page.read_text(encoding="utf-8").splitlines()]
-        page = replace_table(PAGE.read_text(encoding="utf-8"), write_table(rows), begin=_BEGIN, end=_END)
+        page = replace_table(
+            PAGE.read_text(encoding="utf-8"), write_table(order_rows(rows, MODELS)), begin=_BEGIN, end=_END
+        )
         PAGE.write_text(page, encoding="utf-8")
         return
     if options.nncf is None:

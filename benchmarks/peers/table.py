@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from toolchain.agent.measure.quantities import write_difference, write_value
@@ -18,6 +18,12 @@ _HEAD = (
     *(f"{tool}: {what}" for tool in _TOOLS.values() for what in ("drop", "speed")),
     "ships",
 )
+
+
+def order_rows(rows: Iterable[Mapping[str, Any]], models: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Return the last row of each model, in the order of these models, others behind them."""
+    last = {row["model"]: row for row in rows}
+    return [last[model] for model in dict.fromkeys([*models, *last]) if model in last]
 
 
 def write_table(rows: Iterable[Mapping[str, Any]]) -> str:

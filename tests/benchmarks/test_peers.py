@@ -9,7 +9,7 @@ import pytest
 from benchmarks.peers.elsewhere import quantize_elsewhere
 from benchmarks.peers.rows import fill_row
 from benchmarks.peers.shipping import Candidate, choose_shipped
-from benchmarks.peers.table import write_table
+from benchmarks.peers.table import order_rows, write_table
 from toolchain.agent.measure.latency import Measurement
 
 ORT8, OV8, ORT32, OV32 = CANDIDATES = tuple(
@@ -106,3 +106,8 @@ def test_a_tool_runs_elsewhere_on_the_feeds_by_number_and_leaves_nothing_where_i
     quantize_elsewhere(Path(sys.executable), script, Path("net.onnx"), feeds, Path("int8.onnx"))
     assert Path("int8.onnx").read_text() == "net {'0/x': 3, '1/x': 4}"
     assert sorted(path.name for path in Path.cwd().iterdir()) == ["int8.onnx", "net.onnx"]
+
+
+def test_the_last_row_of_a_model_counts_in_the_order_of_the_table_whatever_came_first():
+    rows = [{"model": model, "run": run} for run, model in enumerate(["c", "own", "a", "c"])]
+    assert [row["run"] for row in order_rows(rows, ("a", "b", "c"))] == [2, 3, 1]
