@@ -8,7 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.peers.table import order_rows
 from benchmarks.tasks import replace_table
+from benchmarks.wild_models import NAMES
 
 GATE_DB = 20.0
 _PAGE = Path(__file__).parents[1] / "docs/wild.md"
@@ -28,9 +30,8 @@ _TOOLS = {
 
 
 def write_page(lines: Path) -> None:
-    """Write the rows into the page: of several of one model the last."""
-    read = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
-    rows = list({row["model"]: row for row in read}.values())
+    """Write the rows into the page: of several of one model the last, in the order in which they are fetched."""
+    rows = order_rows(map(json.loads, lines.read_text(encoding="utf-8").splitlines()), NAMES)
     table = write_table(rows) + "\n" + "\n".join(write_summary(rows)) + "\n"
     _PAGE.write_text(replace_table(_PAGE.read_text(encoding="utf-8"), table, begin=_BEGIN, end=_END), encoding="utf-8")
 
