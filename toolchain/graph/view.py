@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,15 +87,16 @@ def _to_array(tensor: onnx.TensorProto) -> NDArray[np.generic]:
     return np.asarray(numpy_helper.to_array(tensor))
 
 
-def read_names(node: onnx.NodeProto) -> Iterator[str]:
-    """Yield the tensors that a node reads, those that its subgraphs capture included."""
-    yield from (name for name in node.input if name)
+def read_names(node: onnx.NodeProto) -> list[str]:
+    """Return the tensors that a node reads, those that its subgraphs capture included."""
+    names = [name for name in node.input if name]
     for graph in _subgraphs(node):
         inner = {name for child in graph.node for name in child.output}
         inner |= {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
         reads = [name for child in graph.node for name in read_names(child)]
         reads += [value.name for value in graph.output]
-        yield from (name for name in reads if name not in inner)
+        names += [name for name in reads if name not in inner]
+    return names
 
 
 def rename_reads(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
@@ -122,8 +123,10 @@ def attribute_float(node: onnx.NodeProto, name: str, default: float) -> float:
     return next((float(attribute.f) for attribute in node.attribute if attribute.name == name), default)
 
 
-def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    graphs: list[onnx.GraphProto] = []
     for attribute in node.attribute:
         if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
+            graphs.append(attribute.g)
+        graphs.extend(attribute.graphs)
+    return graphs

@@ -210,7 +210,7 @@ def keep_accurate(
         if len(unseen) > 1:
             seen = seen.join(unseen.pop(0))
         else:
-            gate_db = try_seen(found).low_db + missing_db
+            gate_db = seen.measure_sqnr_db(found) + missing_db
     return Kept(
         reasons={
             name: f"spoils an output: alone in int8 it leaves {alone_db[name]:.1f} dB of SQNR"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ def count_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def do_each(work: Callable[..., _Made], *items: Iterable[Any], workers: int) -> Iterator[_Made]:
+def do_each(work: Callable[..., _Made], *items: Iterable[Any], workers: int) -> Generator[_Made, None, None]:
     """Yield what the work makes of each of the items, in their order, several at a time; few of them are in memory."""
     if workers == 1:
         yield from map(work, *items)

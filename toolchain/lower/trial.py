@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,17 +28,21 @@ from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.stored_weights import StoredWeights
 
 Arrays = Mapping[str, NDArray[np.generic]]
+Runs = dict[int, Mapping[str, Powers]]
+"""The powers of signal and noise of each output, by the number of the sample."""
 
 # Resamples of the bootstrap, and the quantile of them that is taken as the bound on either side.
 _DRAWS = 400
 _QUANTILE = 0.02
 
-# A trial looks first when it has so many samples, then at twice as many, and ends where even the upper bound is under the
-# gate. It never ends early because it passes: the one sample that spoils an output may be the last.
+# Benches are compared first when they have so many samples, then at twice as many.
 _FIRST_LOOK = 8
 
 # Above the gate: of the noise that it allows a tenth is there. What would make numbers better has no layer to win then.
 AMPLE_DB = 10.0
+
+# The signal of an output of zeros.
+_TINY = 1e-300
 
 # Of two ways that keep so nearly the same it does not matter which is taken: a layer in float is worth more.
 _ALIKE_DB = 1.0
@@ -63,9 +67,7 @@ class Trial:
 
     passes: bool
     low_db: float
-    """What the worst output surely keeps, in dB, on the samples that the trial looked at."""
-    surely: bool = False
-    """Of one that fails: even the upper bound missed the gate, so that more samples would not change it."""
+    """What the worst output surely keeps, in dB; of one that fails, what it keeps at most."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,9 @@ class Bench:
     """The model's large weights, which trials are then written without; None writes each whole."""
     engines: Path | None = None
     """Where a runtime that builds engines keeps those of trials."""
-    _known: dict[frozenset[str], list[Mapping[str, Powers]]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-    """What each set of layers in float returned for the first samples, so that none is run again: a bench made from this one,
-    which may build or feed something else, starts without."""
+    _known: dict[frozenset[str], Runs] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What each set of layers in float returned, so that no sample is run again: a bench made from this one, which may build or
+    feed something else, starts without."""
 
     def on(self, feeds: Sequence[Arrays], references: Sequence[Arrays] = ()) -> Bench:
         """Return the same bench on other samples; references: what the float model returned for them, where it is known.
@@ -118,16 +118,19 @@ class Bench:
         yield from do_each(session.run, feeds, workers=workers)
 
     def join(self, other: Bench) -> Bench:
-        """Return the bench with the samples of both, and what is known of its own."""
+        """Return the bench with the samples of both, and what is known of them; the other builds the same."""
         joined = replace(self, feeds=[*self.feeds, *other.feeds], references=[*self.references, *other.references])
-        joined._known.update({layers: list(runs) for layers, runs in self._known.items()})
+        for bench, first in ((self, 0), (other, len(self.feeds))):
+            for layers, runs in bench._known.items():
+                joined._known.setdefault(layers, {}).update({first + sample: run for sample, run in runs.items()})
         return joined
 
     def measure_outputs_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> dict[str, SqnrEstimate]:
         """Return the SQNR of every output with these layers in float, on the first `samples` of the feeds, or on all."""
-        count = len(self.feeds[:samples])
-        *_, estimates = self.measure(keep_float, looks=[count])
-        return estimates
+        wanted = range(len(self.feeds[:samples]))
+        known = self._known.setdefault(keep_float, {})
+        known.update(self._measure(keep_float, [sample for sample in wanted if sample not in known]))
+        return _estimate_outputs([known[sample] for sample in wanted])
 
     def measure_sqnr_db(self, keep_float: frozenset[str], *, samples: int | None = None) -> float:
         """Return what the worst output surely keeps, in dB, with these layers in float."""
@@ -173,27 +176,48 @@ class Bench:
     def try_out(self, keep_float: frozenset[str], *, sqnr_db_min: float) -> Trial:
         """Return whether every output surely keeps an SQNR with these layers in float.
 
-        It ends as soon as it surely fails; what passes was judged by all samples.
+        It ends where what it has seen misses the gate whatever is left would add, as noise is never negative: samples that are
+        usually loud come first. What passes was judged by all.
         """
-        looks, low_db = list_looks(len(self.feeds)), -math.inf
-        for estimates in self.measure(keep_float, looks=looks):
-            low_db = min(estimate.low_db for estimate in estimates.values())
-            if min(estimate.high_db for estimate in estimates.values()) < sqnr_db_min:
-                return Trial(passes=False, low_db=low_db, surely=True)
-        return Trial(passes=low_db >= sqnr_db_min, low_db=low_db)
+        known = self._known.setdefault(keep_float, {})
+        left = [sample for sample in self._rank_samples() if sample not in known]
+        with closing(self._measure(keep_float, left)) as runs:
+            while True:
+                low_db = min(row.low_db for row in _estimate_outputs([*(self._silence | known).values()]).values())
+                if low_db < sqnr_db_min:
+                    return Trial(passes=False, low_db=low_db)
+                run = next(runs, None)
+                if run is None:
+                    return Trial(passes=True, low_db=low_db)
+                known.update([run])
 
-    def measure(self, keep_float: frozenset[str], *, looks: Sequence[int]) -> Iterator[dict[str, SqnrEstimate]]:
-        """Yield the SQNR of every output over the first samples, as many as each look asks for."""
-        known = self._known.setdefault(keep_float, [])
-        opened: tuple[HostSession | Session, int] | None = None
-        for look in looks:
-            if len(known) < look:
-                session, workers = opened = opened or self._open(keep_float)
-                rest = slice(len(known), look)
-                known.extend(
-                    do_each(partial(_compare, session), self.feeds[rest], self.references[rest], workers=workers)
-                )
-            yield {name: _estimate([run[name] for run in known[:look]]) for name in known[0]}
+    @cached_property
+    def _silence(self) -> Runs:
+        """What a model would return that is the reference."""
+        return {sample: _compare(outputs, outputs) for sample, outputs in enumerate(self.references)}
+
+    def _rank_samples(self) -> list[int]:
+        """Return the samples, those before the others in which the last trials found more of an output's noise."""
+        signal = {name: sum(run[name].signal for run in self._silence.values()) for name in self._silence[0]}
+        loudness = dict.fromkeys(self._silence, 0.0)
+        for runs in self._known.values():
+            for sample, run in runs.items():
+                loudness[sample] = max(powers.noise / max(signal[name], _TINY) for name, powers in run.items())
+        return sorted(loudness, key=lambda sample: -loudness[sample])
+
+    def _measure(
+        self, keep_float: frozenset[str], samples: Sequence[int]
+    ) -> Generator[tuple[int, Mapping[str, Powers]], None, None]:
+        """Yield each of these samples with the powers of signal and noise of its outputs."""
+        if not samples:
+            return
+        session, workers = self._open(keep_float)
+
+        def measure(sample: int) -> tuple[int, Mapping[str, Powers]]:
+            return sample, _compare(self.references[sample], session.run(self.feeds[sample]))
+
+        with closing(do_each(measure, samples, workers=workers)) as runs:
+            yield from runs
 
     def _open(self, keep_float: frozenset[str]) -> tuple[HostSession | Session, int]:
         """Return a session of the model with these layers in float, and how many runs of it may be going on at once."""
@@ -241,11 +265,14 @@ def list_looks(samples: int) -> list[int]:
     return [*(look for look in looks if look < samples), samples]
 
 
-def _compare(session: HostSession | Session, feed: Arrays, reference: Arrays) -> dict[str, Powers]:
+def _compare(reference: Arrays, outputs: Arrays) -> Mapping[str, Powers]:
     """Return the powers of signal and noise of each output of one run."""
-    outputs = session.run(feed)
     check_outputs(reference, outputs)
     return {name: measure_powers(array, outputs[name]) for name, array in reference.items()}
+
+
+def _estimate_outputs(runs: Sequence[Mapping[str, Powers]]) -> dict[str, SqnrEstimate]:
+    return {name: _estimate([run[name] for run in runs]) for name in runs[0]}
 
 
 def _estimate(samples: Sequence[Powers]) -> SqnrEstimate:
@@ -255,10 +282,15 @@ def _estimate(samples: Sequence[Powers]) -> SqnrEstimate:
     a low one, because other samples may hold more of them.
     """
     signal, noise = (np.array([getattr(powers, part) for powers in samples]) for part in ("signal", "noise"))
-    draws = np.random.default_rng(0).integers(0, len(signal), (_DRAWS, len(signal)))
+    draws = _draw(len(signal))
     drawn_db = to_db(signal[draws].sum(axis=1), noise[draws].sum(axis=1))
     low, high = np.quantile(drawn_db, [_QUANTILE, 1.0 - _QUANTILE])
     return SqnrEstimate(sqnr_db=float(to_db(signal.sum(), noise.sum())), low_db=float(low), high_db=float(high))
+
+
+@cache
+def _draw(samples: int) -> NDArray[np.intp]:
+    return np.random.default_rng(0).integers(0, samples, (_DRAWS, samples))
 
 
 def find_kernels(runtime: str, facts: Facts) -> str | None:
