@@ -2,14 +2,10 @@
 
 #include <algorithm>
 
-#include "text/tables.h"
-
-#include "text/character_tables.inc"
+#include "text/characters.h"
+#include "text/utf8.h"
 
 namespace edge_app {
-
-const char* const kTextTables = kTables;
-
 namespace {
 
 using Text = std::u32string;
@@ -21,65 +17,10 @@ constexpr size_t kLettersMax = 100;
 constexpr int64_t kFirstByte = 1;
 constexpr const char* kSpecial[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
 
-template <typename Row, size_t count>
-const Row* find(const Row (&rows)[count], char32_t code) {
-  const Row* row = std::upper_bound(rows, rows + count, code, [](char32_t value, const Row& each) { return value < each.first; });
-  return row == rows || code > (row - 1)->last ? nullptr : row - 1;
-}
-
-bool is_space(char32_t code) { return find(kSpace, code) != nullptr; }
-
-// Chinese as BERT means it.
-bool is_cjk(char32_t code) {
-  constexpr char32_t kRanges[][2] = {{0x4E00, 0x9FFF},   {0x3400, 0x4DBF},   {0x20000, 0x2A6DF}, {0x2A700, 0x2B73F},
-                                     {0x2B740, 0x2B81F}, {0x2B920, 0x2CEAF}, {0xF900, 0xFAFF},   {0x2F800, 0x2FA1F}};
-  return std::any_of(std::begin(kRanges), std::end(kRanges), [&](const auto& range) { return range[0] <= code && code <= range[1]; });
-}
-
-void lower(char32_t code, Text& text) {
-  if (const Long* row = find(kLowerLong, code)) {
-    text.append(kLongParts + row->start, row->count);
-    return;
-  }
-  const Move* row = find(kLower, code);
-  const bool moves = row && (code - row->first) % row->step == 0;
-  text += moves ? static_cast<char32_t>(static_cast<int32_t>(code) + row->distance) : code;
-}
-
-void decompose(char32_t code, Text& text) {
-  constexpr char32_t kSyllables = 0xAC00, kLeading = 0x1100, kVowels = 0x1161, kTrailing = 0x11A7;
-  if (code >= kSyllables && code < kSyllables + 11172) {
-    const char32_t syllable = code - kSyllables;
-    text += kLeading + syllable / (21 * 28);
-    text += kVowels + syllable % (21 * 28) / 28;
-    if (syllable % 28) text += kTrailing + syllable % 28;
-  } else if (const Long* row = find(kDecomposed, code)) {
-    text.append(kLongParts + row->start, row->count);
-  } else {
-    text += code;
-  }
-}
-
-uint32_t find_order(char32_t code) {
-  const Valued* row = find(kOrder, code);
-  return row ? row->value : 0;
-}
-
-// The marks behind each character in canonical order.
-void order_marks(Text& text) {
-  for (size_t start = 0; start < text.size();) {
-    size_t stop = start;
-    while (stop < text.size() && find_order(text[stop])) ++stop;
-    std::stable_sort(text.begin() + static_cast<ptrdiff_t>(start), text.begin() + static_cast<ptrdiff_t>(stop),
-                     [](char32_t first, char32_t second) { return find_order(first) < find_order(second); });
-    start = stop + 1;
-  }
-}
-
 Text normalize(const Text& text, const TextSpec& spec) {
   Text clean;
   for (const char32_t code : text) {
-    if (find(kRemoved, code)) continue;
+    if (is_removed(code)) continue;
     const bool is_sign = spec.split_cjk && is_cjk(code);
     if (is_sign) clean += U' ';
     clean += is_space(code) ? U' ' : code;
@@ -89,51 +30,13 @@ Text normalize(const Text& text, const TextSpec& spec) {
     Text parts;
     for (const char32_t code : clean) decompose(code, parts);
     order_marks(parts);
-    parts.erase(std::remove_if(parts.begin(), parts.end(), [](char32_t code) { return find(kAccent, code) != nullptr; }), parts.end());
+    parts.erase(std::remove_if(parts.begin(), parts.end(), is_accent), parts.end());
     clean = std::move(parts);
   }
   if (!spec.lowercase) return clean;
   Text lowered;
   for (const char32_t code : clean) lower(code, lowered);
   return lowered;
-}
-
-void append_utf8(char32_t code, std::string& bytes) {
-  const auto put = [&](uint32_t byte) { bytes += static_cast<char>(byte); };
-  if (code < 0x80) return put(code);
-  if (code < 0x800) {
-    put(0xC0 | code >> 6);
-  } else {
-    if (code < 0x10000) {
-      put(0xE0 | code >> 12);
-    } else {
-      put(0xF0 | code >> 18);
-      put(0x80 | (code >> 12 & 0x3F));
-    }
-    put(0x80 | (code >> 6 & 0x3F));
-  }
-  put(0x80 | (code & 0x3F));
-}
-
-// Returns the characters of UTF-8, and npos, or where it is none (RFC 3629).
-std::pair<Text, size_t> decode_utf8(const std::string& bytes) {
-  Text text;
-  for (size_t at = 0; at < bytes.size();) {
-    const auto lead = static_cast<unsigned char>(bytes[at]);
-    const size_t count = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
-    if (count == 0 || at + count > bytes.size()) return {text, at};
-    char32_t code = count == 1 ? lead : lead & (0x7Fu >> count);
-    for (size_t more = 1; more < count; ++more) {
-      const auto byte = static_cast<unsigned char>(bytes[at + more]);
-      if ((byte & 0xC0) != 0x80) return {text, at};
-      code = code << 6 | (byte & 0x3F);
-    }
-    if ((count == 3 && code < 0x800) || (count == 4 && code < 0x10000) || (code >= 0xD800 && code < 0xE000) || code > 0x10FFFF)
-      return {text, at};
-    text += code;
-    at += count;
-  }
-  return {text, std::string::npos};
 }
 
 [[noreturn]] void refuse_vocabulary(const std::string& where, const std::string& expected, const std::string& found) {
@@ -219,7 +122,7 @@ void Tokenizer::cut(const Text& text, std::vector<int64_t>& numbers) const {
       word.clear();
     };
     for (const char32_t code : normalize(part, spec_)) {
-      const bool is_sign = find(kPunctuation, code) != nullptr;
+      const bool is_sign = is_punctuation(code);
       if (is_sign || is_space(code)) end_word();
       if (is_sign || !is_space(code)) word += code;
       if (is_sign) end_word();
