@@ -1,4 +1,4 @@
-"""Writes the tables of characters that WordPiece normalizes by, for the agent and for C++: python app/make_character_tables.py.
+"""Writes the tables of characters that tokenizers go by, for the agent and for C++: python app/make_character_tables.py.
 
 They are not Unicode's of one year: they are what HuggingFace's tokenizers do with each of the 1,112,064 characters, asked one by
 one, since that is what models are trained with. Then `ruff format`. It needs `tokenizers` of the version that toolchain/agent/text.py names.
@@ -28,11 +28,13 @@ _HANGUL = range(0xAC00, 0xAC00 + 11172)
 # Marks of canonical class 1 and 240: what is of any class between changes places with one of them.
 _FIRST, _LAST = "\u0334", "\u0345"
 
+_RANGES = ("removed", "space", "punctuation", "accent", "order", "letter", "number")
+
 Rows = list[tuple[int, int, int]]
 """First, last and value of characters in a row."""
 
 
-def ask() -> dict[str, dict[int, int] | dict[int, str]]:  # noqa: C901 - a question after the other
+def ask() -> dict[str, dict[int, int] | dict[int, str]]:  # noqa: C901, PLR0912 - a question after the other
     """Return what tokenizers do with each character."""
     clean = normalizers.BertNormalizer(
         clean_text=True, handle_chinese_chars=False, strip_accents=False, lowercase=False
@@ -42,7 +44,8 @@ def ask() -> dict[str, dict[int, int] | dict[int, str]]:  # noqa: C901 - a quest
     )
     low = normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=True)
     nfd, split = normalizers.NFD(), pre_tokenizers.BertPreTokenizer()
-    removed, space, punctuation, accent, order = ({} for _ in range(5))
+    gpt = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    removed, space, punctuation, accent, order, letter_of, number_of = ({} for _ in range(7))
     decomposed: dict[int, str] = {}
     lower: dict[int, str] = {}
     for code in _CODES:
@@ -57,6 +60,13 @@ def ask() -> dict[str, dict[int, int] | dict[int, str]]:  # noqa: C901 - a quest
             punctuation[code] = 1
         if (cleaned == "a b") != (code in space and code not in removed) or len(cleaned) < 2:
             raise ValueError(f"U+{code:04X} is white space to one of two: {cleaned!r}, {words}")
+        runs = [name for name in "a1!" if len(gpt.pre_tokenize_str(f"{name}{letter}")) == 1]
+        if len(runs) != (code not in space):
+            raise ValueError(f"U+{code:04X} is of several kinds: {runs}")
+        if "a" in runs:
+            letter_of[code] = 1
+        if "1" in runs:
+            number_of[code] = 1
         parts = nfd.normalize_str(letter)
         if parts != letter and code not in _HANGUL:
             decomposed[code] = parts
@@ -72,7 +82,7 @@ def ask() -> dict[str, dict[int, int] | dict[int, str]]:  # noqa: C901 - a quest
             lower[code] = lowered
     return {
         "removed": removed, "space": space, "punctuation": punctuation, "accent": accent, "order": order,
-        "decomposed": decomposed, "lower": lower,
+        "letter": letter_of, "number": number_of, "decomposed": decomposed, "lower": lower,
     }  # fmt: skip
 
 
@@ -103,6 +113,16 @@ def join_moves(lower: Mapping[int, str]) -> list[tuple[int, int, int, int]]:
     return rows
 
 
+def _write_steps(rows: Rows) -> Iterator[str]:
+    """Yield each row as how far it begins behind the end of the one before, how many more it has, and its value."""
+    end = 0
+    for first, last, value in rows:
+        yield (
+            f"{first - end:x}" + (f"-{last - first:x}" if last > first else "") + (f"={value:x}" if value != 1 else "")
+        )
+        end = last
+
+
 def _write_span(first: int, last: int) -> str:
     return f"{first:x}" if first == last else f"{first:x}-{last:x}"
 
@@ -119,12 +139,8 @@ def write_python(found: Mapping[str, Mapping[int, object]], moves: Rows) -> str:
         "",
         f'TABLES = "{TABLES}"',
     ]
-    for name in ("removed", "space", "punctuation", "accent", "order"):
-        words = [
-            _write_span(first, last) + (f"={value:x}" if value != 1 or name == "order" else "")
-            for first, last, value in join(found[name])
-        ]
-        lines += ["", f"{name.upper()} = (", *_write_string(words), ")"]
+    for name in _RANGES:
+        lines += ["", f"{name.upper()} = (", *_write_string(_write_steps(join(found[name]))), ")"]
     words = [
         _write_span(first, last) + (f"/{step:x}" if step != 1 else "") + f"={distance:x}"
         for first, last, step, distance in moves
@@ -161,7 +177,7 @@ def write_cpp(found: Mapping[str, Mapping[int, object]], moves: Rows) -> str:
         "struct Move { char32_t first, last; uint32_t step; int32_t distance; };",
         "struct Long { char32_t first, last; uint32_t start, count; };",
     ]
-    for name in ("removed", "space", "punctuation", "accent", "order"):
+    for name in _RANGES:
         cells = [f"{{{first:#x}, {last:#x}, {value}}}" for first, last, value in join(found[name])]
         lines += [f"constexpr Valued k{name.capitalize()}[] = {{", *_wrap(cells), "};"]
     cells = [f"{{{first:#x}, {last:#x}, {step}, {distance}}}" for first, last, step, distance in moves]

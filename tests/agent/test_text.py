@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.texts import BYTE, LETTER, WORDS
+from tests.texts import BYTE, LETTER, PAIRS, WORDS
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import TensorSpec
 from toolchain.agent.sensor import NO_PAIRS, UNCHANGED, GoldenPairs, InputSpec, check_sensor
@@ -22,7 +22,7 @@ def check(spec=WORDS, inputs=None, *, pairs=None, graph=UNCHANGED):
     check_sensor(sensor, inputs, GoldenPairs(texts=paths) if pairs is None else pairs)
 
 
-@pytest.mark.parametrize("spec", [WORDS, LETTER, BYTE, replace(WORDS, lowercase=False, strip_accents=False)])
+@pytest.mark.parametrize("spec", [WORDS, LETTER, BYTE, PAIRS, replace(WORDS, lowercase=False, strip_accents=False)])
 def test_a_tokenizer_that_makes_the_inputs_is_taken(spec):
     check(spec)
 
@@ -44,6 +44,9 @@ def test_a_graph_that_takes_any_length_and_other_types_is_taken():
         (replace(WORDS, tables="tokenizers 0.1"), None),
         (replace(WORDS, tables=None), None),
         (replace(LETTER, lowercase=True), None),
+        (replace(PAIRS, lowercase=True), None),
+        (replace(PAIRS, tables=None), None),
+        (replace(PAIRS, file=None), None),
         (replace(LETTER, special_in_text=True), None),
         (replace(LETTER, types="token_type_ids"), None),
         (replace(WORDS, mask="input_ids"), None),
@@ -54,7 +57,7 @@ def test_a_graph_that_takes_any_length_and_other_types_is_taken():
         (WORDS, list_inputs("ids", *NAMES[1:])),
         (WORDS, [TensorSpec(name=name, dtype="int64", shape=(16,)) for name in NAMES]),
     ],
-    ids=range(17),
+    ids=range(20),
 )
 def test_a_tokenizer_that_does_not_make_the_inputs_is_refused(spec, inputs):
     with pytest.raises(ToolchainError) as caught:

@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 from tests.agent.application.text_boards import make_text_board
 from tests.agent.measure.text_bundle import TEXTS as TOLD
 from tests.app.headers import needs_headers
-from tests.texts import ALPHABET, BYTE, LETTER, TEXTS, TOKENS, WORDS, make_tokenizer, write_vocabulary
+from tests.texts import (
+    ALPHABET,
+    BYTE,
+    LETTER,
+    PAIRS,
+    TEXTS,
+    TOKENS,
+    WORDS,
+    make_tokenizer,
+    write_byte_bpe,
+    write_vocabulary,
+)
 from toolchain.agent.application.model import open_current
 from toolchain.agent.text import TABLES
 from toolchain.bundle.hard_texts import list_hard_texts
@@ -28,6 +39,8 @@ SPECS = {
     "plain": replace(WORDS, split_cjk=False, special_in_text=False, length=64),
     "letters": LETTER,
     "bytes": BYTE,
+    "pairs": replace(PAIRS, length=64),
+    "pairs without special tokens": replace(PAIRS, special_in_text=False),
 }
 VOCABULARIES = {"wordpiece": TOKENS, "characters": ALPHABET}
 
@@ -43,7 +56,8 @@ def number(sanitized, tmp_path):
     def run(spec, texts, vocabulary=None):
         (tmp_path / "texts").write_bytes(b"".join(struct.pack("<I", len(text)) + text for text in texts))
         if vocabulary is None:
-            vocabulary = write_vocabulary(VOCABULARIES.get(spec.tokenizer, ()))
+            is_bpe = spec.tokenizer == "byte_bpe"
+            vocabulary = write_byte_bpe() if is_bpe else write_vocabulary(VOCABULARIES.get(spec.tokenizer, ()))
         (tmp_path / "vocab.txt").write_bytes(vocabulary)
         words = [
             sanitized / "edge_app_tokenize",
@@ -67,9 +81,9 @@ def test_any_text_has_the_numbers_that_python_gives_it(number, name):
     # All of the first scripts, and some of every plane: once with all that is done to characters, once without most of it.
     codes = (
         [*range(0x3400), *range(0x3400, 0xD800, 97), *range(0xE000, 0x110000, 97)]
-        if name in ("uncased", "plain")
+        if name in ("uncased", "plain", "pairs")
         else []
-    )
+    )[:: 7 if name == "pairs" else 1]  # its cuts ask for three kinds alone
     marked = [f"x{chr(code)}y\u0301\u0323 {chr(code).upper()}" for code in codes]
     joined = ["".join(marked[start : start + 3]) for start in range(0, len(marked), 3)]
 
@@ -109,6 +123,12 @@ def test_bytes_that_are_no_utf_8_are_refused_and_the_next_text_is_read(number):
         (LETTER, b"a\n", "[PAD]"),
         (replace(WORDS, tokenizer="bpe"), write_vocabulary(), "bpe"),
         (replace(WORDS, length=2), write_vocabulary(), "3 to 65536"),
+        (replace(PAIRS, length=2), None, "3 or more"),
+        (PAIRS, write_vocabulary(), "JSON"),
+        (PAIRS, b"{}", "tokens"),
+        (PAIRS, write_byte_bpe().replace(b'"!"', b'"!!"'), "none for 33"),
+        (PAIRS, write_byte_bpe().replace(b'"merges":[[', b'"merges":[[999,1],['), "merges"),
+        (PAIRS, write_byte_bpe().replace(b'"padding":1', b'"padding":-1'), "padding"),
     ],
 )
 def test_what_is_no_vocabulary_is_refused_with_the_code_of_the_contract(number, spec, vocabulary, word):

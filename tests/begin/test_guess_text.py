@@ -2,6 +2,7 @@ import tomllib
 
 import pytest
 
+from tests.texts import write_byte_bpe_json, write_tokenizer_json
 from toolchain.begin.brought import Tensor
 from toolchain.begin.guess_text import guess_text
 
@@ -20,6 +21,26 @@ def test_a_bert_with_its_tokenizer_beside_it_is_guessed_whole(tmp_path):
         "ids": "input_ids", "mask": "attention_mask", "types": "token_type_ids",
     }  # fmt: skip
     assert "tokenizer.json lies beside" in guess.describe()
+
+
+@pytest.mark.parametrize(
+    ("data", "tokenizer"),
+    [
+        (write_byte_bpe_json(), "byte_bpe"),
+        (write_tokenizer_json(), "wordpiece"),
+        (b"[1]", "wordpiece"),
+        (b"[" * 100_000, "wordpiece"),
+        (b'{"model": {"type": "Unigram"}}', None),
+        (b'{"model": {"type": []}}', None),
+    ],
+    ids=["pairs", "words", "a list", "deep", "unigram", "no kind"],
+)
+def test_the_tokenizer_is_the_one_that_the_file_says(tmp_path, data, tokenizer):
+    (tmp_path / "tokenizer.json").write_bytes(data)
+    guess = guess_text(make_inputs("input_ids", "attention_mask"), tmp_path)
+    document = tomllib.loads("\n".join(guess.write(has_texts=True)))
+    assert document.get("input", {}).get("text", {}).get("tokenizer") == tokenizer
+    assert ("in the application" in guess.describe()) == (tokenizer is None)
 
 
 @pytest.mark.parametrize(("files", "has_texts", "axes"), [((), True, ("n", 8)), (("vocab.txt",), True, ("n", 8)),

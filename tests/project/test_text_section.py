@@ -1,7 +1,15 @@
 import pytest
 
 from tests.project.test_input_section import PLAIN
-from tests.texts import TOKENS, WORDS, write_tokenizer_json, write_vocabulary
+from tests.texts import (
+    PAIRS,
+    TOKENS,
+    WORDS,
+    write_byte_bpe,
+    write_byte_bpe_json,
+    write_tokenizer_json,
+    write_vocabulary,
+)
 from toolchain.errors import ExitCode, ToolchainError
 from toolchain.project.recipe import read_recipe
 from toolchain.project.text_section import TextSection, read_text_section
@@ -37,6 +45,12 @@ def make_section(**changes):
         ('text = { tokenizer = "wordpiece", file = "tokenizer.json", length = 16, lowercase = true }', "lowercase"),
         ('text = { tokenizer = "wordpiece", file = "v.txt", length = 2, lowercase = true }', "input.text.length"),
         ('text = { tokenizer = "sentencepiece", file = "v.model", length = 16 }', "input.text.tokenizer"),
+        ('text = { tokenizer = "byte_bpe", file = "vocab.txt", length = 16 }', "input.text.file"),
+        ('text = { tokenizer = "byte_bpe", file = "a.json", length = 16, lowercase = true }', "input.text.lowercase"),
+        ('text = { tokenizer = "byte_bpe", file = "a.json", length = 16, special_in_text = false }', "special_in_text"),
+        ('text = { tokenizer = "bytes", length = 16, padding = "a" }', "input.text.padding"),
+        (f'text = {{ {WORD}, lowercase = true, padding = "[PAD]" }}', "input.text.padding"),
+        ('text = { tokenizer = "characters", file = "tokenizer.json", length = 16 }', "input.text.tokenizer"),
         ('text = { tokenizer = "bytes", length = 0 }', "input.text.length"),
         ('text = { tokenizer = "bytes", length = 16, mask = "input_ids" }', "input.text.ids"),
         ('text = { tokenizer = "bytes", length = 16, pad = 1 }', "input.text"),
@@ -64,6 +78,18 @@ def test_a_tokenizer_json_says_its_settings_itself(tmp_path):
     data = write_tokenizer_json(normalizer__lowercase=False)
     found = open_section(tmp_path, section, "tokenizer.json", data)
     assert (found.spec.lowercase, found.spec.strip_accents, found.vocabulary) == (False, False, write_vocabulary())
+
+
+def test_a_byte_level_bpe_is_read_with_its_settings(tmp_path):
+    section = make_section(
+        tokenizer="byte_bpe", file="tokenizer.json", lowercase=None, mask="attention_mask", types="token_type_ids"
+    )
+    found = open_section(tmp_path, section, "tokenizer.json", write_byte_bpe_json())
+    assert (found.spec, found.vocabulary) == (PAIRS, write_byte_bpe())
+    other = open_section(tmp_path, section, "tokenizer.json", write_byte_bpe_json(pre_tokenizer__add_prefix_space=True))
+    filled = section.model_copy(update={"padding": "</s>"})
+    filled = open_section(tmp_path, filled, "tokenizer.json", write_byte_bpe_json())
+    assert len({found.sha256, other.sha256, filled.sha256}) == 3
 
 
 def test_accents_go_with_lower_case_where_nothing_else_is_said(tmp_path):

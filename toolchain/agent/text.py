@@ -10,8 +10,10 @@ from .bundle_files import require
 if TYPE_CHECKING:
     from .manifest import TensorSpec
 
-BYTES, CHARACTERS, WORDPIECE = "bytes", "characters", "wordpiece"
-TOKENIZERS = (BYTES, CHARACTERS, WORDPIECE)
+BYTES, CHARACTERS, WORDPIECE, BYTE_BPE = "bytes", "characters", "wordpiece", "byte_bpe"
+TOKENIZERS = (BYTES, CHARACTERS, WORDPIECE, BYTE_BPE)
+OF_TABLES = (WORDPIECE, BYTE_BPE)
+"""Those that ask what a character is."""
 LENGTH_MAX = 1 << 16
 """Tokens of an input: of the longest context that anybody runs on a board, several times."""
 
@@ -19,7 +21,7 @@ PADDING, UNKNOWN, BEGIN, END, MASKED = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MAS
 """The tokens of BERT that stand for no text; every vocabulary calls them so."""
 
 TABLES = "tokenizers 0.23"
-"""Whose character tables WordPiece normalizes by (measure/preprocess/character_tables.py)."""
+"""Whose character tables OF_TABLES go by (measure/preprocess/character_tables.py)."""
 
 _IDS_TYPES = ("int32", "int64")
 _MASK_TYPES = ("int32", "int64", "float32", "bool")
@@ -31,16 +33,16 @@ class TextSpec:
 
     tokenizer: str
     file: Optional[str]
-    """The vocabulary, a file of the bundle: a token a line, the first one is 0. None of bytes."""
+    """A file of the bundle: a token a line, the first one is 0; of byte_bpe JSON (measure/preprocess/byte_bpe.py). None of bytes."""
     length: int
     """Tokens of the inputs: longer texts are cut at their end, shorter ones filled up."""
     lowercase: bool
     strip_accents: bool
     split_cjk: bool
     special_in_text: bool
-    """Of WordPiece: whether a text that says [SEP] means the token, as HuggingFace's tokenizers take it."""
+    """Of OF_TABLES: whether a text that says [SEP] or <s> means the token, as HuggingFace's tokenizers take it."""
     tables: Optional[str]
-    """Of WordPiece: whose tables of characters (TABLES)."""
+    """Of OF_TABLES: whose tables of characters (TABLES)."""
     mask: Optional[str]
     """The input that is 1 where there is a token and 0 where there is none; None where the payload takes none."""
     types: Optional[str]
@@ -75,10 +77,11 @@ def check_text(spec: TextSpec, ids: str, tensors: Sequence[TensorSpec]) -> None:
     require((spec.file is not None) is needs_file, f"{where}.file", "a file, or none of bytes", spec.file)
     least = 3 if spec.tokenizer == WORDPIECE else 1
     require(least <= spec.length <= LENGTH_MAX, f"{where}.length", f"{least} to {LENGTH_MAX}", spec.length)
-    is_word = spec.tokenizer == WORDPIECE
-    of_words = spec.lowercase or spec.strip_accents or spec.split_cjk or spec.special_in_text or spec.types is not None
-    require(is_word or not of_words, where, "nothing of WordPiece", spec)
-    tables = TABLES if is_word else None
+    of_words = spec.lowercase or spec.strip_accents or spec.split_cjk
+    require(spec.tokenizer == WORDPIECE or not of_words, where, "nothing of WordPiece", spec)
+    of_tables = spec.special_in_text or spec.types is not None
+    require(spec.tokenizer in OF_TABLES or not of_tables, where, f"nothing of {' and '.join(OF_TABLES)}", spec)
+    tables = TABLES if spec.tokenizer in OF_TABLES else None
     require(spec.tables == tables, f"{where}.tables", str(tables), spec.tables)
     wanted = spec.list_inputs(ids)
     require(len(wanted) == 1 + (spec.mask is not None) + (spec.types is not None), where, "names that differ", wanted)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolchain.agent.measure.preprocess.vocabulary import SIZE_BYTES_MAX
+from toolchain.agent.text import BYTE_BPE, WORDPIECE
 from toolchain.begin.brought import Tensor
+from toolchain.run.regular_file import read_regular
 
 # What exporters of HuggingFace, TensorFlow and fairseq call them.
 _IDS = ("input_ids", "tokens", "token_ids", "ids")
@@ -27,6 +31,8 @@ class TextGuess:
     length: int | None
     """None where the graph takes any."""
     file: Path | None
+    tokenizer: str | None
+    """None where the file says one that no board has."""
 
     def write(self, *, has_texts: bool) -> list[str]:
         """Return [input] for a recipe; as a comment where something is missing yet."""
@@ -34,9 +40,16 @@ class TextGuess:
         named += [] if self.mask is None else [f'mask = "{self.mask}"']
         named += [] if self.types is None else [f'types = "{self.types}"']
         file = _FILES[1] if self.file is None else self.file.name
-        said = ['tokenizer = "wordpiece"', f'file = "{file}"', f"length = {self.length or 128}", *named]
+        said = [
+            f'tokenizer = "{self.tokenizer or WORDPIECE}"',
+            f'file = "{file}"',
+            f"length = {self.length or 128}",
+            *named,
+        ]
         said += [] if file == _FILES[0] else ["lowercase = true"]
-        is_whole = has_texts and self.file is not None and file == _FILES[0] and self.length is not None
+        is_whole = (
+            has_texts and self.file is not None and file == _FILES[0] and None not in (self.length, self.tokenizer)
+        )
         mark = "" if is_whole else "# "
         head = (
             "# A guess: the model reads tokens. The data have to hold the texts too (an array of strings called text)."
@@ -50,9 +63,25 @@ class TextGuess:
             if self.file is None
             else f"{self.file.name} lies beside the model"
         )
-        return (
-            f"a guess: {self.ids} takes the tokens of a text, and {file}; [input] in the recipe says how they are made"
+        how = (
+            "[input] in the recipe says how they are made"
+            if self.tokenizer is not None
+            else "no board makes tokens as it says, so make them in the application"
         )
+        return f"a guess: {self.ids} takes the tokens of a text, and {file}; {how}"
+
+
+def _find_tokenizer(file: Path | None) -> str | None:
+    """Return which tokenizer a file is of: WordPiece where it does not say, None where it says one that no board has."""
+    if file is None or file.name != _FILES[0]:
+        return WORDPIECE
+    try:
+        document = json.loads(read_regular(file, size_max=SIZE_BYTES_MAX))
+    except (OSError, ValueError, RecursionError):  # told where the recipe is read
+        return WORDPIECE
+    model = document.get("model") if isinstance(document, dict) else None
+    kind = model.get("type", "WordPiece") if isinstance(model, dict) else "WordPiece"
+    return {"WordPiece": WORDPIECE, "BPE": BYTE_BPE}.get(str(kind))
 
 
 def guess_text(inputs: Sequence[Tensor], beside: Path) -> TextGuess | None:
@@ -68,4 +97,11 @@ def guess_text(inputs: Sequence[Tensor], beside: Path) -> TextGuess | None:
     axes = names[ids].axes
     last = axes[-1] if axes is not None and len(axes) == _TEXT_AXES else None
     file = next((beside / name for name in _FILES if (beside / name).is_file()), None)
-    return TextGuess(ids=ids, mask=mask, types=types, length=last if isinstance(last, int) else None, file=file)
+    return TextGuess(
+        ids=ids,
+        mask=mask,
+        types=types,
+        length=last if isinstance(last, int) else None,
+        file=file,
+        tokenizer=_find_tokenizer(file),
+    )

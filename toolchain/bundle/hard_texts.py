@@ -18,6 +18,11 @@ _HARD = (
     "don\u2019t \u201cquote\u201d \u00ab\u00bb \u00a1\u00bf $5+5=10^1 <a|b> ~` #x @y \u20ac\u00a3 \u3002\u2014",
     "\U0001f600\U0001f44d\U0001f3fd \U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1ea\U0001f1fa \u2764\ufe0f",  # emoji
     "\U00010400\U00010428 \U0001d400 \U00020000 \U000e0041 \ue000",  # beyond 16 bits, tags, private use
+    "I'll don't WE'LL we've 'tis ''s it's'd they'Re '\u017f",  # endings of English, as GPT-2 cuts them
+    "a  b   c \n\n d\t\te  \u3000\u3000f   ",  # of white space the last one belongs to what follows
+    "x\u00bd \u00b2\u0663\u2167 \uff11\u4e00 1\u0301a _a__ a\u0301b \u0e33 \u16ee",  # numbers and letters of all kinds
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa \u0113\u0100\u0120\u010a",  # joined in order; letters that stand for bytes
+    "<s>a  <mask> b</s></s><pad> <|endoftext|> <unk> <S>",
     "[CLS] [sep] [SEP][MASK]x [PAD] [UNK] [ SEP ] ##ing",
     "\u302e\u0334a\u302e\u0334 \U0001d15e",  # a mark with room among those without
 )

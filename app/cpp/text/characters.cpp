@@ -30,6 +30,8 @@ bool is_space(char32_t code) { return find(kSpace, code) != nullptr; }
 bool is_removed(char32_t code) { return find(kRemoved, code) != nullptr; }
 bool is_punctuation(char32_t code) { return find(kPunctuation, code) != nullptr; }
 bool is_accent(char32_t code) { return find(kAccent, code) != nullptr; }
+bool is_letter(char32_t code) { return find(kLetter, code) != nullptr; }
+bool is_number(char32_t code) { return find(kNumber, code) != nullptr; }
 
 bool is_cjk(char32_t code) {
   constexpr char32_t kRanges[][2] = {{0x4E00, 0x9FFF},   {0x3400, 0x4DBF},   {0x20000, 0x2A6DF}, {0x2A700, 0x2B73F},

@@ -23,7 +23,7 @@ std::optional<TextSpec> read_text_spec(const nlohmann::json& document, const std
   spec.split_cjk = text.at("split_cjk");
   spec.special_in_text = text.at("special_in_text");
   const std::string tables = read("tables"), fix = "build the application with the text/ of the toolchain that deployed";
-  if (spec.tokenizer == "wordpiece" && tables != kTextTables)
+  if ((spec.tokenizer == "wordpiece" || spec.tokenizer == "byte_bpe") && tables != kTextTables)
     throw Error(Code::kMalformed, "the tokenizer has other characters than this library", where + ": input.text.tables", kTextTables, tables, fix);
   for (const nlohmann::json& tensor : document.at("inputs")) {
     const std::string name = tensor.at("name"), dtype = tensor.at("dtype");

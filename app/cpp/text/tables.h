@@ -1,4 +1,4 @@
-// Whose tables of characters WordPiece normalizes by: toolchain/agent/text.py names the same.
+// Whose tables of characters WordPiece and byte-level BPE go by: toolchain/agent/text.py names the same.
 #pragma once
 
 namespace edge_app {

@@ -58,14 +58,23 @@ void fill(Tensor& tensor, const std::vector<int64_t>& values) {
 }  // namespace
 
 Tokenizer::Tokenizer(TextSpec spec, const std::string& vocabulary, const std::string& where) : spec_(std::move(spec)) {
-  const bool is_word = spec_.tokenizer == "wordpiece";
-  if (!is_word && spec_.tokenizer != "characters" && spec_.tokenizer != "bytes")
-    throw Error(Code::kMalformed, "the tokenizer is not known here", where + ": input.text.tokenizer", "bytes, characters or wordpiece",
+  const bool is_word = spec_.tokenizer == "wordpiece", is_bpe = spec_.tokenizer == "byte_bpe";
+  if (!is_word && !is_bpe && spec_.tokenizer != "characters" && spec_.tokenizer != "bytes")
+    throw Error(Code::kMalformed, "the tokenizer is not known here", where + ": input.text.tokenizer", "bytes, characters, wordpiece or byte_bpe",
                 spec_.tokenizer, "build the application with the text/tokenizer.cpp of the toolchain that deployed");
   if (spec_.length < (is_word ? 3 : 1) || spec_.length > 1 << 16)
     throw Error(Code::kMalformed, "a text has no such length", where + ": input.text.length", is_word ? "3 to 65536" : "1 to 65536",
                 std::to_string(spec_.length), "deploy the bundle again");
   if (spec_.tokenizer == "bytes") return;
+  if (is_bpe) {
+    bpe_.emplace(vocabulary, where);
+    padding_ = bpe_->padding;
+    const size_t least = bpe_->begin.size() + bpe_->end.size() + 1;
+    if (static_cast<size_t>(spec_.length) < least)
+      throw Error(Code::kMalformed, "the tokens at both ends leave no room for a text", where + ": input.text.length",
+                  std::to_string(least) + " or more", std::to_string(spec_.length), "deploy the bundle again");
+    return;
+  }
   if (vocabulary.size() > kVocabularyBytesMax)
     refuse_vocabulary(where, std::to_string(kVocabularyBytesMax) + " bytes", std::to_string(vocabulary.size()));
   for (size_t start = 0; start < vocabulary.size();) {
@@ -95,6 +104,14 @@ std::vector<int64_t> Tokenizer::number(const std::string& utf8) const {
   std::vector<int64_t> numbers;
   if (spec_.tokenizer == "bytes") {
     for (size_t at = 0; at < std::min(length, utf8.size()); ++at) numbers.push_back(kFirstByte + static_cast<unsigned char>(utf8[at]));
+    return numbers;
+  }
+  if (bpe_) {
+    const size_t room = length - bpe_->end.size();
+    numbers = bpe_->begin;
+    bpe_->cut(utf8, spec_.special_in_text, room, numbers);
+    numbers.resize(std::min(numbers.size(), room));
+    numbers.insert(numbers.end(), bpe_->end.begin(), bpe_->end.end());
     return numbers;
   }
   if (spec_.tokenizer == "characters") {

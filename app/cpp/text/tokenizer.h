@@ -1,9 +1,11 @@
 // Texts made tokens, as toolchain/agent/measure/preprocess/ does it (docs/input_output.md): the same numbers for the same text.
 #pragma once
 
+#include <optional>
 #include <unordered_map>
 
 #include "edge_app.h"
+#include "text/byte_bpe.h"
 #include "text/spec.h"
 
 namespace edge_app {
@@ -26,6 +28,7 @@ class Tokenizer {
 
   TextSpec spec_;
   std::unordered_map<std::string, int64_t> numbers_;
+  std::optional<ByteBpe> bpe_;
   int64_t padding_ = 0, unknown_ = 0;
   size_t longest_ = 0;
 };

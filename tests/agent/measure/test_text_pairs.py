@@ -1,17 +1,21 @@
 """Golden texts on a board: PASS with other tokens than those that the model was trained with is the yes that must not be."""
 
 import dataclasses
+import hashlib
 import json
 
 import numpy as np
 import pytest
 
-from tests.agent.measure.text_bundle import TEXTS, describe_text_bundle
-from tests.texts import TOKENS
+from tests.agent.measure.text_bundle import INPUTS, TEXTS, describe_text_bundle
+from tests.texts import PAIRS, TOKENS, make_tokenizer, write_byte_bpe
+from toolchain.agent.bundle_files import FileEntry
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import read_manifest
 from toolchain.agent.measure.preprocess import characters
 from toolchain.agent.measure.text_pairs import check_texts, read_texts
+from toolchain.bundle.texts import GoldenTexts, write_texts
+from toolchain.project.text_section import ReadText
 
 
 @pytest.fixture
@@ -122,3 +126,43 @@ def test_a_manifest_without_the_vocabulary_among_its_files_is_malformed(bundle):
     with pytest.raises(ToolchainError) as caught:
         read_manifest(bundle)
     assert caught.value.code == ExitCode.MALFORMED
+
+
+@pytest.fixture
+def pairs(bundle, tmp_path):
+    """Return a folder and manifest whose golden texts are of a byte-level BPE."""
+    (tmp_path / "pairs/golden").mkdir(parents=True)
+    tokenizer, data = make_tokenizer(PAIRS), write_byte_bpe()
+    text = ReadText(spec=PAIRS, vocabulary=data, tokenizer=tokenizer, ids="input_ids")
+    texts = write_texts(GoldenTexts(text=text, texts=TEXTS), INPUTS, tmp_path / "pairs")
+    manifest, _ = read_manifest(bundle)
+    entry = FileEntry(path=PAIRS.file, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    golden = dataclasses.replace(manifest.golden, pairs=dataclasses.replace(manifest.golden.pairs, texts=texts))
+    sensor = dataclasses.replace(manifest.input, text=PAIRS)
+    return tmp_path / "pairs", dataclasses.replace(manifest, input=sensor, golden=golden, files=(entry,))
+
+
+def test_pairs_are_checked_as_words_are(pairs):
+    folder, manifest = pairs
+    check_texts(folder, manifest)
+    for changes in ({"special_in_text": False}, {"length": 15}):
+        text = dataclasses.replace(manifest.input.text, **changes)
+        with pytest.raises(ToolchainError) as caught:
+            check_texts(folder, dataclasses.replace(manifest, input=dataclasses.replace(manifest.input, text=text)))
+        assert caught.value.code == ExitCode.PARITY
+    path = folder / PAIRS.file
+    path.write_bytes(path.read_bytes().replace(b'"space_first":false', b'"space_first":true'))
+    with pytest.raises(ToolchainError) as caught:
+        check_texts(folder, manifest)
+    assert caught.value.code == ExitCode.CONTENT
+
+
+def test_pairs_in_another_order_make_other_tokens_of_a_golden_text(pairs):
+    folder, manifest = pairs
+    document = json.loads((folder / PAIRS.file).read_bytes())
+    data = json.dumps({**document, "merges": document["merges"][::-1]}).encode()
+    (folder / PAIRS.file).write_bytes(data)
+    entry = dataclasses.replace(manifest.files[0], size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    with pytest.raises(ToolchainError) as caught:
+        check_texts(folder, dataclasses.replace(manifest, files=(entry,)))
+    assert caught.value.code == ExitCode.PARITY

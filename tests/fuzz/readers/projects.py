@@ -3,9 +3,12 @@
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from tests.fuzz.reader import Reader
-from tests.texts import write_tokenizer_json, write_vocabulary
+from tests.texts import PAIRS, write_byte_bpe, write_byte_bpe_json, write_tokenizer_json, write_vocabulary
+from toolchain.agent.errors import ExitCode
+from toolchain.agent.measure.preprocess.tokenize import Tokenizer
 from toolchain.project.device import read_devices
 from toolchain.project.recipe import read_recipe
 from toolchain.project.target import read_target
@@ -64,14 +67,20 @@ def _make_memo() -> bytes:
         return (Path(folder) / "sources.json").read_bytes()
 
 
-def _read_tokenizer(name: str) -> Callable[[bytes, Path], object]:
+def _read_tokenizer(
+    name: str, tokenizer: Literal["wordpiece", "byte_bpe"] = "wordpiece"
+) -> Callable[[bytes, Path], object]:
     """Return what reads a tokenizer's file of this name, and makes tokens of a text by it."""
-    section = TextSection(tokenizer="wordpiece", file=name, length=8, lowercase=None if name.endswith("json") else True)
+    section = TextSection(tokenizer=tokenizer, file=name, length=8, lowercase=None if name.endswith("json") else True)
 
     def read(data: bytes, folder: Path) -> object:
         return read_text_section(section, _write(data, folder / name), where="input.text").tokenizer.number("hello 你")
 
     return read
+
+
+def _read_byte_bpe(data: bytes, _: Path) -> object:
+    return Tokenizer(PAIRS, data, where="byte_bpe.json", code=ExitCode.MALFORMED).number("<s> hello  <mask>")
 
 
 READERS = (
@@ -83,6 +92,8 @@ READERS = (
     ),
     Reader("vocabulary", _read_tokenizer("vocab.txt"), (write_vocabulary(),)),
     Reader("tokenizer.json", _read_tokenizer("tokenizer.json"), (write_tokenizer_json(),)),
+    Reader("tokenizer.json of pairs", _read_tokenizer("tokenizer.json", "byte_bpe"), (write_byte_bpe_json(),)),
+    Reader("byte-level BPE", _read_byte_bpe, (write_byte_bpe(),), codes=frozenset({ExitCode.MALFORMED})),
     Reader("devices", lambda data, folder: read_devices(_write(data, folder / "devices.toml")), (_DEVICES,)),
     Reader("cache entry", _find_entry, (_ENTRY,), codes=frozenset()),
     Reader("memo of sources", _read_memo, (_make_memo(),), codes=frozenset()),

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from tests.texts import ALPHABET, BYTE, LETTER, TEXTS, TOKENS, WORDS, make_tokenizer
+from tests.texts import ALPHABET, BYTE, LETTER, PAIRS, TEXTS, TOKENS, WORDS, make_tokenizer
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.measure.preprocess.tokenize import TEXT_BYTES_MAX
+
+_TOKENIZERS = {spec.tokenizer: make_tokenizer(spec) for spec in (WORDS, PAIRS)}
 
 
 def read(tokenizer, text):
@@ -96,7 +98,7 @@ def test_the_size_is_above_every_token():
     ],
     ids=["half a character", "the other half", "a megabyte", "bytes"],
 )
-@pytest.mark.parametrize("spec", [WORDS, LETTER, BYTE], ids=["words", "letters", "bytes"])
+@pytest.mark.parametrize("spec", [WORDS, LETTER, BYTE, PAIRS], ids=["words", "letters", "bytes", "pairs"])
 def test_what_is_no_text_is_refused_in_words(spec, text, found):
     with pytest.raises(ToolchainError) as caught:
         make_tokenizer(spec).number(text)
@@ -104,9 +106,24 @@ def test_what_is_no_text_is_refused_in_words(spec, text, found):
     assert found in caught.value.found
 
 
-@given(TEXTS)
-def test_tokens_of_any_text_are_within_the_vocabulary_and_the_length(text):
-    tokenizer = make_tokenizer()
+def test_pairs_stand_between_their_ends_and_are_filled_up_with_their_own_padding():
+    tokenizer = make_tokenizer(PAIRS)
+    assert len(tokenizer.number("hello " * 40)) == 16
+    numbers, mask = (tokenizer.tokenize(["hello"], "x")[name][0].tolist() for name in ("x", "attention_mask"))
+    assert (numbers[0], numbers[2:]) == (0, [2, *[1] * 13])
+    assert mask == [1, 1, 1, *[0] * 13]
+
+
+def test_a_length_without_room_for_a_text_is_refused():
+    with pytest.raises(ToolchainError) as caught:
+        make_tokenizer(replace(PAIRS, length=2))
+    assert (caught.value.where, caught.value.expected) == ("input.text.length", "3 or more")
+
+
+@pytest.mark.parametrize("spec", [WORDS, PAIRS], ids=["words", "pairs"])
+@given(text=TEXTS)
+def test_tokens_of_any_text_are_within_the_vocabulary_and_the_length(spec, text):
+    tokenizer = _TOKENIZERS[spec.tokenizer]
     numbers = tokenizer.number(text)
     assert 2 <= len(numbers) <= 16
     assert max(numbers) < tokenizer.size

@@ -1,4 +1,4 @@
-"""What WordPiece asks of a character: the tables of character_tables.py, looked up the same in every language and Python.
+"""What a tokenizer asks of a character: the tables of character_tables.py, looked up the same in every language and Python.
 
 Python's own unicodedata is not asked: its Unicode is another one in each version of Python, and what a model was trained with
 is that of its tokenizer.
@@ -7,8 +7,9 @@ is that of its tokenizer.
 from __future__ import annotations
 
 import functools
+import re
 from bisect import bisect_right
-from typing import Dict, List, Tuple
+from typing import Dict, Iterator, List, Pattern, Tuple
 
 from . import character_tables as tables
 
@@ -29,21 +30,34 @@ class Ranges:
     """Characters by ranges, each with a value."""
 
     def __init__(self, text: str) -> None:
-        """Read ranges such as 300-314=e6 and single characters such as ad, in hexadecimal; without a value it is 1."""
+        """Read ranges such as 300-14=e6, in hexadecimal: 0x15 characters, of which the first is 0x300 behind the last one before.
+
+        Without a length it is one character, without a value 1.
+        """
         self._first: List[int] = []
         self._last: List[int] = []
         self._values: List[int] = []
+        end = 0
         for word in text.split():
             span, _, value = word.partition("=")
-            first, _, last = span.partition("-")
-            self._first.append(int(first, 16))
-            self._last.append(int(last or first, 16))
+            step, _, more = span.partition("-")
+            self._first.append(end + int(step, 16))
+            end = self._first[-1] + int(more or "0", 16)
+            self._last.append(end)
             self._values.append(int(value or "1", 16))
 
     def find(self, code: int) -> int:
         """Return the value of a character, 0 where it is in none."""
         at = bisect_right(self._first, code) - 1
         return self._values[at] if at >= 0 and code <= self._last[at] else 0
+
+    def __iter__(self) -> Iterator[int]:
+        for first, last in zip(self._first, self._last):  # noqa: B905 - Python 3.8
+            yield from range(first, last + 1)
+
+    def write_class(self) -> str:
+        """Return the characters as they stand between the brackets of a regular expression."""
+        return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in zip(self._first, self._last))  # noqa: B905 - 3.8
 
 
 @functools.lru_cache(maxsize=None)
@@ -146,3 +160,22 @@ def order_marks(text: str) -> str:
         ordered.append(character)
     ordered.extend(mark for _, mark in sorted(run, key=lambda pair: pair[0]))
     return "".join(ordered)
+
+
+@functools.lru_cache(maxsize=None)
+def list_spaces() -> str:
+    """Return all white space."""
+    return "".join(map(chr, _read_ranges(tables.SPACE)))
+
+
+@functools.lru_cache(maxsize=None)
+def compile_gpt2() -> Pattern[str]:
+    """Return what GPT-2 cuts a text by: endings of English, words, numbers, and signs with a space in front, and white space.
+
+    It is the expression of tokenizers, pre_tokenizers/byte_level.rs, with the tables' letters and numbers in place of Unicode's of
+    one year. Each character is in one of its matches.
+    """
+    letter, number, space = (_read_ranges(text).write_class() for text in (tables.LETTER, tables.NUMBER, tables.SPACE))
+    return re.compile(
+        f"'s|'t|'re|'ve|'m|'ll|'d| ?[{letter}]+| ?[{number}]+| ?[^{space}{letter}{number}]+|[{space}]+(?![^{space}])|[{space}]+"
+    )

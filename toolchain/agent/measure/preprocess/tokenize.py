@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence
 
 from ...errors import ExitCode, ToolchainError
-from ...text import BEGIN, BYTES, CHARACTERS, END, MASKED, PADDING, UNKNOWN, WORDPIECE, TextSpec
+from ...text import BEGIN, BYTE_BPE, BYTES, CHARACTERS, END, MASKED, PADDING, UNKNOWN, WORDPIECE, TextSpec
+from .byte_bpe import ByteBpe, read_byte_bpe
 from .vocabulary import read_vocabulary
 from .words import normalize, split_word, split_words
 
@@ -24,15 +26,28 @@ class Tokenizer:
     """What makes inputs of texts, as a manifest says it."""
 
     def __init__(self, spec: TextSpec, vocabulary: Optional[bytes], *, where: str, code: ExitCode) -> None:
-        """Read the vocabulary; raises ToolchainError with the code, as read_vocabulary does."""
+        """Read the vocabulary; raises ToolchainError with the code: as its readers do, or for a length without room for a text."""
         self._spec = spec
         self._numbers: Dict[str, int] = {}
-        if vocabulary is not None:
+        self._bpe: Optional[ByteBpe] = None
+        self._begin: List[int] = []
+        self._end: List[int] = []
+        if vocabulary is not None and spec.tokenizer == BYTE_BPE:
+            self._bpe = ByteBpe(read_byte_bpe(vocabulary, where=where, code=code))
+            self._begin, self._end = self._bpe.begin, self._bpe.end
+        elif vocabulary is not None:
             self._numbers = read_vocabulary(vocabulary, spec.tokenizer, where=where, code=code)
+        if spec.tokenizer == WORDPIECE:
+            self._begin, self._end = [self._numbers[BEGIN]], [self._numbers[END]]
         self._longest = max(map(len, self._numbers), default=0)
-        self.padding = self._numbers.get(PADDING, 0)
+        self.padding = self._numbers.get(PADDING, 0) if self._bpe is None else self._bpe.padding
         """What fills up behind the end of a text."""
         self._unknown = self._numbers.get(UNKNOWN, 0)
+        self._room = spec.length - len(self._begin) - len(self._end)
+        if self._room < 1:
+            what, fix = "the tokens at both ends leave no room for a text", "write the length of the graph's input"
+            least, length = f"{spec.length - self._room + 1} or more", str(spec.length)
+            raise ToolchainError(code, what, where="input.text.length", expected=least, found=length, fix=fix)
         special = [name for name in (PADDING, UNKNOWN, BEGIN, END, MASKED) if name in self._numbers]
         reads_special = spec.special_in_text and spec.tokenizer == WORDPIECE
         self._special = re.compile(f"({'|'.join(map(re.escape, special))})") if reads_special else None
@@ -40,6 +55,8 @@ class Tokenizer:
     @property
     def size(self) -> int:
         """How many numbers there are: each token is below it."""
+        if self._bpe is not None:
+            return self._bpe.size
         return _FIRST_BYTE + 256 if self._spec.tokenizer == BYTES else len(self._numbers)
 
     def number(self, text: str) -> List[int]:
@@ -52,12 +69,8 @@ class Tokenizer:
             return [_FIRST_BYTE + byte for byte in data[:length]]
         if self._spec.tokenizer == CHARACTERS:
             return [self._numbers.get(character, self._unknown) for character in text[:length]]
-        found: List[int] = []
-        for number in self._cut(text):
-            if len(found) == length - 2:
-                break
-            found.append(number)
-        return [self._numbers[BEGIN], *found, self._numbers[END]]
+        found = self._cut(text) if self._bpe is None else self._bpe.cut(text, reads_special=self._spec.special_in_text)
+        return [*self._begin, *itertools.islice(found, self._room), *self._end]
 
     def tokenize(self, texts: Sequence[str], ids: str) -> Dict[str, NDArray[Any]]:
         """Return the inputs (texts, length) by name, as int64; raises ToolchainError as number does."""

@@ -7,13 +7,13 @@ from hypothesis import given
 
 from tests.texts import TEXTS, TOKENS, WORDS, make_tokenizer, write_tokenizer_json, write_vocabulary
 from toolchain.errors import ExitCode, ToolchainError
-from toolchain.project.tokenizer_json import read_tokenizer_json
+from toolchain.project.wordpiece_json import read_wordpiece_json
 
 _PATH = Path("tokenizer.json")
 
 
-def read(data, tokenizer="wordpiece"):
-    return read_tokenizer_json(data, _PATH, tokenizer=tokenizer, where="input.text")
+def read(data):
+    return read_wordpiece_json(data, _PATH)
 
 
 def test_a_tokenizer_of_bert_is_read_with_its_settings():
@@ -85,6 +85,7 @@ def test_what_the_other_implementation_makes_of_the_same_file_is_what_we_make():
         ("truncation", {"stride": 8}, "truncation.stride"),
         ("padding", {"direction": "Left"}, "padding.direction"),
         ("padding", {"pad_token": "[UNK]"}, "padding.pad_token"),
+        ("padding", {"pad_token": "[PAD]", "pad_id": 1}, "padding.pad_id"),
         ("extra", 1, "tokenizer.json.extra"),
     ],
 )
@@ -100,11 +101,6 @@ def test_what_is_no_tokenizer_is_refused(data):
     with pytest.raises(ToolchainError) as caught:
         read(data)
     assert caught.value.code == ExitCode.USAGE
-
-
-def test_a_tokenizer_of_characters_has_no_such_file():
-    with pytest.raises(ToolchainError, match="WordPiece alone"):
-        read(write_tokenizer_json(), "characters")
 
 
 def test_the_file_that_is_written_here_is_json():
