@@ -51,7 +51,6 @@ def test_what_is_no_class_number_is_refused_with_its_sample(labels, found):
 
 def test_labels_within_the_outputs_pass():
     check_labels(label(0, 1, 2, 3), outputs=4, where="here")
-    check_labels(label(0, 0), outputs=1, where="here")
 
 
 @pytest.mark.parametrize(("labels", "outputs"), [((0, 4), 4), ((1, 2), 2), ((0, -1), 4), ((999,), 10)])
@@ -91,9 +90,17 @@ def test_samples_of_one_class_are_refused_with_the_first_and_the_last_of_them():
     assert "mix" in part.fix
 
 
-def test_one_sample_and_one_output_have_no_other_class():
+def test_one_sample_has_no_other_class():
     check_labels(label(1), outputs=2, where="here")
-    check_labels(label(0, 0, 0), outputs=1, where="here")
+
+
+@pytest.mark.parametrize("labels", [(0, 1), (0, 0), (7,)])
+def test_one_number_for_a_sample_is_no_answer_that_labels_are_held_against(labels):
+    error = refuse(check_labels, label(*labels), outputs=1)
+    assert "(N, classes)" in error.expected
+    assert error.found == f"shape (N, 1), and labels from {labels[0]} to {labels[-1]}"
+    assert "torch.cat([1 - p, p], dim=1)" in error.fix
+    assert "anomalous" in error.fix
 
 
 def load_table(folder, *, classes):

@@ -59,6 +59,8 @@ def check_labels(
 ) -> None:
     """Refuse labels that are none of the model's outputs, samples without any, and several that are all of one class.
 
+    A model of one output answers no classes: by the largest of its scores it is always right.
+
     Args:
         samples: With a label each.
         count: How many of them are used; None checks all.
@@ -78,15 +80,24 @@ def check_labels(
             fix="add the labels, or name a data set that has some",
         )
     labels = labels[:count]
+    if outputs == 1:
+        raise usage(
+            "the model gives one number for each sample, of which no class is read",
+            where=where,
+            expected="a score for each class: an output of shape (N, classes), of 2 classes or more",
+            found=f"shape (N, 1), and labels from {labels.min()} to {labels.max()}",
+            fix="return both scores, torch.cat([1 - p, p], dim=1) of a probability p; or have p judged as it is: "
+            'task.metric = "auc" of a recipe, with 0 and 1 as the target anomalous in the place of the labels',
+        )
     wrong = np.flatnonzero((labels < 0) | (labels >= outputs))
     if len(wrong) == 0:
         _refuse_one_class(labels, samples, outputs=outputs, where=where, classes=classes)
         return
-    one_based = outputs > 1 and int(labels.min()) == 1 and int(labels.max()) == outputs
+    one_based = int(labels.min()) == 1 and int(labels.max()) == outputs
     raise usage(
         "a label is none of the model's outputs",
         where=where,
-        expected=f"0 to {outputs - 1}: the model has {outputs} output{'s' if outputs != 1 else ''}",
+        expected=f"0 to {outputs - 1}: the model has {outputs} outputs",
         found=_name_samples(labels, wrong, samples=samples, classes=classes),
         fix="count classes from 0: labels - 1"
         if one_based
@@ -98,7 +109,7 @@ def _refuse_one_class(
     labels: NDArray[np.int64], samples: Samples, *, outputs: int, where: str, classes: Sequence[str] | None
 ) -> None:
     """Refuse (exit 2) samples that whoever always gives the same answer has right, all of them."""
-    if outputs < 2 or len(labels) < 2 or bool((labels != labels[0]).any()):
+    if len(labels) < 2 or bool((labels != labels[0]).any()):
         return
     label = int(labels[0])
     name = f" ({classes[label]})" if classes is not None and label < len(classes) else ""
