@@ -188,7 +188,7 @@ def test_no_training_starts_for_data_that_has_no_labels_to_be_judged_by(project,
     ("arrays", "expected", "found"),
     [
         ({"image": np.float32}, "input", "image"),
-        ({"input": np.float32, "mask": np.float32}, "input", "input, mask"),
+        ({"input": np.float32, "mask": np.float32}, "the inputs input; the targets labels", "input, mask"),
         ({"input": np.int64}, "float32", "int64"),
     ],
     ids=["another name", "an array that nothing reads", "another type"],

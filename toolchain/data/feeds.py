@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolchain.agent.manifest import TensorSpec
+from toolchain.agent.measure.targets import LABELS
 from toolchain.data.dataset import Samples
 from toolchain.errors import usage
 from toolchain.graph.feeds import check_feeds, check_names
@@ -59,11 +60,28 @@ def bind_feeds(
     if not by_name and len(arrays) == 1 and len(wanted) == 1:
         names = {wanted[0]: next(iter(arrays))}
     else:
+        _refuse_others(samples, list(arrays), wanted, where)
         check_names(inputs, arrays, where=where)
         names = {name: name for name in wanted}
     feeds = Feeds(samples, tuple(inputs), names, range(total))
     check_feeds(inputs, feeds[0], where=where)
     return feeds
+
+
+def _refuse_others(samples: Samples, found: Sequence[str], wanted: Sequence[str], where: str) -> None:
+    """Refuse (exit 2) arrays beside those of the inputs: a target under a name that says nothing of it, for the most part."""
+    others = [name for name in found if name not in wanted]
+    if not others or not set(wanted) <= set(found):
+        return
+    known = list(dict.fromkeys([LABELS, *samples.targets]))
+    raise usage(
+        f"{', '.join(others)}: neither an input of the model nor a target",
+        where=where,
+        expected=f"the inputs {', '.join(wanted)}; the targets {', '.join(known)}",
+        found=", ".join([*found, *samples.targets]),
+        fix=f"call the classes of the samples {LABELS}; name other targets in data.options.targets of a recipe, such as "
+        f'["{others[0]}"], as its metric calls them (docs/metrics.md); leave out what is neither',
+    )
 
 
 def _take_run(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
