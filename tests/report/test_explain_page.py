@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile_texts import HOSTILE
+from tests.hostile_texts import HOSTILE, find_raw
 from tests.report.explained_run import PEAKS, explain_run, make_media, make_times
 from toolchain.agent.measure.layer_times import Kernel
 from toolchain.report.error_document import build_error_report
@@ -18,6 +18,7 @@ from toolchain.report.explain_page import explain_report
 from toolchain.report.html import render_html
 from toolchain.report.latency_figures import draw_latency
 from toolchain.report.make_plot_library import LIBRARY
+from toolchain.report.sample_media import draw_text
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # The browser of a root without a sandbox of its own, that asks nobody anything.
@@ -30,9 +31,16 @@ PAGE_BYTES_MAX = 2_000_000
 HOSTILE_NAME = f"</script><img src=x onerror=alert(1)><!--{HOSTILE}"
 
 
-def render(run, **changes):
+TEXTS = {
+    7: f"<script>alert(1)</script>{HOSTILE}",
+    9: "\u202e\u2067\u05e9\u05b8\u05dc\u05d5\u05b9\u05dd \u0645\u0631\u062d\u0628\u0627 abc\u200f",
+    11: "a" * 10_000,
+}
+
+
+def render(run, media=None, **changes):
     report = {**run.report(), **changes}
-    return render_html(report, drawings=draw_latency(report, run.samples), media=make_media(run))
+    return render_html(report, drawings=draw_latency(report, run.samples), media=media or make_media(run))
 
 
 def poison(run):
@@ -145,6 +153,30 @@ def test_no_name_of_others_becomes_markup_or_code(visit):
     assert page.problems == []
     assert page.locator("img[src=x]").count() == 0
     assert "</script><img" in page.inner_text("body")
+
+
+def test_texts_are_shown_with_both_answers_and_steer_nothing(visit):
+    width = 390
+    media = {index: draw_text(text) for index, text in TEXTS.items()}
+    page = visit(render(explain_run(), media), viewport={"width": width, "height": 900})
+    shown = [item.inner_text() for item in page.locator(".samples li").all()]
+    assert page.problems == []
+    assert "<script>alert(1)</script>" in shown[0]
+    assert "\\u202e" in shown[0]
+    assert "Trouser" in shown[0]
+    assert "\u05e9\u05b8\u05dc\u05d5\u05b9\u05dd" in shown[1]
+    assert "\\u2067" in shown[1]
+    assert "a" * 800 in shown[2].replace("\n", "")
+    assert "the first 800 of 10,000 characters" in shown[2]
+    assert [text for text in shown if find_raw(text.replace("\n", ""))] == []
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    boxes = [item.bounding_box() for item in page.locator(".samples li, .samples .text").all()]
+    assert all(box["height"] > 0 and box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+    assert list_violations(page) == []
+
+
+def test_an_empty_text_is_told_as_one():
+    assert "an empty text" in render(explain_run(), {7: draw_text("")})
 
 
 def test_a_plot_that_cannot_be_drawn_says_so_and_the_others_are_drawn(visit):

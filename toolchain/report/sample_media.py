@@ -1,4 +1,4 @@
-"""Samples as pictures and sounds that lie in the page: what the model got, not what the sensor saw."""
+"""Samples as pictures, sounds and texts that lie in the page: what the model got, not what the sensor saw."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from toolchain.agent.manifest import Manifest
 from toolchain.agent.measure.golden import open_golden
+from toolchain.report.sample_text import read_sample_texts
 
 # Six of them are at most 0.5 MB of PNG in base64: 160 x 160 x 3 that does not compress.
 _SIDE_MAX = 160
@@ -23,20 +24,24 @@ _SIDE_MIN = 8
 _SOUND_MIN, _SOUND_MAX = 1000, 160_000
 # Two lines a pixel of a narrow screen.
 _WAVE_POINTS = 300
+# Characters: what is read at a glance, and six of them in three columns fill half a printed page.
+_TEXT_MAX = 800
 # Without [input] nobody says the rate: what speech is recorded at, and the page says that it is assumed.
 _RATE_HZ = 16_000
 
 
 @dataclass(frozen=True)
 class SampleMedia:
-    """A picture or a sound as a data URI; of a picture the size that the model has it in, of a sound its outline, 0 to 1."""
+    """A picture or a sound as a data URI, or a text; of a picture the size that the model has it in, of a sound its outline, 0 to 1."""
 
-    kind: Literal["picture", "sound"]
-    uri: str
+    kind: Literal["picture", "sound", "text"]
+    uri: str = ""
     width: int = 0
     height: int = 0
     outline: tuple[tuple[float, float], ...] = ()
     note: str = ""
+    text: str = ""
+    """Its beginning, of others' making: escaped where it is shown."""
 
 
 Media = Mapping[int, SampleMedia]
@@ -44,12 +49,15 @@ Media = Mapping[int, SampleMedia]
 
 
 def draw_samples(bundle_dir: Path, manifest: Manifest, indices: Sequence[int]) -> dict[int, SampleMedia]:
-    """Return the first input of these evaluation samples, of those that are a picture or a sound.
+    """Return the first input of these evaluation samples, of those that are a picture, a sound or a text.
 
     Raises ToolchainError (exit 23) where the golden arrays cannot be read.
     """
     if not indices or not manifest.inputs:
         return {}
+    if manifest.input is not None and manifest.input.text is not None:
+        texts = read_sample_texts(bundle_dir, manifest, indices)
+        return {index: draw_text(text) for index, text in texts.items()}
     golden, name = open_golden(bundle_dir, manifest), manifest.inputs[0].name
     media = {}
     for index in indices:
@@ -58,6 +66,15 @@ def draw_samples(bundle_dir: Path, manifest: Manifest, indices: Sequence[int]) -
         if drawn is not None:
             media[index] = drawn
     return media
+
+
+def draw_text(text: str) -> SampleMedia:
+    """Return a text as it is shown: its beginning, with a note where that is not all."""
+    is_whole = len(text) <= _TEXT_MAX
+    note = (
+        "as the model got it" if is_whole else f"the first {_TEXT_MAX:,} of {len(text):,} characters that the model got"
+    )
+    return SampleMedia("text", text=text[:_TEXT_MAX], note=note)
 
 
 def draw_sample(array: NDArray[Any], manifest: Manifest) -> SampleMedia | None:
