@@ -91,7 +91,7 @@ def check_labels(
         )
     wrong = np.flatnonzero((labels < 0) | (labels >= outputs))
     if len(wrong) == 0:
-        _refuse_one_class(labels, samples, outputs=outputs, where=where, classes=classes)
+        _refuse_one_class(labels, samples, where=where, classes=classes)
         return
     one_based = int(labels.min()) == 1 and int(labels.max()) == outputs
     raise usage(
@@ -106,7 +106,7 @@ def check_labels(
 
 
 def _refuse_one_class(
-    labels: NDArray[np.int64], samples: Samples, *, outputs: int, where: str, classes: Sequence[str] | None
+    labels: NDArray[np.int64], samples: Samples, *, where: str, classes: Sequence[str] | None
 ) -> None:
     """Refuse (exit 2) samples that whoever always gives the same answer has right, all of them."""
     if len(labels) < 2 or bool((labels != labels[0]).any()):
