@@ -90,6 +90,14 @@ def test_a_python_file_with_weights_and_data_lacks_nothing(folder):
     ]  # fmt: skip
 
 
+def test_where_weights_lie_in_a_checkpoint_is_told_and_nothing_of_a_file_that_holds_nothing_else(folder):
+    state = torch.load("best.ckpt", weights_only=True)["state_dict"]
+    torch.save({name.removeprefix("module."): value for name, value in state.items()}, folder / "w.pt")
+    said = {name: begin(name[0], "net.py", weights=folder / name).said for name in ("best.ckpt", "w.pt")}
+    for name, text in (("best.ckpt", ", state_dict/module, its prefix module. removed"), ("w.pt", "")):
+        assert f"weights.safetensors are 4 tensors of {folder / name}{text}" in said[name]
+
+
 def test_an_onnx_file_with_data_lacks_nothing_and_drift_judges_it_without_labels(folder):
     begun = begin("net", "net.onnx", data=folder / "plain.npz")
     assert begun.missing == ()

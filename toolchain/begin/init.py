@@ -294,11 +294,12 @@ def _describe_guess(guess: Guess, *, has_data: bool) -> str:
 
 def _convert(recipe: Recipe, weights: Path, staged: Path, *, take: str | None, progress: Progress) -> str:
     from toolchain.module.builder import build_model
-    from toolchain.module.checkpoints.convert import convert_checkpoint
+    from toolchain.module.checkpoints.convert import WHOLE_FILE, convert_checkpoint
 
     done = convert_checkpoint(weights, build_model(recipe), staged / WEIGHTS, take=take, progress=progress)
     prefix = f", its prefix {done.prefix_removed} removed" if done.prefix_removed else ""
-    return f"{WEIGHTS} are {done.tensors} tensors of {weights}, {done.taken}{prefix}"
+    place = "" if done.taken == WHOLE_FILE else f", {done.taken}"
+    return f"{WEIGHTS} are {done.tensors} tensors of {weights}{place}{prefix}"
 
 
 def _write_schema(models: Path) -> None:

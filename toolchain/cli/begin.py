@@ -132,10 +132,12 @@ def _print_begun(begun: dict[str, Any], *, stream: TextIO) -> None:
 
 
 def _print_conversion(done: dict[str, Any], *, stream: TextIO) -> None:
+    from toolchain.module.checkpoints.convert import WHOLE_FILE
+
     screen = Screen(stream)
     screen.line(f"{done['weights']}: {done['tensors']} tensors, all of the model's")
     lines = {
-        "taken": "the file's own table" if done["taken"] == "." else done["taken"],
+        "taken": "the file's own table" if done["taken"] == WHOLE_FILE else done["taken"],
         "prefix": f"{done['prefix_removed']} removed" if done["prefix_removed"] else "",
         "types": ", ".join(f"{count} of {change}" for change, count in done["types_changed"].items()),
         "counters": f"{done['counters_reset']} num_batches_tracked are 0: the file has none"

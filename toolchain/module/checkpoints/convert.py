@@ -21,7 +21,7 @@ from toolchain.run.progress import Progress
 # Of each kind of difference; a network of another depth differs in hundreds.
 _LISTED_MAX = 24
 # What --take calls tensors that are in no table inside of the file.
-_FILE = "."
+WHOLE_FILE = "."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ def _list_choices(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> list[_
         matches = match_table(load_file(table.file), state)
         for match in [match for match in matches if match.is_of_model] or matches[:1]:
             parts = [part for part in (table.place, match.prefix.rstrip(".")) if part]
-            choices.append(_Choice(name="/".join(parts) or _FILE, match=match))
+            choices.append(_Choice(name="/".join(parts) or WHOLE_FILE, match=match))
     choices.sort(key=lambda choice: (not choice.match.is_whole, -choice.match.share))
     return choices
 
