@@ -83,7 +83,7 @@ class OpenVinoSession:
                     array = array.copy()
                 # It keeps the array alive until the next run sets another.
                 request.set_input_tensor(index, self._make_tensor(array, shared_memory=True))
-            request.infer()
+            request.infer(share_outputs=True)  # else what it returns, which nobody reads, would be copied
             # `data` is a view of a buffer that the next run writes to.
             return {spec.name: request.get_output_tensor(i).data.copy() for i, spec in enumerate(self.outputs)}
         except KeyError as error:
