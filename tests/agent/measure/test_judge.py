@@ -290,6 +290,15 @@ def test_where_a_metric_judges_drift_is_told_and_not_gated():
     assert find_row(rows, "agreement y").reason == "top1 judges"
 
 
+def test_where_the_largest_number_stands_is_no_answer_of_what_is_scored_as_numbers():
+    spec = dataclasses.replace(make_manifest().metric, name="mae")
+    rows = judge(NO_GATES, manifest={"metric": spec}, drift=(make_drift(1.0, agreement=0.1),))
+    assert "agreement y" not in [row.name for row in rows]
+    gates = dataclasses.replace(NO_GATES, agreement_min=0.5)
+    rows = judge(gates, manifest={"metric": spec}, drift=(make_drift(1.0, agreement=0.1),))
+    assert find_row(rows, "agreement y").status == "failed"  # asked for by the recipe
+
+
 def test_a_limit_of_the_recipe_gates_drift_beside_a_metric():
     gates = dataclasses.replace(STRICT, drift_sqnr_db_min=40.0, agreement_min=0.995)
     assert [row.name for row in list_failures(judge(gates))] == ["drift y", "agreement y"]

@@ -30,3 +30,9 @@ def test_a_nan_agrees_with_nothing():
 def test_scores_of_other_classes_or_samples_are_refused(others):
     with pytest.raises(ToolchainError):
         measure(np.zeros((2, 3)), others)
+
+
+def test_one_number_for_a_sample_agrees_with_whatever_there_is_and_is_refused():
+    with pytest.raises(ToolchainError) as caught:
+        measure(np.ones((3, 1)), np.zeros((3, 1)))
+    assert caught.value.expected == "scores of two classes or more"

@@ -6,8 +6,10 @@ from typing import List, Optional, Sequence, Tuple
 
 from ...errors import ExitCode
 from ..drift import OutputDrift
+from ..metrics.agreement import SCORES
 from ..quantities import write_percent, write_sqnr
 from ..scoring import find_scoring
+from ..targets import LABELS
 from .case import Case
 from .parity import find_sqnr_db_min
 from .row import Row, skip_row, write_row
@@ -43,13 +45,14 @@ def judge(case: Case) -> Sequence[Row]:
     whole = {spec.name for spec in case.manifest.outputs if spec.dtype.startswith(("int", "uint"))}
     scoring = find_scoring(case.manifest.metric)
     read = () if scoring is None else scoring.list_read(names)
+    holds_classes = scoring is None or bool({LABELS, SCORES}.intersection(scoring.targets))
     for output in evaluation.drift:
         judge_name = metric if output.output in read else None
         varying_db = WHOLE_VARYING_DB_MIN if output.output in whole else VARYING_DB_MIN
-        rows += [
-            _judge_distance(case, output, judge_name, varying_db_min=varying_db),
-            *_judge_agreement(case, output, judge_name),
-        ]
+        rows.append(_judge_distance(case, output, judge_name, varying_db_min=varying_db))
+        # Where the largest number of an output stands is no answer of what is scored as numbers, a mask or a text.
+        if judge_name is None or holds_classes or case.manifest.gates.agreement_min is not None:
+            rows += _judge_agreement(case, output, judge_name)
     if metric is None and all(output.varying.constant == output.varying.channels for output in evaluation.drift):
         failure = (
             f"no output differs by more than rounding between the {evaluation.samples} samples: any constant passes"

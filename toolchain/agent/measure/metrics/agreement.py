@@ -48,6 +48,15 @@ class _Agreed(Ratio):
                 found=f"shape {others.shape}",
                 fix="give the scores of a model with the same classes",
             )
+        if scores.shape[1] < 2:
+            raise ToolchainError(
+                ExitCode.MALFORMED,
+                "agreement cannot tell answers apart by one number for each sample",
+                where="outputs",
+                expected="scores of two classes or more",
+                found=f"shape {scores.shape}",
+                fix='compare numbers by another metric, such as "mae" or "auc"',
+            )
         known = ~(np.isnan(scores).any(axis=1) | np.isnan(others).any(axis=1))
         self.add_samples((scores.argmax(axis=1) == others.argmax(axis=1)) & known)
 
