@@ -9,7 +9,7 @@ from tests.report.explained_run import make_times, make_worst
 from toolchain.agent.measure.conditions import Conditions
 from toolchain.agent.measure.layer_times import KERNELS_MAX, Kernel, Peaks
 from toolchain.agent.measure.validity import Validity
-from toolchain.agent.measure.worst import SAMPLES_MAX
+from toolchain.agent.measure.worst import SAMPLES_MAX, TEXT_MAX
 from toolchain.deploy.consistent import check_consistent
 from toolchain.errors import ExitCode, ToolchainError
 
@@ -143,6 +143,9 @@ LIES = {
     "layers, and a reason for none": lambda: change_times(problem="gone"),
     "more layers than there may be": lambda: change_times(kernels=(Kernel("a", "Conv", 1.0),) * (KERNELS_MAX + 1)),
     "a worst sample beyond the last": lambda: change_evaluation(worst=(make_worst()[0],) * (SAMPLES_MAX + 1)),
+    "a text without an end": lambda: change_evaluation(
+        worst=(dataclasses.replace(make_worst()[0], text="a" * (TEXT_MAX + 1)),)
+    ),
     "a sample of another set": lambda: change_evaluation(worst=(dataclasses.replace(make_worst()[0], index=10**6),)),
 }
 

@@ -13,6 +13,7 @@ import pytest
 from tests.hostile_texts import HOSTILE, find_raw
 from tests.report.explained_run import PEAKS, explain_run, make_media, make_times
 from toolchain.agent.measure.layer_times import Kernel
+from toolchain.agent.measure.worst import Answer, WorstSample
 from toolchain.report.error_document import build_error_report
 from toolchain.report.explain_page import explain_report
 from toolchain.report.html import render_html
@@ -177,6 +178,21 @@ def test_texts_are_shown_with_both_answers_and_steer_nothing(visit):
 
 def test_an_empty_text_is_told_as_one():
     assert "an empty text" in render(explain_run(), {7: draw_text("")})
+
+
+def test_of_what_a_model_reads_both_texts_and_the_right_one_are_shown():
+    run = explain_run()
+    answers = [Answer(text=f"<b>{HOSTILE}"), Answer(text="")]
+    sample = WorstSample(
+        index=7, sqnr_db=12.5, differs=False, label=None, reference=answers[0], deployed=answers[1], text="right"
+    )
+    evaluation = replace(run.record.candidates[0].evaluation, worst=(sample,))
+    run = run.with_candidate(evaluation=evaluation)
+    (shown,) = explain_report(run.report(), media={}).samples
+    assert shown.answers == (("float", f"<b>{HOSTILE}"), ("artifact", "an empty text"), ("label", "right"))
+    page = render(run)
+    assert "<b>" not in page
+    assert find_raw(page) == []
 
 
 def test_a_plot_that_cannot_be_drawn_says_so_and_the_others_are_drawn(visit):

@@ -18,7 +18,7 @@ from toolchain.agent.measure.record import CandidateRecord, Evaluation, MetricRe
 from toolchain.agent.measure.sqnr import SQNR_DB_LIMIT
 from toolchain.agent.measure.validity import Validity, find_disturbances, has_tail
 from toolchain.agent.measure.verify import LATENCY_SCOPE
-from toolchain.agent.measure.worst import SAMPLES_MAX
+from toolchain.agent.measure.worst import SAMPLES_MAX, TEXT_MAX
 from toolchain.deploy.words import contradict
 
 # Two ways to add up the same numbers differ in their last digits.
@@ -163,6 +163,9 @@ def _check_evaluation(name: str, evaluation: Evaluation, manifest: Manifest) -> 
     for sample in evaluation.worst:
         if not 0 <= sample.index < evaluation.samples:
             raise contradict(f"{name}: worst", f"one of {evaluation.samples} samples", str(sample.index))
+        longest = max(len(text or "") for text in (sample.text, sample.reference.text, sample.deployed.text))
+        if longest > TEXT_MAX:
+            raise contradict(f"{name}: worst", f"texts of at most {TEXT_MAX} characters", str(longest))
     for parity in evaluation.parity:
         _check_parity(parity, f"{name}: parity {parity.output}")
     for drift in evaluation.drift:

@@ -30,6 +30,7 @@ _LIBRARY = _FOLDER / "plot_library.js.gz"
 _DRAW = _FOLDER / "draw_plots.js"
 _SURE_DB = 200.0
 _NAMED_MAX = 8
+_EMPTY = "an empty text"
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,7 @@ def _list_samples(found: Explanation, media: Mapping[int, SampleMedia]) -> list[
             for who, answer in (("float", sample["reference"]), ("artifact", sample["deployed"]))
         )
         words = [("float", describe_answer(sample["reference"])), ("artifact", describe_answer(sample["deployed"]))]
-        words += [("label", sample["label"])] if sample["label"] is not None else []
+        words += [("label", sample["label"] or _EMPTY)] if sample["label"] is not None else []
         shown.append(
             ShownSample(
                 index=sample["index"],
@@ -245,7 +246,9 @@ def _list_samples(found: Explanation, media: Mapping[int, SampleMedia]) -> list[
 
 
 def describe_answer(answer: SampleAnswer) -> str:
-    """Return an answer in words."""
+    """Return an answer in words, a text as it is."""
+    if answer.get("text") is not None:
+        return answer["text"] or _EMPTY
     scores = ["no number" if score is None else write_digits(score) for score in answer["scores"]]
     if answer["classes"]:
         return ", ".join(f"{name} {score}" for name, score in zip(answer["classes"], scores, strict=False))

@@ -66,7 +66,7 @@ def build_explanation(candidate: CandidateRecord, classes: Sequence[str], notes:
                 index=sample.index,
                 sqnr_db=sample.sqnr_db,
                 differs=sample.differs,
-                label=None if sample.label is None else _name_class(sample.label, classes),
+                label=sample.text if sample.label is None else _name_class(sample.label, classes),
                 reference=_read_answer(sample.reference, classes),
                 deployed=_read_answer(sample.deployed, classes),
             )
@@ -85,6 +85,7 @@ def _read_answer(answer: Answer, classes: Sequence[str]) -> SampleAnswer:
         scores=list(answer.scores),
         boxes=[list(box) for box in answer.boxes],
         values=list(answer.values),
+        text=answer.text,
     )
 
 

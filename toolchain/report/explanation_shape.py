@@ -86,12 +86,14 @@ class ClassMetric(TypedDict):
 
 
 class SampleAnswer(TypedDict):
-    """What a model says of a sample: names of classes with the scores as the model gives them, boxes, or a few numbers."""
+    """What a model says of a sample: names of classes with the scores as the model gives them, boxes, a few numbers, or a text."""
 
     classes: list[str]
     scores: list[float | None]
     boxes: list[list[float | None]]
     values: list[float | None]
+    text: NotRequired[str | None]
+    """The beginning of one that was read; reports of before have none."""
 
 
 class WorstSample(TypedDict):
@@ -101,7 +103,7 @@ class WorstSample(TypedDict):
     sqnr_db: float
     differs: bool
     label: str | None
-    """Its class in the data; null where they name none, or more than one."""
+    """Its class in the data, or the beginning of its text; null where they name none, or more than one class."""
     reference: SampleAnswer
     deployed: SampleAnswer
 

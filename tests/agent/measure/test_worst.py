@@ -7,7 +7,8 @@ import pytest
 
 from toolchain.agent.manifest import DecoderSpec, MetricSpec
 from toolchain.agent.measure.scoring import find_scoring
-from toolchain.agent.measure.worst import SAMPLES_MAX, WorstSamples
+from toolchain.agent.measure.targets import Ragged
+from toolchain.agent.measure.worst import SAMPLES_MAX, TEXT_MAX, WorstSamples
 
 
 def collect(originals, deployed, *, batch=3, targets=None, stacked=False):
@@ -77,6 +78,29 @@ def test_what_a_model_rebuilds_is_no_score_of_classes_and_its_error_is_the_answe
     assert (sample.index, sample.differs, sample.reference.classes) == (2, False, ())
     assert sample.reference.values == (1.0,)
     assert sample.deployed.values == pytest.approx((1 + 440 / 640,))
+
+
+def write_texts(*texts):
+    data = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, data)], dtype=np.int64)
+    return {"text": Ragged(values=np.frombuffer(b"".join(data), np.uint8), offsets=ends)}
+
+
+def test_of_what_is_read_both_texts_and_the_one_that_should_have_come_out_are_told():
+    decoder = DecoderSpec(name="ctc_greedy", options={"alphabet": "ab"})
+    worst = WorstSamples(find_scoring(MetricSpec(name="cer", reference=None, decoder=decoder)))
+    letters = np.eye(3, dtype=np.float32)
+    originals = np.stack([letters[[1, 0, 2] * 200], letters[[0, 0, 0] * 200], letters[[2, 0, 2] * 200]])
+    deployed = originals.copy()
+    deployed[0, 0] = (1, 0, 0)  # a blank in the place of the first a
+    deployed[1, 0] = (0.5, 0, 0)
+    worst.add(0, {"y": originals}, {"y": deployed}, {}, write_texts("ab\u202e" * 200, "", "bb"), stacked=False)
+    first, second = sorted(worst.list_samples(), key=lambda sample: sample.index)
+    assert first.reference.text == "ab" * (TEXT_MAX // 2)
+    assert first.deployed.text == ("b" + "ab" * TEXT_MAX)[:TEXT_MAX]
+    assert first.text == ("ab\u202e" * 200)[:TEXT_MAX]
+    assert (second.reference.text, second.deployed.text, second.text, second.label) == ("", "", "", None)
+    assert first.reference.classes == first.reference.values == ()
 
 
 @pytest.mark.parametrize(("metric", "is_class"), [("r2", False), ("cosine", False), ("top1", True), ("f1", True)])

@@ -21,7 +21,7 @@ from .session import EngineFacts
 from .validity import Validity
 from .worst import WorstSample
 
-RECORD_SCHEMA = 7
+RECORD_SCHEMA = 8
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from ..manifest import DTYPES
 
 LABELS = "labels"
 """The target of a classifier: class numbers `(N,)`, from 0."""
+TEXT = "text"
+"""The target and the output of a reader: texts as the bytes of their UTF-8, Ragged."""
 _VALUES, _OFFSETS = ".values", ".offsets"
 
 

@@ -13,11 +13,13 @@ from .metrics import Targets
 from .metrics.agreement import SCORES
 from .scoring import Scoring
 from .sqnr import measure_powers, to_db
-from .targets import LABELS, Ragged
+from .targets import LABELS, TEXT, Ragged
 
 SAMPLES_MAX = 6
 # Of a detector's 100 boxes a picture, what an application would show.
 _SCORE_MIN, _ROWS_MAX = 0.3, 8
+TEXT_MAX = 200
+"""Characters of a text that a record holds: a line of handwriting or a sentence, and not what a model repeats without an end."""
 # An answer of a few numbers is told as numbers; a mask is told by its distance alone.
 _VALUES_MAX = 8
 
@@ -27,13 +29,15 @@ class Answer:
     """What a model says of one sample; a number that is not finite is None.
 
     Of scores of classes: the first three classes, scores as the model gives them. Of boxes: (rows, 4), left, top, right,
-    bottom, in pixels of the model's input. `values` are those of a small output. All may be empty.
+    bottom, in pixels of the model's input. `values` are those of a small output, `text` is the beginning of one that was read. All may be
+    empty.
     """
 
     classes: Tuple[int, ...] = ()
     scores: Tuple[Optional[float], ...] = ()
     boxes: Tuple[Tuple[Optional[float], ...], ...] = ()
     values: Tuple[Optional[float], ...] = ()
+    text: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class WorstSample:
     """Its class, where the targets are one class number for each sample."""
     reference: Answer
     deployed: Answer
+    text: Optional[str] = None
+    """The beginning of what should have been read, where the targets are texts."""
 
 
 _Arrays = Mapping[str, NDArray[Any]]
@@ -88,6 +94,7 @@ class WorstSamples:
                 label=_read_label(targets, own),
                 reference=self._read(originals, inputs, own, stacked=stacked),
                 deployed=self._read(deployed, inputs, own, stacked=stacked),
+                text=_read_text(targets.get(TEXT), own),
             )
             self._worst.append((key, sample))
         self._worst = sorted(self._worst, key=lambda item: item[0])[:SAMPLES_MAX]
@@ -104,6 +111,9 @@ class WorstSamples:
             boxes, scores, classes = (decoded.get(name) for name in ("boxes", "scores", "classes"))
             if isinstance(boxes, Ragged) and isinstance(scores, Ragged) and isinstance(classes, Ragged):
                 return _list_boxes(boxes.read(0), scores.read(0), classes.read(0))
+            text = _read_text(decoded.get(TEXT), 0)
+            if text is not None:
+                return Answer(text=text)
             if not self._holds_classes and len(decoded) == 1:
                 return _list_values(next(iter(decoded.values())))
         first = next(iter(one.values()))
@@ -118,6 +128,12 @@ def _read_label(targets: Targets, index: int) -> Optional[int]:
     labels = targets.get(LABELS)
     is_class = isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu"
     return int(labels[index]) if isinstance(labels, np.ndarray) and is_class else None
+
+
+def _read_text(texts: object, index: int) -> Optional[str]:
+    if not isinstance(texts, Ragged) or texts.values.dtype != np.uint8 or texts.values.ndim != 1:
+        return None
+    return texts.read(index).tobytes().decode("utf-8", errors="replace")[:TEXT_MAX]
 
 
 def _measure_db(reference: NDArray[Any], deployed: NDArray[Any]) -> NDArray[np.float64]:

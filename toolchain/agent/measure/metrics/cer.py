@@ -11,8 +11,9 @@ import math
 import numpy as np
 
 from ..scale import FRACTION_UNIT, Scale
-from ..tallies.edits import TEXT, count_edits, read_texts
+from ..tallies.edits import count_edits, read_texts
 from ..tallies.ratio import Ratio
+from ..targets import TEXT
 from . import Outputs, Tally, Targets
 
 SCALE = Scale(unit=FRACTION_UNIT, worst=math.inf, best=0.0)

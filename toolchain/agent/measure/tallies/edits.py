@@ -9,9 +9,8 @@ import numpy as np
 from ...errors import ExitCode, ToolchainError
 from ..metrics import Outputs, Targets, take_output, take_target
 from ..parts import expect_ragged, expect_samples, refuse_part
+from ..targets import TEXT
 
-TEXT = "text"
-"""The target and the output: texts as the bytes of their UTF-8, Ragged."""
 LETTERS_MAX = 10_000
 """The longest text: the work of its edits grows with the square, and what a model returns must not make it endless."""
 
