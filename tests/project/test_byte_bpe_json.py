@@ -79,7 +79,7 @@ def test_what_the_other_implementation_makes_of_the_same_file_is_what_we_make(ch
     file = read_byte_bpe_json(data, _PATH, padding=None)
     ours = Tokenizer(PAIRS, file, where="tokenizer.json", code=ExitCode.USAGE)
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(TEXTS)
     def check(text):
         assert ours.number(text) == theirs.encode(text).ids
@@ -110,7 +110,7 @@ def test_a_vocabulary_that_was_learnt_has_the_tokens_that_it_was_learnt_for():
     for text in texts:
         assert ours.number(text) == theirs.encode(text).ids
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(TEXTS)
     def check(text):
         assert ours.number(text) == theirs.encode(text).ids
