@@ -71,7 +71,7 @@ def apply(model: onnx.ModelProto) -> Applied:
     """Return the simplified model; the same where onnxsim finds nothing to do, or only what makes it larger."""
     for simplify in (_simplify, _simplify_sparing):
         result = simplify(model)
-        if _describe(result) == _describe(model):
+        if _describe_nodes(result) == _describe_nodes(model) and _hash_weights(result) == _hash_weights(model):
             return Applied(model=model, report="onnxsim finds nothing to do")
         if _measure_weights(result) <= _measure_weights(model) + _GROWTH_MAX_BYTES:
             sizes = f"{len(model.graph.node)} nodes became {len(result.graph.node)}"
@@ -142,13 +142,16 @@ def _nests_ifs(model: onnx.ModelProto) -> bool:
     return any(inner.op_type == "If" for branch in branches for inner in iter_nodes(branch))
 
 
-def _describe(model: onnx.ModelProto) -> tuple[Any, ...]:
+def _describe_nodes(model: onnx.ModelProto) -> list[tuple[Any, ...]]:
     """Return what a model computes, without what onnxsim always touches: inferred shapes, empty fields, the order."""
-    nodes = [
+    return [
         (node.op_type, node.domain, list(node.input), list(node.output), sorted(map(_serialize, node.attribute)))
         for node in model.graph.node
     ]
-    return nodes, {tensor.name: hashlib.sha256(_serialize(tensor)).digest() for tensor in model.graph.initializer}
+
+
+def _hash_weights(model: onnx.ModelProto) -> dict[str, bytes]:
+    return {tensor.name: hashlib.sha256(_serialize(tensor)).digest() for tensor in model.graph.initializer}
 
 
 def _serialize(message: Message) -> bytes:

@@ -99,8 +99,10 @@ def improve_numbers(
     plain_db = judging.measure_sqnr_db(keep_float)
     techniques = list(_compare_bits(subject, plain_db))
     improved = Improved(bench)
-    known_db = (plain_db, *(other.measure_sqnr_db(keep_float) for other in confirm if plain_db >= enough_db))
-    for name, improve in TECHNIQUES.items() if min(known_db) < enough_db else ():
+    keeps_enough = plain_db >= enough_db and all(
+        other.try_out(keep_float, sqnr_db_min=enough_db).passes for other in confirm
+    )
+    for name, improve in () if keeps_enough else TECHNIQUES.items():
         try:
             found = improve(subject, plain)
         except ToolchainError as error:

@@ -99,7 +99,7 @@ def average_outputs(
     def average(feed: Mapping[str, NDArray[Any]]) -> dict[str, Channels]:
         values = session.run(feed)
         return {
-            name: _average([values[output]], find_channel_axis(layers[name], values[output].ndim))
+            name: _spread(values[output], find_channel_axis(layers[name], values[output].ndim)).mean(axis=1)
             for name, output in outputs.items()
         }
 
@@ -110,8 +110,9 @@ def average_outputs(
 
 def _apply(line: Line, found: list[NDArray[Any]], axis: int) -> None:
     """Put each value's line in its place."""
-    for index, value in enumerate(found):
-        found[index] = value * _align(line.gain, axis, value.ndim) + _align(line.shift, axis, value.ndim)
+    gain, shift = (_align(row, axis, found[0].ndim) for row in (line.gain, line.shift))
+    for index, value in enumerate(do_each(lambda value: value * gain + shift, found, workers=count_cpus())):
+        found[index] = value
 
 
 def find_kept(lowered: onnx.ModelProto, layers: Mapping[str, onnx.NodeProto]) -> dict[str, onnx.NodeProto]:
@@ -148,22 +149,22 @@ def _find_outputs(graph: onnx.ModelProto, layers: Mapping[str, onnx.NodeProto]) 
 
 def _measure_moments(expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]], axis: int) -> Moments:
     """Return the moments over samples and positions; every sample weighs alike."""
-    sums = np.zeros((4, found[0].shape[axis]))
-    for wanted, value in zip(expected, found, strict=True):
+
+    def average(wanted: NDArray[Any], value: NDArray[Any]) -> NDArray[np.float64]:
         rows, columns = _spread(wanted, axis), _spread(value, axis)
-        count = rows.shape[1]
-        sums += [
-            rows.mean(axis=1),
-            columns.mean(axis=1),
-            np.einsum("cp,cp->c", rows, columns) / count,
-            np.einsum("cp,cp->c", columns, columns) / count,
-        ]
-    float_mean, int8_mean, product, square = sums / len(found)
+        products = [np.einsum("cp,cp->c", rows, columns), np.einsum("cp,cp->c", columns, columns)]
+        return np.stack([rows.mean(axis=1), columns.mean(axis=1), *(sums / rows.shape[1] for sums in products)])
+
+    total = np.zeros((4, found[0].shape[axis]))
+    for row in do_each(average, expected, found, workers=count_cpus()):
+        total += row
+    float_mean, int8_mean, product, square = total / len(found)
     return Moments(float_mean, int8_mean, product - float_mean * int8_mean, square - int8_mean**2)
 
 
 def _average(values: Sequence[NDArray[Any]], axis: int) -> Channels:
-    return np.asarray(np.mean([_spread(value, axis).mean(axis=1) for value in values], axis=0))
+    rows = do_each(lambda value: _spread(value, axis).mean(axis=1), values, workers=count_cpus())
+    return np.asarray(np.mean(list(rows), axis=0))
 
 
 def _spread(value: NDArray[Any], axis: int) -> NDArray[np.float64]:
