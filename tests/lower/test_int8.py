@@ -230,7 +230,6 @@ def test_the_search_by_measurement_only_takes_layers_away(residual, feeds, schem
     monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path))
     lowering = lower(residual, feeds, scheme, choose_by_measurement=True)
     assert set(lowering.kept_in_float) <= {"conv1", "conv2", "gemm"}
-    assert lowering.speed.trials or lowering.speed.problems
     assert lowering.speed.status in {"decided", "undecided"}
     assert lowering.sqnr_db["scores"] >= 20
 

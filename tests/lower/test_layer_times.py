@@ -16,8 +16,9 @@ def test_what_the_runtime_adds_to_a_name_is_taken_off():
 
 
 def test_every_layer_of_a_plain_model_is_found_in_the_profile(residual, images):
-    times = time_layers(
+    times, run_us = time_layers(
         residual, ["conv1", "conv2", "gemm"], {"image": images["image"][:1]}, runtime="onnxruntime", threads=1
     )
     assert set(times) == {"conv1", "conv2", "gemm"}
     assert all(time >= 0 for time in times.values())
+    assert run_us >= sum(times.values())

@@ -122,6 +122,21 @@ def test_a_measurement_among_busy_neighbours_decides_nothing_whatever_it_says(se
     assert (later.keep_float, later.status) == ({}, "undecided")
 
 
+@pytest.mark.parametrize(("run_us", "stretches"), [(5.9, []), (6.1, [(3000, 4000)]), (None, [(3000, 4000)])])
+def test_all_layers_together_are_not_tried_where_they_alone_take_longer_in_float_than_the_model_in_int8(
+    search, run_us, stretches
+):
+    times = {name: LayerTime(int8_us=1.0, float_us=2.0) for name in LAYERS}
+    found = search(*stretches, known=LayerTimes(times, int8_run_us=run_us))
+    assert (found.keep_float, found.status) == ({}, "decided")
+    assert [trial.layers for trial in found.trials] == [LAYERS] * len(stretches)
+
+
+def test_a_part_of_them_is_tried_all_the_same(search):
+    found = search((3000, 1000), (3000, 2000), known=LayerTimes(TIMES, int8_run_us=13.0))
+    assert [trial.layers for trial in found.trials] == [("conv1",), ("conv1",)]
+
+
 def test_layers_that_were_timed_among_busy_neighbours_are_not_tried(search):
     found = search(known=LayerTimes(problems=BUSY))
     assert (found.keep_float, found.trials, found.status, found.problems) == ({}, (), "undecided", BUSY)

@@ -26,15 +26,17 @@ def time_layers(
     *,
     runtime: str,
     threads: int,
-) -> dict[str, float]:
-    """Return the usual time in microseconds of each layer that the runtime's profile still shows.
+) -> tuple[dict[str, float], float | None]:
+    """Return the usual time in microseconds of each layer that the runtime's profile still shows, and of a whole run.
 
-    A layer that the runtime merged into something unrecognizable is absent.
+    A layer that the runtime merged into something unrecognizable is absent. The whole is None where the profile of a runtime does not
+    show every kernel (PROFILES_ALL of its module).
     """
     lowering = load_member(find_member(LOWERINGS, runtime))
     times: Mapping[str, float] = lowering.profile_layers(model, inputs, threads=threads)
     aliases = name_layers(model, layers)
-    return {aliases[name]: time_us for name, time_us in times.items() if name in aliases}
+    whole_us = sum(times.values()) if getattr(lowering, "PROFILES_ALL", False) else None
+    return {aliases[name]: time_us for name, time_us in times.items() if name in aliases}, whole_us
 
 
 def name_layers(model: onnx.ModelProto, layers: Iterable[str]) -> dict[str, str]:

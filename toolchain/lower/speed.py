@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from toolchain.agent.measure.conditions import read_conditions
+from toolchain.agent.measure.episodes import EPISODES
 from toolchain.agent.measure.latency import FASTER, NOT_FASTER, UNDECIDED, Measurement, decide, measure_latency
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.agent.measure.session import Session
@@ -54,6 +55,8 @@ class LayerTimes:
 
     times: Mapping[str, LayerTime] = field(default_factory=dict)
     """Empty where others ran meanwhile: times taken then would choose other layers than on an idle machine."""
+    int8_run_us: float | None = None
+    """Of the whole model with its layers in int8; None where no profile shows it."""
     problems: tuple[str, ...] = ()
 
 
@@ -90,8 +93,8 @@ def find_slow_layers(
 ) -> SpeedSearch:
     """Return the layers that make the model faster when they stay in float.
 
-    The times of layers propose sets of them; each set, and last all layers together, is built and measured as a whole
-    model, in turns with the plain int8 model. The set that is surely the fastest must win once more against the plain
+    The times of layers propose sets of them; each set, and last all layers together where those in float could be faster than the
+    model in int8, is built and measured as a whole model, in turns with the plain int8 model. The set that is surely the fastest must win once more against the plain
     model alone: the best of several flatters itself, sessions differ by luck, and neighbours may have slowed down a
     stretch of time. Otherwise no layer is returned; and where the intervals leave it open, or the measurement was
     disturbed, the search says that nothing was decided.
@@ -99,12 +102,11 @@ def find_slow_layers(
     float is exact: what two layers round alike may cancel out, and with one of them in float it does not.
     """
     layers = tuple(name for name, sharing in plan.deciding_layers.items() if not keep_float.intersection(sharing))
-    if not layers:
+    times, proposals = known.times, _propose_sets(layers, known)
+    if not proposals:
         return SpeedSearch(status="decided")
     if known.problems:
         return SpeedSearch(status="undecided", problems=known.problems)
-    times = known.times
-    proposals = sorted({*propose_slow_layers({name: times[name] for name in layers if name in times}), layers}, key=len)
     trials, problems, winner = _try_sets(bench, keep_float, proposals, threads=threads, start_steps=start_steps)
     still_open = [trial.layers for trial in trials if trial.decision == UNDECIDED]
     if not problems and winner is None and 0 < len(still_open) < len(trials):
@@ -125,6 +127,18 @@ def find_slow_layers(
     gain = f"the model is {confirmed.speedup:.2f} times as fast with {what} in float"
     reasons = {name: _explain(name, times, gain) for name in winner.layers}
     return SpeedSearch(keep_float=reasons, trials=trials, status="decided", accuracy=accuracy)
+
+
+def _propose_sets(layers: tuple[str, ...], known: LayerTimes) -> list[tuple[str, ...]]:
+    """Return sets of layers that may be faster in float, the smallest first."""
+    if not layers:
+        return []
+    times = {name: known.times[name] for name in layers if name in known.times}
+    proposed = {*propose_slow_layers(times)}
+    # Where the layers alone take longer in float than all of the model in int8, only a part of them can gain.
+    if known.int8_run_us is None or sum(time.float_us for time in times.values()) <= known.int8_run_us:
+        proposed.add(layers)
+    return sorted(proposed, key=len)
 
 
 def _try_sets(
@@ -171,6 +185,7 @@ def _try_sets(
     measurement = measure_latency(
         runs,
         samples=_SAMPLES,
+        samples_to_look=EPISODES,
         limit_s=_LIMIT_S,
         on_progress=_count_percents(start_steps),
         is_decided=is_decided,
@@ -199,8 +214,8 @@ def time_both(bench: Bench, plan: QdqPlan, keep_float: frozenset[str], *, thread
     feed, runtime = bench.feeds[0], _name_kernels(bench)
     before = read_conditions(_ROOT)
     try:
-        int8_us = time_layers(bench.build(keep_float), layers, feed, runtime=runtime, threads=threads)
-        float_us = time_layers(bench.model, layers, feed, runtime=runtime, threads=threads)
+        int8_us, int8_run_us = time_layers(bench.build(keep_float), layers, feed, runtime=runtime, threads=threads)
+        float_us, _ = time_layers(bench.model, layers, feed, runtime=runtime, threads=threads)
     except ToolchainError as error:
         if error.code != ExitCode.INVALID:
             raise
@@ -217,7 +232,8 @@ def time_both(bench: Bench, plan: QdqPlan, keep_float: frozenset[str], *, thread
             )
             for name, sharing in plan.deciding_layers.items()
             if timed & set(sharing)
-        }
+        },
+        int8_run_us=int8_run_us,
     )
 
 

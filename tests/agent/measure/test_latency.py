@@ -91,6 +91,16 @@ def test_a_slow_payload_gets_fewer_samples_but_enough_for_a_median():
     assert latency.p90_ms is None
 
 
+def test_of_a_slow_payload_of_which_a_ratio_is_all_that_is_asked_eleven_rounds_may_tell():
+    runs_ms = {"float": 90.0, "int8": 60.0}
+    patient, _ = measure(1, runs_ms, samples=100, limit_s=60.0)
+    quick, _ = measure(1, runs_ms, samples=100, samples_to_look=11, limit_s=60.0)
+    assert (len(patient.blocks_ns["int8"]), len(quick.blocks_ns["int8"])) == (100, 11)
+    assert {decide(found.compare("float", "int8")) for found in (patient, quick)} == {FASTER}
+    alike, _ = measure(1, {"float": 60.0, "int8": 60.0}, Series(noise=0.1), samples=100, samples_to_look=11)
+    assert len(alike.blocks_ns["int8"]) > 11
+
+
 def test_a_noisy_machine_is_measured_on_until_the_question_is_answered():
     quiet, _ = measure(6, {"a": 1.05, "b": 1.0}, samples=30)
     noisy, _ = measure(6, {"a": 1.05, "b": 1.0}, Series(noise=0.5), samples=30, limit_s=600.0)

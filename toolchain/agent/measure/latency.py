@@ -160,6 +160,7 @@ def measure_latency(
     runs: Mapping[str, Run],
     *,
     samples: int = DEFAULTS.latency_samples,
+    samples_to_look: Optional[int] = None,
     limit_s: float = DEFAULTS.latency_limit_s,
     on_progress: Optional[Callable[[int, int], None]] = None,
     clock: Clock = time.perf_counter_ns,
@@ -173,8 +174,8 @@ def measure_latency(
     10 ms) of each callable, the first one rotating. A block opens with a run that is not recorded, because the callable
     before it has taken the caches: what is measured is the latency of a payload that runs alone, over and over.
 
-    When each callable has `samples` samples, and one second is over, comes the first look; the next ones come whenever
-    the rounds have doubled. Rounds end at the look at which is_decided(measurement) holds, the machine is not becoming
+    When each callable has `samples` samples, or `samples_to_look` where a ratio is all that is asked, there were 11 rounds, and
+    one second is over, comes the first look; the next ones come whenever the rounds have doubled. Rounds end at the look at which is_decided(measurement) holds, the machine is not becoming
     slower and was seen at full speed; or after `limit_s` seconds in all (then there may be fewer samples), but not
     before 11 rounds. `memory` is the file that remembers the best speed of this machine. on_progress gets (percent
     done, 100).
@@ -198,7 +199,7 @@ def measure_latency(
             blocks_ns[name].append(time_block(runs[name], lengths[name], clock))
         probes_ns.append(probe())
         elapsed = (clock() - start_ns) / (limit_s * 1e9)
-        gathered = min(lengths.values()) * rounds / samples
+        gathered = min(lengths.values()) * rounds / (samples_to_look or samples)
         if on_progress is not None:
             # The first look is half of it; what comes then is seldom all of the time.
             to_first_look = min(1.0, gathered, (clock() - first_ns) / _FIRST_LOOK_NS)

@@ -11,6 +11,7 @@ from typing import Any
 import onnx
 
 from toolchain.agent.measure.conditions import read_conditions
+from toolchain.agent.measure.episodes import EPISODES
 from toolchain.agent.measure.latency import FASTER, Measurement, decide, decides_every_ratio, measure_latency
 from toolchain.agent.measure.machine_speed import SPEED_MEMORY
 from toolchain.agent.measure.quantiles import Ratio
@@ -137,7 +138,9 @@ def _compare_times(static: onnx.ModelProto, dynamic: onnx.ModelProto, bench: Ben
     runs = {name: partial(session.run, feed) for name, session in sessions.items()}
     memory = cache_root() / SPEED_MEMORY
     before = read_conditions(_ROOT)
-    measurement = measure_latency(runs, samples=_SAMPLES, limit_s=_LIMIT_S, memory=memory, is_decided=is_told)
+    measurement = measure_latency(
+        runs, samples=_SAMPLES, samples_to_look=EPISODES, limit_s=_LIMIT_S, memory=memory, is_decided=is_told
+    )
     if find_contention(before, read_conditions(_ROOT)):
         return None
     return measurement.compare("static", "dynamic")

@@ -174,4 +174,7 @@ def profile_layers(
     return {name: statistics.median(durations) for name, durations in times.items()}
 
 
+PROFILES_ALL = True
+"""profile_layers shows every kernel of a run."""
+
 LOWERINGS: Mapping[str, Lowering] = {"float32": lower_float32, "int8": lower_int8}
