@@ -10,7 +10,7 @@ namespace {
 using nlohmann::json;
 
 // Of toolchain/agent/install/verdict.py; tests/app/test_cpp.py holds them against each other.
-constexpr int kVerdictSchema = 2;
+constexpr int kVerdictSchema = 3;
 
 }  // namespace
 

@@ -117,7 +117,7 @@ def replace_manifest(board):
         (lambda board, tmp: board.root.chmod(0o777), ExitCode.STORAGE),
         (lambda board, tmp: (board.root / "verdicts").chmod(0o777), ExitCode.STORAGE),
         (lambda board, tmp: board.edit_verdict(lambda verdict: verdict.update(exit_code=18)), ExitCode.MALFORMED),
-        (lambda board, tmp: board.edit_verdict(lambda verdict: verdict.update(schema=3)), ExitCode.MALFORMED),
+        (lambda board, tmp: board.edit_verdict(lambda verdict: verdict.update(schema=2)), ExitCode.MALFORMED),
         (lambda board, tmp: board.edit_verdict(lambda v: v["shipped"].update(sha256="0" * 64)), ExitCode.CONTENT),
         (lambda board, tmp: shutil.rmtree(board.release), ExitCode.CONTENT),
         (lambda board, tmp: (board.root / "current").unlink(), ExitCode.USAGE),

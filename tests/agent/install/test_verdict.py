@@ -142,7 +142,7 @@ def test_the_pinned_precision_is_asked_for_where_the_releases_agent_knows_the_op
         (lambda verdict: verdict["shipped"].update(sha256="0" * 64), ExitCode.CONTENT),
         (lambda verdict: verdict["shipped"].update(path="golden/in.npy"), ExitCode.CONTENT),
         (lambda verdict: verdict.update(bundle_id="0" * 64), ExitCode.MALFORMED),
-        (lambda verdict: verdict.update(schema=3), ExitCode.MALFORMED),
+        (lambda verdict: verdict.update(schema=2), ExitCode.MALFORMED),
         (lambda verdict: verdict.update(note="trust me"), ExitCode.MALFORMED),
         (lambda verdict: verdict.update(exit_code=18), ExitCode.MALFORMED),
         (lambda verdict: verdict.update(time="yesterday"), ExitCode.MALFORMED),
@@ -192,6 +192,19 @@ def test_an_application_is_answered_by_the_python_that_measured(board, good, tmp
     assert (code, "→ 9.9" in line) == (ExitCode.EXPIRED, True)
     path.write_text(json.dumps({**verdict, "python_path": "/nowhere/python"}))
     assert ask(board) == (ExitCode.EXPIRED, "expired: the Python that measured is gone: /nowhere/python\n")
+
+
+def test_a_verdict_of_threads_that_have_fewer_cpus_than_when_they_were_timed_is_expired(board, good, quick, sign):
+    path = board.root / "verdicts" / f"{good['old'].id}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "cpus": 1000.0}))
+    assert ask(board)[0] == ExitCode.PROVEN  # one thread has lost nothing
+    bundle = sign(quick(candidates=[describe_candidate("int8", threads=1000)], counter=1_790_000_002))
+    assert board.install(bundle).code == ExitCode.PROVEN
+    assert ask(board)[0] == ExitCode.PROVEN  # no fewer than then
+    path = board.root / "verdicts" / f"{bundle.id}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "cpus": 1000.0}))
+    code, line = ask(board)
+    assert (code, "CPUs for 1000 threads: 1000 → " in line) == (ExitCode.EXPIRED, True), line
 
 
 def test_an_application_is_told_of_a_changed_payload_and_of_a_board_without_a_release(board, good, tmp_path):

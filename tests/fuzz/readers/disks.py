@@ -50,6 +50,7 @@ _VERDICT = Verdict(
     time="2026-11-24T03:50:11Z",
     signer=None,
     python_path="/usr/bin/python3",
+    cpus=2.0,
     environment=_ENVIRONMENT,
     libraries={},
     failure=None,

@@ -13,6 +13,7 @@ from ..measure.version import matches_version
 from .admission import authenticate_release, check_fresh, check_signed_as_declared
 from .slots import Slots
 from .trust import TrustState
+from .usable_cpus import count_usable_cpus
 from .verdict import Verdict
 
 _NAMED_MAX = 5
@@ -70,11 +71,20 @@ def list_reasons(
     except OSError as error:
         return [f"{runtime} cannot be looked at: {error.filename}: {error.strerror}"]
     reasons = [*list_changes(verdict.environment, now), *_list_refusals(manifest, now)]
+    reasons += list_lost_cpus(verdict, count_usable_cpus())
     reasons += _list_distrust(slots, trust, bundle_id, manifest, verdict)
     if verdict.failure is not None:
         failure = verdict.failure
         reasons.append(f"tried again on {failure.time}, and failed: {failure.reason} (exit {failure.exit_code})")
     return reasons
+
+
+def list_lost_cpus(verdict: Verdict, cpus: float) -> List[str]:
+    """Return that the threads of a payload have fewer CPUs than when they were timed: a core less, an affinity, a quota."""
+    threads = verdict.shipped.threads
+    if cpus >= min(verdict.cpus, threads):
+        return []
+    return [f"CPUs for {threads} thread{'' if threads == 1 else 's'}: {verdict.cpus:g} → {cpus:g}"]
 
 
 def _list_refusals(manifest: Manifest, now: Environment) -> List[str]:

@@ -21,9 +21,10 @@ from ..measure.environment import Environment, describe_environment, read_enviro
 from ..measure.libraries import HashedFile, hash_libraries
 from .folder import Folder
 from .offered import Shipped, describe_shipped, list_offered, read_shipped
+from .usable_cpus import count_usable_cpus
 
 VERDICTS = "verdicts"
-SCHEMA = 2
+SCHEMA = 3
 ENGINES = "engines"
 # By which a self-test says that the payload does not do what it did.
 _FAILURES = (
@@ -56,6 +57,7 @@ class Verdict:
 
     `python_path` is the interpreter that measured; another one may see another runtime.
     `libraries` are what the hashes of `environment.libraries` were read from: what did not change is not read again.
+    `cpus` are those that its threads could use.
     """
 
     schema: int
@@ -68,6 +70,7 @@ class Verdict:
     time: str
     signer: Optional[str]
     python_path: str
+    cpus: float
     environment: Environment
     libraries: Mapping[str, HashedFile]
     failure: Optional[Failure]
@@ -200,6 +203,7 @@ def give_verdict(
         time=format_utc(read_time_s()),
         signer=signer,
         python_path=sys.executable or "",
+        cpus=count_usable_cpus(),
         environment=environment,
         libraries=libraries,
         failure=None,
