@@ -11,16 +11,24 @@ _AGENT = "toolchain.agent"
 # They are imported by their names, which no import statement shows.
 _MEMBERS = {"decoders": None, "runtimes": ("onnxruntime", "openvino", "tensorrt")}
 # What measures speed, layers and roofs, and what builds engines: runtimes import it when they are asked to, and no application asks.
+# What a host offers is a type to what an application asks of signatures.
 _LEFT_OUT = (
-    *("latency", "layer_times", "quantiles", "peaks", "onnxruntime_peaks", "onnxruntime_profile"),
-    *("openvino.kernels", "openvino.layers", "openvino.peaks"),
-    *("tensorrt.built", "tensorrt.device_memory", "tensorrt.profiler", "tensorrt.timing"),
+    *("measure.latency", "measure.layer_times", "measure.quantiles", "measure.peaks"),
+    *("measure.onnxruntime_peaks", "measure.onnxruntime_profile"),
+    *("measure.openvino.kernels", "measure.openvino.layers", "measure.openvino.peaks"),
+    *(
+        "measure.tensorrt.built",
+        "measure.tensorrt.device_memory",
+        "measure.tensorrt.profiler",
+        "measure.tensorrt.timing",
+    ),
+    *("install.offer", "install.channel"),
 )
 
 
 def list_agent_files() -> dict[str, Path]:
     """Return the files by their place in the agent's package."""
-    finder = ModuleFinder(path=[str(_REPOSITORY)], excludes=[f"{_AGENT}.measure.{name}" for name in _LEFT_OUT])
+    finder = ModuleFinder(path=[str(_REPOSITORY)], excludes=[f"{_AGENT}.{name}" for name in _LEFT_OUT])
     chosen = [f"{_AGENT}.application.model"]
     for kind, names in _MEMBERS.items():
         folder = _REPOSITORY / "toolchain/agent/measure" / kind

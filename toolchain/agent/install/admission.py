@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from ..bundle_files import MANIFEST_NAME, SIGNATURE_NAME
 from ..clock import format_utc, is_plausible, parse_utc, read_time_s
 from ..errors import ExitCode, ToolchainError
 from ..manifest import Manifest
 from .folder import Folder
-from .offer import Offer
 from .signature import ALLOWED_SIGNERS_NAME, REVOKED_KEYS_NAME, verify_signature
 from .slots import Slots
 from .trust import TrustState
+
+if TYPE_CHECKING:
+    from .offer import Offer
 
 
 def authenticate_offer(slots: Slots, offer: Offer, *, is_required: bool) -> Optional[str]:
