@@ -93,6 +93,7 @@ def make_ways(source: Path, folder: Path) -> dict[str, Way]:
     }
     makers: dict[str, Callable[[], Way]] = {
         "as it is": lambda: (str(source), {}, None, False),
+        "not packed": lambda: (str(source), {"session.disable_prepacking": "1"}, None, False),
         "weights beside it, mapped": lambda: (str(split()), {}, None, False),
         "optimized before": lambda: (str(optimize("optimized")), {}, plain, False),
         "optimized, weights mapped": lambda: (str(optimize("external", **external)), {}, plain, False),

@@ -125,21 +125,20 @@ def write_model(tmp_path):
 
 @pytest.fixture
 def bundle_inputs(samples, write_model):
-    """Return a function that returns the inputs of a good bundle but for changes; each runtime opens all candidates."""
+    """Return a function that returns the inputs of a good bundle but for changes; each runtime opens all candidates in all ways."""
     inputs, outputs, labels = samples
 
-    def make(*, candidates=None, runtimes=("onnxruntime",), **changes):
+    def make(*, candidates=None, runtimes=("onnxruntime",), ways=((1, False),), **changes):
         paths = candidates or {"int8": write_model("int8"), "float32": write_model("float32")}
         good = BundleInputs(
             model="small",
             target="cpu",
-            threads=[1],
             emulated=True,  # no verdict of a test may hang on the time that something took
             signature="optional",
             compatible=Compatible(
                 None, accelerator=None, runtime_versions=dict.fromkeys(runtimes, ">=1.0"), cpu_features=()
             ),
-            candidates=[Lowered(precision=p, runtime=r, path=path) for p, path in paths.items() for r in runtimes],
+            candidates=[Lowered(precision=p, runtime=r, path=q, ways=ways) for p, q in paths.items() for r in runtimes],
             reference=write_model("float32"),
             original=write_model("float32"),
             is_original_measured=False,

@@ -123,6 +123,7 @@ def make_candidate(precision="int8", **changes):
         precision=precision,
         runtime="onnxruntime",
         threads=1,
+        pins_threads=False,
         payload=make_payload(precision),
         evaluation=make_evaluation(),
         placement=make_placement(95, 5),
@@ -139,7 +140,12 @@ def make_candidate(precision="int8", **changes):
 def make_reference(name="float32", **changes):
     latency = summarize_latency([2.0] * 100, steady=True)
     good = ReferenceRecord(
-        payload=make_payload(name), runtime="onnxruntime", threads=1, is_original=name == "original", latency=latency
+        payload=make_payload(name),
+        runtime="onnxruntime",
+        threads=1,
+        pins_threads=False,
+        is_original=name == "original",
+        latency=latency,
     )
     return dataclasses.replace(good, **changes)
 
@@ -194,8 +200,10 @@ def make_manifest(**changes):
         ),
         build=BuildSpec(),
         candidates=(
-            Candidate("int8", runtime="onnxruntime", threads=1, path="payload/int8/model.onnx"),
-            Candidate("float32", runtime="onnxruntime", threads=1, path="payload/float32/model.onnx"),
+            Candidate("int8", runtime="onnxruntime", threads=1, pins_threads=False, path="payload/int8/model.onnx"),
+            Candidate(
+                "float32", runtime="onnxruntime", threads=1, pins_threads=False, path="payload/float32/model.onnx"
+            ),
         ),
         reference="payload/float32/model.onnx",
         original=Original(

@@ -119,7 +119,7 @@ def test_json_on_stdout_does_not_show_it(report, capsys):
     assert out.isascii()
 
 
-BENCHED = {"payload": TEXT, "candidate": TEXT, "is_shipped": True, "threads": 1}
+BENCHED = {"payload": TEXT, "candidate": TEXT, "is_shipped": True, "threads": 1, "pins_threads": True}
 ROW = {"sqnr_db": 1.0, "cosine": 1.0, "max_abs": 0.0, "p99_abs": 0.0, "nonfinite": 0}
 LATENCY = {f"{name}{part}_ms": 1.0 for name in ("p50", "p90", "p99") for part in ("", "_upper")} | {"samples": 3}
 SPEEDUP = {"ratio": 1.0, "low": None, "high": None, "note": TEXT}

@@ -84,6 +84,7 @@ Active open_once(const std::string& root, const Options& options, const std::sha
       parse(proof.bytes, verdict_path, [&](const json& document) { return read_verdict(document, id, verdict_path); });
   check_proven(manifest, verdict, verdict_path);
   manifest.threads = verdict.candidate.threads;
+  manifest.pins_threads = verdict.candidate.pins_threads;
   const Runtime& runtime = choose_runtime(verdict, manifest_path);
   const PayloadFile payload =
       verdict.engine ? read_engine(root, *verdict.engine, owners) : read_payload(hold.get(), release_path, verdict, owners);

@@ -18,7 +18,7 @@ Opened::Opened(Release release, Manifest manifest, Meaning meaning, std::shared_
       hold_(std::move(hold)),
       path_(file.path),
       identity_(file.identity),
-      session_(runtime.open({file.bytes, release_.path, manifest_.threads, manifest_.inputs, manifest_.outputs})) {}
+      session_(runtime.open({file.bytes, release_.path, manifest_.threads, manifest_.pins_threads, manifest_.inputs, manifest_.outputs})) {}
 
 std::optional<Error> Opened::find_change() const {
   struct stat status {};

@@ -41,9 +41,9 @@ sys.exit(code)
 """
 
 
-def describe_candidate(precision, runtime="onnxruntime", threads=1):
+def describe_candidate(precision, runtime="onnxruntime", threads=1, *, pins_threads=False):
     path = f"payload/{precision}/model.onnx"
-    return {"precision": precision, "runtime": runtime, "threads": threads, "path": path}
+    return {"precision": precision, "runtime": runtime, "threads": threads, "pins_threads": pins_threads, "path": path}
 
 
 MANIFEST = {

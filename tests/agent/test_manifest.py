@@ -40,7 +40,9 @@ def make_manifest(**changes):
             arch=None, accelerator=None, runtime_versions={"onnxruntime": ">=1.23"}, cpu_features=("avx2",)
         ),
         "build": BuildSpec(),
-        "candidates": (Candidate("int8", runtime="onnxruntime", threads=1, path="payload/int8/model.onnx"),),
+        "candidates": (
+            Candidate("int8", runtime="onnxruntime", threads=1, pins_threads=False, path="payload/int8/model.onnx"),
+        ),
         "reference": "payload/int8/model.onnx",
         "original": Original(path="payload/int8/model.onnx", size_bytes=1, sha256="0" * 64),
         "inputs": (TensorSpec(name="x", dtype="float32", shape=(None, 3)),),
@@ -179,6 +181,7 @@ def test_a_value_of_the_wrong_type_is_refused_everywhere(place):
         (("expires",), "2027-01-31T00:00:00+01:00"),
         (("candidates", 0, "threads"), 0),
         (("candidates", 0, "threads"), 1025),
+        (("candidates", 0, "pins_threads"), 1),
         (("candidates", 0, "runtime"), "r" * 256),
         (
             ("candidates", 0, "runtime"),
@@ -225,13 +228,15 @@ def test_parts_that_contradict_each_other_are_refused(place, value):
 
 def list_candidates(*ways):
     path = "payload/int8/model.onnx"
-    return [dict(zip(("precision", "runtime", "threads", "path"), (*way, path), strict=True)) for way in ways]
+    names = ("precision", "runtime", "threads", "pins_threads", "path")
+    return [dict(zip(names, (*way[:3], way[3:] == (True,), path), strict=True)) for way in ways]
 
 
 @pytest.mark.parametrize(
     "ways",
     [
         [("int8", "onnxruntime", 1), ("int8", "onnxruntime", 1)],  # twice the same
+        [("int8", "onnxruntime", 2, True), ("int8", "onnxruntime", 2, True)],
         [("int8", "onnxruntime", 1), ("float32", "onnxruntime", 1), ("int8", "onnxruntime", 2)],  # not together
         [("int8", "onnxruntime", count) for count in range(1, CANDIDATES_MAX + 2)],
     ],
@@ -244,12 +249,16 @@ def test_candidates_that_nobody_could_tell_apart_or_order_are_refused(ways):
 
 def test_candidates_of_several_runtimes_and_threads_are_named_by_what_they_differ_in():
     document = as_document()
-    ways = [("int8", "onnxruntime", 1), ("int8", "onnxruntime", 2), ("float32", "openvino", 1)]
+    ways = [("int8", "onnxruntime", 1), ("int8", "onnxruntime", 2), ("float32", "openvino", 2, True)]
     document["candidates"] = list_candidates(*ways)
     manifest = parse_manifest(json.dumps(document).encode())
-    assert manifest.names == ("int8 onnxruntime 1 thread", "int8 onnxruntime 2 threads", "float32 openvino 1 thread")
+    assert manifest.names == (
+        "int8 onnxruntime 1 thread",
+        "int8 onnxruntime 2 threads",
+        "float32 openvino 2 pinned threads",
+    )
     assert manifest.runtimes == ("onnxruntime", "openvino")
-    assert manifest.ways == (("onnxruntime", 1), ("onnxruntime", 2), ("openvino", 1))
+    assert manifest.ways == (("onnxruntime", 1, False), ("onnxruntime", 2, False), ("openvino", 2, True))
 
 
 @pytest.mark.parametrize("schema", [1, 2, SCHEMA + 1])

@@ -83,7 +83,7 @@ WORST = {
     "gates": lambda: _fill(("gates", "sqnr_db_min"), "{@}", lambda number: f'"{_write_name(number)}":1e1'),
     "features": lambda: _fill(("compatible", "cpu_features"), "[@]", lambda number: f'"{_write_name(number)}"'),
     "candidates": lambda: _fill(
-        ("candidates",), "[@]", lambda number: '{"precision":"","runtime":"","threads":1,"path":""}'
+        ("candidates",), "[@]", lambda number: '{"precision":"","runtime":"","threads":1,"pins_threads":true,"path":""}'
     ),
     "files": lambda: _fill(("files",), "[@]", lambda number: _write_file(f"{number:06}")),
     "files of many folders": lambda: _fill(("files",), "[@]", lambda number: _write_file(f"{number:06}{'/a' * 15}")),

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.application.conftest import board, bundles, bytecode, frames, keys, template
+from tests.agent.application.conftest import board, bundles, bytecode, frames, keys, one_cpu, pinned, template
 from tests.app.headers import HEADERS
 from toolchain.agent.measure.libraries import find_libraries
 
-__all__ = ["board", "bundles", "bytecode", "frames", "keys", "sanitized", "template"]
+__all__ = ["board", "bundles", "bytecode", "frames", "keys", "one_cpu", "pinned", "sanitized", "template"]
 
 _REPOSITORY = Path(__file__).parents[2]
 

@@ -49,6 +49,19 @@ def asked(board):
 
 
 @pytest.fixture
+def asked_once():
+    """Return a function that lays the agent's answer on a board that others use too, and returns its root."""
+
+    def lay(board):
+        link = board.root / "still_proven.py"
+        if not link.exists():
+            link.symlink_to(_REPOSITORY / "toolchain/agent/install/still_proven.py")
+        return board.root
+
+    return lay
+
+
+@pytest.fixture
 def run(command, frames, tmp_path):
     """Return a function that runs the frames on a board, and returns exit code, answers and what was said."""
     (tmp_path / "frames").write_bytes(frames.tobytes())
@@ -85,6 +98,24 @@ def test_it_answers_bit_for_bit_as_python_on_the_golden_inputs(kind, keys, bytec
         assert (code, "warning" in words) == (0, False), words
         assert np.array_equal(answers, expected)
         assert model.release.sha256 in words
+
+
+@needs_headers
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two threads are pinned to two CPUs")
+def test_it_pins_the_threads_that_were_proven_pinned_and_answers_as_python(pinned, asked_once, run):
+    code, answers, words = run(asked_once(pinned))
+    assert code == 0, words
+    with open_current(pinned.root, check_interval_s=None) as model:
+        np.testing.assert_allclose(answers, model(np.load(pinned.release / "golden/in.npy"))["logits"], rtol=1e-5)
+
+
+@needs_headers
+@pytest.mark.usefixtures("one_cpu")
+def test_it_does_not_run_unpinned_what_was_proven_pinned(pinned, asked_once, run):
+    code, answers, words = run(asked_once(pinned))
+    assert (code, answers) == (ExitCode.INCOMPATIBLE, None)
+    assert "cannot be pinned here" in words
+    assert "expected 2 CPUs that this process may use, found 1" in words
 
 
 def change_a_byte(board):

@@ -88,7 +88,7 @@ def test_a_batch_of_another_kind_than_the_first_is_refused(bundle_inputs, sample
 
 def test_inputs_that_contradict_each_other_are_refused_and_leave_no_manifest(bundle_inputs, tmp_path):
     with pytest.raises(ToolchainError) as caught:
-        write_bundle(bundle_inputs(threads=[0]), tmp_path / "bundle")
+        write_bundle(bundle_inputs(ways=[(0, False)]), tmp_path / "bundle")
     assert caught.value.code == ExitCode.MALFORMED
     assert not (tmp_path / "bundle/manifest.json").exists()
 

@@ -77,7 +77,7 @@ def test_a_bundle_whose_model_is_wrong_fails_whatever_was_shipped_of_it(deploy, 
     bundle = make_bundle(candidates={"int8": write_model("negated")})
     manifest, bundle_id = read_manifest(bundle)
     entry = next(entry for entry in manifest.files if entry.path == manifest.candidates[0].path)
-    write_pin(bundle, bundle_id, Shipped("int8", "onnxruntime", 1, entry.path, entry.size_bytes, entry.sha256))
+    write_pin(bundle, bundle_id, Shipped("int8", "onnxruntime", 1, False, entry.path, entry.size_bytes, entry.sha256))
     assert read_pin(bundle) == "int8"
     code, report, _ = deploy(bundle)
     assert (code, report["verdict"]) == (18, "fail")

@@ -261,7 +261,7 @@ def test_rollback_and_status_show_what_is_active(lab, native, out):
     document = json.loads(result.stdout)
     assert (result.code, document["rolled_back"]) == (0, {"from": first, "to": second})
     assert (document["current"], document["previous"], document["counter"]) == (second, first, 0)
-    active = {"model": "tiny", "precision": precision, "runtime": "onnxruntime", "threads": 1}
+    active = {"model": "tiny", "precision": precision, "runtime": "onnxruntime", "threads": 1, "pins_threads": False}
     active |= {"payload": f"payload/{precision}/model.onnx", "sha256": sha256}
     assert document["active"] == active
     document = json.loads(lab.run("status", "--device", "native", "--json").stdout)

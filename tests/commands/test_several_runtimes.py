@@ -1,6 +1,7 @@
-"""A target of two runtimes and two numbers of threads: by the real command, from the target's file to what is proven again."""
+"""A target of two runtimes, two numbers of threads, pinned or not: by the real command, from the target's file to what is proven again."""
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -13,9 +14,13 @@ BOTH = """\
 runtime = ["onnxruntime", "acme_twin"]
 precision = ["int8", "float32"]
 threads = [1, 2]
+pinning = [false, true]
 signature = "optional"
 emulated = true
 """
+
+
+pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two threads are pinned to two CPUs")
 
 
 @pytest.fixture
@@ -32,13 +37,19 @@ def test_every_way_is_a_candidate_and_one_of_them_is_proven_and_proven_again(the
     out = theirs.folder / "dist" / "tiny" / "both"
     theirs.assert_passed(result, out)
     report = theirs.read_report(out)
-    ways = [f"{runtime} {threads}" for runtime in ("onnxruntime", "acme_twin") for threads in ("1 thread", "2 threads")]
+    threads = ("1 thread", "2 threads", "2 pinned threads")
+    ways = [f"{runtime} {own}" for runtime in ("onnxruntime", "acme_twin") for own in threads]
     names = [f"{precision} {way}" for precision in ("int8", "float32") for way in ways]
     assert [item["name"] for item in report["candidates"]] == names
-    assert [item["status"] for item in report["candidates"]] == ["shipped", *["not needed"] * 7]
+    assert [item["status"] for item in report["candidates"]] == ["shipped", *["not needed"] * 11]
     shipped = report["shipped"]
     assert (report["precision"], shipped["runtime"], shipped["threads"]) == ("int8", "onnxruntime", 1)
     assert (report["latency"]["threads"], report["device"]["threads"]) == (1, 1)
+    assert not report["shipped"]["pins_threads"]
+    assert [note for note in report["warnings"] if "pins no threads" in note] == [
+        f"{runtime} pins no threads where it has 1: no such candidate is pinned"
+        for runtime in ("onnxruntime", "acme_twin")
+    ]
     assert report["device"]["runtime"] == report["expires_when"]["runtime"] == "onnxruntime"
     assert [stage["name"] for stage in report["stages"] if stage["name"].startswith("lower")] == [
         *("lower-int8-onnxruntime", "lower-int8-acme_twin", "lower-float32-onnxruntime", "lower-float32-acme_twin")
@@ -55,13 +66,13 @@ def test_every_way_is_a_candidate_and_one_of_them_is_proven_and_proven_again(the
     }
     pin = bundle / "shipped.json"
     document = json.loads(pin.read_text())
-    document["shipped"].update(runtime="acme_twin", threads=2)  # the same bytes, opened otherwise
+    document["shipped"].update(runtime="acme_twin", threads=2, pins_threads=True)  # the same bytes, opened otherwise
     pin.write_text(json.dumps(document))
     again = theirs.run("verify", bundle, "--json", "--quiet")
     assert again.code == 0, again.stderr
     proven = json.loads(again.stdout)
-    assert (proven["shipped"]["runtime"], proven["shipped"]["threads"]) == ("acme_twin", 2)
-    assert proven["device"]["runtime"] == "acme_twin"
+    assert [proven["shipped"][name] for name in ("runtime", "threads", "pins_threads")] == ["acme_twin", 2, True]
+    assert [proven["device"][name] for name in ("runtime", "pins_threads")] == ["acme_twin", True]
 
 
 def test_a_runtime_of_the_list_that_is_missing_is_told_and_no_other_takes_its_place(theirs):
@@ -82,7 +93,7 @@ def test_an_onnx_file_is_deployed_to_several_and_lowered_for_one(theirs, deploye
     out = theirs.folder / "dist" / "net"
     data = ["--calibration", "data/tiny.npz"]
     theirs.assert_passed(theirs.run("deploy", model, "--target", "both", *data, "--out", out), out)
-    assert len(theirs.read_report(out)["candidates"]) == 8
+    assert len(theirs.read_report(out)["candidates"]) == 12
     result = theirs.run("lower", model, "--target", "both", "--precision", "int8", *data, "-o", "lowered")
     assert result.code == 2
     assert "expected one runtime, found onnxruntime, acme_twin" in result.stderr

@@ -147,7 +147,7 @@ def test_a_plug_in_that_lies_in_the_bundle_does_not_run(make_bundle, home, mark,
     text = mark + METRIC
     names = (f"agent/measure/{seam}/theirs.py", f"plugins/{seam}/theirs.py")
     path = "payload/float32/model.onnx"
-    by_theirs = Candidate("float32", runtime="theirs", threads=1, path=path)
+    by_theirs = Candidate("float32", runtime="theirs", threads=1, pins_threads=False, path=path)
     changes = {"metric": MetricSpec("theirs", 0.0)} if seam == "metrics" else {"candidates": (by_theirs,)}
     if seam == "runtimes":
         changes["compatible"] = Compatible(None, accelerator=None, runtime_versions={}, cpu_features=())

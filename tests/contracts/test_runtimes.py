@@ -52,6 +52,11 @@ RUNTIMES = [
 ]
 
 
+@pytest.mark.parametrize("name", list_runtimes())
+def test_a_runtime_that_says_that_it_pins_threads_can_be_asked_to(name):
+    assert hasattr(members.import_member(runtimes, name), "open_pinned") == (find_traits(name).pins_from is not None)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def folder(tmp_path_factory):
     """Keep the files of the graphs in one folder."""

@@ -70,6 +70,8 @@ CHANGES = [
     ("install", ("verdict", "precision"), "float32", 0, INVALID),
     ("install", ("verdict", "runtime"), "openvino", 0, INVALID),
     ("check", ("verdict", "threads"), 2, 0, INVALID),
+    ("install", ("state", "active", "pins_threads"), True, 0, INVALID),
+    ("check", ("verdict", "pins_threads"), True, 0, INVALID),
     ("install", ("verdict", "sha256"), OTHER, 0, INVALID),
     ("install", ("verdict", "model"), "another", 0, INVALID),
     ("check", ("verdict", "target"), "another", 0, INVALID),
@@ -138,6 +140,8 @@ CHANGES = [
     ("check", (*RECORD, "references", 0, "threads"), 2, 0, MALFORMED),
     ("check", (*RECORD, "unopened"), [{"path": "x", "runtime": "onnxruntime", "reason": ""}], 0, MALFORMED),
     ("check", (*FIRST, "threads"), 64, 0, MALFORMED),
+    ("check", (*FIRST, "pins_threads"), True, 0, MALFORMED),
+    ("check", (*RECORD, "references", 0, "pins_threads"), True, 0, MALFORMED),
     ("check", (*RECORD, "batch"), 0, 0, INVALID),
     ("check", (*RECORD, "latency_scope"), "the kernel alone", 0, INVALID),
     ("check", (*RECORD, "throttled"), True, 0, INVALID),
@@ -160,7 +164,7 @@ CHANGES = [
     ),
     ("check", (*FIRST, "footprint"), make_footprint(start_ms="soon"), 0, MALFORMED),
     ("install", (*FIRST, "footprint"), make_footprint(peak_bytes=1.5), 0, MALFORMED),
-    ("check", (*RECORD, "schema"), 6, 0, MALFORMED),  # of an agent that knew one runtime
+    ("check", (*RECORD, "schema"), 7, 0, MALFORMED),  # of an agent that pinned nothing
     ("install", (*FIRST, "footprint"), NOTHING, 0, MALFORMED),
     # What a board says of its state.
     ("status", ("reasons",), ["another runtime"], 0, INVALID),

@@ -92,6 +92,7 @@ LIES = [
     (("record", "schema"), 1, ExitCode.MALFORMED),
     (("record", "pinned"), "int8", ExitCode.MALFORMED),
     ((*FIRST, "threads"), 64, ExitCode.MALFORMED),
+    ((*FIRST, "pins_threads"), True, ExitCode.MALFORMED),
     (("record", "devices", "onnxruntime", "runtime"), "other", ExitCode.MALFORMED),
     (("record", "devices", "onnxruntime", "arch"), "riscv64", ExitCode.INCOMPATIBLE),
     (("record", "devices", "onnxruntime", "runtime_version"), "1.1", ExitCode.INCOMPATIBLE),
@@ -171,7 +172,7 @@ def test_the_pin_names_what_was_shipped_until_it_is_taken_back(make_bundle):
     bundle = make_bundle()
     manifest, bundle_id = read_manifest(bundle)
     entry = next(entry for entry in manifest.files if entry.path == "payload/int8/model.onnx")
-    shipped = Shipped(precision="int8", runtime="onnxruntime", threads=1, **asdict(entry))
+    shipped = Shipped(precision="int8", runtime="onnxruntime", threads=1, pins_threads=False, **asdict(entry))
     assert read_pin(bundle) is None
     write_pin(bundle, bundle_id, shipped)
     assert read_pin(bundle) == "int8"

@@ -44,7 +44,9 @@ ROUNDS, BLOCK = 36, 10
 
 def make_bundle_of_both():
     candidates = [
-        Candidate(precision, runtime=runtime, threads=threads, path=f"payload/{precision}/model.onnx")
+        Candidate(
+            precision, runtime=runtime, threads=threads, pins_threads=False, path=f"payload/{precision}/model.onnx"
+        )
         for precision in ("int8", "float32")
         for runtime in (ORT, VINO)
         for threads in (1, 2)
@@ -82,7 +84,15 @@ def make_honest():
         latency = (
             measured.summarize(openings[opening]) if is_ours else measured.summarize("float32 onnxruntime 1 thread")
         )
-        references.append(dataclasses.replace(made, runtime=opening.runtime, threads=opening.threads, latency=latency))
+        references.append(
+            dataclasses.replace(
+                made,
+                runtime=opening.runtime,
+                threads=opening.threads,
+                pins_threads=opening.pins_threads,
+                latency=latency,
+            )
+        )
     candidates = []
     for index, (name, way) in enumerate(zip(names, MANIFEST.candidates, strict=True)):
         later = names[index + 1 :]
@@ -95,7 +105,9 @@ def make_honest():
             else make_candidate("float32").over_reference,
             over_later={other: measured.compare(other, name) for other in later},
         )
-        candidates.append(dataclasses.replace(made, runtime=way.runtime, threads=way.threads))
+        candidates.append(
+            dataclasses.replace(made, runtime=way.runtime, threads=way.threads, pins_threads=way.pins_threads)
+        )
     one = dataclasses.replace(candidates[-1].over_reference, ratio=1.0, low=1.0, high=1.0)
     candidates[-1] = dataclasses.replace(candidates[-1], over_reference=one)
     record = make_record(

@@ -172,6 +172,7 @@ def test_the_path_of_applications_leads_to_the_proven_payload_and_never_to_the_r
         "precision": "float32",
         "runtime": "onnxruntime",
         "threads": 1,
+        "pins_threads": False,
         "payload": "payload/float32/model.onnx",
         "sha256": sha256,
     }

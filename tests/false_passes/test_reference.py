@@ -68,7 +68,7 @@ def test_verify_proves_the_payload_that_was_shipped_or_fails(float_shipped):
     pin = json.loads((bundle / "shipped.json").read_text())
     manifest = json.loads((bundle / "manifest.json").read_text())
     entry = next(entry for entry in manifest["files"] if entry["path"] == manifest["candidates"][0]["path"])
-    pin["shipped"] = {"precision": "int8", "runtime": "onnxruntime", "threads": 1, **entry}
+    pin["shipped"] = {"precision": "int8", "runtime": "onnxruntime", "threads": 1, "pins_threads": False, **entry}
     (bundle / "shipped.json").write_text(json.dumps(pin))
     refused = float_shipped.run("verify", bundle, "--json")
     report = json.loads(refused.stdout)

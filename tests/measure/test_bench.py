@@ -1,4 +1,5 @@
 import io
+import os
 from dataclasses import asdict
 
 import numpy as np
@@ -37,10 +38,11 @@ def test_every_payload_has_a_row_and_the_first_is_the_reference(make_bundle, wri
 
 def test_of_a_bundle_what_ships_is_measured(make_bundle, monkeypatch, tmp_path):
     monkeypatch.setenv("TOOLCHAIN_CACHE", str(tmp_path / "cache"))
-    bundle = make_bundle(threads=[1, 2])
-    name = ship(bundle, 1)
+    ways = [(1, False), (2, False), *([(2, True)] if len(os.sched_getaffinity(0)) > 1 else [])]
+    bundle = make_bundle(ways=ways)
+    name = ship(bundle, len(ways) - 1)
     (row,) = bench(bundle)
-    assert (row["candidate"], row["is_shipped"], row["threads"]) == (name, True, 2)
+    assert (row["candidate"], row["is_shipped"], row["threads"], row["pins_threads"]) == (name, True, *ways[-1])
 
 
 def test_without_data_nothing_is_measured(write_model):

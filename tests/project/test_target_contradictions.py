@@ -39,6 +39,13 @@ def test_a_target_narrowed_to_a_runtime_still_knows_that_there_are_others(tmp_pa
     assert target.narrow("float32").runtimes == target.runtimes
 
 
+def test_what_a_runtime_cannot_pin_is_left_out_of_its_ways(tmp_path):
+    target = read_target(write(tmp_path, f"{SEVERAL}threads = [1, 2]\npinning = [false, true]\n"))
+    assert target.list_ways("onnxruntime") == [(1, False), (2, False), (2, True)]
+    assert target.list_ways("openvino") == [(1, False), (1, True), (2, False), (2, True)]
+    assert read_target(write(tmp_path, SEVERAL)).list_ways("openvino") == [(1, False)]
+
+
 def test_one_version_for_one_runtime_may_be_a_table_too(tmp_path):
     text = 'runtime = "onnxruntime"\nprecision = ["int8"]\n[compatible]\nruntime_version = { onnxruntime = ">=1.23" }\n'
     assert read_target(write(tmp_path, text)).describe_compatible().runtime_versions == {"onnxruntime": ">=1.23"}
@@ -64,6 +71,22 @@ def test_one_version_for_one_runtime_may_be_a_table_too(tmp_path):
         ),
         (SEVERAL + 'compute_capabilities = ["8.6"]', "compute_capabilities", "none for every other", "8.6"),
         (SEVERAL + "[build]\nlimit_s = 60", "build.limit_s", "tensorrt", "onnxruntime"),
+        (SEVERAL + "pinning = []", "pinning", "at least one", "[]"),
+        (SEVERAL + "threads = 2\npinning = [true, true]", "pinning", "once", "True, True"),
+        (SEVERAL + "threads = 2\npinning = 1", "pinning", "boolean", "1"),
+        (
+            'runtime = "onnxruntime"\nprecision = ["int8"]\npinning = [false, true]',
+            "pinning",
+            "onnxruntime on 2 or more threads",
+            "onnxruntime on 1",
+        ),
+        (SEVERAL + "pinning = true", "pinning", "openvino on 1 or more threads", "onnxruntime on 1"),
+        (
+            'runtime = "tensorrt"\nprecision = ["int8"]\nthreads = 2\npinning = true',
+            "pinning",
+            "openvino on 1 or more threads",
+            "tensorrt on 2",
+        ),
         (SEVERAL + 'activation_type = "uint8"', "activation_type", "auto", "uint8"),
         (SEVERAL + "[compatible]\nruntime_version = '>=1.23'", "runtime_version", "a table", "'>=1.23'"),
         (SEVERAL + "[compatible]\nruntime_version = { onnx = '>=1' }", "runtime_version", "openvino", "onnx"),
@@ -71,7 +94,7 @@ def test_one_version_for_one_runtime_may_be_a_table_too(tmp_path):
         (SEVERAL + "[compatible]\nruntime_version = 3", "compatible.runtime_version", "text", "3"),
         (
             SEVERAL + f"threads = {list(range(1, CANDIDATES_MAX))}",
-            "precision, runtime and threads",
+            "precision, runtime, threads and pinning",
             f"{CANDIDATES_MAX} candidates",
             str(4 * (CANDIDATES_MAX - 1)),
         ),

@@ -1,4 +1,4 @@
-"""The candidates of a bundle: payloads that may be shipped, each in a precision, opened by a runtime on so many threads."""
+"""The candidates of a bundle: payloads that may be shipped, each in a precision, and how each is opened."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ CANDIDATES_MAX = 32
 
 
 class Way(Protocol):
-    """What says by which runtime a payload is opened, and on how many threads."""
+    """What says by which runtime a payload is opened, on how many threads, and whether each of these keeps to a CPU of its own."""
 
     @property
     def runtime(self) -> str: ...
 
     @property
     def threads(self) -> int: ...
+
+    @property
+    def pins_threads(self) -> bool: ...
 
 
 class Variant(Way, Protocol):
@@ -28,11 +31,12 @@ class Variant(Way, Protocol):
 
 @dataclass(frozen=True)
 class Opening:
-    """How a payload is opened: its path in the bundle, by which runtime, on how many threads."""
+    """How a payload is opened: its path in the bundle, by which runtime, on how many threads, pinned to CPUs or not."""
 
     path: str
     runtime: str
     threads: int
+    pins_threads: bool
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,13 @@ class Candidate:
     precision: str
     runtime: str
     threads: int
+    pins_threads: bool
     path: str
 
     @property
     def opening(self) -> Opening:
         """How it is opened."""
-        return Opening(self.path, runtime=self.runtime, threads=self.threads)
+        return Opening(self.path, runtime=self.runtime, threads=self.threads, pins_threads=self.pins_threads)
 
 
 def name_candidates(candidates: Sequence[Variant]) -> Tuple[str, ...]:
@@ -71,10 +76,13 @@ def name_openings(openings: Sequence[Opening]) -> Dict[Opening, str]:
 def _name_ways(ways: Sequence[Way]) -> Sequence[Sequence[str]]:
     has_runtimes = len({way.runtime for way in ways}) > 1
     has_threads = len({way.threads for way in ways}) > 1
+    has_pinned = len({way.pins_threads for way in ways}) > 1
     return [
         [
             *([way.runtime] if has_runtimes else []),
-            *([f"{way.threads} thread{'' if way.threads == 1 else 's'}"] if has_threads else []),
+            *([str(way.threads)] if has_threads else []),
+            *(["pinned"] if has_pinned and way.pins_threads else []),
+            *(["thread" if way.threads == 1 else "threads"] if has_threads else []),
         ]
         for way in ways
     ]

@@ -17,7 +17,7 @@ from .errors import ExitCode, ToolchainError
 from .regular import open_regular_file
 from .sensor import NO_OUTPUT, NO_PAIRS, GoldenPairs, InputSpec, OutputSpec, check_sensor
 
-SCHEMA = 6
+SCHEMA = 7
 # One of ours has 18 kB, most of it the agent's files, and some 1 kB more for each further input and output. To read the
 # worst one of this size takes 25 MB (python -m tests.agent.test_worst_manifests).
 MANIFEST_SIZE_BYTES_MAX = 512 * 1024
@@ -184,9 +184,10 @@ class Manifest:
         return name_candidates(self.candidates)
 
     @property
-    def ways(self) -> Tuple[Tuple[str, int], ...]:
-        """By which runtimes and on how many threads payloads are opened, each pair once."""
-        return tuple(dict.fromkeys((candidate.runtime, candidate.threads) for candidate in self.candidates))
+    def ways(self) -> Tuple[Tuple[str, int, bool], ...]:
+        """By which runtimes, on how many threads, and whether these are pinned, payloads are opened; each once."""
+        own = ((candidate.runtime, candidate.threads, candidate.pins_threads) for candidate in self.candidates)
+        return tuple(dict.fromkeys(own))
 
     @property
     def runtimes(self) -> Tuple[str, ...]:
@@ -277,7 +278,10 @@ def _check_candidates(manifest: Manifest) -> None:
         require(1 <= candidate.threads <= THREADS_MAX, "threads", f"1 to {THREADS_MAX}", candidate.threads)
     names = manifest.names
     require(
-        len(set(names)) == len(names), "candidates", "every precision once by a runtime and on so many threads", names
+        len(set(names)) == len(names),
+        "candidates",
+        "every precision once by a runtime, on so many threads, pinned or not",
+        names,
     )
     precisions = [candidate.precision for candidate in candidates]
     together = [name for number, name in enumerate(precisions) if number == 0 or name != precisions[number - 1]]

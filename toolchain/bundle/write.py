@@ -56,23 +56,23 @@ class GoldenBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Lowered:
-    """A payload that was lowered for a runtime, whatever the number of threads it is opened on."""
+    """A payload that was lowered for a runtime, and on how many threads it is opened, pinned or not; in order of preference."""
 
     precision: str
     runtime: str
     path: Path
+    ways: Sequence[tuple[int, bool]] = ((1, False),)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BundleInputs:
     """Everything that a bundle is made of.
 
-    `candidates` are in order of preference, those of one precision together; each is one on every number of `threads`.
+    `candidates` are in order of preference, those of one precision together; each is one in every one of its ways.
     """
 
     model: str
     target: str
-    threads: Sequence[int]
     emulated: bool
     signature: SignaturePolicy
     compatible: Compatible
@@ -123,9 +123,15 @@ def _copy_payloads(inputs: BundleInputs, folder: Path) -> tuple[str, Original, t
             (folder / paths[hashes[name]]).parent.mkdir(parents=True)
             shutil.copyfile(source, folder / paths[hashes[name]])
     candidates = [
-        Candidate(precision=item.precision, runtime=item.runtime, threads=threads, path=paths[hashes[name]])
+        Candidate(
+            precision=item.precision,
+            runtime=item.runtime,
+            threads=threads,
+            pins_threads=pins_threads,
+            path=paths[hashes[name]],
+        )
         for name, item in folders.items()
-        for threads in inputs.threads
+        for threads, pins_threads in item.ways
     ]
     original = Original(
         path=paths[hashes["original"]] if inputs.is_original_measured else None,

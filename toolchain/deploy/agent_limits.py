@@ -57,7 +57,7 @@ def find_limits(manifest: Manifest) -> AgentLimits:
     sample_bytes = sum(sizes[path] for path in inputs) / manifest.golden.samples * _LEVEL_BYTES
     batch_bytes = sample_bytes * min(_BATCH_SAMPLES, manifest.golden.samples)
     asked = _MEMORY_BASE_BYTES + _MEMORY_PER_PAYLOAD_BYTE * payload_bytes + _MEMORY_PER_BATCH_BYTE * batch_bytes
-    threads = sum(min(threads, os.cpu_count() or 1) for _, threads in manifest.ways)
+    threads = sum(min(threads, os.cpu_count() or 1) for _, threads, _ in manifest.ways)
     step_s = (
         threads * _STEP_BASE_S + (_STEP_PER_PAYLOAD_MB_S * payload_bytes + _STEP_PER_BATCH_MB_S * batch_bytes) / _MB
     )

@@ -21,8 +21,8 @@ from toolchain.deploy.transport import Measured
 from toolchain.deploy.words import check_recorded, check_same_board, contradict
 from toolchain.errors import ExitCode, ToolchainError, malformed
 
-_Row = tuple[str, str, int, str, int, str]
-"""What is said of a payload: precision or role, runtime, threads, path, size, hash."""
+_Row = tuple[str, str, int, bool, str, int, str]
+"""What is said of a payload: precision or role, runtime, threads, whether these are pinned, path, size, hash."""
 
 _FIX = "look at the board: its agent, or something in its place, does not say what it measured"
 
@@ -98,11 +98,13 @@ def _check_payloads(record: Record, manifest: Manifest) -> None:
 
     def describe(name: str, opening: Opening) -> _Row:
         entry = files[opening.path]
-        return (name, opening.runtime, opening.threads, entry.path, entry.size_bytes, entry.sha256)
+        way = (opening.runtime, opening.threads, opening.pins_threads)
+        return (name, *way, entry.path, entry.size_bytes, entry.sha256)
 
     def read(name: str, item: CandidateRecord | ReferenceRecord) -> _Row:
         payload = item.payload
-        return (name, item.runtime, item.threads, payload.path, payload.size_bytes, payload.sha256)
+        way = (item.runtime, item.threads, item.pins_threads)
+        return (name, *way, payload.path, payload.size_bytes, payload.sha256)
 
     closed = {(item.path, item.runtime) for item in record.unopened}
     references = list_references(manifest)
@@ -185,8 +187,8 @@ def _check_ratio(ratio: Ratio, where: str) -> None:
 def _join(rows: Sequence[_Row]) -> str:
     return (
         ", ".join(
-            f"{name} {path} by {runtime}, {threads} threads, {sha256[:12]}"
-            for name, runtime, threads, path, _, sha256 in rows
+            f"{name} {path} by {runtime}, {threads} {'pinned ' if pins_threads else ''}threads, {sha256[:12]}"
+            for name, runtime, threads, pins_threads, path, _, sha256 in rows
         )
         or "none"
     )

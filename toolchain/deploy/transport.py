@@ -44,8 +44,8 @@ class Measured:
     """Every latency sample by payload."""
     bundle_id: str | None = None
     """For which bundle the board answers; None is this machine, which records nothing."""
-    recorded: tuple[str, str, str, str, int, str, str] | None = None
-    """What the board recorded as proven: model and target, precision, runtime, threads, path and sha256 of the payload."""
+    recorded: tuple[str, str, str, str, int, bool, str, str] | None = None
+    """What the board recorded as proven: model and target, precision, runtime, threads, whether pinned, path and sha256."""
     environment: Mapping[str, object] = field(default_factory=dict)
     """What the recorded verdict rests on (agent/measure/environment.py)."""
     facts: Mapping[str, Facts] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from toolchain.deploy.transport import Measured
 from toolchain.errors import ExitCode, ToolchainError, malformed
 
 # What says of a payload that was proven which it is.
-_SHIPPED = ("precision", "runtime", "threads", "path", "sha256")
+_SHIPPED = ("precision", "runtime", "threads", "pins_threads", "path", "sha256")
 _SHOWN_MAX = 500  # characters of what makes no sense
 _FIX = "look at the board: its agent, or something in its place, does not say what it did"
 
@@ -32,6 +32,7 @@ class SaidVerdict:
     precision: str
     runtime: str
     threads: int
+    pins_threads: bool
     payload: str
     sha256: str
     engine: BuiltEngine | None
@@ -199,9 +200,9 @@ def _check_verdict(verdict: SaidVerdict | None, active: Active | None) -> None:
         raise contradict("active", str(own), str(active))
 
 
-def _read_shipped(said: SaidVerdict | Active) -> tuple[str, str, int, str, str]:
+def _read_shipped(said: SaidVerdict | Active) -> tuple[str, str, int, bool, str, str]:
     """Return what was proven, in the order of _SHIPPED."""
-    return (said.precision, said.runtime, said.threads, said.payload, said.sha256)
+    return (said.precision, said.runtime, said.threads, said.pins_threads, said.payload, said.sha256)
 
 
 def read_measured(said: SaidInstall | SaidCheck) -> Measured:

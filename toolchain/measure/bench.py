@@ -49,6 +49,7 @@ def bench_payloads(
             "candidate": payload.candidate,
             "is_shipped": payload.is_shipped,
             "threads": payload.threads,
+            "pins_threads": payload.pins_threads,
             "latency": asdict(measurement.summarize(name)),
             "speedup": None if name == names[0] else asdict(measurement.compare(names[0], name)),
         }
@@ -76,7 +77,8 @@ def print_bench(rows: Sequence[dict[str, Any]], *, stream: TextIO) -> None:
 
 def _describe_choice(row: Mapping[str, Any]) -> str:
     what = describe_payload(row["payload"], row["candidate"], is_shipped=row["is_shipped"])
-    return f"{what}; on {row['threads']} thread{'' if row['threads'] == 1 else 's'}"
+    pinned = "pinned " if row["pins_threads"] else ""
+    return f"{what}; on {row['threads']} {pinned}thread{'' if row['threads'] == 1 else 's'}"
 
 
 def _write_bound(value_ms: float | None, upper_ms: float | None) -> str:

@@ -71,6 +71,7 @@ def _inspect_bundle(folder: Path, progress: Progress) -> dict[str, Any]:
                 "precision": candidate.precision,
                 "runtime": candidate.runtime,
                 "threads": candidate.threads,
+                "pins_threads": candidate.pins_threads,
                 "path": candidate.path,
                 "size_bytes": (folder / candidate.path).stat().st_size,
                 "graph": graphs.get(candidate.path),
@@ -85,7 +86,7 @@ def _describe_manifest(manifest: Manifest) -> dict[str, Any]:
     return {
         **{name: getattr(manifest, name) for name in names},
         "runtimes": list(manifest.runtimes),
-        "threads": list(dict.fromkeys(threads for _, threads in manifest.ways)),
+        "threads": list(dict.fromkeys(threads for _, threads, _ in manifest.ways)),
         "compatible": asdict(manifest.compatible),
         "inputs": [asdict(each) for each in manifest.inputs],
         "outputs": [asdict(each) for each in manifest.outputs],

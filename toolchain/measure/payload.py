@@ -49,6 +49,7 @@ class Payload:
     """What a bundle calls it; None for an ONNX file."""
     is_shipped: bool = False
     """Whether a deploy has proven and shipped it."""
+    pins_threads: bool = False
 
     def describe(self) -> str:
         """Return which payload this is, in words."""
@@ -158,6 +159,8 @@ def _open_bundle(path: Path, threads: int | None, samples: int) -> Payload:
     shipped = read_pin(path)
     index = 0 if shipped is None else manifest.names.index(shipped)
     chosen = manifest.candidates[index]
+    # Who names threads has them free.
+    pins_threads = threads is None and chosen.pins_threads
     model, threads = path / chosen.path, threads or chosen.threads
     golden = open_golden(path, manifest)
     if find_traits(chosen.runtime).engine is None:
@@ -168,7 +171,7 @@ def _open_bundle(path: Path, threads: int | None, samples: int) -> Payload:
     build = BuildRequest(
         bundle_dir=path, bundle_id=bundle_id, shapes=shapes, spec=manifest.build, engines=find_user_root()
     )
-    session = open_session(chosen.runtime, model, threads, build)
+    session = open_session(chosen.runtime, model, threads, build, pins_threads=pins_threads)
     batch = golden.find_batch(session.inputs) or 1
     runs = min(samples, golden.samples) // batch
     feeds = [golden.read_inputs(run * batch, (run + 1) * batch) for run in range(runs)]
@@ -180,4 +183,5 @@ def _open_bundle(path: Path, threads: int | None, samples: int) -> Payload:
         feeds=feeds,
         candidate=manifest.names[index],
         is_shipped=shipped is not None,
+        pins_threads=pins_threads,
     )

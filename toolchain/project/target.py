@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
 from toolchain.agent.build_spec import BUILD_LIMIT_S_MAX
 from toolchain.agent.manifest import THREADS_MAX, Compatible, Precision, SignaturePolicy
+from toolchain.agent.measure.traits import can_pin
 from toolchain.project.target_contradictions import check_target_keys
 from toolchain.project.toml_file import Section, check_table, read_toml
 from toolchain.run.names import check_path
@@ -70,6 +71,13 @@ class Target(Section):
     ] = Field(default=[1], alias="threads")
     """One number, or a list, of which the best that is proven is shipped. Within a precision the first runtime on the first
     number of threads is preferred, where no other is surely faster."""
+    pinning: Annotated[
+        list[bool],
+        Field(min_length=1),
+        BeforeValidator(_list),
+        _describe_one_or_more({"type": "boolean"}),
+    ] = Field(default=[False])
+    """Whether each thread keeps to a CPU of its own, or a list of both, of which the best that is proven is shipped."""
     activation_type: Literal["auto", "uint8", "int8"] = "auto"
     """Of int8 activations; "auto" takes what the board's CPU does well and states it in lowering.json."""
     compute_capabilities: list[str] = Field(default_factory=list)
@@ -110,6 +118,15 @@ class Target(Section):
     @property
     def path(self) -> Path:
         return self._path
+
+    def list_ways(self, runtime: str) -> list[tuple[int, bool]]:
+        """Return on how many threads a runtime opens payloads, and whether pinned, in order: without what it cannot pin."""
+        return [
+            (threads, pins_threads)
+            for threads in self.thread_counts
+            for pins_threads in self.pinning
+            if not pins_threads or can_pin(runtime, threads)
+        ]
 
     def narrow(self, precision: Precision, runtime: str | None = None) -> Target:
         """Return the target with this precision alone, and with this runtime alone where one is named."""

@@ -22,6 +22,7 @@ def check_target_keys(target: Target) -> None:
         "precision": target.precision,
         "runtime": target.runtimes,
         "threads": target.thread_counts,
+        "pinning": target.pinning,
     }
     for key, values in lists.items():
         if len(set(values)) < len(values):
@@ -35,6 +36,7 @@ def check_target_keys(target: Target) -> None:
     for runtime in target.runtimes:
         use_member(RUNTIMES, runtime, where=f"{target.path}: runtime")
     engines = {runtime: find_traits(runtime).engine for runtime in target.runtimes}
+    _check_pinning(target)
     _check_several(target, [runtime for runtime, engine in engines.items() if engine is not None])
     engine = engines[target.runtime]
     if bool(target.compute_capabilities) != (engine == "host"):
@@ -69,14 +71,31 @@ def _check_several(target: Target, with_engines: Sequence[str]) -> None:
             found=target.activation_type,
             fix="remove activation_type, or list one runtime",
         )
-    candidates = len(target.precision) * ways
+    candidates = len(target.precision) * sum(len(target.list_ways(runtime)) for runtime in target.runtimes)
     if candidates > CANDIDATES_MAX:
         raise usage(
             "the target lists more than can be measured against each other",
-            where=f"{target.path}: precision, runtime and threads",
+            where=f"{target.path}: precision, runtime, threads and pinning",
             expected=f"at most {CANDIDATES_MAX} candidates",
             found=f"{candidates}",
             fix="list fewer of them",
+        )
+
+
+def _check_pinning(target: Target) -> None:
+    """Refuse pinning that no runtime of the target does, and a runtime that is left without any candidate by it."""
+    ways = {runtime: target.list_ways(runtime) for runtime in target.runtimes}
+    pinned = [runtime for runtime, found in ways.items() if any(pins_threads for _, pins_threads in found)]
+    idle = [runtime for runtime, found in ways.items() if not found]
+    if idle or (True in target.pinning and not pinned):
+        known = {name: find_traits(name).pins_from for name in list_runtimes()}
+        able = [f"{name} on {least} or more threads" for name, least in known.items() if least is not None]
+        raise usage(
+            "threads are to be pinned where none can be",
+            where=f"{target.path}: pinning",
+            expected=" or ".join(able),
+            found=f"{', '.join(idle or target.runtimes)} on {', '.join(map(str, target.thread_counts))}",
+            fix="list more threads, write pinning = [false, true], or remove it",
         )
 
 

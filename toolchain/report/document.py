@@ -102,7 +102,15 @@ def build_report(
         exit_code=int(judgement.exit_code),
         model=manifest.model,
         target=manifest.target,
-        device=cast(Device, {**_list_fields(facts), "threads": candidate.threads, "name": device}),
+        device=cast(
+            Device,
+            {
+                **_list_fields(facts),
+                "threads": candidate.threads,
+                "pins_threads": candidate.pins_threads,
+                "name": device,
+            },
+        ),
         precision=candidate.precision,
         bundle_id=record.bundle_id,
         signature=signature,
@@ -119,6 +127,7 @@ def build_report(
             is_original=record.reference.is_original,
             runtime=record.reference.runtime,
             threads=record.reference.threads,
+            pins_threads=record.reference.pins_threads,
         ),
         original=Original(
             path=None if manifest.original.path is None else f"{bundle_path}/{manifest.original.path}",
@@ -185,6 +194,7 @@ def _read_shipped(judgement: Judgement, bundle_path: str) -> Shipped | None:
         precision=shipped.precision,
         runtime=shipped.runtime,
         threads=shipped.threads,
+        pins_threads=shipped.pins_threads,
     )
 
 
@@ -235,6 +245,7 @@ def _summarize_candidate(item: CandidateRecord, number: int, judgement: Judgemen
         precision=item.precision,
         runtime=item.runtime,
         threads=item.threads,
+        pins_threads=item.pins_threads,
         path=item.payload.path,
         size_bytes=item.payload.size_bytes,
         status=cast("CandidateStatus", judged.status),

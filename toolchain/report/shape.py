@@ -34,6 +34,7 @@ class Device(TypedDict):
     runtime: str
     runtime_version: str
     threads: int
+    pins_threads: NotRequired[bool]
     accelerator: str | None
     details: dict[str, Any]
     """The accelerator's: GPU, memory, driver, JetPack, power mode, clocks; null is unknown."""
@@ -68,7 +69,8 @@ class Reference(Artifact):
     is_original: bool
     runtime: NotRequired[str]
     threads: NotRequired[int]
-    """By what it was opened, and on how many threads. Reports of before have neither."""
+    pins_threads: NotRequired[bool]
+    """By what it was opened, and on how many threads, and whether each keeps to a CPU of its own. Reports of before have none of it."""
 
 
 class Original(TypedDict):
@@ -85,7 +87,8 @@ class Shipped(Artifact):
     precision: str
     runtime: NotRequired[str]
     threads: NotRequired[int]
-    """By what it is opened, and on how many threads. Reports of before have neither."""
+    pins_threads: NotRequired[bool]
+    """By what it is opened, and on how many threads, and whether each keeps to a CPU of its own. Reports of before have none of it."""
 
 
 class Metric(TypedDict):
@@ -224,6 +227,7 @@ class Candidate(TypedDict):
     precision: str
     runtime: NotRequired[str]
     threads: NotRequired[int]
+    pins_threads: NotRequired[bool]
     path: str
     size_bytes: int
     status: CandidateStatus

@@ -77,7 +77,8 @@ def _list_facts(report: Report) -> list[tuple[str, str]]:
         unit = ", ".join(part for part in (device["cpu"], device["arch"], device["accelerator"]) if part)
         if device["name"] is not None:
             unit = f"{device['name']}: {unit}"
-        runtime = f"{device['runtime']} {device['runtime_version']}, {write_count(device['threads'], 'thread')}"
+        threads = write_count(device["threads"], "pinned thread" if device.get("pins_threads") else "thread")
+        runtime = f"{device['runtime']} {device['runtime_version']}, {threads}"
         facts = [("device", unit), ("runtime", runtime), *facts]
     return facts
 

@@ -74,13 +74,17 @@ def bundle(
         inputs = BundleInputs(
             model=run.recipe.name,
             target=target.name,
-            threads=target.thread_counts,
             emulated=target.emulated,
             signature=target.signature,
             compatible=target.describe_compatible(),
             build=BuildSpec(**target.build.model_dump()),
             candidates=[
-                Lowered(precision=precision, runtime=runtime, path=entry.folder / "model.onnx")
+                Lowered(
+                    precision=precision,
+                    runtime=runtime,
+                    path=entry.folder / "model.onnx",
+                    ways=target.list_ways(runtime),
+                )
                 for (precision, runtime), entry in candidates.items()
             ],
             reference=reference.folder / "model.onnx",
@@ -111,7 +115,19 @@ def bundle(
         if golden is not float_golden and not is_reframed(run):
             run.check_evaluation(golden.folder)
 
-    return run.stage("bundle", inputs, build)
+    entry = run.stage("bundle", inputs, build)
+    _tell_unpinned(run, target)
+    return entry
+
+
+def _tell_unpinned(run: Run, target: Target) -> None:
+    """Tell which runtimes and thread counts are candidates without pinning alone, where the target lists it."""
+    if True not in target.pinning:
+        return
+    for runtime in target.runtimes:
+        left = [str(threads) for threads in target.thread_counts if (threads, True) not in target.list_ways(runtime)]
+        if left:
+            run.note(f"{runtime} pins no threads where it has {' or '.join(left)}: no such candidate is pinned")
 
 
 def _describe_sensor(run: Run, reference: Entry) -> InputSpec | None:

@@ -8,7 +8,7 @@ namespace {
 using nlohmann::json;
 
 // Of toolchain/agent/manifest.py; tests/app/test_cpp.py holds them against each other.
-constexpr int kManifestSchema = 6;
+constexpr int kManifestSchema = 7;
 
 std::vector<TensorSpec> read_specs(const json& array) {
   std::vector<TensorSpec> specs;
@@ -42,7 +42,7 @@ Golden read_golden(const json& document) {
 }  // namespace
 
 Candidate read_candidate(const json& document) {
-  return {document.at("precision"), document.at("runtime"), document.at("path"), document.at("threads")};
+  return {document.at("precision"), document.at("runtime"), document.at("path"), document.at("threads"), document.at("pins_threads")};
 }
 
 Manifest read_manifest(const json& document, const std::string& where) {

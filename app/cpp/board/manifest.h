@@ -34,13 +34,15 @@ struct Golden {
   std::map<std::string, std::string> texts_inputs;
 };
 
-// A payload in a precision, by what it is opened, and on how many threads.
+// A payload in a precision, by what it is opened, on how many threads, and whether each keeps to a CPU of its own.
 struct Candidate {
   std::string precision, runtime, path;
   int threads = 1;
+  bool pins_threads = false;
 
   bool operator==(const Candidate& other) const {
-    return precision == other.precision && runtime == other.runtime && path == other.path && threads == other.threads;
+    return precision == other.precision && runtime == other.runtime && path == other.path && threads == other.threads &&
+           pins_threads == other.pins_threads;
   }
 };
 
@@ -49,7 +51,8 @@ Candidate read_candidate(const nlohmann::json& document);
 
 struct Manifest {
   std::string model, target;
-  int threads = 1;  // of the candidate that was proven
+  int threads = 1;  // of the candidate that was proven, as what follows
+  bool pins_threads = false;
   bool is_stacked = false;
   std::vector<TensorSpec> inputs, outputs;
   std::vector<Candidate> candidates;

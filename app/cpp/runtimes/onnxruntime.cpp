@@ -3,9 +3,11 @@
 #include <onnxruntime_c_api.h>
 
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "runtimes/loaded_library.h"
+#include "runtimes/pinning.h"
 
 namespace edge_app {
 namespace {
@@ -60,11 +62,18 @@ class OnnxRuntimeSession : public Session {
     check(api.SetInterOpNumThreads(options, 1), Code::kUnexpected, failed, "threads");
     check(api.SetSessionLogSeverityLevel(options, ORT_LOGGING_LEVEL_FATAL), Code::kUnexpected, failed, "log");
     check(api.AddSessionConfigEntry(options, "session.force_spinning_stop", "1"), Code::kUnexpected, failed, "threads");
+    std::optional<PinnedThreads> pinned;
+    if (payload.pins_threads) {
+      pinned.emplace(payload.threads, payload.where);
+      check(api.AddSessionConfigEntry(options, "session.intra_op_thread_affinities", pinned->name_affinities().c_str()), Code::kUnexpected,
+            failed, "threads");
+    }
     OrtSession* session = nullptr;
     // From the bytes that were hashed: what lies at the path meanwhile does not matter.
     check(api.CreateSessionFromArray(env, payload.bytes.data(), payload.bytes.size(), options, &session), Code::kMalformed, failed,
           payload.where);
     session_.reset(session);
+    if (pinned) pinned->check();
     OrtMemoryInfo* memory = nullptr;
     check(api.CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory), Code::kUnexpected, failed, "memory");
     memory_.reset(memory);

@@ -14,6 +14,7 @@ struct Payload {
   const std::string& bytes;
   const std::string& where;
   int threads;
+  bool pins_threads;
   const std::vector<TensorSpec>&inputs, &outputs;
 };
 

@@ -1,11 +1,12 @@
 """A board with two releases, of which the second is active; each test has a copy of its own."""
 
+import os
 import shutil
 
 import pytest
 
 from tests.agent.application.boards import ApplicationBoard, make_board, make_frames, make_payload_bundle
-from tests.agent.quick_bundle import COUNTER
+from tests.agent.quick_bundle import COUNTER, describe_candidate
 from tests.agent.surroundings import make_keys
 
 
@@ -39,6 +40,22 @@ def board(template, bytecode, tmp_path):
     (tmp_path / "board").mkdir()
     shutil.copytree(template, tmp_path / "board/root", symlinks=True)
     return ApplicationBoard(tmp_path / "board/root", bytecode)
+
+
+@pytest.fixture(scope="session")
+def pinned(keys, bytecode, tmp_path_factory):
+    """Return a board on which two pinned threads were proven; for reading only."""
+    bundle = make_payload_bundle("float32", candidates=[describe_candidate("int8", threads=2, pins_threads=True)])
+    return make_board(tmp_path_factory.mktemp("pinned") / "root", keys, bytecode, bundle)
+
+
+@pytest.fixture
+def one_cpu():
+    """Leave this thread, and the processes that it starts, one of its CPUs, as taskset(1) or a cpuset does."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    yield max(before)
+    os.sched_setaffinity(0, before)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,16 @@
 """What may happen to a release in the middle of its being opened."""
 
+import os
 import shutil
 
+import numpy as np
 import pytest
 
-from tests.agent.application.boards import make_board, make_payload_bundle
+from tests.agent.application.boards import make_board, make_payload_bundle, run_bare
 from toolchain.agent.application import opened
 from toolchain.agent.application.opened import Wishes, open_active
 from toolchain.agent.errors import ExitCode, ToolchainError
+from toolchain.agent.measure.pinning import check_pinned, choose_cpus, list_threads
 
 
 @pytest.fixture
@@ -15,9 +18,9 @@ def meanwhile(monkeypatch):
     """Return a function that has something happen right before the runtime opens the payload, each time."""
 
     def have(happen, *, after=lambda: None):
-        def open_session(runtime, path, threads):
+        def open_session(runtime, path, threads, **pinning):
             happen()
-            session = real(runtime, path, threads)
+            session = real(runtime, path, threads, **pinning)
             after()
             return session
 
@@ -122,3 +125,19 @@ def test_bytes_that_are_no_model_are_refused_in_words(keys, bytecode, tmp_path):
     with pytest.raises(ToolchainError) as caught:
         open_active(board.root, Wishes())
     assert (caught.value.code, "cannot open" in caught.value.what) == (ExitCode.MALFORMED, True)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two threads are pinned to two CPUs")
+def test_threads_that_were_proven_pinned_are_pinned_in_the_application(pinned, frames):
+    before = list_threads()
+    found, _, _ = open_active(pinned.root, Wishes())
+    assert (found.threads, found.release.pins_threads) == (2, True)
+    check_pinned(choose_cpus(2, "here"), before, "here")
+    np.testing.assert_allclose(found.answer(frames)["logits"], run_bare(str(pinned.payload), frames), rtol=1e-5)
+
+
+@pytest.mark.usefixtures("one_cpu")
+def test_an_application_of_one_cpu_does_not_run_unpinned_what_was_proven_pinned(pinned):
+    with pytest.raises(ToolchainError) as caught:
+        open_active(pinned.root, Wishes())
+    assert (caught.value.code, caught.value.found[:3]) == (ExitCode.INCOMPATIBLE, "1: ")

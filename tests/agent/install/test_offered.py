@@ -8,7 +8,7 @@ from tests.made_record import SHA256, SIZE_BYTES, make_manifest
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.install.offered import Shipped, describe_shipped, list_offered, read_shipped
 
-INT8 = Shipped("int8", "onnxruntime", 1, "payload/int8/model.onnx", SHA256["int8"], SIZE_BYTES["int8"])
+INT8 = Shipped("int8", "onnxruntime", 1, False, "payload/int8/model.onnx", SHA256["int8"], SIZE_BYTES["int8"])
 
 
 def make_both():
@@ -31,7 +31,15 @@ def test_the_payload_is_told_with_the_way_it_was_opened():
 
 @pytest.mark.parametrize(
     "change",
-    [{"threads": 4}, {"runtime": "openvino"}, {"sha256": "0" * 64}, {"size_bytes": 1}, {"more": 1}, {"path": "x"}],
+    [
+        {"threads": 4},
+        {"pins_threads": True},
+        {"runtime": "openvino"},
+        {"sha256": "0" * 64},
+        {"size_bytes": 1},
+        {"more": 1},
+        {"path": "x"},
+    ],
 )
 def test_what_the_bundle_does_not_offer_is_refused(change):
     with pytest.raises(ToolchainError) as caught:

@@ -135,7 +135,7 @@ def test_a_lost_trust_state_starts_again_at_the_counter_of_the_active_release(bo
     assert board.current == good["new"].id
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"{}", b"\0" * 100, b'{"schema": 3}'])
+@pytest.mark.parametrize("data", [b"", b"{", b"{}", b"\0" * 100, b'{"schema": 4}'])
 def test_a_trust_state_that_cannot_be_read_stops_everything_with_the_way_out(board, good, data):
     state = board.state_bytes
     (board.root / "state.json").write_bytes(data)
@@ -148,7 +148,7 @@ def test_a_trust_state_that_cannot_be_read_stops_everything_with_the_way_out(boa
 
 
 def test_a_trust_state_of_a_newer_toolchain_is_not_touched(board, good):
-    state = {**board.state, "schema": 4}
+    state = {**board.state, "schema": 5}
     (board.root / "state.json").write_text(json.dumps(state))
     answer = board.install(good["new"])
     assert (answer.code, board.state) == (ExitCode.MALFORMED, state)
@@ -169,7 +169,7 @@ def test_a_trust_state_of_an_older_toolchain_is_read_and_then_says_what_was_prov
     (board.root / "state.json").write_text(json.dumps(state))
     assert board.install(good["new"]).code == ExitCode.PROVEN
     board.assert_settled(good["new"].id, good["old"].id)
-    assert board.state["schema"] == 3
+    assert board.state["schema"] == 4
 
 
 def make_older(board, schema):

@@ -8,7 +8,7 @@ import pytest
 from tests.made_record import make_candidate, make_footprint, make_manifest, make_record
 from toolchain.agent.install.took import describe_took
 
-OWN = {"precision": "int8", "runtime": "onnxruntime", "threads": 1}
+OWN = {"precision": "int8", "runtime": "onnxruntime", "threads": 1, "pins_threads": False}
 INT8 = SimpleNamespace(shipped=SimpleNamespace(**OWN))
 
 

@@ -18,6 +18,7 @@ STATE = dataclasses.replace(
         precision="int8",
         runtime="onnxruntime",
         threads=1,
+        pins_threads=False,
         payload="payload/int8/model.onnx",
         sha256="ab" * 32,
     ),
@@ -51,6 +52,13 @@ def test_a_state_of_the_second_schema_keeps_its_counter_and_not_what_was_proven_
     document = dataclasses.asdict(STATE)
     active = {key: document["active"][key] for key in ("model", "precision", "payload", "sha256")}
     (tmp_path / "state.json").write_text(json.dumps({**document, "schema": 2, "active": active}))
+    assert read_state(Folder(tmp_path)) == dataclasses.replace(STATE, active=None)
+
+
+def test_a_state_of_the_third_schema_does_not_say_that_threads_were_not_pinned(tmp_path):
+    document = dataclasses.asdict(STATE)
+    active = {key: value for key, value in document["active"].items() if key != "pins_threads"}
+    (tmp_path / "state.json").write_text(json.dumps({**document, "schema": 3, "active": active}))
     assert read_state(Folder(tmp_path)) == dataclasses.replace(STATE, active=None)
 
 

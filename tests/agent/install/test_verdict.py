@@ -40,7 +40,15 @@ def test_the_link_leads_to_the_payload_that_was_proven_and_not_to_the_first_cand
 
 
 def test_a_payload_without_a_folder_of_its_own_has_no_link(board, quick, sign):
-    candidates = [{"precision": "int8", "runtime": "onnxruntime", "threads": 1, "path": "payload/int8.onnx"}]
+    candidates = [
+        {
+            "precision": "int8",
+            "runtime": "onnxruntime",
+            "threads": 1,
+            "pins_threads": False,
+            "path": "payload/int8.onnx",
+        }
+    ]
     bundle = sign(quick(candidates=candidates, extra={"payload/int8.onnx": b"flat"}, counter=1_790_000_002))
     assert board.install(bundle).code == ExitCode.PROVEN
     assert read_link(board, bundle.id) is None
@@ -150,6 +158,8 @@ def test_the_pinned_precision_is_asked_for_where_the_releases_agent_knows_the_op
         (lambda verdict: verdict.update(target="another"), ExitCode.CONTENT),
         (lambda verdict: verdict["shipped"].update(precision="float32"), ExitCode.CONTENT),
         (lambda verdict: verdict["shipped"].update(threads=2), ExitCode.CONTENT),
+        (lambda verdict: verdict["shipped"].update(pins_threads=True), ExitCode.CONTENT),
+        (lambda verdict: verdict["shipped"].pop("pins_threads"), ExitCode.MALFORMED),
         (lambda verdict: verdict["shipped"].update(runtime="openvino"), ExitCode.CONTENT),
         (lambda verdict: verdict["environment"].update(runtime="openvino"), ExitCode.CONTENT),
         (

@@ -9,7 +9,8 @@ from toolchain.agent.measure.placement import Layer, Placement
 from toolchain.agent.measure.quantiles import Ratio
 
 INT8, FP16 = (
-    Candidate(name, runtime="tensorrt", threads=1, path=path) for name, path in (("int8", "a"), ("fp16", "b"))
+    Candidate(name, runtime="tensorrt", threads=1, pins_threads=False, path=path)
+    for name, path in (("int8", "a"), ("fp16", "b"))
 )
 LAYERS = [Layer("conv", "CONVOLUTION", "int8", 8), Layer("head", "CONVOLUTION", "fp16", 8)]
 SLOW = Ratio(ratio=0.5, low=0.49, high=0.51)

@@ -13,7 +13,9 @@ ORIGINAL, OURS = "payload/original/model.onnx", "payload/float32/model.onnx"
 
 def make_several():
     candidates = [
-        Candidate(precision, runtime=runtime, threads=threads, path=f"payload/{precision}/model.onnx")
+        Candidate(
+            precision, runtime=runtime, threads=threads, pins_threads=False, path=f"payload/{precision}/model.onnx"
+        )
         for precision in ("int8", "float32")
         for runtime in ("onnxruntime", "openvino")
         for threads in (1, 2)
@@ -50,11 +52,11 @@ REFUSED = ToolchainError(ExitCode.INCOMPATIBLE, "no such operator", found="Foo",
 def test_a_reference_alone_may_stay_closed_to_one_of_several_runtimes(manifest, path, code, may):
     error = ToolchainError(code, REFUSED.what, found=REFUSED.found, fix=REFUSED.fix)
     runtime = manifest.runtimes[-1]
-    assert may_stay_closed(Opening(path, runtime=runtime, threads=1), manifest, error) is may
+    assert may_stay_closed(Opening(path, runtime=runtime, threads=1, pins_threads=False), manifest, error) is may
 
 
 def test_what_does_not_open_says_why():
-    opening = Opening(ORIGINAL, runtime="openvino", threads=1)
+    opening = Opening(ORIGINAL, runtime="openvino", threads=1, pins_threads=False)
     told = explain_unopened(opening, REFUSED)
     assert told == UnopenedReference(ORIGINAL, runtime="openvino", reason="no such operator: Foo")
 

@@ -22,7 +22,7 @@ def make(*rows, evaluations=(), **changes):
     """Return record and manifest of rows (precision, runtime, threads, ms), all of them evaluated and good but for changes."""
     waiting = dict(evaluations)
     ways = [
-        Candidate(precision, runtime=runtime, threads=threads, path="payload/int8/model.onnx")
+        Candidate(precision, runtime=runtime, threads=threads, pins_threads=False, path="payload/int8/model.onnx")
         for precision, runtime, threads, _ in rows
     ]
     names = name_candidates(ways)
@@ -36,7 +36,9 @@ def make(*rows, evaluations=(), **changes):
         for way, name, row in zip(ways, names, rows, strict=True)
     ]
     candidates = [
-        dataclasses.replace(each, precision=way.precision, runtime=way.runtime, threads=way.threads)
+        dataclasses.replace(
+            each, precision=way.precision, runtime=way.runtime, threads=way.threads, pins_threads=way.pins_threads
+        )
         for each, way in zip(made, ways, strict=True)
     ]
     for first, later in combinations(range(len(rows)), 2):

@@ -142,7 +142,7 @@ def test_of_two_numbers_of_threads_the_faster_one_alone_is_evaluated_and_held_ag
     pretend_latency(
         **{f"{int8} 1 thread": 1.0, f"{int8} 2 threads": 0.5, f"{float32} 1 thread": 3.0, f"{float32} 2 threads": 2.0}
     )
-    bundle = make_bundle(emulated=False, threads=[1, 2])
+    bundle = make_bundle(emulated=False, ways=[(1, False), (2, False)])
     verification = verify(bundle)
     record, shipped = verification.record, verification.judgement.shipped
     assert record.names == ("int8 1 thread", "int8 2 threads", "float32 1 thread", "float32 2 threads")

@@ -28,6 +28,7 @@ _ACTIVE = dataclasses.asdict(
         precision="int8",
         runtime="onnxruntime",
         threads=1,
+        pins_threads=False,
         payload="payload/int8/model.onnx",
         sha256=_SHA256,
     )
@@ -39,6 +40,7 @@ _VERDICT = {
     "precision": "int8",
     "runtime": "onnxruntime",
     "threads": 1,
+    "pins_threads": False,
     "payload": "payload/int8/model.onnx",
     "sha256": _SHA256,
     "engine": None,

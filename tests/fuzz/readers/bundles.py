@@ -29,6 +29,7 @@ def _make_pin() -> bytes:
         precision="int8",
         runtime="onnxruntime",
         threads=1,
+        pins_threads=False,
         path=payload.path,
         size_bytes=payload.size_bytes,
         sha256=payload.sha256,

@@ -43,7 +43,13 @@ _VERDICT = Verdict(
     model="tiny",
     target="cpu",
     shipped=Shipped(
-        precision="int8", runtime="onnxruntime", threads=1, path="payload/int8/model.onnx", size_bytes=7, sha256=_SHA256
+        precision="int8",
+        runtime="onnxruntime",
+        threads=1,
+        pins_threads=False,
+        path="payload/int8/model.onnx",
+        size_bytes=7,
+        sha256=_SHA256,
     ),
     engine=None,
     exit_code=0,
@@ -65,6 +71,7 @@ _STATE = dataclasses.replace(
         precision="int8",
         runtime="onnxruntime",
         threads=1,
+        pins_threads=False,
         payload="payload/int8/model.onnx",
         sha256=_SHA256,
     ),

@@ -50,6 +50,7 @@ class Release:
     precision: str
     runtime: str
     threads: int
+    pins_threads: bool
     path: str
     sha256: str
     proven_at: str
@@ -65,6 +66,7 @@ def describe_release(proven: Proven, verdict: Verdict) -> Release:
         precision=shipped.precision,
         runtime=shipped.runtime,
         threads=shipped.threads,
+        pins_threads=shipped.pins_threads,
         path=shipped.path,
         sha256=shipped.sha256,
         proven_at=verdict.time,
@@ -237,7 +239,7 @@ def _open(slots: Slots, proven: Proven, verdict: Verdict, hold: Hold, wishes: Wi
     decoder = None if wishes.is_raw else _find_decoder(manifest)
     path = release / verdict.shipped.path
     if proven.engine is None:
-        session = open_session(runtime, path, verdict.shipped.threads)
+        session = open_session(runtime, path, verdict.shipped.threads, pins_threads=verdict.shipped.pins_threads)
     else:
         # An engine is native code of one TensorRT: another one does not get it.
         _check_reasons(proven.bundle_id, list_loaded_changes(verdict), verdict, wishes)

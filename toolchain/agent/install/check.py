@@ -112,9 +112,9 @@ def _find_pinned(trust: TrustState, bundle_id: str, manifest: Manifest, before: 
     active = trust.active
     if active is None or bundle_id != trust.current:
         return None
-    known = (active.precision, active.runtime, active.threads, active.payload, active.sha256)
+    known = (active.precision, active.runtime, active.threads, active.pins_threads, active.payload, active.sha256)
     for name, own in list_offered(manifest).items():
-        if (own.precision, own.runtime, own.threads, own.path, own.sha256) == known:
+        if (own.precision, own.runtime, own.threads, own.pins_threads, own.path, own.sha256) == known:
             return name
     return None
 

@@ -16,6 +16,7 @@ class Shipped:
     precision: str
     runtime: str
     threads: int
+    pins_threads: bool
     path: str
     sha256: str
     size_bytes: int
@@ -23,7 +24,9 @@ class Shipped:
 
 def describe_shipped(shipped: Shipped) -> str:
     """Return what people call it, whatever else its bundle offers."""
-    return f"{shipped.precision} by {shipped.runtime} on {shipped.threads} thread{'' if shipped.threads == 1 else 's'}"
+    pinned = "pinned " if shipped.pins_threads else ""
+    threads = f"{shipped.threads} {pinned}thread{'' if shipped.threads == 1 else 's'}"
+    return f"{shipped.precision} by {shipped.runtime} on {threads}"
 
 
 def list_offered(manifest: Manifest) -> Dict[str, Shipped]:
@@ -34,6 +37,7 @@ def list_offered(manifest: Manifest) -> Dict[str, Shipped]:
             precision=candidate.precision,
             runtime=candidate.runtime,
             threads=candidate.threads,
+            pins_threads=candidate.pins_threads,
             path=candidate.path,
             sha256=files[candidate.path].sha256,
             size_bytes=files[candidate.path].size_bytes,

@@ -75,6 +75,7 @@ def describe_active(root: Folder, bundle_id: str) -> Optional[Active]:
         precision=shipped.precision,
         runtime=shipped.runtime,
         threads=shipped.threads,
+        pins_threads=shipped.pins_threads,
         payload=shipped.path,
         sha256=shipped.sha256,
     )

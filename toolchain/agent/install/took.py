@@ -11,6 +11,9 @@ from ..measure.footprint.figures import Footprint, find_peaks, summarize_start
 from .offered import Shipped
 from .verdict import Verdict
 
+# What says of a candidate which it is.
+_OPENED = ("precision", "runtime", "threads", "pins_threads")
+
 
 def describe_took(measurements: Mapping[str, Any], manifest: Manifest, verdict: Verdict) -> Dict[str, Any]:
     """Return {"start_ms", "peak_bytes", "batch"} of the payload, of which unknown ones are left out.
@@ -35,10 +38,10 @@ def describe_took(measurements: Mapping[str, Any], manifest: Manifest, verdict: 
 
 
 def _find_footprint(record: Mapping[str, Any], shipped: Shipped) -> Optional[Footprint]:
-    own = (shipped.precision, shipped.runtime, shipped.threads)
+    own = tuple(getattr(shipped, name) for name in _OPENED)
     try:
         for candidate in record["candidates"]:
-            told = (candidate["precision"], candidate["runtime"], candidate["threads"])
+            told = tuple(candidate[name] for name in _OPENED)
             if told == own and candidate.get("footprint") is not None:
                 footprint: Footprint = decode(Footprint, candidate["footprint"], "footprint")
                 return footprint

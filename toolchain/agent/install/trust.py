@@ -12,7 +12,7 @@ from ..errors import ExitCode, ToolchainError
 from .folder import Folder
 
 STATE_NAME = "state.json"
-SCHEMA = 3
+SCHEMA = 4
 _BUNDLE_ID = re.compile("[0-9a-f]{64}")
 
 
@@ -24,6 +24,7 @@ class Active:
     precision: str
     runtime: str
     threads: int
+    pins_threads: bool
     payload: str
     sha256: str
 
@@ -76,9 +77,9 @@ def read_state(root: Folder) -> TrustState:
 
 
 def _upgrade(document: object) -> object:
-    # Schema 1 did not say what was proven of the active release, schema 2 not how it is opened; its verdict says it again.
+    # Schema 1 did not say what was proven of the active release, 2 and 3 not all of how it is opened; its verdict says it again.
     schema = document.get("schema") if isinstance(document, dict) else None
-    if isinstance(document, dict) and schema in (1, 2) and ("active" in document) == (schema == 2):
+    if isinstance(document, dict) and schema in (1, 2, 3) and ("active" in document) == (schema != 1):
         upgraded: Dict[str, object] = {**document, "schema": SCHEMA, "active": None}
         return upgraded
     return document

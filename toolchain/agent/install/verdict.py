@@ -143,6 +143,7 @@ def describe_verdict(verdict: Verdict) -> Dict[str, Any]:
         "precision": shipped.precision,
         "runtime": shipped.runtime,
         "threads": shipped.threads,
+        "pins_threads": shipped.pins_threads,
         "payload": shipped.path,
         "sha256": shipped.sha256,
         "engine": None if engine is None else asdict(engine),

@@ -38,6 +38,7 @@ class Shipped:
     precision: str
     runtime: str
     threads: int
+    pins_threads: bool
     path: str
     size_bytes: int
     sha256: str
@@ -106,6 +107,7 @@ def _describe(candidate: CandidateRecord) -> Shipped:
         precision=candidate.precision,
         runtime=candidate.runtime,
         threads=candidate.threads,
+        pins_threads=candidate.pins_threads,
         path=payload.path,
         size_bytes=payload.size_bytes,
         sha256=payload.sha256,

@@ -172,7 +172,13 @@ def measure_payloads(
     with ExitStack() as stack:  # what is open is closed, should anything here fail
         for done, opening in enumerate(wanted, start=1):
             try:
-                session = open_session(opening.runtime, bundle_dir / opening.path, opening.threads, builds[opening])
+                session = open_session(
+                    opening.runtime,
+                    bundle_dir / opening.path,
+                    opening.threads,
+                    builds[opening],
+                    pins_threads=opening.pins_threads,
+                )
             except ToolchainError as error:
                 if not may_stay_closed(opening, manifest, error):
                     raise

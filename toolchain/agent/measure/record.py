@@ -41,6 +41,7 @@ class ReferenceRecord:
     payload: Payload
     runtime: str
     threads: int
+    pins_threads: bool
     is_original: bool
     """The user's own file; elsewhere our optimized float graph."""
     latency: Latency
@@ -48,7 +49,7 @@ class ReferenceRecord:
     @property
     def opening(self) -> Opening:
         """How it was opened."""
-        return Opening(self.payload.path, runtime=self.runtime, threads=self.threads)
+        return Opening(self.payload.path, self.runtime, threads=self.threads, pins_threads=self.pins_threads)
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class CandidateRecord:
     precision: str
     runtime: str
     threads: int
+    pins_threads: bool
     payload: Payload
     evaluation: Optional[Evaluation]
     placement: Placement
@@ -133,7 +135,7 @@ class CandidateRecord:
     @property
     def opening(self) -> Opening:
         """How it was opened."""
-        return Opening(self.payload.path, runtime=self.runtime, threads=self.threads)
+        return Opening(self.payload.path, self.runtime, threads=self.threads, pins_threads=self.pins_threads)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,11 @@ def list_references(manifest: Manifest) -> Sequence[Opening]:
     """
     original = manifest.original.path
     paths = dict.fromkeys([*([] if original is None else [original]), manifest.reference])
-    return [Opening(path, runtime=runtime, threads=threads) for path in paths for runtime, threads in manifest.ways]
+    return [
+        Opening(path, runtime=runtime, threads=threads, pins_threads=pins_threads)
+        for path in paths
+        for runtime, threads, pins_threads in manifest.ways
+    ]
 
 
 def may_stay_closed(opening: Opening, manifest: Manifest, error: ToolchainError) -> bool:

@@ -12,8 +12,9 @@ from ..errors import ExitCode, ToolchainError
 from ..manifest import TensorSpec
 from . import runtimes
 from .members import import_member
+from .pinning import refuse_pinning
 from .placement import Placement
-from .traits import find_traits
+from .traits import can_pin, find_traits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,6 +112,9 @@ class Runtime(Protocol):
     # open_engine(data: bytes, path: Path) -> Session, which a module has whose TRAITS.engine is "board": it opens the bytes of an
     # engine, builds nothing, and reads nothing of `path`, where they lay.
 
+    # open_pinned(path: Path, threads: int) -> Session, which a module has whose TRAITS.pins_from is a number: it opens a payload on
+    # threads of which each keeps to one CPU, and raises ToolchainError (exit 12) where that was not done as it was asked.
+
     def read_placement(
         self, path: Path, threads: int, feeds: Mapping[str, NDArray[np.generic]], build: Optional[BuildRequest]
     ) -> Placement:
@@ -145,13 +149,21 @@ def find_runtime(name: str) -> Runtime:
     return cast("Runtime", module)
 
 
-def open_session(runtime: str, path: Path, threads: int, build: Optional[BuildRequest] = None) -> Session:
-    """Open a payload with the runtime of this name, on `threads` threads.
+def open_session(
+    runtime: str, path: Path, threads: int, build: Optional[BuildRequest] = None, *, pins_threads: bool = False
+) -> Session:
+    """Open a payload with the runtime of this name, on `threads` threads, each pinned to a CPU of its own or none.
 
     Raises ToolchainError: exit 2 unknown runtime, 3 the runtime is not installed, 12 the runtime cannot run this
-    payload, 23 malformed payload.
+    payload, or pins no threads here, 23 malformed payload.
     """
-    return find_runtime(runtime).open_session(path, threads, build)
+    found = find_runtime(runtime)
+    if not pins_threads:
+        return found.open_session(path, threads, build)
+    opener = getattr(found, "open_pinned", None)
+    if opener is None or not can_pin(runtime, threads):
+        raise refuse_pinning(str(path), "a runtime that pins so many threads", f"{runtime}, {threads}")
+    return cast("Session", opener(path, threads))
 
 
 def open_engine(runtime: str, data: bytes, path: Path) -> Session:

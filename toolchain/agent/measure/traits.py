@@ -25,18 +25,26 @@ class Traits:
     `install` is the command that gets it. `engine` says where an engine is built of each payload, which takes minutes and
     must know the shapes of all inputs: on the board, or ahead of time on the host, for GPUs that the target lists and no
     board opens yet; None where payloads run as they are. `lowered_with` are distributions that change what the host makes
-    for this runtime where they are installed, and need not be.
+    for this runtime where they are installed, and need not be. `pins_from` is the least number of threads of which it can keep
+    each on a CPU of its own; None where it cannot.
     """
 
     install: str
     libraries: LibraryPlaces
     engine: Optional[Literal["board", "host"]] = None
     lowered_with: Tuple[str, ...] = ()
+    pins_from: Optional[int] = None
 
 
 def list_runtimes() -> Sequence[str]:
     """Return the names of the runtimes that are known here."""
     return list_members(runtimes)
+
+
+def can_pin(runtime: str, threads: int) -> bool:
+    """Return whether a runtime can keep each of so many threads on a CPU of its own; raises as find_traits does."""
+    pins_from = find_traits(runtime).pins_from
+    return pins_from is not None and threads >= pins_from
 
 
 def find_traits(name: str) -> Traits:

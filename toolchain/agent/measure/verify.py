@@ -102,6 +102,7 @@ def _record_candidate(index: int, reference: Opening, manifest: Manifest, payloa
         precision=candidate.precision,
         runtime=candidate.runtime,
         threads=candidate.threads,
+        pins_threads=candidate.pins_threads,
         payload=_describe_payload(opening, manifest, payloads),
         evaluation=None,
         placement=payloads.placements[opening],
@@ -131,6 +132,7 @@ def _record_measurement(
                 payload=_describe_payload(opening, manifest, payloads),
                 runtime=opening.runtime,
                 threads=opening.threads,
+                pins_threads=opening.pins_threads,
                 is_original=opening.path == manifest.original.path,
                 latency=payloads.summarize(opening),
             )
@@ -188,7 +190,7 @@ def _measure_footprint(
     opening = candidate.opening
     build = None if find_traits(opening.runtime).engine is None else payloads.builds[opening]
     return measure_footprint(
-        Subject(opening.runtime, bundle_dir / opening.path, opening.threads, build),
+        Subject(opening.runtime, bundle_dir / opening.path, opening.threads, build, pins_threads=opening.pins_threads),
         manifest,
         golden,
         batch=payloads.batch,

@@ -50,10 +50,12 @@ def make_golden(values):
     )
 
 
-def measure(path, values, *, runtime="onnxruntime", processes=1, batch=1, fixed=False, run_ms=None, **limits):
+def measure(
+    path, values, *, runtime="onnxruntime", processes=1, batch=1, fixed=False, run_ms=None, pins=False, **limits
+):
     manifest = make_manifest(gates=dataclasses.replace(NO_GATES, limits=limits))
     return measure_footprint(
-        Subject(runtime, path, 1, None),
+        Subject(runtime, path, 1, None, pins_threads=pins),
         manifest,
         make_golden(values),
         batch=batch,

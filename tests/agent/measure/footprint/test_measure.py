@@ -81,6 +81,11 @@ def test_a_payload_that_cannot_be_opened_is_a_failure_in_words(by_value, content
     assert "cannot run the payload" in footprint.failure
 
 
+def test_threads_that_cannot_be_pinned_are_a_failure_and_not_measured_otherwise(by_value):
+    footprint = measure(by_value, SMALL, pins=True)  # on one thread, which is the application's own
+    assert (footprint.runs, "cannot be pinned here" in footprint.failure) == ((), True)
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -11,9 +14,12 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
+from toolchain.agent.clock import read_monotonic_ns
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import TensorSpec
 from toolchain.agent.measure.libraries import find_libraries, find_module
+from toolchain.agent.measure.openvino.compilation import _check_pinned
+from toolchain.agent.measure.pinning import _read_cpus
 from toolchain.agent.measure.session import find_runtime, open_session
 from toolchain.agent.measure.sqnr import measure_powers, to_db
 
@@ -88,6 +94,42 @@ def test_outputs_stay_as_they_were_when_another_run_follows(write):
 def test_the_number_of_threads_is_the_one_asked_for(write_model, threads):
     compiled = open_model(write_model("float32"), threads)._request.get_compiled_model()
     assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
+
+
+def is_pinned(thread):
+    return "-" not in _read_cpus(thread) and "," not in _read_cpus(thread)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two threads are pinned to two CPUs")
+def test_pinned_threads_keep_to_a_cpu_while_they_run_and_the_callers_is_free_again_after_it(write_model, samples):
+    session = open_session("openvino", write_model("float32"), 2, pins_threads=True)
+    compiled, own = session._request.get_compiled_model(), str(threading.get_native_id())
+    assert compiled.get_property("ENABLE_CPU_PINNING")
+    seen, end = threading.Event(), threading.Event()
+
+    def watch():
+        while not end.is_set():
+            if is_pinned(own):
+                seen.set()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    limit_ns = read_monotonic_ns() + 60 * 1_000_000_000
+    while not seen.is_set() and read_monotonic_ns() < limit_ns:
+        session.run({"input": samples[0]})
+    end.set()
+    watcher.join()
+    assert seen.is_set()
+    assert not is_pinned(own)
+
+
+@pytest.mark.parametrize("told", [{"ENABLE_CPU_PINNING": False}, {"INFERENCE_NUM_THREADS": 1}])
+def test_a_graph_that_is_not_pinned_or_on_fewer_threads_is_refused(told):
+    properties = {"ENABLE_CPU_PINNING": True, "INFERENCE_NUM_THREADS": 2}
+    _check_pinned(SimpleNamespace(get_property=properties.get), Path("model.onnx"), 2)
+    compiled = SimpleNamespace(get_property={**properties, **told}.get)
+    error = assert_refused(ExitCode.INCOMPATIBLE, lambda: _check_pinned(compiled, Path("model.onnx"), 2))
+    assert error.expected == "2 pinned threads"
 
 
 @pytest.mark.parametrize(

@@ -49,12 +49,13 @@ importlib.import_module(job["module"]).main()
 
 @dataclass(frozen=True)
 class Subject:
-    """What is loaded: a payload, by a runtime on some threads; `build` where that builds an engine of it."""
+    """What is loaded: a payload, by a runtime on some threads, pinned or not; `build` where that builds an engine of it."""
 
     runtime: str
     path: Path
     threads: int
     build: Optional[BuildRequest]
+    pins_threads: bool = False
 
 
 def measure_footprint(
@@ -137,6 +138,7 @@ def _start_one(
         "runtime": subject.runtime,
         "path": str(subject.path.absolute()),
         "threads": subject.threads,
+        "pins_threads": subject.pins_threads,
         "build": None if subject.build is None else encode_build(subject.build),
         "members": _list_members(),
     }

@@ -14,7 +14,7 @@ from typing import IO, Any, Dict, Optional, Set
 from ...clock import read_monotonic_ns
 from ...errors import ToolchainError
 from ..members import register_argument
-from ..session import find_runtime
+from ..session import find_runtime, open_session
 from ..traits import find_traits
 from .job import LARGEST, USUAL, decode_build, encode_line, read_frame
 from .memory import read_peak_bytes, read_waited_ns
@@ -55,7 +55,7 @@ def _run(stream: IO[bytes]) -> Dict[str, Any]:
     loading_ns = read_monotonic_ns()
     runtime = find_runtime(job["runtime"])
     build = None if job["build"] is None else decode_build(job["build"])
-    session = runtime.open_session(Path(job["path"]), job["threads"], build)
+    session = open_session(job["runtime"], Path(job["path"]), job["threads"], build, pins_threads=job["pins_threads"])
     session.run(frame["feeds"])
     answered_ns, waited_ns = read_monotonic_ns(), read_waited_ns()
     peaks = _Peaks(runtime)

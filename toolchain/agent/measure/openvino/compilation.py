@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ExitCode, ToolchainError
+from ..pinning import refuse_pinning
 from .library import list_errors, read_first_line, read_openvino_version
 
 _DEVICE = "CPU"
@@ -54,8 +55,10 @@ def _refuse_operator(path: Path, error: BaseException) -> ToolchainError:
     )
 
 
-def compile_model(model: Any, path: Path, threads: int, *, is_profiled: bool = False) -> Any:
-    """Return the compiled graph; raises ToolchainError (exit 12) where this version cannot run it."""
+def compile_model(
+    model: Any, path: Path, threads: int, *, is_profiled: bool = False, pins_threads: bool = False
+) -> Any:
+    """Return the compiled graph; raises ToolchainError (exit 12) where this version cannot run it, or pins no threads."""
     import openvino
 
     properties = {
@@ -67,17 +70,29 @@ def compile_model(model: Any, path: Path, threads: int, *, is_profiled: bool = F
         # The default, 32, quantizes what a layer with int8 weights reads at run time: 46 dB instead of 135. It is a text
         # because 2024.4 refuses a number.
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
-        # The default, True, keeps a thread on one core whoever else is there, as no other runtime does here.
-        "ENABLE_CPU_PINNING": False,
+        # The default, True, keeps a thread on one core whoever else is there, as no other runtime does unasked.
+        "ENABLE_CPU_PINNING": pins_threads,
         # Not among SUPPORTED_PROPERTIES, but taken. Snippets hide chains of products in one layer of no known precision.
         "SNIPPETS_MODE": "DISABLE",
         "CACHE_DIR": "",
         "PERF_COUNT": is_profiled,
     }
     try:
-        return openvino.Core().compile_model(model, _DEVICE, properties)
+        compiled = openvino.Core().compile_model(model, _DEVICE, properties)
     except list_errors() as error:
         raise _refuse_operator(path, error) from error
+    if pins_threads:
+        _check_pinned(compiled, path, threads)
+    return compiled
+
+
+def _check_pinned(compiled: Any, path: Path, threads: int) -> None:
+    """Refuse (exit 12) a graph whose threads are not pinned, or fewer: of fewer CPUs OpenVINO takes fewer threads, unasked."""
+    names = ("ENABLE_CPU_PINNING", "INFERENCE_NUM_THREADS")
+    found = [compiled.get_property(name) for name in names]
+    if found != [True, threads]:
+        told = ", ".join(f"{name} {value}" for name, value in zip(names, found))  # noqa: B905 - Python 3.8 has no strict
+        raise refuse_pinning(str(path), f"{threads} pinned threads", told)
 
 
 def _find_precision(model: Any) -> str:

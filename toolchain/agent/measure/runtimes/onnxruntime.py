@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Tuple,
 from ...errors import ExitCode, ToolchainError, first_line
 from ...manifest import TensorSpec
 from ...temporary import TemporaryFolder
+from ..pinning import check_pinned, choose_cpus, list_threads
 from ..placement import Placement
 from ..session import BuildRequest
 from ..traits import LibraryPlaces, Traits
@@ -25,6 +26,7 @@ TRAITS = Traits(
     install="python -m pip install onnxruntime",
     # auditwheel puts what a wheel brings along into NAME.libs.
     libraries=LibraryPlaces(beside=("onnxruntime", "onnxruntime.libs"), system=("libonnxruntime*.so*",)),
+    pins_from=2,  # the caller's own thread is none of its, and runs first
 )
 
 PROVIDER = "CPUExecutionProvider"
@@ -188,6 +190,17 @@ def read_details() -> Mapping[str, object]:
 def open_session(path: Path, threads: int, _build: Optional[BuildRequest] = None) -> OnnxRuntimeSession:
     """Open an ONNX file; raises ToolchainError: exit 23 malformed, 12 an operator that this version lacks."""
     return OnnxRuntimeSession(_open(path, make_options(threads)), path)
+
+
+def open_pinned(path: Path, threads: int) -> OnnxRuntimeSession:
+    """Open an ONNX file on threads of which each but the caller's keeps to one CPU; raises as open_session, and as check_pinned."""
+    cpus, before, options = choose_cpus(threads, str(path)), list_threads(), make_options(threads)
+    # It counts logical processors from 1 (onnxruntime_session_options_config_keys.h).
+    affinities = ";".join(str(cpu + 1) for cpu in cpus)
+    options.add_session_config_entry("session.intra_op_thread_affinities", affinities)
+    session = _open(path, options)
+    check_pinned(cpus, before, str(path))
+    return OnnxRuntimeSession(session, path)
 
 
 def read_placement(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Tuple
 from ..openvino.compilation import compile_model, read_model
 from ..openvino.execution import OpenVinoSession, name_port
 from ..openvino.library import load_openvino, read_openvino_version
+from ..pinning import choose_cpus
 from ..placement import Placement
 from ..session import BuildRequest
 from ..traits import LibraryPlaces, Traits
@@ -25,6 +26,7 @@ TRAITS = Traits(
     install="python -m pip install openvino (beside the toolchain: 'edge-toolchain[openvino]')",
     libraries=LibraryPlaces(beside=("openvino", "openvino.libs"), system=("libopenvino*.so*",)),
     lowered_with=("openvino",),  # trials run on it
+    pins_from=1,  # the caller's own thread too, while it runs
 )
 
 
@@ -51,6 +53,12 @@ def read_details() -> Mapping[str, object]:
 def open_session(path: Path, threads: int, _build: Optional[BuildRequest] = None) -> OpenVinoSession:
     """Open an ONNX file; raises ToolchainError: exit 23 malformed, 12 an operator that this version lacks."""
     return OpenVinoSession(compile_model(read_model(path), path, threads), path)
+
+
+def open_pinned(path: Path, threads: int) -> OpenVinoSession:
+    """Open an ONNX file on threads of which each keeps to one CPU while it runs; raises as open_session, and as choose_cpus."""
+    choose_cpus(threads, str(path))  # OpenVINO counts the CPUs when it is imported: of later ones it tells nothing
+    return OpenVinoSession(compile_model(read_model(path), path, threads, pins_threads=True), path)
 
 
 def read_placement(
