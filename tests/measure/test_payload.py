@@ -42,7 +42,7 @@ def test_a_bundle_brings_its_own_data_and_its_first_candidate(make_bundle, sampl
 
 
 def test_a_bundle_that_was_proven_is_the_candidate_that_ships_on_its_threads(make_bundle):
-    bundle = make_bundle(threads=[1, 2])
+    bundle = make_bundle(ways=[(1, False), (2, False)])
     assert [open_path(bundle, threads=given).threads for given in (None, 4)] == [1, 4]
     name = ship(bundle, 1)
     payload = open_path(bundle, threads=None)
