@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 
 import onnx
 import pytest
@@ -152,6 +153,22 @@ def test_of_two_numbers_of_threads_the_faster_one_alone_is_evaluated_and_held_ag
     assert set(verification.samples_ms) == {"reference", *record.names}
     one = verify(bundle, pinned="int8 1 thread").judgement
     assert (one.verdict, one.shipped.threads) == ("pass", 1)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="two threads are pinned to two CPUs")
+def test_pinned_threads_that_are_faster_ship_and_one_verdict_does_not_stand_for_the_other(make_bundle, pretend_latency):
+    int8, float32 = ("payload/int8/model.onnx", "payload/float32/model.onnx")
+    pretend_latency(**{int8: 1.0, f"{int8} pinned": 0.5, float32: 3.0, f"{float32} pinned": 2.0})
+    bundle = make_bundle(emulated=False, ways=[(2, False), (2, True)])
+    verification = verify(bundle)
+    record = read_record(json.loads(json.dumps(verification.describe()["record"])))
+    assert record.names == ("int8", "int8 pinned", "float32", "float32 pinned")
+    assert [item.pins_threads for item in record.candidates] == [False, True, False, True]
+    assert (verification.judgement.shipped.pins_threads, record.reference.pins_threads) == (True, True)
+    footprint = record.candidates[1].footprint
+    assert (footprint.failure, len(footprint.runs)) == (None, 1)  # its process pinned them too
+    free = verify(bundle, pinned="int8").judgement
+    assert (free.verdict, free.shipped.pins_threads) == ("pass", False)
 
 
 def test_samples_are_named_by_role_even_where_one_file_has_two(make_bundle, pretend_latency):
