@@ -38,8 +38,8 @@ def plan():
     return QdqPlan(tuple(QuantizedNode(name, "Conv", (name,), weight[name], None) for name in LAYERS))
 
 
-def choose(seen, others, plan):
-    return choose_kept(seen, others, plan, frozenset(), {}, 20.0, lambda _name, _total: lambda: None)
+def choose(seen, others, plan, **options):
+    return choose_kept(seen, others, plan, frozenset(), {}, 20.0, lambda _name, _total: lambda: None, **options)
 
 
 def keep(seen, others, plan):
@@ -82,3 +82,18 @@ def test_layers_that_something_else_chose_are_judged_by_the_samples_that_searche
 
 def test_layers_that_need_not_be_in_float_are_not(plan):
     assert keep(FakeBench(dict.fromkeys(LAYERS, 1e-4)), [], plan) == {}
+
+
+def test_all_layers_that_were_proposed_stay_in_float_where_other_samples_refute_a_part_of_them(plan):
+    """Searched again with a stricter gate, all layers would be up for float."""
+    proposed = frozenset({"a", "b"})
+    assert set(choose(GOOD, [WORSE], plan, proposed=proposed).reasons) == proposed
+    assert set(choose(GOOD, [GOOD], plan, proposed=proposed).reasons) == {"a"}
+
+
+def test_layers_that_were_proposed_and_are_refuted_are_added_to(plan):
+    third = FakeBench({**GOOD.noise, "c": 0.02})
+    seen = FakeBench({**GOOD.noise, "c": 2e-4})
+    kept = choose(seen, [third], plan, proposed=frozenset({"a"}))
+    assert third.measure_sqnr_db(frozenset(kept.reasons)) >= 20.0
+    assert "c" in kept.reasons

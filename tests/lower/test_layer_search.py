@@ -81,6 +81,19 @@ def test_a_layer_whose_own_noise_is_far_over_the_gate_is_not_tried_again():
     assert len(model.tried) <= 1 + 4  # the model as it is, and the bisection of 16
 
 
+def test_layers_that_are_proposed_are_taken_where_they_pass_without_those_that_need_not_be_in_float():
+    model = Noise({"early": 0.5, "quiet": 1e-6, "late": 1e-6, "last": 1e-6})
+    result = model.search(proposed=frozenset({"early", "quiet"}))
+    assert result.keep_float == ("early",)
+    assert set(result.alone_db) == {"early", "quiet"}
+
+
+def test_layers_that_are_proposed_and_do_not_suffice_change_nothing():
+    model = Noise({"early": 0.5, "quiet": 1e-6, "late": 0.5, "last": 1e-6})
+    assert model.search(proposed=frozenset({"early", "quiet"})) == model.search()
+    assert set(model.search().keep_float) == {"early", "late"}
+
+
 @pytest.mark.parametrize("powers", [[0.5], [0.5, 0.5, 1e-6], [1e-6] * 9 + [0.4], [0.9] * 7])
 def test_every_counter_of_the_progress_ends_at_its_total(powers):
     model = Noise({f"layer{index}": power for index, power in enumerate(powers)})

@@ -64,6 +64,8 @@ class Candidates:
     start_steps: StartSteps
     ranking: Mapping[str, float] = field(default_factory=dict)
     """The SQNR that each leaves alone in int8, where it is known."""
+    proposed: frozenset[str] = frozenset()
+    """Some of them that should be enough."""
 
     def search(
         self,
@@ -81,6 +83,7 @@ class Candidates:
             known_db={**self.ranking, **(known_db or {})},
             sqnr_db_min=sqnr_db_min,
             costs=self.costs,
+            proposed=self.proposed - found,
             start_steps=self.start_steps,
         )
 
@@ -107,11 +110,12 @@ def choose_kept(
     start_steps: StartSteps,
     task: Task | None = None,
     alone_db: Mapping[str, float] | None = None,
+    proposed: frozenset[str] = frozenset(),
 ) -> Kept:
     """Return the layers that must stay in float by the task's metric, where there is one that can tell, else by SQNR.
 
     The bench searches; others confirm: a search flatters itself on the samples that it chose by. alone_db: the layers' ranking,
-    where it is known.
+    where it is known. proposed: layers that should be enough.
     """
     candidates = Candidates(
         bench=bench,
@@ -120,6 +124,7 @@ def choose_kept(
         costs={name: time.float_us - time.int8_us for name, time in times.items()},
         start_steps=start_steps,
         ranking=alone_db or {},
+        proposed=proposed,
     )
     if task is None:
         return keep_accurate(candidates, others, keep, sqnr_db_min)
@@ -189,11 +194,12 @@ def keep_accurate(
     The first of the others confirms what was found, by its own lower bound. Confirmed by their SQNR alone, models at the
     gate missed it on a third set by up to 1.1 dB (docs/wild.md). Where it is refuted, another search adds layers to those
     that it found, with the samples that refuted it, and the next of the others confirms; with a stricter gate where there
-    is none. reason: why SQNR decides where something else was asked for.
+    is none. Where all that was proposed is confirmed, it is the result in place of a part of it that is not. reason: why SQNR decides where something else was asked for.
     """
     accuracy = Accuracy(decides="sqnr", reason=reason)
     seen, unseen, gate_db = candidates.bench, list(others), sqnr_db_min
     found, alone_db = keep, dict[str, float]()
+    proposed = keep | candidates.proposed
 
     def try_seen(layers: frozenset[str]) -> Trial:
         return seen.try_out(layers, sqnr_db_min=gate_db)
@@ -206,6 +212,9 @@ def keep_accurate(
         found, alone_db = found | frozenset(search.keep_float), {**alone_db, **search.alone_db}
         missing_db = measure_missing_db(found)
         if missing_db <= 0:
+            break
+        if candidates.proposed and try_seen(proposed).passes and measure_missing_db(proposed) <= 0:
+            found = proposed
             break
         if len(unseen) > 1:
             seen = seen.join(unseen.pop(0))

@@ -131,7 +131,8 @@ def _lower(
     racing = {method: bench for method, (_, bench) in benches.items()}
     # One look tells enough to hold static scales against dynamic ones, of which methods know nothing.
     methods_db = compare_benches(racing, frozenset(infinite), looks_max=1)
-    ranges, bench = benches[max(methods_db, key=methods_db.__getitem__)]
+    method = max(methods_db, key=methods_db.__getitem__)
+    ranges, bench = benches[method]
     reasons = infinite | dict.fromkeys(requested, "the recipe keeps it in float")
     known, speed = LayerTimes(), SpeedSearch()
     is_timed = options.choose_by_measurement and (policy.kernels or policy.timed_on) is not None
@@ -146,14 +147,16 @@ def _lower(
     policy, bench, plan = scales.policy, scales.bench, scales.policy.plan(model, frozenset())
     if scales.chosen == "static":
         methods_db = compare_benches(racing, frozenset(infinite))
-        ranges, bench = benches[max(methods_db, key=methods_db.__getitem__)]
+        method = max(methods_db, key=methods_db.__getitem__)
+        _, bench = benches[method]
     trim_heap()
     improved = improve_in_context(
         bench,
         others,
         plan,
         policy,
-        ranges,
+        {name: of_method for name, (of_method, _) in benches.items()},
+        method,
         feeds,
         frozenset(reasons),
         sqnr_db_min=sqnr_db_min if task is None else None,
@@ -161,12 +164,21 @@ def _lower(
         start_steps=start_steps,
     )
     trim_heap()
-    bench, others = improved.bench, improved.others
+    bench, others, ranges = improved.bench, improved.others, improved.ranges
     timed = _finish_trials(bench, policy, folder)
     if is_timed:
         known = time_both(timed, plan, frozenset(reasons), threads=threads)
     kept = choose_kept(
-        bench, others, plan, frozenset(reasons), known.times, sqnr_db_min, start_steps, task, improved.alone_db
+        bench,
+        others,
+        plan,
+        frozenset(reasons),
+        known.times,
+        sqnr_db_min,
+        start_steps,
+        task,
+        improved.alone_db,
+        improved.head,
     )
     reasons |= kept.reasons
     if is_timed:

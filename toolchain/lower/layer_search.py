@@ -47,6 +47,7 @@ def find_guilty_layers(
     start_steps: StartSteps,
     costs: Mapping[str, float] | None = None,
     known_db: Mapping[str, float] | None = None,
+    proposed: frozenset[str] = frozenset(),
 ) -> AccuracySearch:
     """Return layers that must stay in float for the model to pass, at the least loss of time.
 
@@ -56,16 +57,20 @@ def find_guilty_layers(
     costs: the time that a layer in float costs (equal where absent). The noise that layers add is treated as independent,
     so that their powers add up: each layer is measured alone in int8, layers are ranked by noise over cost, the shortest
     prefix that passes is found by bisection, and then every layer of it that is not needed returns to int8, the costliest
-    first, and of like ones the quietest. Each step but the ranking is a trial of the whole model.
+    first, and of like ones the quietest. Each step but the ranking is a trial of the whole model. proposed: layers that are taken
+    in place of such a prefix where they pass; no others are ranked then.
     """
     if try_out(frozenset()).passes:
         return AccuracySearch((), {})
+    noise = 0.0
+    if proposed and (offered := try_out(proposed)).passes:
+        layers, noise = [layer for layer in layers if layer in proposed], _to_noise(offered.low_db)
     alone_db = dict(known_db or {})
     if unknown := [layer for layer in layers if layer not in alone_db]:
         alone_db |= rank(unknown, on_layer=start_steps("measure the noise of each layer", len(unknown)))
     cost = {layer: max((costs or {}).get(layer, 1.0), _FREE) for layer in layers}
     ranked = sorted(layers, key=lambda layer: alone_db[layer] + 10 * math.log10(cost[layer]))
-    too_few, enough, noise = 0, len(ranked), 0.0
+    too_few, enough = 0, len(ranked)
     on_half = start_steps("find how many layers must stay in float", (enough - 1).bit_length())
     for _ in range((enough - 1).bit_length()):
         if enough - too_few > 1:
