@@ -8,7 +8,7 @@ asked anew, because the one that is best for all layers is the one that the head
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -20,7 +20,7 @@ from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.ranges import TensorRange
 from toolchain.lower.trial import Bench, compare_benches, list_looks
 
-# Of the MACs, those of all layers of the plan. Ends of heads: each is tried as long as the one before it is not enough.
+# Where heads end, in MACs of all layers of the plan, behind one of a single layer: each is tried where the one before is not enough.
 _MACS_SHARES = (0.05, 0.1, 0.2)
 
 # What corrections gain, measured on the heads of benchmarks.wild: up to 3 dB. Where the longest head misses the gate by twice as
@@ -29,7 +29,7 @@ _HOPELESS_DB = 6.0
 
 
 def list_heads(model: onnx.ModelProto, plan: QdqPlan, keep_float: frozenset[str]) -> tuple[frozenset[str], ...]:
-    """Return growing heads of the layers that are decided about, each under a fifth of their MACs.
+    """Return growing heads of the layers that are decided about, the first layer and more, each under a fifth of their MACs.
 
     None where the first layer is no convolution, or where MACs cannot be counted: what is early in a transformer is no smaller.
     """
@@ -49,7 +49,8 @@ def list_heads(model: onnx.ModelProto, plan: QdqPlan, keep_float: frozenset[str]
             head.append(name)
         if head:
             heads[frozenset(head)] = None
-    return tuple(heads)
+    first = frozenset(list(layers)[:1])
+    return tuple(dict.fromkeys([first, *heads])) if heads else ()
 
 
 def race_methods(
@@ -57,23 +58,25 @@ def race_methods(
     policy: Int8Policy,
     found: Mapping[str, Mapping[str, TensorRange]],
     keep_float: frozenset[str],
+    heads: Sequence[frozenset[str]],
     *,
     sqnr_db_min: float,
-) -> tuple[str, Bench] | None:
-    """Return the calibration method that serves best with these layers in float, and its bench; None where none could do.
+) -> Iterator[tuple[frozenset[str], str, Bench]]:
+    """Yield each head with the calibration method that serves best with it in float, and the bench of that.
 
-    found: the ranges by method.
+    found: the ranges by method. Nothing where not even the longest head brings any method near the gate.
     """
     racing = {
         method: replace(bench, build=partial(policy.write, bench.model, ranges)) for method, ranges in found.items()
     }
-    first_look, *_ = list_looks(len(bench.feeds))
-    reached_db = [_measure_worst_db(racer, keep_float, samples=first_look) for racer in racing.values()]
-    if max(reached_db) < sqnr_db_min - _HOPELESS_DB:
-        return None
-    kept_db = compare_benches(racing, keep_float)
-    best = max(kept_db, key=kept_db.__getitem__)
-    return best, racing[best]
+    look, *_ = list_looks(len(bench.feeds))
+    longest = [_measure_worst_db(racer, keep_float.union(*heads[-1:]), samples=look) for racer in racing.values()]
+    if max(longest) < sqnr_db_min - _HOPELESS_DB:
+        return
+    for head in heads:
+        kept_db = compare_benches(racing, keep_float | head)
+        best = max(kept_db, key=kept_db.__getitem__)
+        yield head, best, racing[best]
 
 
 def _measure_worst_db(bench: Bench, keep_float: frozenset[str], *, samples: int) -> float:

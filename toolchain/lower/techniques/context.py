@@ -76,11 +76,10 @@ def improve_in_context(
     if sqnr_db_min is None or _is_kept(whole, keep, sqnr_db_min):
         return whole
     heads = list_heads(bench.model, plan, keep)
-    if heads and (best := race_methods(bench, policy, found, keep | heads[-1], sqnr_db_min=sqnr_db_min)) is not None:
-        for head in heads:
-            without = improve(best[1], found[best[0]], keep | head)
-            if _is_kept(without, keep | head, sqnr_db_min):
-                return replace(without, head=head)
+    for head, best, racer in race_methods(bench, policy, found, keep, heads, sqnr_db_min=sqnr_db_min) if heads else ():
+        without = improve(racer, found[best], keep | head)
+        if _is_kept(without, keep | head, sqnr_db_min):
+            return replace(without, head=head)
     if (all_db := bench.measure_sqnr_db(keep)) >= sqnr_db_min:
         return whole
     alone_db = rank_layers(bench, plan, keep, start_steps)
