@@ -27,6 +27,8 @@ net (float[n, 3, 8, 8] image) => (float[n, 2] scores)
 }
 """
 
+SAMPLE = {"image": np.zeros((1, 3, 8, 8), np.float32)}
+
 
 @pytest.fixture
 def net():
@@ -34,12 +36,19 @@ def net():
 
 
 def test_a_head_grows_layer_by_layer_and_stays_under_a_fifth_of_the_macs(net):
-    heads = list_heads(net, plan_int8(net), frozenset())
+    heads = list_heads(net, plan_int8(net), frozenset(), SAMPLE)
     assert [sorted(head) for head in heads] == [["first"], ["first", "second"], ["first", "second", "third"]]
 
 
+def test_heads_are_those_of_a_sample_where_the_model_leaves_lengths_open(net):
+    open_net = parse_model(NET.replace("float[n, 3, 8, 8]", "float[n, 3, h, w]"))
+    assert list_heads(open_net, plan_int8(open_net), frozenset(), SAMPLE) == list_heads(
+        net, plan_int8(net), frozenset(), SAMPLE
+    )
+
+
 def test_a_layer_that_is_in_float_already_is_in_no_head(net):
-    heads = list_heads(net, plan_int8(net), frozenset({"first"}))
+    heads = list_heads(net, plan_int8(net), frozenset({"first"}), SAMPLE)
     assert heads == (frozenset({"second"}), frozenset({"second", "third"}))
 
 
@@ -49,7 +58,7 @@ def test_a_net_that_begins_with_most_of_its_macs_has_no_head():
             "Conv(image", "Conv<pads = [4, 4, 4, 4]>(image"
         )
     )
-    assert list_heads(net, plan_int8(net), frozenset()) == ()
+    assert list_heads(net, plan_int8(net), frozenset(), SAMPLE) == ()
 
 
 def test_a_net_that_begins_with_a_product_has_no_head():
@@ -59,7 +68,7 @@ def test_a_net_that_begins_with_a_product_has_no_head():
         { [small] a = MatMul(x, w1) [large] y = MatMul(a, w2) }
     """)
     assert plan_int8(net).weighted_layers == ("small", "large")
-    assert list_heads(net, plan_int8(net), frozenset()) == ()
+    assert list_heads(net, plan_int8(net), frozenset(), {"x": np.zeros((1, 4), np.float32)}) == ()
 
 
 @pytest.fixture

@@ -13,12 +13,14 @@ from dataclasses import replace
 from functools import partial
 
 import onnx
+from onnx import helper
 
 from toolchain.graph.facts import read_facts
+from toolchain.graph.set_aside import copy_without_weights
 from toolchain.lower.policy import Int8Policy
 from toolchain.lower.qdq_plan import QdqPlan
 from toolchain.lower.ranges import TensorRange
-from toolchain.lower.trial import Bench, compare_benches, list_looks
+from toolchain.lower.trial import Arrays, Bench, compare_benches, list_looks
 
 # Where heads end, in MACs of all layers of the plan, behind one of a single layer: each is tried where the one before is not enough.
 _MACS_SHARES = (0.05, 0.1, 0.2)
@@ -28,16 +30,19 @@ _MACS_SHARES = (0.05, 0.1, 0.2)
 _HOPELESS_DB = 6.0
 
 
-def list_heads(model: onnx.ModelProto, plan: QdqPlan, keep_float: frozenset[str]) -> tuple[frozenset[str], ...]:
+def list_heads(
+    model: onnx.ModelProto, plan: QdqPlan, keep_float: frozenset[str], feed: Arrays
+) -> tuple[frozenset[str], ...]:
     """Return growing heads of the layers that are decided about, the first layer and more, each under a fifth of their MACs.
 
-    None where the first layer is no convolution, or where MACs cannot be counted: what is early in a transformer is no smaller.
+    feed: a sample, for the shapes that the model leaves open. None where the first layer is no convolution, or where MACs
+    cannot be counted: what is early in a transformer is no smaller.
     """
     operators = {node.name: node.op_type for node in plan.nodes}
     layers = {name: shared for name, shared in plan.deciding_layers.items() if not keep_float.intersection(shared)}
     if not layers or operators[next(iter(layers))] != "Conv":
         return ()
-    counted = {layer.name: layer.macs for layer in read_facts(model).layers}
+    counted = {layer.name: layer.macs for layer in read_facts(_state_shapes(model, feed)).layers}
     macs = {name: sum(counted.get(node) or 0 for node in shared) for name, shared in layers.items()}
     heads: dict[frozenset[str], None] = {}
     for share in _MACS_SHARES:
@@ -51,6 +56,17 @@ def list_heads(model: onnx.ModelProto, plan: QdqPlan, keep_float: frozenset[str]
             heads[frozenset(head)] = None
     first = frozenset(list(layers)[:1])
     return tuple(dict.fromkeys([first, *heads])) if heads else ()
+
+
+def _state_shapes(model: onnx.ModelProto, feed: Arrays) -> onnx.ModelProto:
+    """Return a copy of the model whose inputs have the shapes of a sample."""
+    stated = copy_without_weights(model)
+    stated.graph.initializer.extend(model.graph.initializer)
+    for value in stated.graph.input:
+        if value.name in feed:
+            kind = value.type.tensor_type.elem_type
+            value.CopyFrom(helper.make_tensor_value_info(value.name, kind, feed[value.name].shape))
+    return stated
 
 
 def race_methods(

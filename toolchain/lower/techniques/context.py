@@ -75,7 +75,7 @@ def improve_in_context(
     whole = improve(bench, found[method], keep)
     if sqnr_db_min is None or _is_kept(whole, keep, sqnr_db_min):
         return whole
-    heads = list_heads(bench.model, plan, keep)
+    heads = list_heads(bench.model, plan, keep, feeds[0])
     for head, best, racer in race_methods(bench, policy, found, keep, heads, sqnr_db_min=sqnr_db_min) if heads else ():
         without = improve(racer, found[best], keep | head)
         if _is_kept(without, keep | head, sqnr_db_min):
