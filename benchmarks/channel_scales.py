@@ -135,7 +135,8 @@ def spread_over_channels(
         name = node.output[0]
         reads = node.op_type == "DequantizeLinear" and _lists(view.consumers.get(name, ()), "HardSwish")
         writes = node.op_type == "QuantizeLinear" and _lists([view.producers.get(node.input[0])], "HardSwish")
-        size = len(channels[_name_source(view, node)][0]) if reads or writes else 0
+        bounds = channels.get(_name_source(view, node)) if reads or writes else None
+        size = 0 if bounds is None else len(bounds[0])
         if not size:
             nodes.append(node)
         elif multiply:
