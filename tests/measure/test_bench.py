@@ -98,7 +98,7 @@ LATENCY = {
 
 
 def test_the_table_shows_bounds_and_speedups_and_a_dash_for_what_is_not_proven():
-    own = {"candidate": None, "is_shipped": False, "threads": 2}
+    own = {"candidate": None, "is_shipped": False, "threads": 2, "pins_threads": False}
     rows = [
         {"payload": "dist/a/rather/long/path/" * 4, **own, "latency": LATENCY, "speedup": None},
         {"payload": "b", **own, "latency": LATENCY, "speedup": asdict(Ratio(2.0, 1.9, 2.1, note="[two] speeds"))},

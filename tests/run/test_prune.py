@@ -135,6 +135,9 @@ def test_the_first_build_of_a_command_makes_room_and_a_run_without_one_does_not(
     monkeypatch.setenv("TOOLCHAIN_CACHE_MAX_GB", "0")
     first = Cache(tmp_path).get_or_build("export", {"key": 1}, build).folder
     assert Cache(tmp_path).get_or_build("export", {"key": 1}, shutil.rmtree).cached
+    os.utime(
+        first / "entry.json", (time.time() - 1,) * 2
+    )  # what a file system's clock tells from the next command's start
     Cache(tmp_path).get_or_build("export", {"key": 2}, build)
     assert not first.exists()
 

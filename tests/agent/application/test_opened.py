@@ -139,5 +139,8 @@ def test_threads_that_were_proven_pinned_are_pinned_in_the_application(pinned, f
 @pytest.mark.usefixtures("one_cpu")
 def test_an_application_of_one_cpu_does_not_run_unpinned_what_was_proven_pinned(pinned):
     with pytest.raises(ToolchainError) as caught:
-        open_active(pinned.root, Wishes())
+        open_active(pinned.root, Wishes(refuses_unproven=False))
     assert (caught.value.code, caught.value.found[:3]) == (ExitCode.INCOMPATIBLE, "1: ")
+    with pytest.raises(ToolchainError) as caught:
+        open_active(pinned.root, Wishes())
+    assert caught.value.code == ExitCode.EXPIRED
