@@ -112,10 +112,11 @@ def test_it_pins_the_threads_that_were_proven_pinned_and_answers_as_python(pinne
 @needs_headers
 @pytest.mark.usefixtures("one_cpu")
 def test_it_does_not_run_unpinned_what_was_proven_pinned(pinned, asked_once, run):
-    code, answers, words = run(asked_once(pinned))
+    code, answers, words = run(asked_once(pinned), "--warn")
     assert (code, answers) == (ExitCode.INCOMPATIBLE, None)
     assert "cannot be pinned here" in words
     assert "expected 2 CPUs that this process may use, found 1" in words
+    assert run(asked_once(pinned))[:2] == (ExitCode.EXPIRED, None)
 
 
 def change_a_byte(board):
