@@ -1,6 +1,5 @@
 """A board with two releases, of which the second is active; each test has a copy of its own."""
 
-import os
 import shutil
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from tests.agent.application.boards import ApplicationBoard, make_board, make_frames, make_payload_bundle
 from tests.agent.quick_bundle import COUNTER, describe_candidate
 from tests.agent.surroundings import make_keys
+from tests.one_cpu import one_cpu  # noqa: F401 - a fixture
 
 
 @pytest.fixture(scope="session")
@@ -47,15 +47,6 @@ def pinned(keys, bytecode, tmp_path_factory):
     """Return a board on which two pinned threads were proven; for reading only."""
     bundle = make_payload_bundle("float32", candidates=[describe_candidate("int8", threads=2, pins_threads=True)])
     return make_board(tmp_path_factory.mktemp("pinned") / "root", keys, bytecode, bundle)
-
-
-@pytest.fixture
-def one_cpu():
-    """Leave this thread, and the processes that it starts, one of its CPUs, as taskset(1) or a cpuset does."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
-    yield max(before)
-    os.sched_setaffinity(0, before)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+from tests.one_cpu import one_cpu  # noqa: F401 - a fixture
 from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.measure import pinning
 from toolchain.agent.measure.pinning import check_pinned, choose_cpus, list_threads
@@ -22,15 +23,6 @@ def refuse(call):
     assert (error.code, error.what) == (ExitCode.INCOMPATIBLE, "the threads of a payload cannot be pinned here")
     assert "pinning" in error.fix
     return error
-
-
-@pytest.fixture
-def one_cpu():
-    """Leave this thread one of its CPUs, as taskset(1) or a cpuset does."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
-    yield max(before)
-    os.sched_setaffinity(0, before)
 
 
 @pytest.mark.parametrize(
