@@ -136,6 +136,9 @@ def _lower_ours(run: stages.Run, optimized: Entry, exported: Entry, candidate: C
     target = find_target("cpu-best").narrow(candidate.precision, candidate.runtime)
     facts = read_facts(candidate.runtime)
     lowered = stages.lower(run, optimized, target, candidate.precision, facts, exported=exported)
+    told = json.loads((lowered.folder / "lowering.json").read_text(encoding="utf-8"))
+    if candidate.precision == "int8" and not told["layers"]:
+        raise ValueError("no layer is in int8, which the gate on precision refuses")
     return open_session(candidate.runtime, lowered.folder / "model.onnx", 1)
 
 
