@@ -6,9 +6,11 @@ import math
 
 import pytest
 
+from tests.report.made_run import LAYERS, place_layers
 from toolchain.agent.measure.placement import Layer, Placement
 from toolchain.agent.measure.quantiles import Ratio
 from toolchain.agent.measure.session import EngineFacts
+from toolchain.agent.measure.validity import Validity
 from toolchain.errors import missing
 from toolchain.report.error_document import build_error_report
 from toolchain.report.html import render_html
@@ -55,6 +57,15 @@ def test_the_fields_describe_the_first_candidate_when_nothing_was_shipped(failed
     assert report["metric"]["drop"] == pytest.approx(0.0135)
 
 
+def test_they_describe_the_one_that_could_not_be_measured_where_that_is_the_verdict(float_run):
+    disturbed = Validity(problems=("others wanted the CPU",))
+    int8 = place_layers({name for name, _, _ in LAYERS})
+    report = float_run.with_candidate(placement=int8).with_record(validity=disturbed).report()
+    assert (report["verdict"], report["exit_code"], report["precision"]) == ("invalid", 20, "float32")
+    assert {gate["name"]: gate["status"] for gate in report["gates"]}["measurement"] == "invalid"
+    assert any("no layer ran in int8" in reason for reason in report["reasons"])
+
+
 def test_the_verdict_the_reasons_and_the_exit_code_are_the_judges(failed_run):
     report = failed_run.with_verdict(verdict="invalid", exit_code=20, reasons=("the board throttled",)).report()
     assert (report["verdict"], report["exit_code"], report["reasons"]) == ("invalid", 20, ["the board throttled"])
@@ -82,7 +93,7 @@ def test_a_float_artifact_has_no_fallbacks(float_run):
 def test_layers_whose_macs_cannot_be_counted_are_kept(run):
     layers = run.record.candidates[0].placement.layers
     einsum = Layer(name="einsum", op="Einsum", precision="float32", macs=None)
-    report = run.with_candidate(placement=Placement(layers=(*layers, einsum))).report()
+    report = run.with_record(pinned="int8").with_candidate(placement=Placement(layers=(*layers, einsum))).report()
     fallback = next(item for item in report["placement"]["fallbacks"] if item["name"] == "einsum")
     assert (fallback["macs"], fallback["share_macs"]) == (None, None)
 

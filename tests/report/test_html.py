@@ -127,7 +127,7 @@ def test_whatever_the_data_holds_is_text(run, drawings):
 def test_a_precision_without_a_colour_of_its_own_has_the_common_one(run, render):
     first, second, *others = run.record.candidates[0].placement.layers
     named = dataclasses.replace(second, precision="bf16 x")
-    run = run.with_candidate(placement=Placement(layers=(first, named, *others)))
+    run = run.with_record(pinned="int8").with_candidate(placement=Placement(layers=(first, named, *others)))
     layers = [
         attributes["class"] for tag, attributes in Page(render(run)).tags if tag == "span" and "title" in attributes
     ]

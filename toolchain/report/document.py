@@ -73,7 +73,7 @@ def build_report(
 ) -> Report:
     """Return report.json for what was measured and judged.
 
-    When nothing was shipped, the fields describe the first candidate that was judged.
+    When nothing was shipped, the fields describe the first candidate whose failure is the exit code.
 
     Args:
         record: what was measured on the board.
@@ -165,11 +165,13 @@ def find_environment(record: Record, judgement: Judgement) -> Mapping[str, objec
 
 
 def _find_described(judgement: Judgement) -> int:
-    """Return the index of the candidate that was shipped, or else of the first that was judged."""
-    statuses = [candidate.status for candidate in judgement.candidates]
-    for status in ("shipped", "rejected"):
-        if status in statuses:
-            return statuses.index(status)
+    """Return the index of the candidate that was shipped, or else of the first whose failure is the exit code."""
+    for index, candidate in enumerate(judgement.candidates):
+        if candidate.status == "shipped":
+            return index
+    for index, candidate in enumerate(judgement.candidates):
+        if candidate.failures and candidate.failures[0].code == judgement.exit_code:
+            return index
     return 0
 
 

@@ -511,6 +511,25 @@ def test_after_a_worthless_measurement_nothing_else_is_shipped():
     assert [candidate.status for candidate in judged.candidates] == ["rejected", "not needed"]
 
 
+@pytest.mark.parametrize(
+    ("problems", "sqnr_db", "verdict", "exit_code"),
+    [
+        ((), 100.0, "pass", ExitCode.PROVEN),
+        ((), 10.0, "fail", ExitCode.METRIC),
+        (("others wanted the CPU",), 100.0, "invalid", ExitCode.INVALID),
+        (("others wanted the CPU",), 10.0, "fail", ExitCode.METRIC),
+    ],
+)
+def test_a_first_candidate_fails_for_all_only_where_the_next_was_measured(problems, sqnr_db, verdict, exit_code):
+    # What could not be measured may well pass on a quiet machine: a pipeline has to ask again, not to give the model up.
+    int8 = make_candidate(evaluation=make_evaluation(metric=make_metric(0.9)))
+    float32 = make_candidate("float32", evaluation=make_evaluation(parity=(make_parity(sqnr_db),)))
+    judged = judge_record(
+        make_record(candidates=(int8, float32), validity=Validity(problems=problems)), make_manifest()
+    )
+    assert (judged.verdict, judged.exit_code) == (verdict, exit_code)
+
+
 def test_a_pinned_payload_alone_is_proven_or_nothing_is():
     float32 = make_candidate("float32", evaluation=make_evaluation(parity=(make_parity(100.0),)))
     slow = make_record(candidates=(make_candidate(over_later={"float32": LEVEL}), float32))

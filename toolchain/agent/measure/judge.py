@@ -115,8 +115,8 @@ def _describe(candidate: CandidateRecord) -> Shipped:
 
 
 def _decide(candidates: Sequence[JudgedCandidate]) -> ExitCode:
-    # The first reason of the first candidate; a worthless measurement only where nothing failed.
+    # The first reason of the first candidate, unless one had its turn and could not be measured: it may well pass next time.
     if any(item.status == "shipped" for item in candidates):
         return ExitCode.PROVEN
     codes = [ExitCode(item.failures[0].code) for item in candidates if item.failures]
-    return next((code for code in codes if code != ExitCode.INVALID), ExitCode.INVALID)
+    return ExitCode.INVALID if ExitCode.INVALID in codes or not codes else codes[0]
