@@ -45,7 +45,7 @@ wheel-test: $(VENV)/.installed-dev
 # The application's side (docs/application.md): its wheel, and C++17 with sanitizers, held against Python's answers. It needs
 # cmake, g++, libssl-dev, nlohmann-json3-dev and npm.
 app-test: $(VENV)/.installed-dev build/app/headers
-	EDGE_APP_HEADERS=$(CURDIR)/build/app/headers $(VENV)/bin/python -m pytest $(APP_TESTS)
+	EDGE_APP_HEADERS=$(CURDIR)/build/app/headers $(VENV)/bin/python -m pytest -n 2 --dist loadfile $(APP_TESTS)
 
 # Every reader of outside bytes, on bytes of nobody's; the tests have a few examples of each. Before that, every bad model
 # file that there is a generator of, those that take long too.

@@ -71,7 +71,7 @@ def make_board(bundle: Path, folder: Path) -> tuple[Any, list[str], Any]:
             counter=COUNTER + turn,
             emulated=False,  # so that it is warmed up
             golden={**boards.make_golden(list(manifest.golden.outputs)), "inputs": {spec.name: "golden/in.npy"}},
-            **{key: described[key] for key in ("inputs", "outputs", "threads")},
+            **{key: described[key] for key in ("inputs", "outputs")},
         )
         for turn in range(2)
     ]

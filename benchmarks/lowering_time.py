@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from typing import Any
 
 from benchmarks.wild_models import NAMES, fetch, list_feeds
 from toolchain.agent.measure.facts import read_facts
+from toolchain.agent.measure.footprint.memory import read_peak_bytes
 from toolchain.agent.measure.parity import Parity
 from toolchain.graph.file import read_onnx
 from toolchain.graph.session import open_as_board
@@ -38,7 +38,7 @@ _GATE_DB = 20.0
 
 def lower(path: Path, samples: int) -> dict[str, Any]:
     """Return the row of a model, measured in this process."""
-    calibration, evaluation = list_feeds(path, 0, samples), list_feeds(path, samples, samples + _EVALUATED)
+    calibration = list_feeds(path, 0, samples)
     model = read_onnx(path, trusted=True)
     facts = read_facts("onnxruntime")
     policy = int8_policy(choose_scheme(facts.arch, frozenset(facts.cpu_features), "auto"))
@@ -54,9 +54,11 @@ def lower(path: Path, samples: int) -> dict[str, Any]:
         start_steps=lambda _name, _total: lambda: None,
     )
     seconds, cpu_seconds = time.monotonic() - start_s, time.process_time() - start_cpu_s
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_bytes, problem = read_peak_bytes()
+    if peak_bytes is None:
+        raise OSError(problem)
     parity, before, after = Parity(), open_as_board(model, threads=1), open_as_board(lowering.model, threads=1)
-    for feed in evaluation:
+    for feed in list_feeds(path, samples, samples + _EVALUATED):
         parity.add(before.run(feed), after.run(feed))
     layers = policy.plan(optimized, frozenset()).weighted_layers
     kept = [layer for layer in layers if layer not in lowering.plan.weighted_layers]
@@ -65,7 +67,7 @@ def lower(path: Path, samples: int) -> dict[str, Any]:
         "calibration": samples,
         "seconds": round(seconds, 1),
         "cpu_seconds": round(cpu_seconds, 1),
-        "peak_mb": round(peak_mb),
+        "peak_mb": peak_bytes // 2**20,
         "layers": len(layers),
         "in_float": kept,
         "size_mb": round(lowering.model.ByteSize() / 1e6, 1),

@@ -170,6 +170,7 @@ def make_record(**changes):
         bundle_id=BUNDLE_ID,
         devices={"onnxruntime": make_facts()},
         batch=1,
+        latency_sample=0,
         latency_scope="session.run, host memory to host memory",
         references=(make_reference("original"), make_reference("float32")),
         unopened=(),

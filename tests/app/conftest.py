@@ -1,5 +1,6 @@
 """The boards of tests/agent/application, for those who come from outside of this process, and the C++ side, built once."""
 
+import fcntl
 import importlib.util
 import subprocess
 from pathlib import Path
@@ -37,8 +38,12 @@ def sanitized():
     folder = _REPOSITORY / "build/app/sanitized"
     options = {"ONNXRUNTIME_INCLUDE": HEADERS, "ONNXRUNTIME_LIBRARY": library, **_find_cuda()}
     defined = [f"-D{name}={value}" for name, value in options.items()]
-    subprocess.run(
-        ["cmake", "-S", _REPOSITORY / "tests/app/cpp", "-B", folder, *defined], check=True, stdout=subprocess.DEVNULL
-    )
-    subprocess.run(["cmake", "--build", folder, "--parallel", "2"], check=True, stdout=subprocess.DEVNULL)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:  # each worker of pytest-xdist comes here; the first one builds
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for words in (
+            ["-S", _REPOSITORY / "tests/app/cpp", "-B", folder, *defined],
+            ["--build", folder, "--parallel", "2"],
+        ):
+            subprocess.run(["cmake", *words], check=True, stdout=subprocess.DEVNULL)
     return folder

@@ -143,6 +143,7 @@ CHANGES = [
     ("check", (*FIRST, "pins_threads"), True, 0, MALFORMED),
     ("check", (*RECORD, "references", 0, "pins_threads"), True, 0, MALFORMED),
     ("check", (*RECORD, "batch"), 0, 0, INVALID),
+    ("check", (*RECORD, "latency_sample"), 10**6, 0, INVALID),
     ("check", (*RECORD, "latency_scope"), "the kernel alone", 0, INVALID),
     ("check", (*RECORD, "throttled"), True, 0, INVALID),
     ("check", (*RECORD, "validity", "problems"), ["x"], 0, INVALID),

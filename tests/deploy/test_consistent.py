@@ -72,6 +72,7 @@ def test_an_honest_record_is_believed():
     check_consistent(change_times(kernels=(), problem="the runtime does not tell"), make_manifest())
     check_consistent(change_evaluation(worst=(make_worst()[0],)), make_manifest())
     check_consistent(make_honest(), make_manifest())
+    check_consistent(make_honest(latency_sample=make_manifest().golden.samples - 1), make_manifest())
     check_consistent(change_evaluation(metric=None), make_manifest())
     check_consistent(make_honest(throttled=True, conditions=make_conditions(events={"cpu0": 1})), make_manifest())
     disturbed = make_conditions(counters={"run_delay_ns": 5 * 10**8})
@@ -81,6 +82,10 @@ def test_an_honest_record_is_believed():
 LIES = {
     "a latency of something else": lambda: make_honest(latency_scope="the kernel alone"),
     "no batch": lambda: make_honest(batch=0),
+    "latency of a sample that the bundle does not have": lambda: make_honest(
+        latency_sample=make_manifest().golden.samples
+    ),
+    "latency of a sample before the first": lambda: make_honest(latency_sample=-1),
     "the slower reference is the fastest": lambda: dataclasses.replace(
         make_honest(),
         references=tuple(

@@ -55,6 +55,8 @@ def _list_latencies(record: Record) -> Iterator[tuple[str, Latency]]:
 def _check_measurement(record: Record, manifest: Manifest) -> None:
     if record.latency_scope != LATENCY_SCOPE or record.batch < 1:
         raise contradict("latency_scope", LATENCY_SCOPE, f"{record.latency_scope}, batch {record.batch}")
+    if not 0 <= record.latency_sample <= manifest.golden.samples - record.batch:
+        raise contradict("latency_sample", f"one of {manifest.golden.samples}", str(record.latency_sample))
     for reference in record.references:
         is_original = reference.payload.path == manifest.original.path
         if reference.is_original != is_original:

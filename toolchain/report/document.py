@@ -229,6 +229,7 @@ def _read_latency(record: Record, candidate: CandidateRecord) -> Latency:
     return Latency(
         scope=record.latency_scope,
         batch=record.batch,
+        sample=record.latency_sample,
         threads=candidate.threads,
         reference=cast(LatencyNumbers, _list_fields(record.reference.latency)),
         deployed=cast(LatencyNumbers, _list_fields(candidate.latency)),

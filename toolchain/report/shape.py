@@ -177,11 +177,13 @@ class LatencyNumbers(TypedDict):
 class Latency(TypedDict):
     """Latency of the deployed artifact and of the reference, interleaved in one run on the device.
 
-    speedup is reference over deployed; speedup_low and speedup_high are its 99 % interval.
+    speedup is reference over deployed; speedup_low and speedup_high are its 99 % interval. sample is that of the evaluation set on
+    which it was measured, the first of a batch.
     """
 
     scope: str
     batch: int
+    sample: int
     threads: int
     reference: LatencyNumbers
     deployed: LatencyNumbers

@@ -21,7 +21,7 @@ def bundle(make_bundle, tmp_path):
 def measure(bundle, change=lambda manifest: manifest):
     manifest, _ = read_manifest(bundle)
     session = open_session("onnxruntime", bundle / manifest.candidates[0].path, 1)
-    return measure_end_to_end(bundle, change(manifest), open_golden(bundle, manifest), session)
+    return measure_end_to_end(bundle, change(manifest), open_golden(bundle, manifest), session, sample=0)
 
 
 def test_each_part_of_the_way_is_measured_with_the_largest_frame(bundle):

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 
+import numpy as np
 import onnx
 import pytest
 
@@ -10,6 +11,7 @@ from toolchain.agent.errors import ExitCode, ToolchainError
 from toolchain.agent.manifest import Compatible, Gates, MetricSpec, TensorSpec, read_manifest
 from toolchain.agent.measure import payloads
 from toolchain.agent.measure.footprint import measure
+from toolchain.agent.measure.golden import open_golden
 from toolchain.agent.measure.latency import Measurement
 from toolchain.agent.measure.quantiles import Ratio, summarize_latency
 from toolchain.agent.measure.record import read_record
@@ -64,6 +66,31 @@ def test_a_good_faster_int8_is_shipped_and_float_is_not_needed(make_bundle, pret
     assert record.candidates[0].over_reference == Ratio(ratio=2.0, low=2.0 / 1.01, high=2.0 * 1.01)
     assert record.candidates[1].over_reference == Ratio(ratio=1.0, low=1.0, high=1.0)
     assert record.candidates[1].evaluation is None
+
+
+def test_latency_is_measured_on_the_sample_that_takes_longest_and_that_is_said(make_bundle, monkeypatch):
+    fed = []
+
+    def measure(runs, *, on_progress, **_options):
+        sessions = [run.__closure__ for run in runs.values()]
+        fed.extend(
+            cell.cell_contents for closure in sessions for cell in closure if isinstance(cell.cell_contents, dict)
+        )
+        return Measurement(blocks_ns={name: [[1_000_000] * 40] * 30 for name in runs}, steady=dict.fromkeys(runs, True))
+
+    bundle = make_bundle(emulated=False)
+    manifest, _ = read_manifest(bundle)
+    third = open_golden(bundle, manifest).read_inputs(2, 3)
+    monkeypatch.setattr(payloads, "measure_latency", measure)
+    monkeypatch.setattr(payloads, "find_slowest", lambda _bind, samples: samples[2])
+    record = verify(bundle).record
+    assert record.latency_sample == 2
+    assert "latency is that of sample 2 of the evaluation set" in record.validity.notes[0]
+    assert all(np.array_equal(feeds[name], array) for feeds in fed for name, array in third.items())
+    assert fed
+    monkeypatch.setattr(payloads, "find_slowest", lambda _bind, samples: samples[0])
+    record = verify(bundle).record
+    assert (record.latency_sample, [note for note in record.validity.notes if "sample" in note]) == (0, [])
 
 
 def test_what_is_printed_is_the_record_and_the_verdict_and_can_be_read_again(make_bundle, pretend_latency):

@@ -22,13 +22,16 @@ _RUNS, _WARM_UP_RUNS = 30, 5
 
 
 def measure_end_to_end(
-    bundle_dir: Path, manifest: Manifest, golden: GoldenArrays, session: Session
+    bundle_dir: Path, manifest: Manifest, golden: GoldenArrays, session: Session, *, sample: int
 ) -> Optional[EndToEnd]:
-    """Return what the parts take, in turn; None where no sensor is described, or a run takes more than one frame."""
+    """Return what the parts take, in turn; None where no sensor is described, or a run takes more than one frame.
+
+    sample: of the evaluation set, what the model is fed that no sensor gives.
+    """
     spec = manifest.input
     if spec is None or golden.find_batch(session.inputs) not in (None, 1):
         return None
-    feeds, frame, prepare = golden.read_inputs(0, 1), None, None
+    feeds, frame, prepare = golden.read_inputs(sample, sample + 1), None, None
     if spec.picture is not None and manifest.golden.pairs.pictures:
         picture = spec.picture
         frames = [read_frame(bundle_dir, pair) for pair in manifest.golden.pairs.pictures]

@@ -21,6 +21,7 @@ from .references import check_each_open, explain_unopened, list_references, may_
 from .session import BuildRequest, Session, find_runtime, open_session
 from .settings import MeasureSettings
 from .shapes import describe_difference
+from .slowest import find_slowest
 from .validity import Validity, find_contention, find_validity
 
 OnProgress = Callable[[str, int, int], None]
@@ -35,7 +36,7 @@ class Payloads:
     """The opened payloads and what was measured of them, by how they are opened; what is opened alike in two roles is one.
 
     `measurement` is None on an emulated board, where latency means nothing; its series are called by `names`. `batch` is that of
-    the latency. `conditions` are those of the board before and after the measurement, `validity` is what they and the series
+    the latency, and `sample` the first that it was measured on. `conditions` are those of the board before and after the measurement, `validity` is what they and the series
     say of it. `references` are the float models that speed is held against, `unopened` those that one of several runtimes does
     not take.
     """
@@ -48,6 +49,7 @@ class Payloads:
     unopened: Tuple[UnopenedReference, ...]
     measurement: Optional[Measurement]
     batch: int
+    sample: int
     conditions: Optional[Tuple[Conditions, Conditions]]
     validity: Validity
 
@@ -156,7 +158,7 @@ def measure_payloads(
     engines: Optional[Path] = None,
     on_progress: OnProgress,
 ) -> Payloads:
-    """Open the references and every candidate, and measure them interleaved on the first sample of the evaluation set.
+    """Open the references and every candidate, and measure them interleaved on one sample of the evaluation set (slowest.py).
 
     A reference that one of several runtimes does not take is left out, as long as another one opens it. Raises ToolchainError
     as open_session does, and exit 23 for a payload whose inputs are not those of the manifest.
@@ -190,8 +192,10 @@ def measure_payloads(
             on_progress("open", done, len(wanted))
         opened = tuple(opening for opening in references if opening in sessions)
         check_each_open(manifest, opened, unopened)
-        batch = golden.find_batch(_find_ours(manifest, sessions).inputs) or 1
-        feeds = golden.read_inputs(0, batch)
+        ours = _find_ours(manifest, sessions)
+        batch = golden.find_batch(ours.inputs) or 1
+        sample = 0 if manifest.emulated else _find_slowest(ours, golden, batch)
+        feeds = golden.read_inputs(sample, sample + batch)
         placements = _read_placements(bundle_dir, manifest, feeds, builds, on_progress)
         names = name_openings(list(sessions))
         measurement, conditions, validity = None, None, Validity()
@@ -206,6 +210,9 @@ def measure_payloads(
                     memory=speed_memory,
                 )
             )
+            if sample:
+                note = f"latency is that of sample {sample} of the evaluation set, on which the model takes longer than on the first"
+                validity = replace(validity, notes=(*validity.notes, note))
             if not validity.problems and len(manifest.runtimes) == 1:
                 runtime = find_runtime(manifest.runtimes[0])
                 notes = describe_unpaid(runtime, bundle_dir, manifest, placements, feeds, builds)
@@ -220,6 +227,7 @@ def measure_payloads(
         unopened=tuple(dict.fromkeys(unopened)),
         measurement=measurement,
         batch=batch,
+        sample=sample,
         conditions=conditions,
         validity=validity,
     )
@@ -227,6 +235,11 @@ def measure_payloads(
 
 def _find_ours(manifest: Manifest, sessions: Mapping[Opening, Session]) -> Session:
     return next(session for opening, session in sessions.items() if opening.path == manifest.reference)
+
+
+def _find_slowest(session: Session, golden: GoldenArrays, batch: int) -> int:
+    starts = range(0, golden.samples - batch + 1, batch)
+    return find_slowest(lambda start: _bind_run(session, golden.read_inputs(start, start + batch)), starts)
 
 
 def _check_inputs(manifest: Manifest, session: Session, opening: Opening) -> None:

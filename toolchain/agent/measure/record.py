@@ -21,7 +21,7 @@ from .session import EngineFacts
 from .validity import Validity
 from .worst import WorstSample
 
-RECORD_SCHEMA = 8
+RECORD_SCHEMA = 9
 
 
 @dataclass(frozen=True)
@@ -143,15 +143,16 @@ class Record:
     """What one verification of a bundle measured.
 
     `references` are in the order of the manifest, in each of the target's ways; `fastest` is the index of the one that speed is
-    held against. `devices` is what the board is by each runtime. `conditions` are those of the board before and after the
-    latency was measured, None on an emulated one. `pinned` is the candidate that was to be proven, by its name, None where the
-    order of the target chooses.
+    held against. `devices` is what the board is by each runtime. `latency_sample` is the first of the samples that latency was
+    measured on, `batch` of them. `conditions` are those of the board before and after that, None on an emulated one. `pinned` is
+    the candidate that was to be proven, by its name, None where the order of the target chooses.
     """
 
     schema: int
     bundle_id: str
     devices: Mapping[str, Facts]
     batch: int
+    latency_sample: int
     latency_scope: str
     references: Tuple[ReferenceRecord, ...]
     unopened: Tuple[UnopenedReference, ...]

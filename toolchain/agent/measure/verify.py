@@ -126,6 +126,7 @@ def _record_measurement(
         bundle_id=bundle_id,
         devices=devices,
         batch=payloads.batch,
+        latency_sample=payloads.sample,
         latency_scope=LATENCY_SCOPE,
         references=tuple(
             ReferenceRecord(
@@ -213,23 +214,24 @@ def _evaluate_in_order(
     """Return the record with the evaluation of every candidate whose turn came, up to the one that settles the verdict."""
     candidates, names = list(record.candidates), record.names
     judged: Set[int] = set()
-    explained: Optional[int] = None  # what a report describes: the one that is shipped, or else the first
+    explained: Optional[int] = None  # what a report describes: the one that settles the verdict, or else the first
     turn = find_turn(record, manifest, judged)
     while turn is not None:
         candidate, name = candidates[turn], names[turn]
         evaluation = _evaluate(candidate, name, manifest, payloads, golden, on_progress)
         end_to_end, footprint = None, None
         if evaluation.mismatch is None and not manifest.emulated:
-            end_to_end = measure_end_to_end(bundle_dir, manifest, golden, payloads.sessions[candidate.opening])
+            session = payloads.sessions[candidate.opening]
+            end_to_end = measure_end_to_end(bundle_dir, manifest, golden, session, sample=payloads.sample)
         if evaluation.mismatch is None:
             footprint = _measure_footprint(
                 bundle_dir, candidate, name, manifest, payloads, golden, settings, on_progress
             )
         candidates[turn] = replace(candidate, evaluation=evaluation, end_to_end=end_to_end, footprint=footprint)
         judged.add(turn)
-        verdict = judge_one(candidates[turn], record, manifest)
-        explained = turn if verdict.status == "shipped" else min(judged)
-        if settles(verdict):
+        is_settled = settles(judge_one(candidates[turn], record, manifest))
+        explained = turn if is_settled else min(judged)
+        if is_settled:
             break
         turn = find_turn(record, manifest, judged)
     if explained is not None and not manifest.emulated:
@@ -244,7 +246,7 @@ def _time_layers(bundle_dir: Path, candidate: CandidateRecord, payloads: Payload
         find_runtime(opening.runtime),
         bundle_dir / opening.path,
         opening.threads,
-        golden.read_inputs(0, payloads.batch),
+        golden.read_inputs(payloads.sample, payloads.sample + payloads.batch),
         sha256=candidate.payload.sha256,
         placement=payloads.placements[opening],
         build=payloads.builds[opening],

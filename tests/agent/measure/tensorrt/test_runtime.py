@@ -104,19 +104,20 @@ def test_int8_that_does_not_pay_gives_way_and_all_are_in_the_report(board, make_
     assert [candidate.layer_times is not None for candidate in verification.record.candidates] == [False, True]
 
 
-def test_where_nothing_ships_the_layers_of_the_first_are_timed_which_a_report_describes(
-    board, make_engine_bundle, pretend_latency, monkeypatch
+@pytest.mark.parametrize(("last", "timed"), [(ExitCode.PARITY, [True, False]), (ExitCode.INVALID, [False, True])])
+def test_where_nothing_ships_the_layers_are_timed_of_the_one_that_a_report_describes(
+    board, make_engine_bundle, pretend_latency, monkeypatch, last, timed
 ):
     pretend_latency(int8=2.0, float32=1.0)
 
     def reject(candidate, _record, _manifest):
-        code = ExitCode.PARITY if candidate.precision == "int8" else ExitCode.INVALID
+        code = ExitCode.PARITY if candidate.precision == "int8" else last
         row = write_row("made", "parity", measured="", required="", failure="no", code=code)
         return judge.JudgedCandidate(candidate.precision, candidate.precision, "rejected", (row,))
 
     monkeypatch.setattr(verify_module, "judge_one", reject)
     record = verify(make_engine_bundle(emulated=False)).record
-    assert [candidate.layer_times is not None for candidate in record.candidates] == [True, False]
+    assert [candidate.layer_times is not None for candidate in record.candidates] == timed
 
 
 @pytest.fixture
