@@ -39,8 +39,8 @@ _QUANTILE = 0.02
 # Benches are compared first when they have so many samples, then at twice as many.
 _FIRST_LOOK = 8
 
-# Above the gate: of the noise that it allows a tenth is there. What would make numbers better has no layer to win then.
-AMPLE_DB = 10.0
+# Above the gate: of the noise that it allows a quarter is there. What would make numbers better has no layer to win then.
+AMPLE_DB = 6.0
 
 # The signal of an output of zeros.
 _TINY = 1e-300

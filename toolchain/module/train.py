@@ -191,7 +191,7 @@ def train_model(
             where=f"{path} (kept for a look)",
             expected=expected,
             found=found,
-            fix=f"train longer (--epochs), change [train] of the recipe, or change train.{key}",
+            fix=_advise(watch) + f"train longer (--epochs), change [train] of the recipe, or change train.{key}",
         )
     return TrainResult(
         weights=path,
@@ -241,6 +241,14 @@ def _find_miss(scoring: Scoring | None, metric: float | None, section: TrainSect
     if limit is None or scale.measure_drop(limit, metric) <= 0:
         return None
     return key, f"{scoring.name} of {words} {write_value(limit, scale.unit)}", write_value(metric, scale.unit)
+
+
+def _advise(watch: Watch | None) -> str:
+    """Return what to try first, where a training lost in an epoch what it had gained."""
+    if watch is None or watch.fall is None:
+        return ""
+    before, after = (f"{value:.4g}" for value in (watch.fall.before, watch.fall.after))
+    return f"lower train.learning_rate (what is held out fell from {before} to {after} in epoch {watch.fall.epoch}), "
 
 
 def _check_recipe(recipe: Recipe, out: Path | None) -> tuple[TrainSection, Path]:

@@ -47,14 +47,31 @@ def test_a_model_that_never_got_better_than_it_began_is_said_to_have_learnt_noth
     assert watch_epochs([0.1, 0.11])[0].has_learnt is True
 
 
+@pytest.mark.parametrize(
+    ("values", "scale", "untrained", "fall"),
+    [
+        ([0.85, 0.59, 0.8, 0.87], FRACTION, 0.06, (2, 0.85, 0.59)),
+        ([0.85, 0.7, 0.3], FRACTION, 0.06, (3, 0.85, 0.3)),
+        ([0.85, 0.84, 0.87], FRACTION, 0.06, None),
+        ([0.05, 0.04], FRACTION, 0.06, None),
+        ([3.0, 1.0, 4.0], Scale(unit="px", worst=float("inf"), best=0.0), 9.0, (3, 1.0, 4.0)),
+        ([3.0, 1.0, 2.0], Scale(unit="px", worst=float("inf"), best=0.0), 9.0, None),
+    ],
+)
+def test_an_epoch_that_loses_much_of_what_was_gained_is_remembered(values, scale, untrained, fall):
+    found = watch_epochs(values, scale, untrained)[0].fall
+    assert (found and (found.epoch, found.before, found.after)) == fall
+
+
 def test_a_resumed_watch_knows_the_best_epoch_of_before():
     watch, model = watch_epochs([0.9, 0.4])
+    assert watch.fall is not None
     again = Watch(lambda _: 0.5, FRACTION)
     again.load_state_dict(watch.state_dict())
     set_weight(model, 7.0)
     again.look(model, 3)
     again.restore(model)
-    assert (again.epoch, model.weight.item(), again.untrained) == (1, 1.0, 0.1)
+    assert (again.epoch, model.weight.item(), again.untrained, again.fall) == (1, 1.0, 0.1, watch.fall)
 
 
 class Many:

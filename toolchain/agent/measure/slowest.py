@@ -16,7 +16,9 @@ Bind = Callable[[int], Callable[[], object]]
 # So many runs are looked at, fewer where they take longer than this; then the slowest of them again, in turn with the first.
 _LOOKED_MAX, _LOOKED_MIN = 64, 8
 _LIMIT_S = 1.0
-_FINALISTS, _ROUNDS = 3, 3
+_FINALISTS = 3
+# Each is timed several times, and once where that alone takes so long that an interrupt is nothing beside it.
+_ROUNDS, _LONG_S = 3, 0.1
 
 # The least of several times of the same work differs by less, on a quiet machine: a tenth, or what one interrupt takes.
 NOTICED = 1.1
@@ -36,8 +38,8 @@ def find_slowest(bind: Bind, samples: Sequence[int], *, make_watch: Callable[[],
 
     first, others = samples[0], samples[1:_LOOKED_MAX]
     run_first = bind(first)
-    run_first()
-    first_s = min(time_s(run_first) for _ in range(_ROUNDS))
+    rounds = _ROUNDS if time_s(run_first) < _LONG_S else 1
+    first_s = min(time_s(run_first) for _ in range(rounds))
     looking = make_watch()
     suspects: Dict[int, float] = {}
     for looked, sample in enumerate(others, start=1):
@@ -48,8 +50,8 @@ def find_slowest(bind: Bind, samples: Sequence[int], *, make_watch: Callable[[],
             suspects[sample] = taken_s
     finalists = sorted(suspects, key=lambda sample: -suspects[sample])[:_FINALISTS]
     runs = {sample: bind(sample) for sample in (first, *finalists)}
-    rounds = [{sample: time_s(run) for sample, run in runs.items()} for _ in range(_ROUNDS)]
-    least_s = {sample: min(times[sample] for times in rounds) for sample in runs}
+    turns = [{sample: time_s(run) for sample, run in runs.items()} for _ in range(rounds)]
+    least_s = {sample: min(times[sample] for times in turns) for sample in runs}
     slowest = max(runs, key=lambda sample: least_s[sample])
     return slowest if _is_longer(least_s[slowest], least_s[first]) else first
 

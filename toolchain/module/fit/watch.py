@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,22 @@ from toolchain.agent.measure.scale import Scale
 from toolchain.data.dataset import TrainingSamples, find_labels
 from toolchain.data.subset import Subset
 
+# Of what had been gained. A learning rate that is too high loses more in an epoch; batch statistics and luck lose less.
+_FALL_SHARE = 0.25
+
 # Of fewer samples a share says nothing of an epoch, and is missed in the training.
 _SAMPLES_MIN = 100
+
+
+@dataclass(frozen=True)
+class Fall:
+    """An epoch that lost a good part of what had been gained before it."""
+
+    epoch: int
+    """From 1."""
+    before: float
+    """The best that the metric had been."""
+    after: float
 
 
 class Watch:
@@ -29,6 +44,8 @@ class Watch:
         self.untrained: float | None = None
         """Of the model as it began."""
         self.latest: float | None = None
+        self.fall: Fall | None = None
+        """The first one."""
 
     @property
     def best(self) -> float | None:
@@ -48,9 +65,17 @@ class Watch:
         if epoch == 0:
             self.untrained = value
             return
+        self.fall = self.fall or self._find_fall(epoch, value)
         if self._best is None or self._scale.measure_drop(self._best, value) <= 0:
             self._best, self.epoch = value, epoch
             self._weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+    def _find_fall(self, epoch: int, value: float) -> Fall | None:
+        if self._best is None or self.untrained is None:
+            return None
+        gained = self._scale.measure_drop(self._best, self.untrained)
+        lost = self._scale.measure_drop(self._best, value)
+        return Fall(epoch, self._best, value) if lost > _FALL_SHARE * gained > 0 else None
 
     def restore(self, model: nn.Module) -> None:
         """Give the model the weights of the best epoch."""
@@ -59,11 +84,20 @@ class Watch:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
-        return {"best": self._best, "epoch": self.epoch, "untrained": self.untrained, "weights": self._weights}
+        fall = None if self.fall is None else asdict(self.fall)
+        return {
+            "best": self._best,
+            "epoch": self.epoch,
+            "untrained": self.untrained,
+            "fall": fall,
+            "weights": self._weights,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what a checkpoint kept."""
         self._best, self.epoch, self.untrained = state["best"], state["epoch"], state["untrained"]
+        fall = state.get("fall")
+        self.fall = None if fall is None else Fall(**fall)
         self._weights = dict(state["weights"])
 
 
