@@ -10,6 +10,7 @@ from torch import nn
 from tests.compress.conftest import make_samples
 from toolchain.agent.measure.scale import FRACTION, Scale
 from toolchain.module.fit import Watch, hold_out
+from toolchain.module.train import _advise
 
 
 def set_weight(model, value):
@@ -61,6 +62,13 @@ def test_a_model_that_never_got_better_than_it_began_is_said_to_have_learnt_noth
 def test_an_epoch_that_loses_much_of_what_was_gained_is_remembered(values, scale, untrained, fall):
     found = watch_epochs(values, scale, untrained)[0].fall
     assert (found and (found.epoch, found.before, found.after)) == fall
+
+
+def test_what_fell_is_told_to_lower_its_rate_and_what_did_not_is_not():
+    assert "epoch 2" in _advise(watch_epochs([0.85, 0.59])[0])
+    assert "train.learning_rate" in _advise(watch_epochs([0.85, 0.59])[0])
+    assert _advise(watch_epochs([0.85, 0.86])[0]) == ""
+    assert _advise(None) == ""
 
 
 def test_a_resumed_watch_knows_the_best_epoch_of_before():

@@ -36,9 +36,9 @@ class Payloads:
     """The opened payloads and what was measured of them, by how they are opened; what is opened alike in two roles is one.
 
     `measurement` is None on an emulated board, where latency means nothing; its series are called by `names`. `batch` is that of
-    the latency, and `sample` the first that it was measured on. `conditions` are those of the board before and after the measurement, `validity` is what they and the series
-    say of it. `references` are the float models that speed is held against, `unopened` those that one of several runtimes does
-    not take.
+    the latency, and `sample` the first that it was measured on. `conditions` are those of the board before and after the
+    measurement, `validity` is what they and the series say of it. `references` are the float models that speed is held against,
+    `unopened` those that one of several runtimes does not take.
     """
 
     sessions: Mapping[Opening, Session]

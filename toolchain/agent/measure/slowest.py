@@ -21,7 +21,7 @@ _FINALISTS = 3
 _ROUNDS, _LONG_S = 3, 0.1
 
 # The least of several times of the same work differs by less, on a quiet machine: a tenth, or what one interrupt takes.
-NOTICED = 1.1
+_NOTICED = 1.1
 _NOTICED_S = 2e-5
 
 
@@ -57,4 +57,4 @@ def find_slowest(bind: Bind, samples: Sequence[int], *, make_watch: Callable[[],
 
 
 def _is_longer(taken_s: float, first_s: float) -> bool:
-    return taken_s > NOTICED * first_s and taken_s > first_s + _NOTICED_S
+    return taken_s > _NOTICED * first_s and taken_s > first_s + _NOTICED_S
